@@ -1,0 +1,354 @@
+package vfs
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// contract is what both implementations of FS do. Each case gets an empty directory of its own.
+var contract = []struct {
+	sentence string
+	check    func(t *testing.T, fsys FS, dir string)
+}{
+	{"a created file is empty, and can be written, read and opened again", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		f := create(t, fsys, name, "")
+		size, err := f.Size()
+		require.NoError(t, err)
+		require.Zero(t, size)
+		write(t, f, 0, "hello")
+		require.NoError(t, f.Close())
+		require.Equal(t, "hello", read(t, open(t, fsys, name)))
+	}},
+	{"creating a name that is there is an error, and leaves it alone", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		create(t, fsys, name, "hello")
+		_, err := fsys.Create(name)
+		require.ErrorIs(t, err, fs.ErrExist)
+		requirePath(t, err, name)
+		require.Equal(t, "hello", read(t, open(t, fsys, name)))
+	}},
+	{"a name that isn't there can't be opened, removed, renamed, listed or synced", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		_, openErr := fsys.Open(name)
+		_, readErr := fsys.OpenRead(name)
+		_, listErr := fsys.List(name)
+		_, lockErr := fsys.Lock(filepath.Join(name, "LOCK"))
+		_, createErr := fsys.Create(filepath.Join(name, "b"))
+		for _, err := range []error{
+			openErr, readErr, listErr, lockErr, createErr, fsys.Remove(name), fsys.Rename(name, name+"b"), fsys.SyncDir(name),
+		} {
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		}
+	}},
+	{"a directory can't be opened as a file, nor a file be used as a directory", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		create(t, fsys, name, "")
+		_, openErr := fsys.Open(dir)
+		_, readErr := fsys.OpenRead(dir)
+		_, listErr := fsys.List(name)
+		_, createErr := fsys.Create(filepath.Join(name, "b"))
+		for _, err := range []error{
+			openErr, readErr, listErr, createErr, fsys.MkdirAll(name), fsys.MkdirAll(filepath.Join(name, "b")),
+		} {
+			require.Error(t, err)
+			require.NotErrorIs(t, err, fs.ErrNotExist)
+		}
+	}},
+	{"a file open for reading refuses every change", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		create(t, fsys, name, "hello")
+		f, err := fsys.OpenRead(name)
+		require.NoError(t, err)
+		_, err = f.WriteAt([]byte("x"), 0)
+		require.Error(t, err)
+		require.Error(t, f.Truncate(1))
+		require.Error(t, f.Allocate(100))
+		require.Equal(t, "hello", read(t, f))
+		m, err := f.Map(5)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(m.Bytes()))
+		require.NoError(t, m.Close())
+		require.NoError(t, f.Close())
+	}},
+	{"a read past the end returns what there is, and io.EOF", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		p := make([]byte, 4)
+		n, err := f.ReadAt(p, 3)
+		require.Equal(t, io.EOF, err)
+		require.Equal(t, "lo", string(p[:n]))
+		n, err = f.ReadAt(p, 100)
+		require.Equal(t, io.EOF, err)
+		require.Zero(t, n)
+		n, err = f.ReadAt(p, 1)
+		require.NoError(t, err)
+		require.Equal(t, "ello", string(p[:n]))
+	}},
+	{"a position below zero is an error", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		_, err := f.ReadAt(make([]byte, 1), -1)
+		require.Error(t, err)
+		_, err = f.WriteAt([]byte("x"), -1)
+		require.Error(t, err)
+		require.Error(t, f.Truncate(-1))
+		require.Equal(t, "hello", read(t, f))
+	}},
+	{"a write past the end leaves zeros in between", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "ab")
+		write(t, f, 4, "ef")
+		require.Equal(t, "ab\x00\x00ef", read(t, f))
+	}},
+	{"a write of nothing changes nothing", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "ab")
+		write(t, f, 100, "")
+		require.Equal(t, "ab", read(t, f))
+	}},
+	{"truncate shortens, and lengthens with zeros, not with what was there before", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		require.NoError(t, f.Truncate(2))
+		require.Equal(t, "he", read(t, f))
+		require.NoError(t, f.Truncate(4))
+		require.Equal(t, "he\x00\x00", read(t, f))
+	}},
+	{"allocate lengthens with zeros and never shortens", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		require.NoError(t, f.Allocate(3))
+		require.Equal(t, "hello", read(t, f))
+		require.NoError(t, f.Allocate(5<<20/2))
+		require.Equal(t, "hello"+string(make([]byte, 5<<20/2-5)), read(t, f))
+	}},
+	{"a removed file is gone from the directory, and stays with who has it open", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		f := create(t, fsys, name, "hello")
+		require.NoError(t, fsys.Remove(name))
+		require.NoError(t, fsys.SyncDir(dir))
+		write(t, f, 0, "j")
+		require.NoError(t, f.Sync())
+		require.Equal(t, "jello", read(t, f))
+		create(t, fsys, name, "another")
+		require.Equal(t, "jello", read(t, f))
+	}},
+	{"an empty directory can be removed, one with a file in it can't", func(t *testing.T, fsys FS, dir string) {
+		sub := filepath.Join(dir, "sub")
+		require.NoError(t, fsys.MkdirAll(sub))
+		create(t, fsys, filepath.Join(sub, "a"), "")
+		require.ErrorIs(t, fsys.Remove(sub), syscall.ENOTEMPTY)
+		require.NoError(t, fsys.Remove(filepath.Join(sub, "a")))
+		require.NoError(t, fsys.Remove(sub))
+		require.Empty(t, names(t, fsys, dir))
+	}},
+	{"rename replaces the file that had the name, which stays with who has it open", func(t *testing.T, fsys FS, dir string) {
+		from, to := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		moved, replaced := create(t, fsys, from, "new"), create(t, fsys, to, "old")
+		require.NoError(t, fsys.Rename(from, to))
+		require.Equal(t, []string{"b"}, names(t, fsys, dir))
+		require.Equal(t, "new", read(t, open(t, fsys, to)))
+		require.Equal(t, "new", read(t, moved))
+		require.Equal(t, "old", read(t, replaced))
+	}},
+	{"rename to its own name changes nothing", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		create(t, fsys, name, "hello")
+		require.NoError(t, fsys.Rename(name, name))
+		require.Equal(t, "hello", read(t, open(t, fsys, name)))
+	}},
+	{"rename goes to no other directory and onto none", func(t *testing.T, fsys FS, dir string) {
+		name, sub := filepath.Join(dir, "a"), filepath.Join(dir, "sub")
+		create(t, fsys, name, "hello")
+		require.NoError(t, fsys.MkdirAll(sub))
+		err := fsys.Rename(name, filepath.Join(sub, "a"))
+		require.ErrorIs(t, err, syscall.EXDEV)
+		require.ErrorIs(t, fsys.Rename(name, sub), fs.ErrExist)
+		require.Equal(t, []string{"a", "sub"}, names(t, fsys, dir))
+	}},
+	{"a listing is sorted, tells directories from files and doesn't look into them", func(t *testing.T, fsys FS, dir string) {
+		create(t, fsys, filepath.Join(dir, "c"), "12345")
+		require.NoError(t, fsys.MkdirAll(filepath.Join(dir, "b", "inner")))
+		create(t, fsys, filepath.Join(dir, "a"), "")
+		entries, err := fsys.List(dir)
+		require.NoError(t, err)
+		entries[1].Size = 0
+		require.Equal(t, []Entry{{Name: "a"}, {Name: "b", Dir: true}, {Name: "c", Size: 5}}, entries)
+	}},
+	{"making a directory that is there is no error", func(t *testing.T, fsys FS, dir string) {
+		sub := filepath.Join(dir, "x", "y", "z")
+		require.NoError(t, fsys.MkdirAll(sub))
+		require.NoError(t, fsys.MkdirAll(sub))
+		require.NoError(t, fsys.SyncDir(sub))
+		require.Equal(t, []string{"y"}, names(t, fsys, filepath.Join(dir, "x")))
+	}},
+	{"a mapping shows what is written, and what is stored in it is read", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello, world")
+		m, err := f.Map(5)
+		require.NoError(t, err)
+		require.Len(t, m.Bytes(), 5)
+		require.Equal(t, 5, cap(m.Bytes()))
+		write(t, f, 3, "p me")
+		require.Equal(t, "help ", string(m.Bytes()))
+		copy(m.Bytes(), "yell!")
+		require.Equal(t, "yell!meworld", read(t, f))
+		require.NoError(t, f.Sync())
+		require.Equal(t, "yell!meworld", read(t, f))
+		require.NoError(t, m.Close())
+	}},
+	{"a mapping outlives growth, Close and Remove of the file", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		f := create(t, fsys, name, "hello")
+		m, err := f.Map(5)
+		require.NoError(t, err)
+		kept := m.Bytes()
+		require.NoError(t, f.Allocate(1<<20))
+		kept[0] = 'j'
+		require.Equal(t, "jello", read(t, open(t, fsys, name))[:5])
+		require.NoError(t, f.Close())
+		kept[0] = 'c'
+		require.Equal(t, "cello", read(t, open(t, fsys, name))[:5])
+		require.NoError(t, fsys.Remove(name))
+		kept[1] = 'a'
+		require.Equal(t, "callo", string(m.Bytes()))
+		require.NoError(t, m.Close())
+	}},
+	{"mappings of one file of different lengths show one another's stores", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "0123456789")
+		short, err := f.Map(4)
+		require.NoError(t, err)
+		long, err := f.Map(10)
+		require.NoError(t, err)
+		short.Bytes()[0], long.Bytes()[1], short.Bytes()[2], long.Bytes()[9] = 'a', 'b', 'c', 'd'
+		require.Equal(t, "abc345678d", read(t, f))
+		require.Equal(t, "abc345678d", string(long.Bytes()))
+		require.Equal(t, "abc3", string(short.Bytes()))
+		require.NoError(t, long.Close())
+		short.Bytes()[3] = 'e'
+		require.Equal(t, "abce45678d", read(t, f))
+		require.NoError(t, short.Close())
+	}},
+	{"nothing, and more than the file holds, can't be mapped", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		for _, size := range []int64{-1, 0, 6, 1 << 40} {
+			_, err := f.Map(size)
+			require.ErrorIs(t, err, syscall.EINVAL, "size %d", size)
+		}
+	}},
+	{"closing a mapping again does nothing, and it has no bytes then", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		m, err := f.Map(5)
+		require.NoError(t, err)
+		require.NoError(t, m.Close())
+		require.NoError(t, m.Close())
+		require.Empty(t, m.Bytes())
+	}},
+	{"a closed file refuses everything", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
+		require.NoError(t, f.Close())
+		_, readErr := f.ReadAt(make([]byte, 1), 0)
+		_, writeErr := f.WriteAt([]byte("x"), 0)
+		_, sizeErr := f.Size()
+		_, mapErr := f.Map(1)
+		for _, err := range []error{
+			readErr, writeErr, sizeErr, mapErr, f.Truncate(0), f.Allocate(10), f.Sync(), f.Close(),
+		} {
+			require.Error(t, err)
+		}
+		require.Equal(t, "hello", read(t, open(t, fsys, filepath.Join(dir, "a"))))
+	}},
+	{"a lock keeps out a second holder, naming the first, until it is closed", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "LOCK")
+		held, err := fsys.Lock(name)
+		require.NoError(t, err)
+		_, err = fsys.Lock(name)
+		require.ErrorIs(t, err, ErrLocked)
+		var locked *LockedError
+		require.ErrorAs(t, err, &locked)
+		require.Equal(t, LockedError{Name: name, PID: os.Getpid()}, *locked)
+		require.NoError(t, held.Close())
+		require.NoError(t, held.Close())
+		again, err := fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, again.Close())
+		require.Equal(t, []string{"LOCK"}, names(t, fsys, dir))
+	}},
+	{"a lock file with something else in it can be locked, and has the holder alone in it then", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "LOCK")
+		create(t, fsys, name, "a sentence that is longer than a process id")
+		held, err := fsys.Lock(name)
+		require.NoError(t, err)
+		_, err = fsys.Lock(name)
+		var locked *LockedError
+		require.ErrorAs(t, err, &locked)
+		require.Equal(t, os.Getpid(), locked.PID)
+		require.NoError(t, held.Close())
+	}},
+}
+
+func TestBothImplementationsKeepTheContract(t *testing.T) {
+	for _, c := range contract {
+		t.Run(c.sentence, func(t *testing.T) {
+			t.Run("OS", func(t *testing.T) { c.check(t, OS, t.TempDir()) })
+			t.Run("Mem", func(t *testing.T) {
+				mem := NewMem()
+				require.NoError(t, mem.MkdirAll("/some/dir"))
+				c.check(t, mem, "/some/dir")
+			})
+		})
+	}
+}
+
+func create(t testing.TB, fsys FS, name, data string) File {
+	t.Helper()
+	f, err := fsys.Create(name)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	write(t, f, 0, data)
+	return f
+}
+
+func open(t testing.TB, fsys FS, name string) File {
+	t.Helper()
+	f, err := fsys.Open(name)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func write(t testing.TB, f File, off int64, data string) {
+	t.Helper()
+	n, err := f.WriteAt([]byte(data), off)
+	require.NoError(t, err)
+	require.Equal(t, len(data), n)
+}
+
+func read(t testing.TB, f File) string {
+	t.Helper()
+	size, err := f.Size()
+	require.NoError(t, err)
+	p := bytes.Repeat([]byte("?"), int(size))
+	n, err := f.ReadAt(p, 0)
+	require.NoError(t, err)
+	return string(p[:n])
+}
+
+func names(t testing.TB, fsys FS, dir string) []string {
+	t.Helper()
+	entries, err := fsys.List(dir)
+	require.NoError(t, err)
+	var found []string
+	for _, e := range entries {
+		found = append(found, e.Name)
+	}
+	return found
+}
+
+func requirePath(t testing.TB, err error, name string) {
+	t.Helper()
+	var at *fs.PathError
+	require.ErrorAs(t, err, &at)
+	require.Equal(t, name, at.Path)
+}

@@ -1,0 +1,96 @@
+package vfs
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// Clone returns an independent copy: the same names and bytes, with the same of them durable and the same pending. No
+// file of it is open, mapped or locked; it has no hook.
+func (m *Mem) Clone() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dirs, files := m.inodes()
+	t := newTwins(dirs, files, (*memFile).clone)
+	for _, d := range dirs {
+		twin := t[d].(*memDir)
+		twin.names, twin.durable = t.names(d.names), t.names(d.durable)
+		for _, ch := range d.pending {
+			ch.node = t.of(ch.node)
+			twin.pending = append(twin.pending, ch)
+		}
+	}
+	return m.with(t)
+}
+
+// Exit returns what the process leaves behind that dies now on a machine that goes on: all that was written or mapped
+// is in the page cache, and what was pending still is, so that a power cut can still take it. What a failed Sync dropped
+// can be read and is on no disk. Locks are released. The receiver stays as it is.
+func (m *Mem) Exit() *Mem { return m.Clone() }
+
+// with returns a Mem of the same disk whose inodes are the twins.
+func (m *Mem) with(t twins) *Mem {
+	return &Mem{
+		root:       t[m.root].(*memDir),
+		lastNumber: m.lastNumber,
+		lastInode:  m.lastInode,
+		capacity:   m.capacity,
+	}
+}
+
+// inodes returns, in the order of their making, all inodes that some state of the disk could show, with everything
+// collected that was stored through mappings.
+func (m *Mem) inodes() (dirs []*memDir, files []*memFile) {
+	seen := map[node]bool{}
+	var visit func(node)
+	visit = func(n node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		switch n := n.(type) {
+		case *memFile:
+			n.collect(m)
+			files = append(files, n)
+		case *memDir:
+			dirs = append(dirs, n)
+			n.children(visit)
+		}
+	}
+	visit(m.root)
+	slices.SortFunc(dirs, func(a, b *memDir) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(files, func(a, b *memFile) int { return cmp.Compare(a.id, b.id) })
+	return dirs, files
+}
+
+// twins leads from each inode of one Mem to the inode that stands for it in another.
+type twins map[node]node
+
+// newTwins makes twins of files by twin; those of directories have no names yet.
+func newTwins(dirs []*memDir, files []*memFile, twin func(*memFile) *memFile) twins {
+	t := make(twins, len(dirs)+len(files))
+	for _, f := range files {
+		t[f] = twin(f)
+	}
+	for _, d := range dirs {
+		t[d] = newDir(d.id)
+	}
+	return t
+}
+
+func (t twins) of(n node) node {
+	if n == nil {
+		return nil
+	}
+	return t[n]
+}
+
+// names returns the same names for the twins; nil for nil.
+func (t twins) names(names map[string]node) map[string]node {
+	twin := maps.Clone(names)
+	for name, n := range twin {
+		twin[name] = t[n]
+	}
+	return twin
+}

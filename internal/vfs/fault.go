@@ -1,0 +1,93 @@
+package vfs
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// Op is a kind of call to a Mem.
+type Op uint8
+
+// The calls that a hook sees. A call of MkdirAll is one OpMkdir for each directory that it makes and one OpSyncDir for
+// each that it syncs; Open and OpenRead are both OpOpen. Close and Size are never seen, nor is a store through a mapping.
+const (
+	OpCreate Op = iota + 1
+	OpOpen
+	OpRemove
+	OpRename
+	OpList
+	OpMkdir
+	OpSyncDir
+	OpLock
+	OpRead
+	OpWrite
+	OpTruncate
+	OpAllocate
+	OpSync
+	OpMap
+)
+
+var opNames = [...]string{
+	OpCreate: "create", OpOpen: "open", OpRemove: "remove", OpRename: "rename", OpList: "list", OpMkdir: "mkdir",
+	OpSyncDir: "syncdir", OpLock: "lock", OpRead: "read", OpWrite: "write", OpTruncate: "truncate",
+	OpAllocate: "allocate", OpSync: "sync", OpMap: "map",
+}
+
+// String returns the call's name in lower case.
+func (op Op) String() string {
+	if int(op) < len(opNames) && opNames[op] != "" {
+		return opNames[op]
+	}
+	return fmt.Sprintf("Op(%d)", uint8(op))
+}
+
+// Changes reports whether calls of this kind change or sync something: only between those do the states differ that a
+// power cut can leave.
+func (op Op) Changes() bool {
+	switch op {
+	case OpOpen, OpList, OpRead, OpMap:
+		return false
+	}
+	return true
+}
+
+// Call is a call to a Mem that is about to happen.
+type Call struct {
+	Op   Op
+	Name string // The name that the caller gave; for a file, the one it was opened by; for a rename, the old one.
+	Off  int64  // Of OpRead and OpWrite.
+	Len  int64  // Of OpRead and OpWrite; for OpTruncate, OpAllocate and OpMap, the size asked for.
+	N    int    // Which call this is since NewMem, Crash, Exit or Clone returned the Mem; the first is 1.
+}
+
+// ShortWrite, returned by a hook for an OpWrite, lets the first Bytes bytes be written before the call fails with Err,
+// or with io.ErrShortWrite where Err is nil. For any other call it is an error as all others are.
+type ShortWrite struct {
+	Bytes int
+	Err   error
+}
+
+func (e *ShortWrite) Error() string {
+	return fmt.Sprintf("wrote only %d bytes: %v", e.Bytes, e.Unwrap())
+}
+
+// Unwrap returns the error to fail with.
+func (e *ShortWrite) Unwrap() error {
+	if e.Err == nil {
+		return io.ErrShortWrite
+	}
+	return e.Err
+}
+
+// FailNth returns a hook that fails the n-th call of a kind that it sees, and no other; the first is 1. Like a Mem it
+// may be called concurrently.
+func FailNth(op Op, n int, err error) func(Call) error {
+	var seen atomic.Int64
+	return func(c Call) error {
+		if c.Op == op && seen.Add(1) == int64(n) {
+			return err
+		}
+		return nil
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+
+package vfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+)
+
+// lockFile refuses: without a lock that ends with its holder, two processes could write to one store.
+func lockFile(name string) (io.Closer, error) {
+	return nil, &fs.PathError{Op: "lock", Path: name, Err: errors.ErrUnsupported}
+}

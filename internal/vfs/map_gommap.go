@@ -1,0 +1,36 @@
+//go:build (linux && (amd64 || arm64)) || (darwin && (amd64 || arm64))
+
+package vfs
+
+import (
+	"os"
+
+	"github.com/tysonmote/gommap"
+)
+
+// osMapping is a mapping by the operating system. Once closed it has no bytes, so that a late access through Bytes
+// panics; one through a slice kept from before ends the process.
+type osMapping struct{ data gommap.MMap }
+
+func mapFile(f *os.File, size int64, readOnly bool) (Mapping, error) {
+	prot := gommap.PROT_READ | gommap.PROT_WRITE
+	if readOnly {
+		prot = gommap.PROT_READ
+	}
+	data, err := gommap.MapRegion(f.Fd(), 0, size, prot, gommap.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return &osMapping{data: data}, nil
+}
+
+func (m *osMapping) Bytes() []byte { return m.data }
+
+func (m *osMapping) Close() error {
+	if m.data == nil {
+		return nil
+	}
+	data := m.data
+	m.data = nil
+	return data.UnsafeUnmap()
+}

@@ -1,0 +1,240 @@
+package vfs
+
+import (
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Mem is a file system in memory that models a disk with a page cache in front of it, for tests. It knows which bytes
+// and which names were synced; Crash returns what a power cut at this moment could leave, Exit what the death of the
+// process leaves, and a hook sees, and may fail, every call.
+//
+// It may be used concurrently. Names are cleaned and start at one root, so that "db" and "/db" are the same. Directories
+// that nobody made don't exist, except the root. Two mappings of one file share their memory, except where the later
+// one is longer: then each sees the other's stores at the next call on the file.
+//
+// A failed Sync drops what was pending, as Linux does: reads go on showing it, no later Sync writes it, and only writing
+// the same bytes again makes them pending again. A failed SyncDir drops nothing.
+type Mem struct {
+	mu         sync.Mutex // Guards all below, and all that root leads to. No hook is called under it.
+	root       *memDir
+	hook       func(Call) error
+	calls      int   // Calls that a hook was asked about, or would have been.
+	lastNumber int64 // Of the last change of bytes or names.
+	lastInode  int64
+	capacity   int64 // In bytes; 0 is unlimited.
+}
+
+var _ FS = (*Mem)(nil)
+
+// fileSizeMax bounds a file of a Mem, in bytes: a length that went wrong must fail and not fill the machine's memory.
+const fileSizeMax = 1 << 30
+
+// NewMem returns an empty file system.
+func NewMem() *Mem { return &Mem{root: newDir(0)} }
+
+// SetHook makes hook be called before every call, from the goroutine that makes it; nil takes it away. Where it returns
+// an error, the call fails with that error and has no effect, except that a failed Sync drops what was pending and that
+// a *ShortWrite lets a part of a write happen. It may use the Mem, Crash above all.
+func (m *Mem) SetHook(hook func(Call) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hook = hook
+}
+
+// SetCapacity sets the size of the disk in bytes; 0 is unlimited. Space is given out in blocks of 4 KiB to the files
+// that have a name. A write or Allocate that needs more than is left fails with ENOSPC and changes nothing.
+func (m *Mem) SetCapacity(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.capacity = bytes
+}
+
+func (m *Mem) Create(name string) (File, error) {
+	var f *memFile
+	err := m.do(Call{Op: OpCreate, Name: name}, func() (err error) {
+		f, err = m.create(name)
+		return err
+	})
+	return m.handle(f, name, false, err)
+}
+
+func (m *Mem) Open(name string) (File, error) { return m.open(name, false) }
+
+func (m *Mem) OpenRead(name string) (File, error) { return m.open(name, true) }
+
+func (m *Mem) open(name string, readOnly bool) (File, error) {
+	var f *memFile
+	err := m.do(Call{Op: OpOpen, Name: name}, func() (err error) {
+		f, err = m.findFile(name)
+		return err
+	})
+	return m.handle(f, name, readOnly, err)
+}
+
+func (m *Mem) handle(f *memFile, name string, readOnly bool, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &memHandle{mem: m, file: f, name: name, readOnly: readOnly}, nil
+}
+
+func (m *Mem) Remove(name string) error {
+	return m.do(Call{Op: OpRemove, Name: name}, func() error {
+		dir, base, err := m.place(name)
+		if err != nil {
+			return err
+		}
+		switch n := dir.names[base].(type) {
+		case nil:
+			return syscall.ENOENT
+		case *memDir:
+			if len(n.names) > 0 {
+				return syscall.ENOTEMPTY
+			}
+		}
+		dir.record(nameChange{number: m.nextNumber(), name: base})
+		return nil
+	})
+}
+
+func (m *Mem) Rename(oldName, newName string) error {
+	err := m.enter(Call{Op: OpRename, Name: oldName})
+	if err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err = m.rename(oldName, newName)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) rename(oldName, newName string) error {
+	dir, oldBase, err := m.place(oldName)
+	if err != nil {
+		return err
+	}
+	newDir, newBase, err := m.place(newName)
+	if err != nil {
+		return err
+	}
+	moved := dir.names[oldBase]
+	_, ontoDir := dir.names[newBase].(*memDir)
+	switch {
+	case dir != newDir:
+		return syscall.EXDEV
+	case moved == nil:
+		return syscall.ENOENT
+	case oldBase == newBase:
+		return nil
+	case ontoDir:
+		return syscall.EEXIST
+	}
+	dir.record(nameChange{number: m.nextNumber(), name: newBase, node: moved, from: oldBase})
+	return nil
+}
+
+func (m *Mem) List(dir string) ([]Entry, error) {
+	var entries []Entry
+	err := m.do(Call{Op: OpList, Name: dir}, func() error {
+		d, err := m.findDir(dir)
+		if err != nil {
+			return err
+		}
+		entries = make([]Entry, 0, len(d.names))
+		for _, name := range d.sortedNames() {
+			entry := Entry{Name: name, Dir: true}
+			if f, ok := d.names[name].(*memFile); ok {
+				entry.Dir, entry.Size = false, f.cache.size()
+			}
+			entries = append(entries, entry)
+		}
+		return nil
+	})
+	return entries, err
+}
+
+func (m *Mem) MkdirAll(dir string) error { return mkdirAll(m, dir) }
+
+func (m *Mem) isDir(name string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.find(name)
+	_, ok := n.(*memDir)
+	return ok, pathError(OpOpen, name, err)
+}
+
+func (m *Mem) mkdir(name string) error {
+	return m.do(Call{Op: OpMkdir, Name: name}, func() error {
+		parent, base, err := m.place(name)
+		if err == nil && parent.names[base] != nil {
+			err = syscall.EEXIST
+		}
+		if err != nil {
+			return err
+		}
+		parent.record(nameChange{number: m.nextNumber(), name: base, node: newDir(m.nextInode())})
+		return nil
+	})
+}
+
+func (m *Mem) SyncDir(dir string) error {
+	return m.do(Call{Op: OpSyncDir, Name: dir}, func() error {
+		d, err := m.findDir(dir)
+		if err == nil {
+			d.sync()
+		}
+		return err
+	})
+}
+
+// enter counts a call and asks the hook about it.
+func (m *Mem) enter(c Call) error {
+	m.mu.Lock()
+	m.calls++
+	c.N = m.calls
+	hook := m.hook
+	m.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(c)
+}
+
+// do asks the hook, then does the call's work under the lock.
+func (m *Mem) do(c Call, work func() error) error {
+	err := m.enter(c)
+	if err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err = work()
+	}
+	return pathError(c.Op, c.Name, err)
+}
+
+func pathError(op Op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op.String(), Path: name, Err: err}
+}
+
+func (m *Mem) nextNumber() int64 {
+	m.lastNumber++
+	return m.lastNumber
+}
+
+func (m *Mem) nextInode() int64 {
+	m.lastInode++
+	return m.lastInode
+}
+
+// record makes an unsynced change of a file.
+func (m *Mem) record(f *memFile, ch change) {
+	ch.number = m.nextNumber()
+	f.record(ch, nil)
+}

@@ -1,0 +1,108 @@
+package vfs
+
+import "slices"
+
+// change is one unsynced change of a file's bytes or length: a write, a truncate or an allocate.
+type change struct {
+	number int64 // Its place among all changes of the Mem, of names too.
+	op     Op
+	off    int64  // Where a write starts, and the old length where an allocate does.
+	data   []byte // Of a write; never changed once it is here.
+	size   int64  // Of a truncate or allocate: the new length.
+}
+
+// end is where a write ends, and the length that any other change leaves.
+func (ch *change) end() int64 {
+	if ch.op == OpWrite {
+		return ch.off + int64(len(ch.data))
+	}
+	return ch.size
+}
+
+// memFile is a file's inode: it lives on after its name is removed for as long as a handle, a mapping or a directory's
+// durable names hold it. The Mem's mutex guards it, all but the bytes of its views.
+//
+//   - durable with all of pending applied is what a successful sync would make durable;
+//   - cache differs from that only where a failed sync dropped changes, and there it has what was written;
+//   - a view differs from cache only where the holder of a mapping has stored something since the last collect.
+type memFile struct {
+	id      int64
+	durable content
+	cache   content
+	pending []change
+	views   []*view
+	blocks  blocks
+	locked  bool
+}
+
+// record remembers an unsynced change and makes it in the page cache and in every view but the one it came from.
+func (f *memFile) record(ch change, from *view) {
+	f.pending = append(f.pending, ch)
+	for _, v := range f.views {
+		if v != from {
+			v.follow(&f.cache, ch)
+		}
+	}
+	if ch.op != OpTruncate {
+		f.blocks.occupy(ch.off, ch.end())
+	}
+	f.cache.apply(ch)
+	f.blocks.trim(f.cache.size())
+}
+
+// collect turns what was stored through mappings since the last collect into pending writes, one for each run of
+// sectors that differ, so that every caller finds the stores in the file.
+func (f *memFile) collect(m *Mem) {
+	for _, v := range f.views {
+		for off := int64(0); off < v.limit(&f.cache); {
+			start, end := v.nextDifference(f.cache.bytes[:v.limit(&f.cache)], off)
+			if start < end {
+				f.record(change{number: m.nextNumber(), op: OpWrite, off: start, data: v.read(start, end)}, v)
+			}
+			off = end
+		}
+	}
+}
+
+// sync makes what is pending durable.
+func (f *memFile) sync() {
+	for _, ch := range f.pending {
+		f.durable.apply(ch)
+	}
+	f.pending = nil
+}
+
+// settle makes c the file's whole state, all of it durable.
+func (f *memFile) settle(c content) {
+	for _, v := range f.views {
+		v.follow(&f.cache, change{op: OpTruncate})
+		v.follow(&content{}, change{op: OpWrite, data: c.bytes})
+	}
+	f.durable, f.pending = c, nil
+	f.cache = f.durable.share()
+	f.blocks.trim(c.size())
+	f.blocks.occupy(0, c.size())
+}
+
+// clone returns an independent file in the same state, which nobody has open, mapped or locked.
+func (f *memFile) clone() *memFile {
+	return &memFile{
+		id:      f.id,
+		durable: f.durable.share(),
+		cache:   f.cache.share(),
+		pending: slices.Clone(f.pending),
+		blocks:  slices.Clone(f.blocks),
+	}
+}
+
+// viewOf returns a view of at least size bytes: one that is mapped already, so that all who map the file share their
+// stores at once, or else a new one.
+func (f *memFile) viewOf(size int64) *view {
+	i := slices.IndexFunc(f.views, func(v *view) bool { return int64(len(v.bytes)) >= size })
+	if i >= 0 {
+		return f.views[i]
+	}
+	v := &view{bytes: slices.Clone(f.cache.bytes[:size])}
+	f.views = append(f.views, v)
+	return v
+}

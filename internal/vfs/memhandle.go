@@ -1,0 +1,165 @@
+package vfs
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"syscall"
+)
+
+// memHandle is an open file of a Mem.
+type memHandle struct {
+	mem      *Mem
+	file     *memFile
+	name     string // The one it was opened by: for calls and errors.
+	readOnly bool
+	closed   bool // Guarded by the Mem's mutex.
+}
+
+// do does a call's work with all that was stored through mappings in the file, unless the handle is closed.
+func (h *memHandle) do(c Call, work func() error) error {
+	c.Name = h.name
+	return h.mem.do(c, func() error { return h.use(work) })
+}
+
+func (h *memHandle) use(work func() error) error {
+	if h.closed {
+		return fs.ErrClosed
+	}
+	h.file.collect(h.mem)
+	return work()
+}
+
+// change does the work of a call that makes the file end at end.
+func (h *memHandle) change(c Call, end int64, work func() error) error {
+	return h.do(c, func() error { return h.mayChange(end, work) })
+}
+
+func (h *memHandle) mayChange(end int64, work func() error) error {
+	switch {
+	case h.readOnly:
+		return syscall.EBADF
+	case end < 0:
+		return syscall.EINVAL
+	case end > fileSizeMax:
+		return syscall.EFBIG
+	}
+	return work()
+}
+
+func (h *memHandle) ReadAt(p []byte, off int64) (n int, err error) {
+	err = h.do(Call{Op: OpRead, Off: off, Len: int64(len(p))}, func() error {
+		if off < 0 {
+			return syscall.EINVAL
+		}
+		n = copy(p, h.file.cache.bytes[min(off, h.file.cache.size()):])
+		return nil
+	})
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (h *memHandle) WriteAt(p []byte, off int64) (n int, err error) {
+	err = h.mem.enter(Call{Op: OpWrite, Name: h.name, Off: off, Len: int64(len(p))})
+	var short *ShortWrite
+	if errors.As(err, &short) {
+		p = p[:max(0, min(short.Bytes, len(p)))]
+	} else if err != nil {
+		return 0, pathError(OpWrite, h.name, err)
+	}
+	h.mem.mu.Lock()
+	defer h.mem.mu.Unlock()
+	end := off + int64(len(p))
+	if off < 0 {
+		end = off
+	}
+	if failed := h.use(func() error { return h.mayChange(end, func() error { return h.write(p, off) }) }); failed != nil {
+		return 0, pathError(OpWrite, h.name, failed)
+	}
+	return len(p), pathError(OpWrite, h.name, err)
+}
+
+func (h *memHandle) write(p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if err := h.mem.room(h.file, off, off+int64(len(p))); err != nil {
+		return err
+	}
+	h.mem.record(h.file, change{op: OpWrite, off: off, data: bytes.Clone(p)})
+	return nil
+}
+
+func (h *memHandle) Truncate(size int64) error {
+	return h.change(Call{Op: OpTruncate, Len: size}, size, func() error {
+		h.mem.record(h.file, change{op: OpTruncate, size: size})
+		return nil
+	})
+}
+
+func (h *memHandle) Allocate(size int64) error {
+	return h.change(Call{Op: OpAllocate, Len: size}, size, func() error {
+		old := h.file.cache.size()
+		if size <= old {
+			return nil
+		}
+		if err := h.mem.room(h.file, old, size); err != nil {
+			return err
+		}
+		h.mem.record(h.file, change{op: OpAllocate, off: old, size: size})
+		return nil
+	})
+}
+
+func (h *memHandle) Sync() error {
+	err := h.mem.enter(Call{Op: OpSync, Name: h.name})
+	h.mem.mu.Lock()
+	defer h.mem.mu.Unlock()
+	failed := h.use(func() error {
+		if err == nil {
+			h.file.sync()
+		}
+		h.file.pending = nil // A sync that failed drops them for good.
+		return err
+	})
+	return pathError(OpSync, h.name, failed)
+}
+
+func (h *memHandle) Size() (int64, error) {
+	h.mem.mu.Lock()
+	defer h.mem.mu.Unlock()
+	if h.closed {
+		return 0, &fs.PathError{Op: "size", Path: h.name, Err: fs.ErrClosed}
+	}
+	return h.file.cache.size(), nil
+}
+
+func (h *memHandle) Map(size int64) (Mapping, error) {
+	var mapping *memMapping
+	err := h.do(Call{Op: OpMap, Len: size}, func() error {
+		if size <= 0 || size > h.file.cache.size() {
+			return syscall.EINVAL
+		}
+		v := h.file.viewOf(size)
+		v.users++
+		mapping = &memMapping{mem: h.mem, file: h.file, view: v, size: size}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mapping, nil
+}
+
+func (h *memHandle) Close() error {
+	h.mem.mu.Lock()
+	defer h.mem.mu.Unlock()
+	if h.closed {
+		return &fs.PathError{Op: "close", Path: h.name, Err: fs.ErrClosed}
+	}
+	h.closed = true
+	return nil
+}

@@ -1,0 +1,113 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// OS is the operating system's file system.
+var OS FS = osFS{}
+
+// Modes of what OS creates: the owner's alone, since a store may hold anything.
+const (
+	fileMode fs.FileMode = 0o600
+	dirMode  fs.FileMode = 0o700
+)
+
+// errNotRegular is what opening a directory, pipe or device gets. Such a name in a store's directory is a mistake that
+// must be told at once: opening a pipe without a writer would wait forever.
+var errNotRegular = errors.New("not a regular file")
+
+type osFS struct{}
+
+func (osFS) Create(name string) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{File: f}, nil
+}
+
+func (osFS) Open(name string) (File, error) { return openRegular(name, os.O_RDWR) }
+
+func (osFS) OpenRead(name string) (File, error) { return openRegular(name, os.O_RDONLY) }
+
+// openRegular opens a file without waiting for whatever a name that is no regular file might wait for.
+func openRegular(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &osFile{File: f, readOnly: flag == os.O_RDONLY}, nil
+}
+
+func (osFS) Remove(name string) error { return os.Remove(name) }
+
+func (osFS) Rename(oldName, newName string) error {
+	if err := sameDir(oldName, newName); err != nil {
+		return err
+	}
+	return os.Rename(oldName, newName)
+}
+
+// sameDir refuses a rename from one directory to another: two directories would have to be synced for it, and a power
+// cut between the two syncs has no answer that every file system gives.
+func sameDir(oldName, newName string) error {
+	if filepath.Dir(oldName) == filepath.Dir(newName) {
+		return nil
+	}
+	return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: syscall.EXDEV}
+}
+
+func (osFS) List(dir string) ([]Entry, error) {
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(found))
+	for _, d := range found {
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // It was removed while the directory was being read.
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, Entry{Name: d.Name(), Dir: d.IsDir(), Size: info.Size()})
+	}
+	return entries, nil
+}
+
+func (f osFS) MkdirAll(dir string) error { return mkdirAll(f, dir) }
+
+func (osFS) isDir(name string) (bool, error) {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir(), err
+}
+
+func (osFS) mkdir(name string) error { return os.Mkdir(name, dirMode) }
+
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) {
+		err = nil // Some file systems can't sync a directory: their names are as durable as they get.
+	}
+	return errors.Join(err, d.Close())
+}
+
+func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }

@@ -1,0 +1,147 @@
+package vfs
+
+import (
+	"bufio"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lockEnv names the file that TestMain locks in a child process, which then waits to be killed.
+const lockEnv = "VFS_TEST_LOCK"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(lockEnv); name != "" {
+		if _, err := OS.Lock(name); err != nil {
+			os.Exit(1)
+		}
+		_, _ = os.Stdout.WriteString("locked\n")
+		time.Sleep(time.Minute)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func TestOSCreatesFilesAndDirectoriesForTheOwnerAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "x", "y")
+	require.NoError(t, OS.MkdirAll(dir))
+	create(t, OS, filepath.Join(dir, "a"), "")
+	lock, err := OS.Lock(filepath.Join(dir, "LOCK"))
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+	for name, mode := range map[string]fs.FileMode{
+		filepath.Dir(dir): fs.ModeDir | 0o700, dir: fs.ModeDir | 0o700,
+		filepath.Join(dir, "a"): 0o600, filepath.Join(dir, "LOCK"): 0o600,
+	} {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode(), name)
+	}
+}
+
+func TestOSOpenOfAPipeFailsAndDoesNotWaitForAWriter(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(name, 0o600))
+	for _, open := range []func(string) (File, error){OS.Open, OS.OpenRead} {
+		_, err := open(name)
+		require.ErrorIs(t, err, errNotRegular)
+		requirePath(t, err, name)
+	}
+}
+
+func TestOSLockNamesTheProcessThatHoldsItAndEndsWithIt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), lockEnv+"="+name)
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	defer func() { _ = child.Process.Kill() }()
+	said, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "locked\n", said)
+
+	_, err = OS.Lock(name)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, LockedError{Name: name, PID: child.Process.Pid}, *locked)
+
+	require.NoError(t, child.Process.Kill())
+	require.Error(t, child.Wait())
+	lock, err := OS.Lock(name)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+}
+
+func TestOSLockedErrorHasNoPIDWhereTheFileHasNone(t *testing.T) {
+	for _, text := range []string{"", "not a number", "-5", "123456789012345678901234567890"} {
+		name := filepath.Join(t.TempDir(), "LOCK")
+		lock, err := OS.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+		_, err = OS.Lock(name)
+		var locked *LockedError
+		require.ErrorAs(t, err, &locked)
+		require.Zero(t, locked.PID, text)
+		require.NoError(t, lock.Close())
+	}
+}
+
+func TestOSAllocateTakesSpaceThatTruncateDoesNot(t *testing.T) {
+	space := func(f File) int64 {
+		require.NoError(t, f.Sync())
+		info, err := f.(*osFile).Stat()
+		require.NoError(t, err)
+		return info.Sys().(*syscall.Stat_t).Blocks * 512
+	}
+	f := create(t, OS, filepath.Join(t.TempDir(), "a"), "")
+	require.NoError(t, f.Truncate(3<<20))
+	require.Less(t, space(f), int64(1<<20))
+	require.NoError(t, f.Allocate(6<<20))
+	require.GreaterOrEqual(t, space(f), int64(3<<20))
+}
+
+// A small file system of its own is the only full disk at hand, and mounting one takes a privilege.
+func TestOSAllocateOnAFullDiskLeavesTheOldLengthAndContent(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	defer func() { require.NoError(t, syscall.Unmount(dir, 0)) }()
+	f, err := OS.Create(filepath.Join(dir, "a"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	write(t, f, 0, "hello")
+	require.ErrorIs(t, f.Allocate(5<<20), syscall.ENOSPC)
+	require.Equal(t, "hello", read(t, f))
+	require.NoError(t, f.Allocate(512<<10))
+	size, err := f.Size()
+	require.NoError(t, err)
+	require.Equal(t, int64(512<<10), size)
+}
+
+func TestOSErrorsOfPermissionCanBeAskedFor(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("the superuser may do everything")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o500))
+	_, err := OS.Create(filepath.Join(dir, "a"))
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.ErrorIs(t, OS.MkdirAll(filepath.Join(dir, "b")), fs.ErrPermission)
+}
+
+func TestOSMakesADirectoryWhereTheParentMayNotBeRead(t *testing.T) {
+	parent := t.TempDir()
+	require.NoError(t, os.Chmod(parent, 0o300))
+	defer func() { require.NoError(t, os.Chmod(parent, 0o700)) }()
+	dir := filepath.Join(parent, "a")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, OS.MkdirAll(dir))
+}

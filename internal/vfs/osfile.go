@@ -1,0 +1,64 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// zeros is what Allocate writes, in chunks of at most its size. It is never changed.
+var zeros [1 << 20]byte
+
+// osFile is an open file of the operating system. What it doesn't define is *os.File's own, which goes on after a
+// system call that a signal interrupted.
+type osFile struct {
+	*os.File
+	readOnly bool
+}
+
+func (f *osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Allocate writes zeros instead of asking for space with fallocate: blocks that have been written once need no change
+// of metadata when they are written again, so that each later Sync is one write to the disk and not two.
+func (f *osFile) Allocate(size int64) error {
+	old, err := f.Size()
+	if err != nil {
+		return err
+	}
+	for off := old; off < size; {
+		n, err := f.WriteAt(zeros[:min(size-off, int64(len(zeros)))], off)
+		if err != nil {
+			err = fmt.Errorf("allocate %d bytes after %d: %w", size-old, old, err)
+			return errors.Join(err, f.Truncate(old))
+		}
+		off += int64(n)
+	}
+	return nil
+}
+
+// Sync is fdatasync where there is one.
+func (f *osFile) Sync() error { return syncFile(f.File) }
+
+func (f *osFile) Map(size int64) (Mapping, error) {
+	length, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size <= 0 || size > length {
+		err := fmt.Errorf("%d bytes of %d: %w", size, length, syscall.EINVAL)
+		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: err}
+	}
+	m, err := mapFile(f.File, size, f.readOnly)
+	if err != nil {
+		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: err}
+	}
+	return m, nil
+}

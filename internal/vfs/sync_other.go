@@ -1,0 +1,8 @@
+//go:build !linux
+
+package vfs
+
+import "os"
+
+// syncFile is the strongest sync that the system has: on darwin, F_FULLFSYNC.
+func syncFile(f *os.File) error { return f.Sync() }

@@ -1,0 +1,104 @@
+// Package vfs is the seam between Walnut and a disk: the few file operations that the store uses, as two small
+// interfaces. OS is the real file system. Mem is one in memory that knows which bytes and which names were synced, and
+// can hand out any state that a power cut could have left behind.
+//
+// The rules of the seam are the assumptions that docs/design.md makes of a disk:
+//
+//   - what WriteAt, Truncate, Allocate or a mapping changed is durable once Sync of that file has returned nil;
+//   - a name that Create, Rename, Remove or Lock changed is durable once SyncDir of its directory has returned nil;
+//   - until then a power cut keeps any part of the change, or nothing of it;
+//   - after a Sync that failed, nothing is known, and a later Sync that succeeds proves nothing about it.
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// FS is a file system. Its methods may be called concurrently. Errors name the operation and the path, as *fs.PathError
+// and *os.LinkError do, and errors.Is(err, fs.ErrNotExist), fs.ErrExist, fs.ErrPermission and syscall.ENOSPC can be asked.
+type FS interface {
+	// Create makes a new, empty file with mode 0600, open for reading and writing. The name must not exist.
+	Create(name string) (File, error)
+	// Open opens an existing file for reading and writing. What is no regular file (a directory, a pipe) is an error.
+	Open(name string) (File, error)
+	// OpenRead opens an existing file for reading only, and is else like Open.
+	OpenRead(name string) (File, error)
+	// Remove removes a file or an empty directory. Who has the file open or mapped can go on using it.
+	Remove(name string) error
+	// Rename gives a file a new name in the same directory in one step, replacing the file that had that name. Another
+	// directory is syscall.EXDEV, since it would take two syncs to make that durable.
+	Rename(oldName, newName string) error
+	// List returns the entries of a directory, sorted by name, and not those of the directories in it.
+	List(dir string) ([]Entry, error)
+	// MkdirAll makes a directory with mode 0700, and its missing parents, and syncs every directory it changed, and the
+	// one in which it found the first directory that was there: a process that died may have left that name unsynced.
+	MkdirAll(dir string) error
+	// SyncDir makes the names in a directory durable.
+	SyncDir(dir string) error
+	// Lock takes an exclusive lock that lasts until the Closer is closed or the process ends, by way of a file that
+	// is created with mode 0600 if it isn't there and left behind afterwards. The file holds the holder's process
+	// id in decimal. Where another holder has it, the error is a *LockedError.
+	Lock(name string) (io.Closer, error)
+}
+
+// Entry is one name in a directory.
+type Entry struct {
+	Name string // Without the directory.
+	Dir  bool
+	Size int64 // In bytes; of a directory, without meaning.
+}
+
+// File is an open file. ReadAt and WriteAt may be called concurrently with everything but Close, except that a WriteAt
+// past the end must not run beside an Allocate, whose zeros could come last.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size returns the length in bytes.
+	Size() (int64, error)
+	// Truncate sets the length in bytes; what it adds reads as zeros and takes no space.
+	Truncate(size int64) error
+	// Allocate extends the file to size bytes (it never shortens it) with space that is really there: a later write
+	// inside doesn't fail for want of room. What it adds reads as zeros. A full disk is syscall.ENOSPC, and the
+	// length is then the old one.
+	Allocate(size int64) error
+	// Sync makes the content, and the metadata needed to read it back, durable (fdatasync).
+	Sync() error
+	// Map maps the first size bytes, which must lie inside the file and be more than none. The mapping is shared:
+	// what is stored in it is what ReadAt returns, and what Sync makes durable. It outlives Close of the file. A file
+	// from OpenRead is mapped for reading: a store in it ends the process. So does a store where a Truncate left no
+	// space and the disk has none, and an access behind the end of a file that became shorter.
+	Map(size int64) (Mapping, error)
+}
+
+// Mapping is a part of a file in memory.
+type Mapping interface {
+	// Bytes is the mapped memory. It must not be touched once Close has been called.
+	Bytes() []byte
+	// Close ends the mapping; a second call does nothing. It must not run beside any use of the bytes.
+	Close() error
+}
+
+// ErrMapUnsupported is what File.Map wraps on a platform without mappings. A caller reads the file instead.
+var ErrMapUnsupported = errors.New("mapping files is not supported on this platform")
+
+// ErrLocked is what a *LockedError is, for errors.Is.
+var ErrLocked = errors.New("locked by another process")
+
+// LockedError says who holds a lock.
+type LockedError struct {
+	Name string
+	PID  int // The holder, as the lock file has it; 0 if that can't be read.
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%s is locked by another process", e.Name)
+	}
+	return fmt.Sprintf("%s is locked by process %d", e.Name, e.PID)
+}
+
+// Is reports that a LockedError is ErrLocked.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }

@@ -1,0 +1,144 @@
+package wal
+
+import (
+	"sync"
+	"time"
+)
+
+// background is the log's one goroutine, which does what callers should not have to wait for.
+type background struct {
+	stop    chan struct{}
+	wake    chan struct{} // Gets a token when the active store is running out of space.
+	stopped sync.WaitGroup
+}
+
+// startBackground starts the goroutine, where there is something to do.
+func (l *Log) startBackground() {
+	l.wake = make(chan struct{}, 1)
+	if l.opts.ReadOnly || l.opts.foreground {
+		return
+	}
+	l.stop = make(chan struct{})
+	l.stopped.Go(l.runBackground)
+}
+
+func (l *Log) stopBackground() {
+	if l.stop != nil {
+		close(l.stop)
+		l.stopped.Wait()
+	}
+}
+
+func (l *Log) runBackground() {
+	var syncs, idles <-chan time.Time
+	if l.opts.Sync == SyncInterval {
+		ticker := time.NewTicker(l.opts.SyncInterval)
+		defer ticker.Stop()
+		syncs = ticker.C
+	}
+	if l.opts.IdleMark > 0 {
+		ticker := time.NewTicker(l.opts.IdleMark)
+		defer ticker.Stop()
+		idles = ticker.C
+	}
+	seen := l.Last()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.wake:
+			l.growAhead()
+		case <-syncs:
+			l.syncAhead()
+		case <-idles:
+			if last := l.Last(); last != seen {
+				seen = last
+				continue
+			}
+			l.markIdle()
+		}
+	}
+}
+
+// wakeGrower asks for more space before appends run into its end. l.mu is held.
+func (l *Log) wakeGrower() {
+	store := l.active.store
+	allocated := store.allocated.Load()
+	if allocated >= l.opts.SegmentSize || allocated-store.written.Load() > min(allocated, growStepMax)/2 {
+		return
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// growAhead makes space that appends will need soon. That the disk is full is for the append to say that runs out of
+// space; it may be a long time till then.
+func (l *Log) growAhead() {
+	store := l.activeStore()
+	err := store.grow(l.growTarget(store, 0))
+	if l.sticky(err) != nil {
+		l.opts.Logger.Warn("log can't allocate ahead", "path", store.path, "error", err)
+	}
+}
+
+// syncAhead makes durable what was acknowledged, under SyncInterval.
+func (l *Log) syncAhead() {
+	if l.Durable() < l.Last() {
+		_ = l.syncStore() // A failure is in the log now: every later call returns it.
+	}
+}
+
+// markIdle writes the mark that proves the last group durable, once nothing more comes. Whoever appends meanwhile does
+// that as well as a mark would.
+func (l *Log) markIdle() {
+	if !l.submitMu.TryLock() {
+		return
+	}
+	defer l.submitMu.Unlock()
+	_ = l.mark() // A failure is in the log now: every later call returns it.
+}
+
+// mark writes and syncs a mark, if a record came after the last one and every record is durable. The submit lock is
+// held.
+func (l *Log) mark() error {
+	if l.marked || l.opts.Sync == SyncNever || l.Durable() < l.submitted {
+		return nil
+	}
+	return l.writeMark(l.first.Load(), l.submitted)
+}
+
+// writeMark writes and syncs a mark that says these bounds. The submit lock is held.
+func (l *Log) writeMark(first, last uint64) error {
+	if err := l.drain(); err != nil {
+		return err
+	}
+	store := l.active.store
+	if err := l.roomForMark(store); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	g := l.formingAt(store.end)
+	g.force = true
+	g.buffer = store.layOutBounds(g.buffer, kindMark, first, last)
+	store.sealed.Store(false)
+	l.marked = true
+	return l.waitFor(g)
+}
+
+// roomForMark makes room for a mark and the seal behind it. What is kept in reserve does in most cases.
+func (l *Log) roomForMark(store *store) error {
+	need := store.end + 2*boundsFrameSize
+	if need <= store.allocated.Load() {
+		return nil
+	}
+	return l.sticky(store.grow(l.growTarget(store, need)))
+}
+
+// activeStore returns the store of the active segment, for those who don't hold the submit lock.
+func (l *Log) activeStore() *store {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active.store
+}

@@ -1,0 +1,631 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// The crash test runs generated workloads on a disk in memory, and in front of every call that changes the disk it
+// takes, for each policy, a state that a power cut could leave. Each state is opened, compared with what had been
+// acknowledged, written to, and opened again; some are crashed again while they are being opened. docs/testing.md says
+// what it covers and how it was shown to find planted mistakes.
+var (
+	crashSeed   = flag.Uint64("crash.seed", 0, "run the crash test's workload with this seed, and only that")
+	crashStates = flag.Int64("crash.states", 0, "go on until this many distinct states were checked; 0 is 110000, or 6000 with -short")
+)
+
+func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
+	want := *crashStates
+	if want == 0 {
+		want = 110_000
+		if testing.Short() {
+			want = 6_000
+		}
+	}
+	all := &stateSet{seen: map[uint64]struct{}{}, hash: maphash.MakeSeed()}
+	if *crashSeed != 0 {
+		runCrashWorkload(t, *crashSeed, all)
+		return
+	}
+	var next atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for all.distinct.Load() < want && !t.Failed() {
+				runCrashWorkload(t, next.Add(1), all)
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery",
+		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load())
+	if !t.Failed() {
+		require.GreaterOrEqual(t, all.distinct.Load(), want)
+	}
+}
+
+// stateSet counts the states that were checked and tells new ones from those that were checked before.
+type stateSet struct {
+	taken, distinct, nested atomic.Int64
+
+	hash maphash.Seed
+	mu   sync.Mutex
+	seen map[uint64]struct{}
+}
+
+// isNew reports whether a state, with what is asked of it, has not been seen before.
+func (s *stateSet) isNew(disk *vfs.Mem, e expectation) bool {
+	s.taken.Add(1)
+	var h maphash.Hash
+	h.SetSeed(s.hash)
+	for _, name := range disk.Names() {
+		data, _ := disk.ReadFile(name)
+		fmt.Fprintf(&h, "%s %d\n", name, len(data))
+		_, _ = h.Write(data)
+	}
+	content := h.Sum64()
+	fmt.Fprintf(&h, "%d %d %d %v", e.lastMin, e.lastMax, e.truncatedTo, e.firsts)
+	asked := h.Sum64()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.seen[asked]; known {
+		return false
+	}
+	if _, known := s.seen[content]; !known {
+		s.distinct.Add(1)
+	}
+	s.seen[asked], s.seen[content] = struct{}{}, struct{}{}
+	return true
+}
+
+// expectation is what must hold of a log that is opened after a crash.
+type expectation struct {
+	firsts      []uint64 // What First may be.
+	acked       uint64   // The last offset acknowledged, which the death of the process alone doesn't take.
+	lastMin     uint64   // At least this much was acknowledged, or served, as durable.
+	lastMax     uint64   // No more than this was ever handed over.
+	truncatedTo uint64   // Last may be this instead, as a truncation is under way; 0 if none is.
+	payloads    [][]byte // By offset. Where it is nil, the payload says itself what it is.
+	opts        Options
+}
+
+// crashRun is one workload.
+type crashRun struct {
+	t    *testing.T
+	seed uint64
+	rng  *rand.Rand // Of the workload.
+	all  *stateSet
+
+	disk *vfs.Mem
+	opts Options
+	log  *Log
+
+	mu     sync.Mutex // Guards what follows; states are taken by whichever goroutine makes a call.
+	lots   *rand.Rand // Of the crashes.
+	expect expectation
+	inject int // The call, counted from now on, at which something fails; 0 is none.
+}
+
+// runCrashWorkload runs the workload of one seed.
+func runCrashWorkload(t *testing.T, seed uint64, all *stateSet) {
+	r := &crashRun{t: t, seed: seed, all: all, rng: rand.New(rand.NewPCG(seed, 1)), lots: rand.New(rand.NewPCG(seed, 2))}
+	r.disk = vfs.NewMem()
+	r.disk.SetHook(r.call)
+	r.opts = testOptions(r.disk)
+	r.opts.Sync = SyncMode(r.rng.IntN(3))
+	r.opts.SegmentSize <<= r.rng.IntN(2)
+	r.expect = expectation{firsts: []uint64{1}, payloads: make([][]byte, 1), opts: r.opts}
+	defer func() {
+		if p := recover(); p != nil {
+			r.fail("panic: %v", p)
+			panic(p)
+		}
+	}()
+	if r.open(); r.log == nil {
+		return
+	}
+	if seed%4 == 0 {
+		r.runConcurrent()
+	} else {
+		r.runAlone()
+	}
+}
+
+// fail reports a violation with the way to see it again.
+func (r *crashRun) fail(format string, args ...any) {
+	r.t.Errorf("%s\n  seed %d, replay with: go test ./wal -run TestEveryCrash -crash.seed=%d", fmt.Sprintf(format, args...), r.seed, r.seed)
+}
+
+// call is the disk's hook.
+func (r *crashRun) call(c vfs.Call) error {
+	if !c.Op.Changes() {
+		return nil
+	}
+	if *crashSeed != 0 && !r.t.Failed() {
+		r.t.Logf("call %d: %s %s %d+%d", c.N, c.Op, c.Name, c.Off, c.Len)
+	}
+	r.crash()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inject > 0 {
+		if r.inject--; r.inject == 0 {
+			if c.Op == vfs.OpWrite {
+				return &vfs.ShortWrite{Bytes: r.lots.IntN(int(c.Len) + 1), Err: errInjected}
+			}
+			return errInjected
+		}
+	}
+	return nil
+}
+
+var errInjected = errors.New("injected failure")
+
+// crash takes the states that a power cut at this moment could leave, and checks the new ones.
+func (r *crashRun) crash() {
+	for _, policy := range vfs.Policies {
+		if r.t.Failed() {
+			return // One violation is enough to look at.
+		}
+		r.mu.Lock()
+		before, seed := r.expect, r.lots.Uint64()
+		r.mu.Unlock()
+		disk := r.disk.Crash(seed, policy)
+		r.mu.Lock()
+		e := r.expect // Whatever was handed over in between may be on the disk or not.
+		r.mu.Unlock()
+		e.lastMin = min(e.lastMin, before.lastMin)
+		if e.lastMin != before.lastMin && before.truncatedTo == 0 && e.truncatedTo == 0 {
+			e.lastMin = before.lastMin
+		}
+		if r.all.isNew(disk, e) {
+			r.check(disk, e, fmt.Sprintf("policy %s", policy), 1)
+		}
+	}
+	if r.chance(4) {
+		r.die()
+	}
+}
+
+// die takes the state that the death of the process leaves: all that was written can be read, whether or not it is on
+// the disk. What is served then must not be taken by a power cut later.
+func (r *crashRun) die() {
+	r.mu.Lock()
+	acked := r.expect.acked // What others acknowledge from here on may come too late for the state.
+	r.mu.Unlock()
+	disk := r.disk.Exit()
+	r.mu.Lock()
+	e := r.expect
+	r.mu.Unlock()
+	e.acked = acked
+	if r.chance(2) {
+		r.crashRecovery(disk, e, "death of the process", 0)
+		return
+	}
+	e.lastMin = max(e.lastMin, min(e.acked, e.lastMax))
+	r.check(disk, e, "death of the process", 0)
+}
+
+// check opens a state and checks it; deeper says how many more crashes may follow while it is being opened.
+func (r *crashRun) check(disk *vfs.Mem, e expectation, how string, deeper int) {
+	opts := e.opts
+	opts.FS = disk
+	if r.chance(4) && deeper > 0 {
+		r.crashRecovery(disk.Clone(), e, how, deeper-1)
+	}
+	l, err := Open(testDir, opts)
+	if err != nil {
+		r.fail("%s: open: %v", how, err)
+		return
+	}
+	payloads, ok := r.compare(l, e, how)
+	if !ok {
+		return
+	}
+	// What was recovered is written to, and has to come back with what was added.
+	first := l.First()
+	for range 2 {
+		payload := fmt.Appendf(nil, "after the crash %d", l.Last()+1)
+		if _, err := l.Append(payload); err != nil {
+			r.fail("%s: append after the crash: %v", how, err)
+			return
+		}
+		payloads = append(payloads, payload)
+	}
+	if err := l.Sync(); err != nil {
+		r.fail("%s: sync after the crash: %v", how, err)
+		return
+	}
+	again := disk.Crash(1, vfs.KeepNone)
+	if r.chance(2) {
+		if err := l.Close(); err != nil {
+			r.fail("%s: close after the crash: %v", how, err)
+			return
+		}
+		again = disk.Exit()
+	}
+	r.checkAgain(again, expectation{firsts: []uint64{first}, lastMin: l.Last(), lastMax: l.Last(), payloads: payloads, opts: e.opts}, how)
+}
+
+// checkAgain opens a state for the second time.
+func (r *crashRun) checkAgain(disk *vfs.Mem, e expectation, how string) {
+	opts := e.opts
+	opts.FS = disk
+	l, err := Open(testDir, opts)
+	if err != nil {
+		r.fail("%s: open again: %v", how, err)
+		return
+	}
+	r.compare(l, e, how+", opened again")
+}
+
+func (r *crashRun) chance(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lots.IntN(n) == 0
+}
+
+// crashRecovery opens a state and crashes it again in front of every call that the recovery makes.
+func (r *crashRun) crashRecovery(disk *vfs.Mem, e expectation, how string, deeper int) {
+	opts := e.opts
+	opts.FS = disk
+	disk.SetHook(func(c vfs.Call) error {
+		if c.Op.Changes() {
+			r.mu.Lock()
+			policy, seed := vfs.Policies[r.lots.IntN(len(vfs.Policies))], r.lots.Uint64()
+			r.mu.Unlock()
+			if twice := disk.Crash(seed, policy); r.all.isNew(twice, e) {
+				r.all.nested.Add(1)
+				r.check(twice, e, fmt.Sprintf("%s, then %s at call %d (%s) of the recovery", how, policy, c.N, c.Op), deeper)
+			}
+		}
+		return nil
+	})
+	if _, err := Open(testDir, opts); err != nil {
+		r.fail("%s: open: %v", how, err)
+	}
+}
+
+// compare compares a log with what is expected, and returns its payloads by offset.
+func (r *crashRun) compare(l *Log, e expectation, how string) (payloads [][]byte, ok bool) {
+	first, last := l.First(), l.Last()
+	if !slices.Contains(e.firsts, first) {
+		r.fail("%s: first offset is %d, want one of %d", how, first, e.firsts)
+		return nil, false
+	}
+	low := max(e.lastMin, first-1)
+	if (last < low || last > max(e.lastMax, first-1)) && (e.truncatedTo == 0 || last != e.truncatedTo-1) {
+		r.fail("%s: last offset is %d, want %d to %d, or %d-1 (%+v)", how, last, low, e.lastMax, e.truncatedTo, l.Recovery())
+		return nil, false
+	}
+	payloads = make([][]byte, first)
+	for record, err := range l.Records(first) {
+		if err != nil {
+			r.fail("%s: read offset %d: %v", how, len(payloads), err)
+			return nil, false
+		}
+		if want := wantPayload(e.payloads, record); !bytes.Equal(want, record.Payload) {
+			r.fail("%s: offset %d is %q, want %q", how, record.Offset, clip(record.Payload), clip(want))
+			return nil, false
+		}
+		payloads = append(payloads, bytes.Clone(record.Payload))
+	}
+	if uint64(len(payloads)) != last+1 {
+		r.fail("%s: read %d to %d, want up to %d", how, first, len(payloads)-1, last)
+		return nil, false
+	}
+	return payloads, true
+}
+
+// wantPayload returns what a record must hold.
+func wantPayload(payloads [][]byte, record Record) []byte {
+	if record.Offset < uint64(len(payloads)) && payloads[record.Offset] != nil {
+		return payloads[record.Offset]
+	}
+	var appender, number uint64
+	if _, err := fmt.Sscanf(string(clip(record.Payload)), "appender %d number %d ", &appender, &number); err != nil {
+		return nil
+	}
+	return describedPayload(appender, number)
+}
+
+func clip(b []byte) []byte { return b[:min(len(b), 60)] }
+
+// describedPayload is a payload that says what it is, followed by zeros or by noise.
+func describedPayload(appender, number uint64) []byte {
+	rng := rand.New(rand.NewPCG(appender, number))
+	payload := fmt.Appendf(nil, "appender %d number %d ", appender, number)
+	tail := make([]byte, rng.IntN(90))
+	if number%3 > 0 {
+		for i := range tail {
+			tail[i] = byte(rng.Uint32())
+		}
+	}
+	return append(payload, tail...)
+}
+
+// open opens the log, and takes what it recovered for served.
+func (r *crashRun) open() {
+	log, err := Open(testDir, r.opts)
+	r.log = log
+	if err != nil {
+		if !errors.Is(err, errInjected) {
+			r.fail("open: %v", err)
+		}
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := &r.expect
+	e.firsts = []uint64{log.First()}
+	e.lastMin, e.lastMax, e.acked = log.Last(), log.Last(), log.Last()
+	e.truncatedTo = 0
+	if r.opts.Sync != SyncAlways {
+		e.lastMin = log.Durable()
+	}
+	e.payloads = slices.Clip(e.payloads[:log.Last()+1])
+}
+
+// runAlone is a workload of one goroutine, whose every step the model knows before it happens.
+func (r *crashRun) runAlone() {
+	for range 25 + r.rng.IntN(50) {
+		if r.t.Failed() {
+			return
+		}
+		if r.rng.IntN(25) == 0 {
+			r.mu.Lock()
+			r.inject = 1 + r.rng.IntN(8)
+			r.mu.Unlock()
+		}
+		if err := r.step(); err != nil {
+			if !errors.Is(err, errInjected) && !errors.Is(err, ErrFailed) {
+				r.fail("step: %v", err)
+				return
+			}
+			if !r.restart() {
+				return
+			}
+		}
+	}
+	r.crash()
+}
+
+// restart is the end of the process after a failure, and the start of the next one. What the failed sync dropped can
+// be read, but is on no disk.
+func (r *crashRun) restart() bool {
+	r.mu.Lock()
+	r.disk = r.disk.Exit()
+	r.disk.SetHook(r.call)
+	r.opts.FS = r.disk
+	r.inject = 0
+	r.mu.Unlock()
+	r.open()
+	return r.log != nil
+}
+
+// step does one thing to the log.
+func (r *crashRun) step() error {
+	switch n := r.rng.IntN(40); {
+	case n < 22:
+		return r.append(1)
+	case n < 27:
+		return r.append(2 + r.rng.IntN(6))
+	case n < 30:
+		r.log.markIdle()
+		return r.log.writable()
+	case n < 32:
+		return r.sync()
+	case n < 34:
+		return r.truncateFront()
+	case n < 36:
+		return r.truncateBack()
+	case n < 39:
+		return r.reopen()
+	default:
+		return r.setFirst()
+	}
+}
+
+// append appends records, and notes them as handed over before and as acknowledged afterwards.
+func (r *crashRun) append(n int) error {
+	var batch [][]byte
+	for range n {
+		batch = append(batch, r.payload())
+	}
+	r.mu.Lock()
+	r.expect.payloads = append(slices.Clip(r.expect.payloads), batch...)
+	r.expect.lastMax += uint64(n)
+	r.mu.Unlock()
+	first, err := r.log.AppendBatch(batch)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := first + uint64(n) - 1; last != r.expect.lastMax {
+		r.fail("appended %d to %d, want up to %d", first, last, r.expect.lastMax)
+	}
+	r.noteDurable()
+	return nil
+}
+
+// noteDurable takes what the log calls durable for promised.
+func (r *crashRun) noteDurable() {
+	r.expect.lastMin, r.expect.acked = r.log.Durable(), r.log.Last()
+	if r.opts.Sync == SyncAlways && r.log.Durable() != r.log.Last() {
+		r.fail("%d acknowledged, %d durable", r.log.Last(), r.log.Durable())
+	}
+}
+
+// payload makes a payload: text, nothing, zeros, noise, or a copy of frames that stand in the log.
+func (r *crashRun) payload() []byte {
+	size := r.rng.IntN(120)
+	if r.rng.IntN(20) == 0 {
+		size = r.rng.IntN(6000)
+	}
+	payload := make([]byte, size)
+	switch r.rng.IntN(5) {
+	case 0: // Zeros, which is what bytes look like that were never written.
+	case 1:
+		store := r.log.active.store
+		from := headSize + r.rng.Int64N(max(1, store.end-headSize))&^(frameAlign-1)
+		n, _ := store.file.ReadAt(payload, from)
+		clear(payload[n:])
+		// Frames stand at multiples of eight, payloads four bytes behind one: shift the copy so that it lines up.
+		payload = append(make([]byte, 4), payload...)
+	default:
+		for i := range payload {
+			payload[i] = byte(r.rng.Uint32())
+		}
+	}
+	return payload
+}
+
+func (r *crashRun) sync() error {
+	if err := r.log.Sync(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expect.lastMin = r.expect.lastMax
+	return nil
+}
+
+func (r *crashRun) truncateFront() error {
+	before := r.log.First()
+	first := before + r.rng.Uint64N(r.log.Last()+2-before)
+	after := before
+	for _, segment := range r.log.Segments() {
+		if segment.Base <= first {
+			after = segment.Base
+		}
+	}
+	r.setFirsts(before, after)
+	if err := r.log.TruncateFront(first); err != nil {
+		return err
+	}
+	r.setFirsts(after)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noteDurable()
+	return nil
+}
+
+func (r *crashRun) setFirsts(firsts ...uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expect.firsts = firsts
+}
+
+func (r *crashRun) truncateBack() error {
+	first := r.log.First()
+	last := first - 1 + r.rng.Uint64N(r.log.Last()+2-first)
+	r.mu.Lock()
+	r.expect.truncatedTo = last + 1
+	r.mu.Unlock()
+	if err := r.log.TruncateBack(last); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := &r.expect
+	e.truncatedTo = 0
+	if last < e.lastMax {
+		e.lastMin, e.lastMax, e.acked = last, last, last
+		e.payloads = slices.Clip(e.payloads[:last+1])
+	}
+	return nil
+}
+
+// setFirst moves the first offset of the log, once it has emptied it.
+func (r *crashRun) setFirst() error {
+	r.mu.Lock()
+	r.expect.truncatedTo = r.log.First()
+	r.mu.Unlock()
+	if err := r.log.TruncateBack(r.log.First() - 1); err != nil {
+		return err
+	}
+	before := r.log.First()
+	after := 1 + r.rng.Uint64N(2*before+10)
+	r.mu.Lock()
+	e := &r.expect
+	e.truncatedTo, e.lastMin, e.lastMax, e.acked = 0, 0, 0, 0
+	e.firsts = []uint64{before, after}
+	e.payloads = nil
+	r.mu.Unlock()
+	if err := r.log.SetFirst(after); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.firsts = []uint64{after}
+	e.lastMin, e.lastMax, e.acked = after-1, after-1, after-1
+	e.payloads = make([][]byte, after)
+	return nil
+}
+
+// reopen closes the log, or lets the process end without that, and opens it again.
+func (r *crashRun) reopen() error {
+	if r.rng.IntN(3) == 0 {
+		r.mu.Lock()
+		r.disk = r.disk.Exit()
+		r.disk.SetHook(r.call)
+		r.opts.FS = r.disk
+		r.mu.Unlock()
+	} else if err := r.log.Close(); err != nil {
+		return err
+	}
+	r.open()
+	if r.log == nil {
+		return errInjected
+	}
+	return nil
+}
+
+// runConcurrent is a workload of several appenders, whose records say themselves what they are.
+func (r *crashRun) runConcurrent() {
+	var appenders sync.WaitGroup
+	for a := range uint64(2 + r.rng.IntN(3)) {
+		appenders.Go(func() {
+			for n := range uint64(12) {
+				payload := describedPayload(a, n)
+				r.mu.Lock()
+				r.expect.lastMax++
+				r.mu.Unlock()
+				offset, err := r.log.Append(payload)
+				if err != nil {
+					r.fail("append: %v", err)
+					return
+				}
+				r.mu.Lock()
+				r.expect.acked = max(r.expect.acked, offset)
+				r.expect.lastMin = max(r.expect.lastMin, r.log.Durable())
+				if r.opts.Sync == SyncAlways && r.expect.lastMin < offset {
+					r.fail("offset %d acknowledged, %d durable", offset, r.expect.lastMin)
+				}
+				r.expect.payloads = grown(r.expect.payloads, offset)
+				r.expect.payloads[offset] = payload
+				r.mu.Unlock()
+			}
+		})
+	}
+	appenders.Wait()
+	r.crash()
+}
+
+// grown returns a copy of payloads that has room for an offset; others may still read the original.
+func grown(payloads [][]byte, offset uint64) [][]byte {
+	return append(slices.Clone(payloads), make([][]byte, max(0, int(offset)+1-len(payloads)))...)
+}

@@ -1,0 +1,58 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of opening a log.
+var (
+	// ErrCorrupt is what every *CorruptError is, for errors.Is.
+	ErrCorrupt = errors.New("wal: damaged")
+	// ErrVersion reports a file that a newer version of this package wrote.
+	ErrVersion = errors.New("wal: format is newer than this program")
+)
+
+// Errors of using a log.
+var (
+	// ErrClosed reports the use of a log after Close.
+	ErrClosed = errors.New("wal: log is closed")
+	// ErrReadOnly reports a write to a log that was opened with Options.ReadOnly.
+	ErrReadOnly = errors.New("wal: log is read-only")
+	// ErrTooLarge reports a record over Options.MaxRecordSize.
+	ErrTooLarge = errors.New("wal: record is too large")
+	// ErrNoSpace reports an append that was refused because the disk is full. Nothing was written and no offset was
+	// used; the same append works once there is room. It wraps the operating system's error.
+	ErrNoSpace = errors.New("wal: no space left")
+	// ErrFailed reports that an earlier write or sync failed, after which the log takes no more records until it is
+	// opened again. Whether the records that were being written then are in the log is not known before that.
+	ErrFailed = errors.New("wal: log has failed")
+	// ErrTruncated reports an offset in front of the first record held.
+	ErrTruncated = errors.New("wal: offset has been truncated")
+	// ErrOutOfRange reports an offset behind the last record.
+	ErrOutOfRange = errors.New("wal: offset is behind the end")
+	// ErrNotEmpty reports SetFirst on a log that holds records.
+	ErrNotEmpty = errors.New("wal: log is not empty")
+)
+
+// CorruptError says which bytes are damaged: bytes that were durable and no longer check out, or a file that is
+// missing or doesn't belong where it stands. Nothing was changed on disk.
+type CorruptError struct {
+	Path     string // The file, or the directory where a file is missing.
+	Position int64  // The position in the file in bytes.
+	Offset   uint64 // The first record that can't be read, 0 where that isn't known.
+	Err      error  // What disagrees.
+}
+
+func (e *CorruptError) Error() string {
+	if e.Offset == 0 {
+		return fmt.Sprintf("wal: damaged: %s at position %d: %v", e.Path, e.Position, e.Err)
+	}
+	return fmt.Sprintf("wal: damaged: %s at position %d, offset %d: %v", e.Path, e.Position, e.Offset, e.Err)
+}
+
+// Unwrap returns what disagrees.
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// Is reports that a CorruptError is ErrCorrupt.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }

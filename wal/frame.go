@@ -1,0 +1,252 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// The layout of a store file: a header, then frames. docs/format.md has the full description with the reasons, and a
+// worked example that a test compares with this code; offsets here chain, each from the one before.
+const (
+	storeMagic   = "WALNUTWL"
+	storeVersion = 1
+
+	headMagicAt     = 0
+	headVersionAt   = headMagicAt + 8
+	headReservedAt  = headVersionAt + 4
+	headIDAt        = headReservedAt + 4
+	headSaltAt      = headIDAt + 16
+	headBaseAt      = headSaltAt + 8
+	headFirstAt     = headBaseAt + 8
+	headPrevSaltAt  = headFirstAt + 8
+	headPrevChainAt = headPrevSaltAt + 8
+	headSumAt       = headPrevChainAt + 4
+	headSize        = headSumAt + 4
+
+	frameSumAt     = 0
+	frameLengthAt  = frameSumAt + 4
+	frameIndexAt   = frameLengthAt + 4
+	frameBackAt    = frameIndexAt + 4
+	framePayloadAt = frameBackAt + 4
+	frameHeadSize  = framePayloadAt + 4
+
+	frameAlign     = 8
+	frameKindShift = 28
+	frameLengthMax = 1<<frameKindShift - 1
+
+	boundsFirstAt = 0
+	boundsLastAt  = boundsFirstAt + 8
+	boundsChainAt = boundsLastAt + 8
+	boundsSize    = boundsChainAt + 4
+
+	// boundsFrameSize is the size of a mark's or a seal's frame. Every unsealed store keeps that much room behind its
+	// last frame, so that a store whose end is nearer than that was cut by somebody else.
+	boundsFrameSize = (frameHeadSize + boundsSize + frameAlign - 1) / frameAlign * frameAlign
+)
+
+// frameKind says what a frame is. Zero is no kind: it is what bytes say that were never written.
+type frameKind uint8
+
+const (
+	kindRecord frameKind = 1 // A record: has an offset.
+	kindMark   frameKind = 2 // States the log's bounds; has no offset of its own.
+	kindClosed frameKind = 3 // The seal of a clean close.
+	kindRolled frameKind = 4 // The seal of a roll: another segment follows.
+)
+
+func (k frameKind) String() string {
+	switch k {
+	case kindRecord:
+		return "record"
+	case kindMark:
+		return "mark"
+	case kindClosed:
+		return "seal of a close"
+	case kindRolled:
+		return "seal of a roll"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+func (k frameKind) isSeal() bool { return k == kindClosed || k == kindRolled }
+
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var zeroPadding [frameAlign]byte
+
+// storeHead is what a store file starts with.
+type storeHead struct {
+	id        [16]byte // Of the log: every segment of it has the same.
+	salt      uint64   // Of this file: no other file ever has it. Not 0.
+	base      uint64   // The offset of its first record.
+	first     uint64   // The log's first offset held when the file was made.
+	prevSalt  uint64   // The salt of the segment before, 0 where the log begins here.
+	prevChain uint32   // The closing chain of the segment before.
+}
+
+// append appends the encoded header to dst.
+func (h storeHead) append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, storeMagic...)
+	dst = binary.LittleEndian.AppendUint32(dst, storeVersion)
+	dst = binary.LittleEndian.AppendUint32(dst, 0)
+	dst = append(dst, h.id[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, h.salt)
+	dst = binary.LittleEndian.AppendUint64(dst, h.base)
+	dst = binary.LittleEndian.AppendUint64(dst, h.first)
+	dst = binary.LittleEndian.AppendUint64(dst, h.prevSalt)
+	dst = binary.LittleEndian.AppendUint32(dst, h.prevChain)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// decodeStoreHead is the inverse of storeHead.append.
+func decodeStoreHead(b []byte) (storeHead, error) {
+	var h storeHead
+	if len(b) < headSize {
+		return h, fmt.Errorf("store header has %d bytes, want %d", len(b), headSize)
+	}
+	if string(b[:headVersionAt]) != storeMagic {
+		return h, fmt.Errorf("not a store file: it starts with %q", b[:headVersionAt])
+	}
+	sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:])
+	version := binary.LittleEndian.Uint32(b[headVersionAt:])
+	switch {
+	case version > storeVersion && sum == want:
+		return h, fmt.Errorf("store has format %d, this program knows up to %d: %w", version, storeVersion, ErrVersion)
+	case sum != want:
+		return h, fmt.Errorf("store header's checksum is %08x, want %08x", sum, want)
+	case version != storeVersion:
+		return h, fmt.Errorf("store has format %d, want %d", version, storeVersion)
+	}
+	copy(h.id[:], b[headIDAt:])
+	h.salt = binary.LittleEndian.Uint64(b[headSaltAt:])
+	h.base = binary.LittleEndian.Uint64(b[headBaseAt:])
+	h.first = binary.LittleEndian.Uint64(b[headFirstAt:])
+	h.prevSalt = binary.LittleEndian.Uint64(b[headPrevSaltAt:])
+	h.prevChain = binary.LittleEndian.Uint32(b[headPrevChainAt:])
+	if h.salt == 0 || h.base == 0 || h.first == 0 || h.first > h.base {
+		return h, fmt.Errorf("store header with salt %x, base %d, first %d makes no sense", h.salt, h.base, h.first)
+	}
+	return h, nil
+}
+
+// frameHead is what a frame starts with. Its checksum is not a field: it is made and checked with the frame's place.
+type frameHead struct {
+	kind   frameKind
+	length int    // Of the payload in bytes, without padding.
+	index  uint32 // Offset of the record, or of the next one after a mark or seal, less the store's base.
+	back   uint32 // Distance back to the watermark in units of frameAlign.
+	sum    uint32 // Checksum of payload and padding.
+}
+
+// size returns the frame's size in bytes, padding included.
+func (h frameHead) size() int64 { return frameSize(h.length) }
+
+// offset returns the offset of a record, or of the next record after a mark or seal.
+func (h frameHead) offset(base uint64) uint64 { return base + uint64(h.index) }
+
+// watermark returns the position in the store up to which it was known durable when the frame at this position was
+// built.
+func (h frameHead) watermark(position int64) int64 { return position - int64(h.back)*frameAlign }
+
+// frameSize returns the size in bytes of a frame whose payload has this length.
+func frameSize(length int) int64 {
+	return (frameHeadSize + int64(length) + frameAlign - 1) &^ (frameAlign - 1)
+}
+
+// payloadSum returns the checksum of a payload and the padding behind it.
+func payloadSum(payload []byte) uint32 {
+	padding := frameSize(len(payload)) - frameHeadSize - int64(len(payload))
+	return crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, zeroPadding[:padding])
+}
+
+// headSum returns the checksum of a frame's header, whose bytes behind the checksum are fields. It covers the salt and
+// the position too, so that a frame of another file, or at another place, doesn't check out.
+func headSum(salt uint64, position int64, fields []byte) uint32 {
+	var place [16 + frameHeadSize - frameLengthAt]byte
+	binary.LittleEndian.PutUint64(place[0:], salt)
+	binary.LittleEndian.PutUint64(place[8:], uint64(position))
+	copy(place[16:], fields[:frameHeadSize-frameLengthAt])
+	return crc32.Checksum(place[:], castagnoli)
+}
+
+// append appends the encoded header of a frame at this place to dst.
+func (h frameHead) append(dst []byte, salt uint64, position int64) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.kind)<<frameKindShift|uint32(h.length))
+	dst = binary.LittleEndian.AppendUint32(dst, h.index)
+	dst = binary.LittleEndian.AppendUint32(dst, h.back)
+	dst = binary.LittleEndian.AppendUint32(dst, h.sum)
+	binary.LittleEndian.PutUint32(dst[start:], headSum(salt, position, dst[start+frameLengthAt:]))
+	return dst
+}
+
+// errNotFrame reports bytes that are no frame's header at the place where they stand.
+var errNotFrame = errors.New("no frame checks out here")
+
+// decodeFrameHead is the inverse of frameHead.append. It says yes only to a header that was built for this place, so
+// what it returns can be believed, the length included.
+func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
+	if len(b) < frameHeadSize {
+		return frameHead{}, errNotFrame
+	}
+	lengthAndKind := binary.LittleEndian.Uint32(b[frameLengthAt:])
+	h := frameHead{
+		kind:   frameKind(lengthAndKind >> frameKindShift),
+		length: int(lengthAndKind & frameLengthMax),
+		index:  binary.LittleEndian.Uint32(b[frameIndexAt:]),
+		back:   binary.LittleEndian.Uint32(b[frameBackAt:]),
+		sum:    binary.LittleEndian.Uint32(b[framePayloadAt:]),
+	}
+	switch {
+	case h.kind < kindRecord || h.kind > kindRolled,
+		h.watermark(position) < 0,
+		h.kind != kindRecord && h.length != boundsSize,
+		binary.LittleEndian.Uint32(b[frameSumAt:]) != headSum(salt, position, b[frameLengthAt:]):
+		return frameHead{}, errNotFrame
+	}
+	return h, nil
+}
+
+// headChain returns the chain of a store that has no frame yet.
+func headChain(encoded []byte) uint32 { return binary.LittleEndian.Uint32(encoded[headSumAt:]) }
+
+// extendChain returns the chain after the frame whose encoded header is given. The chain of a store starts as its
+// header's checksum and takes in every frame but seals, so that one number vouches for all of a store.
+func extendChain(chain uint32, head []byte) uint32 {
+	return crc32.Update(chain, castagnoli, head[:frameHeadSize])
+}
+
+// bounds is the payload of marks and seals: what the log held when it was written.
+type bounds struct {
+	first uint64 // First offset held.
+	last  uint64 // Last offset held; one less than first where the log is empty. Records behind it are withdrawn.
+	chain uint32 // Of the store up to this frame.
+}
+
+func (b bounds) encode() [boundsSize]byte {
+	var dst [boundsSize]byte
+	binary.LittleEndian.PutUint64(dst[boundsFirstAt:], b.first)
+	binary.LittleEndian.PutUint64(dst[boundsLastAt:], b.last)
+	binary.LittleEndian.PutUint32(dst[boundsChainAt:], b.chain)
+	return dst
+}
+
+func decodeBounds(payload []byte) (bounds, error) {
+	if len(payload) != boundsSize {
+		return bounds{}, fmt.Errorf("bounds have %d bytes, want %d", len(payload), boundsSize)
+	}
+	b := bounds{
+		first: binary.LittleEndian.Uint64(payload[boundsFirstAt:]),
+		last:  binary.LittleEndian.Uint64(payload[boundsLastAt:]),
+		chain: binary.LittleEndian.Uint32(payload[boundsChainAt:]),
+	}
+	if b.first == 0 || b.last+1 < b.first {
+		return bounds{}, fmt.Errorf("bounds of %d to %d make no sense", b.first, b.last)
+	}
+	return b, nil
+}

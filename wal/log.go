@@ -1,0 +1,327 @@
+package wal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+)
+
+// Log is an append-only sequence of records in a directory. Its methods may be called concurrently.
+//
+// Locks, in the order in which they are taken: submitMu, mu, segmentsMu.
+//
+// Invariants:
+//   - first ≤ offset ≤ acknowledged is what readers see; durable ≤ acknowledged, or equal to it under SyncAlways;
+//   - the last of segments is active, and the only one that is written to;
+//   - once failed is set nothing is written any more.
+type Log struct {
+	dir      string
+	opts     Options
+	id       [16]byte
+	recovery Recovery
+
+	submitMu sync.Mutex // Held to lay out frames, roll, truncate and close: whatever decides what comes next.
+	active   *segment   // Changed under submitMu and mu together.
+
+	mu        sync.Mutex
+	forming   *group
+	flying    *group
+	spare     []byte // A group's buffer for the next one.
+	leading   bool   // Somebody writes groups, or has been told to.
+	failed    error
+	closed    bool
+	submitted uint64 // Last offset given out.
+	marked    bool   // No record came after the last mark or seal.
+	changed   chan struct{}
+	stats     counters
+
+	first        atomic.Uint64
+	acknowledged atomic.Uint64
+	durable      atomic.Uint64
+	rebuilt      atomic.Uint64 // Indexes rebuilt or corrected.
+	epoch        atomic.Uint64 // Changes when offsets are given out again.
+
+	segmentsMu sync.RWMutex
+	segments   []*segment
+	damage     *CorruptError // Where a read-only log ends before its time.
+
+	background
+}
+
+// Open opens the log in a directory, which it makes where it isn't there. It judges the log's end and mends what a
+// crash left unfinished (Recovery says what that was), or refuses with a *CorruptError where bytes are damaged that were
+// durable. Only the last segment is read as a whole; damage to a record of another one shows when that is read.
+//
+// A log that is opened with Options.ReadOnly changes nothing on disk. It opens a damaged log too: what is in front of
+// the damage can be read, and reading on gives the *CorruptError.
+//
+// Two processes must not have one log open for writing. Nothing here prevents that: the caller locks.
+func Open(dir string, opts Options) (*Log, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if opts.QuarantineDir == "" {
+		opts.QuarantineDir = joinName(dir, "quarantine")
+	}
+	l := &Log{dir: dir, opts: opts, forming: newGroup(nil), marked: true}
+	if opts.ReadOnly {
+		err = l.openReadOnly()
+	} else {
+		err = l.recover()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	l.report()
+	l.startBackground()
+	return l, nil
+}
+
+// report tells the operator what Open found.
+func (l *Log) report() {
+	r := l.recovery
+	level := slog.LevelInfo
+	if r.Outcome == Torn || len(r.RebuiltIndexes) > 0 || len(r.Removed) > 0 {
+		level = slog.LevelWarn
+	}
+	l.opts.Logger.Log(context.Background(), level, "log opened", "dir", l.dir, "outcome", r.Outcome, "first", r.First, "last", r.Last,
+		"segments", r.Segments, "cut_bytes", r.CutBytes, "cut_path", r.CutPath, "cut_position", r.CutPosition,
+		"quarantine", r.QuarantinePath, "relogged_bytes", r.ReloggedBytes, "rebuilt_indexes", r.RebuiltIndexes,
+		"removed", r.Removed, "elapsed", r.Elapsed)
+}
+
+// adopt takes over segments that are ready for use; the last one is active.
+func (l *Log) adopt(segments []*segment) {
+	l.segments = segments
+	l.active = segments[len(segments)-1]
+	store := l.active.store
+	l.id = store.head.id
+	l.first.Store(segments[0].base())
+	l.submitted = store.next - 1
+	l.acknowledged.Store(l.submitted)
+	l.durable.Store(l.submitted)
+}
+
+// Close makes every record durable, seals the log and closes its files. Readers that are under way end with ErrClosed or
+// finish what they can still read. A second Close returns ErrClosed.
+func (l *Log) Close() error {
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.mu.Unlock()
+	l.stopBackground()
+	err := l.sealForGood()
+	l.mu.Lock()
+	l.closed = true
+	l.notify()
+	l.mu.Unlock()
+
+	l.segmentsMu.Lock()
+	defer l.segmentsMu.Unlock()
+	errs := []error{err}
+	for _, segment := range l.segments {
+		errs = append(errs, segment.release())
+	}
+	l.segments = nil
+	return errors.Join(errs...)
+}
+
+// sealForGood ends the active segment with the seal of a clean close, unless it has one.
+func (l *Log) sealForGood() error {
+	if l.opts.ReadOnly {
+		return nil
+	}
+	if err := l.settle(); err != nil {
+		return err
+	}
+	store := l.active.store
+	if store.sealed.Load() {
+		return nil
+	}
+	if err := store.seal(kindClosed, l.first.Load(), store.next-1); err != nil {
+		return l.failWith(err)
+	}
+	return l.active.index.trim(l.active.count())
+}
+
+// writable says why the log can't be written to now, if it can't.
+func (l *Log) writable() error {
+	if l.opts.ReadOnly {
+		return ErrReadOnly
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.usable()
+}
+
+// First returns the offset of the first record held; it is Last()+1 where the log is empty.
+func (l *Log) First() uint64 { return l.first.Load() }
+
+// Last returns the offset of the last acknowledged record; it is First()-1 where the log is empty.
+func (l *Log) Last() uint64 { return l.acknowledged.Load() }
+
+// Durable returns the offset of the last record that a power cut can't take.
+func (l *Log) Durable() uint64 { return l.durable.Load() }
+
+// ID returns the identity that the log was given when it was made.
+func (l *Log) ID() [16]byte { return l.id }
+
+// Recovery returns what Open found and did.
+func (l *Log) Recovery() Recovery { return l.recovery }
+
+// makeRoom sees to it that the next frame, of this size in bytes, and what may have to follow it fit into space that is
+// durably there: it rolls or grows. The submit lock is held.
+func (l *Log) makeRoom(size int64) error {
+	if err := l.awaitGroupSpace(size); err != nil {
+		return err
+	}
+	store := l.active.store
+	if store.next > store.head.base && store.end+size+boundsFrameSize > l.opts.SegmentSize {
+		if err := l.roll(); err != nil {
+			return err
+		}
+		store = l.active.store
+	}
+	need := store.end + size + reserveSize
+	if store.sealed.Load() {
+		need += boundsFrameSize
+	}
+	if need <= store.allocated.Load() {
+		return nil
+	}
+	return l.sticky(store.grow(l.growTarget(store, need)))
+}
+
+// reserveSize is what is kept free behind a record: for a mark that proves it, a mark that moves the log's first
+// offset, so that truncation works on a full disk, and the seal.
+const reserveSize = 3 * boundsFrameSize
+
+// Growth: a store starts small, so that a small log is small on disk, and doubles up to a step that is worth a sync.
+const (
+	growFraction = 1024
+	growMin      = 512
+	growStepMax  = 8 << 20
+)
+
+// firstSize is how much a new store has allocated.
+func (l *Log) firstSize() int64 { return max(growMin, l.opts.SegmentSize/growFraction) }
+
+// growTarget returns the size to grow a store to so that it has at least need bytes.
+func (l *Log) growTarget(store *store, need int64) int64 {
+	have := store.allocated.Load()
+	target := min(have+min(max(have, l.firstSize()), growStepMax), max(l.opts.SegmentSize, have))
+	return max(target, need)
+}
+
+// awaitGroupSpace waits for the forming group to be written where it has grown too large to take more.
+func (l *Log) awaitGroupSpace(size int64) error {
+	if l.opts.ReadOnly {
+		return ErrReadOnly
+	}
+	l.mu.Lock()
+	if err := l.usable(); err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	if held := int64(len(l.forming.buffer)); held == 0 || held+size <= groupLimit {
+		l.mu.Unlock()
+		return nil
+	}
+	return l.waitFor(l.forming)
+}
+
+// sticky makes an error final for the log if it is one of a write or sync.
+func (l *Log) sticky(err error) error {
+	if err != nil && errors.Is(err, ErrFailed) {
+		return l.failWith(err)
+	}
+	return err
+}
+
+// roll ends the active segment and starts the next one. The order is what recovery relies on: the old segment's records
+// are durable before the new one exists, the new one exists before the old one's seal says so, and the seal is durable
+// before the new one gets its first frame. The submit lock is held.
+func (l *Log) roll() error {
+	if err := l.settle(); err != nil {
+		return err
+	}
+	old := l.active
+	segment, err := l.createSegment(storeHead{
+		id: l.id, base: old.store.next, first: l.first.Load(), prevSalt: old.store.head.salt, prevChain: old.store.chain,
+	})
+	if err != nil {
+		return l.sticky(err)
+	}
+	if err := old.store.seal(kindRolled, l.first.Load(), old.store.next-1); err != nil {
+		return l.failWith(errors.Join(err, segment.release()))
+	}
+	if err := old.index.trim(old.count()); err != nil {
+		return l.failWith(errors.Join(err, segment.release()))
+	}
+	l.install(segment)
+	l.opts.Logger.Debug("log rolled", "dir", l.dir, "base", segment.base(), "sealed_bytes", old.store.end)
+	return nil
+}
+
+// createSegment makes an empty segment, durably.
+func (l *Log) createSegment(head storeHead) (*segment, error) {
+	head.salt = newSalt()
+	store, err := createStore(l.opts.FS, l.dir, head, l.firstSize())
+	if err != nil {
+		return nil, noSpaceOr(err)
+	}
+	path := joinName(l.dir, indexName(head.base))
+	index, err := openIndex(l.opts.FS, path)
+	if err != nil {
+		l.opts.Logger.Warn("index can't be made; the segment's is kept in memory", "path", path, "error", err)
+		index = newMemoryIndex(path)
+	}
+	return newSegment(store, index, &l.rebuilt), nil
+}
+
+// install makes a segment the active one.
+func (l *Log) install(segment *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active = segment
+	l.stats.Rolls++
+	l.segmentsMu.Lock()
+	defer l.segmentsMu.Unlock()
+	l.segments = append(slices.Clip(l.segments), segment)
+}
+
+// segmentOf returns the segment that holds an offset, for use until it is released.
+func (l *Log) segmentOf(offset uint64) (*segment, error) {
+	l.segmentsMu.RLock()
+	defer l.segmentsMu.RUnlock()
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].base() > offset }) - 1
+	switch {
+	case l.segments == nil:
+		return nil, ErrClosed
+	case i < 0 || offset < l.first.Load():
+		return nil, fmt.Errorf("offset %d, the first held is %d: %w", offset, l.first.Load(), ErrTruncated)
+	}
+	l.segments[i].users.Add(1)
+	return l.segments[i], nil
+}
+
+// newSalt returns a number that no other store has.
+func newSalt() uint64 {
+	var salt [8]byte
+	for binary.LittleEndian.Uint64(salt[:]) == 0 {
+		_, _ = rand.Read(salt[:]) // It never fails: crypto/rand ends the process instead.
+	}
+	return binary.LittleEndian.Uint64(salt[:])
+}

@@ -1,0 +1,53 @@
+package wal
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Names of the files in a log's directory. A segment's two files are named by its base offset in twenty digits, so that
+// a listing sorts; what is being made has temporarySuffix until it is whole. Everything else is somebody else's.
+const (
+	storeSuffix     = ".store"
+	indexSuffix     = ".index"
+	temporarySuffix = ".tmp"
+
+	nameDigits = 20
+)
+
+func storeName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, storeSuffix) }
+func indexName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, indexSuffix) }
+
+// parseName returns the base offset of a file with this suffix; ok is false where the name is not one that storeName or
+// indexName makes.
+func parseName(name, suffix string) (base uint64, ok bool) {
+	digits, found := strings.CutSuffix(name, suffix)
+	if !found || len(digits) != nameDigits {
+		return 0, false
+	}
+	base, err := strconv.ParseUint(digits, 10, 64)
+	return base, err == nil && base > 0 && digits[0] != '+'
+}
+
+// isTemporary reports whether a name is that of a store or index that was being made.
+func isTemporary(name string) bool {
+	name, found := strings.CutSuffix(name, temporarySuffix)
+	if !found {
+		return false
+	}
+	_, isStore := parseName(name, storeSuffix)
+	_, isIndex := parseName(name, indexSuffix)
+	return isStore || isIndex
+}
+
+// quarantinePath names the file that keeps bytes which were cut from a store at this position. number tells several
+// cuts at one place apart.
+func quarantinePath(dir string, base uint64, position int64, number int) string {
+	name := fmt.Sprintf("%s.%d", storeName(base), position)
+	if number > 0 {
+		name = fmt.Sprintf("%s.%d", name, number)
+	}
+	return filepath.Join(dir, name)
+}

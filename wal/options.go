@@ -1,0 +1,126 @@
+package wal
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// Defaults and limits.
+const (
+	DefaultSegmentSize   = 64 << 20
+	DefaultMaxRecordSize = 64 << 20
+	DefaultSyncInterval  = 100 * time.Millisecond
+	DefaultIdleMark      = time.Second
+
+	// MinSegmentSize is the smallest segment that can be asked for, MaxSegmentSize the largest: positions in a store
+	// are 32 bits wide in the index.
+	MinSegmentSize = 4 << 10
+	MaxSegmentSize = 1 << 30
+
+	// MaxRecordSizeLimit bounds what Options.MaxRecordSize can ask for: 28 bits of a frame's header hold a length.
+	MaxRecordSizeLimit = 1<<28 - 1
+)
+
+// SyncMode says when an append is acknowledged. In every mode an acknowledged record survives the death of the
+// process; the modes differ in what a power cut can take.
+type SyncMode uint8
+
+const (
+	// SyncAlways acknowledges a record once it is durable. A power cut takes nothing that was acknowledged.
+	SyncAlways SyncMode = iota
+	// SyncInterval acknowledges a record once it is written, and syncs in the background. A power cut takes at most
+	// what was acknowledged since the last sync, which lies Options.SyncInterval back or less.
+	SyncInterval
+	// SyncNever acknowledges a record once it is written, and syncs when a segment is full, on Sync and on Close. A
+	// power cut takes what was acknowledged since then.
+	SyncNever
+)
+
+// String returns the mode's name: always, interval or never.
+func (m SyncMode) String() string {
+	switch m {
+	case SyncAlways:
+		return "always"
+	case SyncInterval:
+		return "interval"
+	case SyncNever:
+		return "never"
+	}
+	return fmt.Sprintf("SyncMode(%d)", uint8(m))
+}
+
+// ParseSyncMode is the inverse of SyncMode.String.
+func ParseSyncMode(name string) (SyncMode, error) {
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		if mode.String() == name {
+			return mode, nil
+		}
+	}
+	return 0, fmt.Errorf("sync mode %q: want always, interval or never", name)
+}
+
+// Options say how to open a log. The zero value works and promises the most.
+type Options struct {
+	// Sync says when an append is acknowledged. The default is SyncAlways.
+	Sync SyncMode
+	// SyncInterval is the longest time between two syncs under SyncInterval. The default is 100 ms.
+	SyncInterval time.Duration
+	// SegmentSize is the size in bytes at which a segment is full; a record that is larger gets a segment of its own.
+	// The default is 64 MiB: large enough that rolling costs nothing, small enough that truncation frees space soon.
+	SegmentSize int64
+	// MaxRecordSize is the largest payload in bytes that Append takes. The default is 64 MiB. Reading is bounded by the
+	// bytes that are there.
+	MaxRecordSize int
+	// IdleMark is how long a log waits after its last append before it writes the mark that proves that append
+	// durable (see docs/format.md). The default is one second; a negative value writes none.
+	IdleMark time.Duration
+	// ReadOnly opens the log without changing a byte of it. It works beside a live writer in another process and
+	// sees what that writer had written when the log was opened. Every method that writes returns ErrReadOnly.
+	ReadOnly bool
+	// QuarantineDir is where bytes are kept that a recovery cuts off. The default is a directory "quarantine" inside
+	// the log's.
+	QuarantineDir string
+	// Logger gets what an operator should know. The default discards it.
+	Logger *slog.Logger
+	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
+	// tests.
+	FS vfs.FS
+
+	foreground bool // For tests: nothing happens but in the caller's goroutine.
+}
+
+// withDefaults returns the options with every zero field set, or an error naming a field out of range.
+func (o Options) withDefaults() (Options, error) {
+	if o.SyncInterval == 0 {
+		o.SyncInterval = DefaultSyncInterval
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = DefaultSegmentSize
+	}
+	if o.MaxRecordSize == 0 {
+		o.MaxRecordSize = DefaultMaxRecordSize
+	}
+	if o.IdleMark == 0 {
+		o.IdleMark = DefaultIdleMark
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	switch {
+	case o.Sync > SyncNever:
+		return o, fmt.Errorf("wal: option Sync: %v is unknown", o.Sync)
+	case o.SyncInterval < 0:
+		return o, fmt.Errorf("wal: option SyncInterval: %v is negative", o.SyncInterval)
+	case o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize:
+		return o, fmt.Errorf("wal: option SegmentSize: %d is not in %d to %d", o.SegmentSize, MinSegmentSize, MaxSegmentSize)
+	case o.MaxRecordSize < 0 || o.MaxRecordSize > MaxRecordSizeLimit:
+		return o, fmt.Errorf("wal: option MaxRecordSize: %d is not in 0 to %d", o.MaxRecordSize, MaxRecordSizeLimit)
+	}
+	return o, nil
+}

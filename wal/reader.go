@@ -1,0 +1,209 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// Record is one record of the log.
+type Record struct {
+	Offset  uint64
+	Payload []byte // Valid until the next record is asked for; to be read only.
+}
+
+// Read returns the payload of one record, in memory of its own. Offsets in front of the first record held are
+// ErrTruncated, ones behind the last acknowledged record ErrOutOfRange; a record that doesn't check out is a
+// *CorruptError.
+func (l *Log) Read(offset uint64) ([]byte, error) {
+	if last := l.Last(); offset > last {
+		return nil, l.beyond(offset, last)
+	}
+	segment, err := l.segmentOf(offset)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := segment.read(offset)
+	if released := segment.release(); err == nil {
+		err = released
+	}
+	return payload, err
+}
+
+// beyond says why there is no record behind the last one: because the log ends, or because it is damaged there.
+func (l *Log) beyond(offset, last uint64) error {
+	if l.damage != nil {
+		return l.damage
+	}
+	return fmt.Errorf("offset %d, the last is %d: %w", offset, last, ErrOutOfRange)
+}
+
+// Records returns the records from an offset on, in order, up to the last one acknowledged when the reader gets there.
+// It runs beside writers. An error ends it: ErrTruncated where the offset, or one that was still to come, is no longer
+// held, a *CorruptError where a record doesn't check out.
+func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		r := reader{log: l, offset: from}
+		defer r.close()
+		for {
+			record, err := r.next(l.Last())
+			switch {
+			case err == io.EOF && l.damage == nil:
+				return
+			case err == io.EOF:
+				err = l.damage
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Follow is Records for durable records only, and without an end: it waits for more until the context ends, the log is
+// closed (ErrClosed) or fails (ErrFailed), each of which it gives as its last error. A log that is open for reading only
+// doesn't grow, so there Follow ends with ErrReadOnly.
+func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		r := reader{log: l, offset: from}
+		defer r.close()
+		for {
+			changed := l.change()
+			record, err := r.next(l.Durable())
+			if err == io.EOF {
+				if err = l.await(ctx, changed); err == nil {
+					continue
+				}
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// change returns a channel that is closed when something about the log's end has changed since.
+func (l *Log) change() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed
+}
+
+// notify wakes those who wait for a change. l.mu is held.
+func (l *Log) notify() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// await waits for a change, and says why none will come.
+func (l *Log) await(ctx context.Context, changed <-chan struct{}) error {
+	if l.opts.ReadOnly {
+		if l.damage != nil {
+			return l.damage
+		}
+		return ErrReadOnly
+	}
+	if err := l.writable(); err != nil {
+		return err
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// reader goes through the records in order.
+type reader struct {
+	log    *Log
+	offset uint64 // Of the next record.
+
+	segment *segment // In use while it isn't nil.
+	scanner *scanner
+	whole   bool   // The scanner began at the segment's start, so its chain vouches for all of it.
+	epoch   uint64 // Of the log when the segment was taken.
+}
+
+// next returns the next record if its offset is at most last, and io.EOF otherwise.
+func (r *reader) next(last uint64) (Record, error) {
+	for {
+		if r.segment != nil && r.epoch != r.log.epoch.Load() {
+			r.close()
+		}
+		if r.offset > last {
+			return Record{}, io.EOF
+		}
+		if r.segment == nil {
+			if err := r.enter(); err != nil {
+				return Record{}, err
+			}
+		}
+		r.scanner.limit = r.segment.store.readable()
+		f, err := r.scanner.frame()
+		if err != nil {
+			return Record{}, readError(r.segment.store.path, r.scanner.position, r.scanner.next, err)
+		}
+		switch {
+		case f.kind == kindRecord:
+			r.offset++
+			return Record{Offset: f.offset, Payload: f.payload}, nil
+		case f.kind.isSeal():
+			if err := r.leave(f); err != nil {
+				return Record{}, err
+			}
+		}
+	}
+}
+
+// readable returns the end of what readers may look at: the frames that were written, and the seal behind them.
+func (s *store) readable() int64 { return s.written.Load() }
+
+// enter takes the segment that holds the next record.
+func (r *reader) enter() error {
+	r.epoch = r.log.epoch.Load()
+	segment, err := r.log.segmentOf(r.offset)
+	if err != nil {
+		return err
+	}
+	position, err := segment.find(r.offset)
+	if err != nil {
+		_ = segment.release()
+		return err
+	}
+	r.segment, r.whole = segment, position == headSize
+	if r.whole {
+		r.scanner = segment.store.scan(0)
+	} else {
+		r.scanner = segment.store.scanFrom(position, r.offset, 0)
+	}
+	return nil
+}
+
+// leave gives up a segment that has been read to its seal.
+func (r *reader) leave(seal frame) error {
+	if r.whole {
+		if _, err := seal.bounds(r.scanner.chain); err != nil {
+			return corrupt(r.segment.store.path, seal.position, seal.offset, err)
+		}
+	}
+	if r.offset < seal.offset || seal.kind != kindRolled {
+		return corrupt(r.segment.store.path, seal.position, r.offset, fmt.Errorf("the %s comes before offset %d", seal.kind, r.offset))
+	}
+	r.close()
+	return nil
+}
+
+// close gives up the segment in use.
+func (r *reader) close() {
+	if r.segment != nil {
+		_ = r.segment.release() // Reading is done: an error of closing has nothing to say about it.
+		r.segment, r.scanner = nil, nil
+	}
+}

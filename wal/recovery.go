@@ -1,0 +1,43 @@
+package wal
+
+import (
+	"fmt"
+	"time"
+)
+
+// Outcome says in one word what Open found.
+type Outcome uint8
+
+// What Open can find.
+const (
+	Created Outcome = iota // There was no log; now there is an empty one.
+	Clean                  // The log was closed.
+	Unclean                // The log was not closed. Nothing had to be cut.
+	Torn                   // The log was not closed, or was being opened again. An unfinished tail was cut.
+)
+
+// String returns the outcome's name: created, clean, unclean or torn.
+func (o Outcome) String() string {
+	if names := [...]string{"created", "clean", "unclean", "torn"}; int(o) < len(names) {
+		return names[o]
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
+}
+
+// Recovery says what Open found and what it did about it.
+type Recovery struct {
+	Outcome     Outcome
+	First, Last uint64 // The offsets held afterwards; Last is First-1 where the log is empty.
+	Segments    int
+
+	CutBytes       int64  // How many bytes of an unfinished tail were cut.
+	CutPath        string // The store they were cut from.
+	CutPosition    int64  // Where they began, in bytes.
+	QuarantinePath string // The file they are kept in. A read-only open keeps and cuts nothing.
+
+	ReloggedBytes  int64         // How many bytes at the tail, which nothing proved durable, were written and synced again.
+	RebuiltIndexes []string      // The index files that were missing or wrong.
+	Removed        []string      // Names of files that a creation or truncation which died had left.
+	Truncated      bool          // A truncation of the log's end that died was finished.
+	Elapsed        time.Duration // How long it took.
+}

@@ -1,0 +1,253 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// scanChunk is how much a scanner reads at once where a frame doesn't ask for more.
+const scanChunk = 256 << 10
+
+// Reasons for which a scan stops in front of a frame.
+var (
+	errNeverWritten = errors.New("nothing was ever written here")
+	errCutShort     = errors.New("the file ends inside a frame")
+	errPayload      = errors.New("the payload's checksum is wrong")
+)
+
+// frame is one frame as a scanner finds it.
+type frame struct {
+	frameHead
+	position int64
+	offset   uint64 // Of a record; of the next record for a mark or a seal.
+	payload  []byte // Valid until the scanner's next step.
+}
+
+// scanner reads a store's frames in order.
+//
+// Invariant: every frame in front of position checked out, and next and chain follow from them. A step that fails moves
+// nothing, so that it can be tried again once the file has grown.
+type scanner struct {
+	file  io.ReaderAt
+	salt  uint64
+	base  uint64
+	limit int64 // The end of what may be looked at.
+
+	position int64
+	next     uint64
+	chain    uint32
+
+	window   []byte // Bytes of the file from windowAt on.
+	windowAt int64
+	buffer   []byte
+}
+
+// scan returns a scanner at the store's first frame that looks at nothing from limit on.
+func (s *store) scan(limit int64) *scanner {
+	return &scanner{
+		file: s.file, salt: s.head.salt, base: s.head.base, limit: limit,
+		position: headSize, next: s.head.base, chain: s.headChain,
+	}
+}
+
+// scanFrom returns a scanner at the frame of a record whose place is known. Its chain is not.
+func (s *store) scanFrom(position int64, offset uint64, limit int64) *scanner {
+	sc := s.scan(limit)
+	sc.position, sc.next, sc.chain = position, offset, 0
+	return sc
+}
+
+// view returns n bytes of the file from a position on, or fewer where limit comes first. They are valid until the next
+// call. An error is one of the disk.
+func (s *scanner) view(position int64, n int) ([]byte, error) {
+	n = int(min(int64(n), s.limit-position))
+	if n <= 0 {
+		return nil, nil
+	}
+	if position < s.windowAt || position+int64(n) > s.windowAt+int64(len(s.window)) {
+		if err := s.fill(position, n); err != nil {
+			return nil, err
+		}
+	}
+	from := int(position - s.windowAt)
+	return s.window[from:min(from+n, len(s.window))], nil
+}
+
+// fill reads a window of at least n bytes from a position on. A file that ends sooner gives a shorter window.
+func (s *scanner) fill(position int64, n int) error {
+	size := int(min(int64(max(n, scanChunk)), s.limit-position))
+	if cap(s.buffer) < size {
+		s.buffer = make([]byte, size)
+	}
+	s.window, s.windowAt = s.buffer[:0], position
+	got, err := s.file.ReadAt(s.buffer[:size], position)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	s.window = s.buffer[:got]
+	return nil
+}
+
+// frame reads the frame at position and moves behind it. The error is errNeverWritten, errCutShort, errNotFrame,
+// errPayload (isScanStop tells), or an error of the disk.
+func (s *scanner) frame() (frame, error) {
+	head, encoded, err := s.head(s.position)
+	if err != nil {
+		return frame{}, err
+	}
+	chain := extendChain(s.chain, encoded)
+	end := s.position + head.size()
+	if end > s.limit {
+		return frame{}, errCutShort
+	}
+	whole, err := s.view(s.position, int(head.size()))
+	switch {
+	case err != nil:
+		return frame{}, err
+	case int64(len(whole)) < head.size():
+		return frame{}, errCutShort
+	case payloadSumPadded(whole[frameHeadSize:]) != head.sum:
+		return frame{}, errPayload
+	case head.offset(s.base) != s.next:
+		return frame{}, fmt.Errorf("%s has offset %d, want %d: %w", head.kind, head.offset(s.base), s.next, errNotFrame)
+	}
+	f := frame{frameHead: head, position: s.position, offset: s.next, payload: whole[frameHeadSize:][:head.length]}
+	s.position = end
+	if head.kind == kindRecord {
+		s.next++
+	}
+	if !head.kind.isSeal() {
+		s.chain = chain
+	}
+	return f, nil
+}
+
+// head reads a frame's header at any position. The encoded header is valid until the next call of view.
+func (s *scanner) head(position int64) (frameHead, []byte, error) {
+	encoded, err := s.view(position, frameHeadSize)
+	switch {
+	case err != nil:
+		return frameHead{}, nil, err
+	case len(encoded) < frameHeadSize:
+		return frameHead{}, nil, errCutShort
+	case isZero(encoded):
+		return frameHead{}, nil, errNeverWritten
+	}
+	head, err := decodeFrameHead(encoded, s.salt, position)
+	return head, encoded, err
+}
+
+// isScanStop reports whether an error of scanner.frame speaks of the bytes, not of the disk.
+func isScanStop(err error) bool {
+	return errors.Is(err, errNeverWritten) || errors.Is(err, errCutShort) || errors.Is(err, errNotFrame) || errors.Is(err, errPayload)
+}
+
+// evidence looks at everything behind a frame that didn't check out, in steps of frameAlign, for a header that was
+// built when the bytes at that frame were known durable. Where there is one, a power cut can't be what damaged the
+// frame. It returns the position of that header, or 0, and the end of the last byte that isn't zero.
+//
+// A header that checks out was written at its place by this log, so the payload it speaks of is skipped: what users
+// store, even copies of frames, is never taken for one while its own header stands.
+func (s *scanner) evidence() (proof, written int64, err error) {
+	at := s.position
+	written = at
+	for at < s.limit {
+		window, err := s.view(at, scanChunk)
+		if err != nil {
+			return 0, 0, err
+		}
+		if len(window) == 0 {
+			break
+		}
+		if isZero(window) {
+			at += int64(len(window))
+			continue
+		}
+		if proof, at, written, err = s.evidenceIn(window, at, written); err != nil || proof != 0 {
+			return proof, written, err
+		}
+	}
+	return 0, written, nil
+}
+
+// evidenceIn is evidence for one window that starts at a position; it returns where to go on.
+func (s *scanner) evidenceIn(window []byte, start, written int64) (proof, next, end int64, err error) {
+	at := start
+	for i := 0; i < len(window); {
+		step := min(frameAlign, len(window)-i)
+		if !isZero(window[i : i+step]) {
+			written = at + int64(step)
+		}
+		if len(window)-i < frameHeadSize && at+frameHeadSize <= s.limit && i > 0 {
+			return 0, at, written, nil // The header crosses the window's end: go on with a window that starts here.
+		}
+		head, err := decodeFrameHead(window[i:], s.salt, at)
+		if err == nil && at > s.position && head.watermark(at) > s.position {
+			return at, at, written, nil
+		}
+		if err == nil {
+			written = min(at+head.size(), s.limit)
+			return 0, at + head.size(), written, nil
+		}
+		i, at = i+step, at+int64(step)
+	}
+	return 0, at, written, nil
+}
+
+// payloadSumPadded is payloadSum of a payload whose padding stands behind it.
+func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, castagnoli) }
+
+// isZero reports whether all bytes are zero.
+func isZero(b []byte) bool {
+	for len(b) >= 8 {
+		if b[0]|b[1]|b[2]|b[3]|b[4]|b[5]|b[6]|b[7] != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// readFrame reads the record with this offset at a position, for a reader that was told the place by a hint.
+func (s *store) readFrame(position int64, offset uint64) ([]byte, error) {
+	var encoded [frameHeadSize]byte
+	if _, err := s.file.ReadAt(encoded[:], position); err != nil {
+		return nil, err
+	}
+	head, err := decodeFrameHead(encoded[:], s.head.salt, position)
+	if err != nil {
+		return nil, err
+	}
+	size := head.size()
+	if head.kind != kindRecord || head.offset(s.head.base) != offset || position+size > s.written.Load() {
+		return nil, errNotFrame
+	}
+	payload := make([]byte, size-frameHeadSize)
+	if _, err := s.file.ReadAt(payload, position+frameHeadSize); err != nil {
+		return nil, err
+	}
+	if payloadSumPadded(payload) != head.sum {
+		return nil, errPayload
+	}
+	return payload[:head.length:head.length], nil
+}
+
+// readHead reads a store file's header.
+func readHead(file vfs.File) (storeHead, uint32, error) {
+	var encoded [headSize]byte
+	n, err := file.ReadAt(encoded[:], 0)
+	if err != nil && err != io.EOF {
+		return storeHead{}, 0, err
+	}
+	head, err := decodeStoreHead(encoded[:n])
+	return head, headChain(encoded[:]), err
+}

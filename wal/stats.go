@@ -1,0 +1,70 @@
+package wal
+
+// SegmentInfo describes one segment.
+type SegmentInfo struct {
+	Base, Last uint64 // Offsets; Last is Base-1 where the segment is empty.
+	Path       string // The store file.
+	Bytes      int64  // Of header and frames, in bytes.
+	Allocated  int64  // Length of the store file in bytes.
+	Sealed     bool   // Ended by a seal: it isn't the active one, or the log was closed.
+	IndexOK    bool   // The index was right when the log was opened.
+}
+
+// Segments describes the segments in order.
+func (l *Log) Segments() []SegmentInfo {
+	l.segmentsMu.RLock()
+	defer l.segmentsMu.RUnlock()
+	infos := make([]SegmentInfo, len(l.segments))
+	for i, segment := range l.segments {
+		store := segment.store
+		info := SegmentInfo{Base: segment.base(), Path: store.path, Bytes: store.written.Load(), Last: l.Last(), Sealed: store.sealed.Load(), IndexOK: true}
+		if i+1 < len(l.segments) {
+			info.Last = l.segments[i+1].base() - 1
+		}
+		if size, err := store.file.Size(); err == nil {
+			info.Allocated = size
+		}
+		for _, path := range l.recovery.RebuiltIndexes {
+			info.IndexOK = info.IndexOK && path != segment.index.path
+		}
+		infos[i] = info
+	}
+	return infos
+}
+
+// Stats are numbers about a log since it was opened.
+type Stats struct {
+	First, Last, Durable uint64 // Offsets.
+	Segments             int
+	Bytes                int64 // Of all files of the segments, in bytes.
+
+	Appends       uint64 // Records.
+	AppendedBytes uint64 // Of their payloads.
+	Writes        uint64 // Groups written.
+	Syncs         uint64 // Of records; making space ahead of need has its own.
+	Rolls         uint64
+	IndexRebuilds uint64 // Indexes that were found wrong, at the start or by a reader.
+	Failed        error  // Why the log takes no more records, nil if it does.
+}
+
+// counters are the parts of Stats that are counted. They are guarded by Log.mu.
+type counters struct {
+	Appends, AppendedBytes, Writes, Syncs, Rolls uint64
+}
+
+// Stats returns the log's numbers.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	c, failed := l.stats, l.failed
+	l.mu.Unlock()
+	stats := Stats{
+		First: l.First(), Last: l.Last(), Durable: l.Durable(),
+		Appends: c.Appends, AppendedBytes: c.AppendedBytes, Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls,
+		IndexRebuilds: l.rebuilt.Load(), Failed: failed,
+	}
+	for _, info := range l.Segments() {
+		stats.Segments++
+		stats.Bytes += info.Allocated + int64(info.Last+1-info.Base)*entrySize
+	}
+	return stats
+}
