@@ -10,8 +10,9 @@ const groupLimit = 8 << 20
 
 // group is a run of frames that one caller writes, and syncs, for all.
 //
-// Its life: forming (callers add frames to it), flying (its leader writes it), done. There is at most one of the first
-// two each; both are guarded by Log.mu.
+// Its life: forming (callers add frames to it), flying (its leader writes it), landed. There is at most one of the first
+// two each. All of it is guarded by Log.mu, but for what its leader does with the buffer while it flies. A group that
+// nobody but its leader waited for is used again.
 type group struct {
 	buffer []byte // The frames, as they will stand in the store.
 	start  int64  // Their position.
@@ -19,13 +20,24 @@ type group struct {
 	last   uint64 // Offset of the last record.
 	force  bool   // Sync in every mode.
 
-	lead chan struct{} // Gets a token when one of those who wait is to lead.
-	done chan struct{} // Closed when err is set.
+	lead chan struct{} // Gets a token when one of those who wait is to lead. nil while nobody waits.
+	done chan struct{} // Closed when err is set. nil while nobody waits.
 	err  error
 }
 
-func newGroup(buffer []byte) *group {
-	return &group{buffer: buffer[:0], lead: make(chan struct{}, 1), done: make(chan struct{})}
+// wait makes the channels for those who wait.
+func (g *group) wait() {
+	if g.done == nil {
+		g.done, g.lead = make(chan struct{}), make(chan struct{}, 1)
+	}
+}
+
+// end tells those who wait how it went.
+func (g *group) end(err error) {
+	g.err = err
+	if g.done != nil {
+		close(g.done)
+	}
 }
 
 // Append adds one record to the end of the log and returns its offset once it is acknowledged, as Options.Sync says.
@@ -90,25 +102,26 @@ func (l *Log) tooLarge(payload []byte) error {
 
 // submit lays a record out in the forming group. The submit lock is held.
 func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
-	if err := l.makeRoom(frameSize(len(payload))); err != nil {
-		return 0, err
-	}
-	segment := l.active
-	if err := segment.index.makeRoom(segment.count() + 1); err != nil {
-		return 0, l.sticky(err)
+	size := frameSize(len(payload))
+	if !l.hasRoom(size) {
+		if err := l.makeRoom(size); err != nil {
+			return 0, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.usable(); err != nil {
+	if err := l.groupSpace(size); err != nil {
 		return 0, err
 	}
-	g := l.formingAt(segment.store.end)
-	if segment.store.sealed.Load() {
+	segment := l.active
+	store := segment.store
+	g := l.formingAt(store.end)
+	if store.sealed.Load() {
 		l.unseal(g)
 	}
-	offset = segment.store.next
-	segment.index.put(uint32(offset-segment.base()), segment.store.end)
-	g.buffer = segment.store.layOut(g.buffer, kindRecord, payload, sum)
+	offset = store.next
+	segment.index.put(uint32(offset-segment.base()), store.end)
+	g.buffer = store.layOut(g.buffer, kindRecord, payload, sum)
 	if g.first == 0 {
 		g.first = offset
 	}
@@ -117,6 +130,24 @@ func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
 	l.stats.Appends++
 	l.stats.AppendedBytes += uint64(len(payload))
 	return offset, nil
+}
+
+// groupSpace waits for the forming group to be written where it has grown too large to take more. l.mu is held, but not
+// while it waits.
+func (l *Log) groupSpace(size int64) error {
+	for {
+		if err := l.usable(); err != nil {
+			return err
+		}
+		if held := int64(len(l.forming.buffer)); held == 0 || held+size <= groupLimit {
+			return nil
+		}
+		err := l.waitFor(l.forming)
+		l.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // unseal begins a store that was closed again: a mark of the same size takes the seal's place. It says that everything
@@ -155,34 +186,32 @@ func (l *Log) Wait(offset uint64) error {
 	return l.waitFor(g)
 }
 
-// waitFor waits until a group is done, leading where nobody else does. l.mu is held, and released.
+// waitFor waits until a group has landed, leading where nobody else does. l.mu is held, and released.
 func (l *Log) waitFor(g *group) error {
 	if l.failed != nil {
-		err := l.failed
-		l.mu.Unlock()
-		return err
+		defer l.mu.Unlock()
+		return l.failed
 	}
 	if g == l.forming && !l.leading {
 		l.leading = true
 		l.mu.Unlock()
-		l.flush()
-		return g.err
+		return l.flush()
 	}
+	g.wait()
 	l.mu.Unlock()
 	select {
 	case <-g.done:
+		return g.err
 	case <-g.lead:
-		l.flush()
+		return l.flush()
 	}
-	return g.err
 }
 
 // flush writes the forming group, and syncs it where the mode asks for that. Its caller leads.
-func (l *Log) flush() {
+func (l *Log) flush() error {
 	l.mu.Lock()
 	g, store := l.forming, l.active.store
-	l.flying, l.forming = g, newGroup(l.spare)
-	l.spare = nil
+	l.flying, l.forming = g, l.newGroup()
 	l.mu.Unlock()
 
 	err := store.write(g.buffer, g.start)
@@ -190,17 +219,30 @@ func (l *Log) flush() {
 	if synced {
 		err = store.sync()
 	}
-	l.land(g, synced, err)
+	return l.land(g, synced, err)
+}
+
+// newGroup returns an empty group. l.mu is held.
+func (l *Log) newGroup() *group {
+	g := l.spare
+	l.spare = nil
+	if g == nil {
+		return &group{}
+	}
+	*g = group{buffer: g.buffer[:0]}
+	return g
 }
 
 // land publishes the outcome of a group, and hands the lead to the next one.
-func (l *Log) land(g *group, synced bool, err error) {
+func (l *Log) land(g *group, synced bool, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Writes++
 	if err != nil {
 		l.fail(err)
-		return
+	}
+	if l.failed != nil {
+		return l.failed // It has ended this group as well.
 	}
 	l.flying = nil
 	if g.first != 0 {
@@ -210,31 +252,38 @@ func (l *Log) land(g *group, synced bool, err error) {
 		l.stats.Syncs++
 		l.durable.Store(l.acknowledged.Load())
 	}
-	if cap(g.buffer) <= groupLimit {
-		l.spare = g.buffer
-	}
-	close(g.done)
+	g.end(nil)
+	l.recycle(g)
 	l.notify()
 	l.wakeGrower()
-	if len(l.forming.buffer) == 0 {
-		l.leading = false
-		return
+	if l.leading = l.forming.done != nil; l.leading {
+		l.forming.lead <- struct{}{}
 	}
-	l.forming.lead <- struct{}{}
+	return nil
+}
+
+// recycle keeps a group that has landed, or its buffer, for later. Those who waited for it still look at its error.
+func (l *Log) recycle(g *group) {
+	if cap(g.buffer) > groupLimit {
+		g.buffer = nil
+	}
+	if g.done != nil {
+		g = &group{buffer: g.buffer}
+	}
+	l.spare = g
 }
 
 // fail makes an error of a write or sync final, and tells everybody who waits. l.mu is held.
 func (l *Log) fail(err error) {
-	if l.failed == nil {
-		l.failed = fmt.Errorf("%w; whether records that were being written are kept shows when it is opened again: %w", ErrFailed, err)
-		l.opts.Logger.Error("log failed: it takes no more records until it is opened again", "dir", l.dir, "error", err)
+	if l.failed != nil {
+		return
 	}
-	for _, g := range []*group{l.flying, l.forming} {
-		if g != nil && g.err == nil {
-			g.err = l.failed
-			close(g.done)
-		}
+	l.failed = fmt.Errorf("%w; whether records that were being written are kept shows when it is opened again: %w", ErrFailed, err)
+	l.opts.Logger.Error("log failed: it takes no more records until it is opened again", "dir", l.dir, "error", err)
+	if l.flying != nil {
+		l.flying.end(l.failed)
 	}
+	l.forming.end(l.failed)
 	l.notify()
 }
 
@@ -261,28 +310,34 @@ func (l *Log) settle() error {
 	if err := l.drain(); err != nil {
 		return err
 	}
-	store := l.active.store
-	if store.durable.Load() >= store.end {
-		return nil
+	if store := l.active.store; store.durable.Load() < store.end {
+		return l.syncStore()
 	}
-	return l.syncStore()
+	l.publishDurable(l.acknowledged.Load()) // The sync that made space ahead of need was one of records too.
+	return nil
 }
 
 // syncStore syncs the active store apart from a group.
 func (l *Log) syncStore() error {
 	written := l.acknowledged.Load()
-	store := l.activeStore()
-	if err := store.sync(); err != nil {
+	if err := l.activeStore().sync(); err != nil {
 		return l.failWith(err)
 	}
+	l.publishDurable(written)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Syncs++
-	if written > l.durable.Load() {
-		l.durable.Store(written)
+	return nil
+}
+
+// publishDurable notes that records up to an offset are durable.
+func (l *Log) publishDurable(offset uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if offset > l.durable.Load() {
+		l.durable.Store(offset)
 		l.notify()
 	}
-	return nil
 }
 
 // failWith is fail for those who don't hold l.mu; it returns what the log's error now is.

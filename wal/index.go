@@ -146,6 +146,11 @@ func (x *index) correct(positions []uint32) {
 	x.entries.Store(&entries)
 }
 
+// hasRoom reports whether there is room for this many entries.
+func (x *index) hasRoom(count uint32) bool {
+	return int64(count)*entrySize <= int64(len(*x.entries.Load()))
+}
+
 // makeRoom makes room for this many entries. A full disk is ErrNoSpace and changes nothing.
 func (x *index) makeRoom(count uint32) error {
 	x.mu.Lock()

@@ -33,7 +33,7 @@ type Log struct {
 	mu        sync.Mutex
 	forming   *group
 	flying    *group
-	spare     []byte // A group's buffer for the next one.
+	spare     *group // For the next one.
 	leading   bool   // Somebody writes groups, or has been told to.
 	failed    error
 	closed    bool
@@ -71,7 +71,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	if opts.QuarantineDir == "" {
 		opts.QuarantineDir = joinName(dir, "quarantine")
 	}
-	l := &Log{dir: dir, opts: opts, forming: newGroup(nil), marked: true}
+	l := &Log{dir: dir, opts: opts, forming: &group{}, marked: true}
 	if opts.ReadOnly {
 		err = l.openReadOnly()
 	} else {
@@ -88,7 +88,7 @@ func Open(dir string, opts Options) (*Log, error) {
 // report tells the operator what Open found.
 func (l *Log) report() {
 	r := l.recovery
-	level := slog.LevelInfo
+	level := slog.LevelDebug
 	if r.Outcome == Torn || len(r.RebuiltIndexes) > 0 || len(r.Removed) > 0 {
 		level = slog.LevelWarn
 	}
@@ -181,27 +181,44 @@ func (l *Log) ID() [16]byte { return l.id }
 // Recovery returns what Open found and did.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
-// makeRoom sees to it that the next frame, of this size in bytes, and what may have to follow it fit into space that is
-// durably there: it rolls or grows. The submit lock is held.
+// hasRoom reports whether the next frame, of this size in bytes, and what may have to follow it fit into the active
+// segment and into space that is durably there. The submit lock is held.
+func (l *Log) hasRoom(size int64) bool {
+	store := l.active.store
+	return !l.isFull(store, size) && l.spaceFor(store, size) <= store.allocated.Load() && l.active.index.hasRoom(l.active.count()+1)
+}
+
+// isFull reports whether a store must not take a frame of this size any more.
+func (l *Log) isFull(store *store, size int64) bool {
+	return store.next > store.head.base && store.end+size+boundsFrameSize > l.opts.SegmentSize
+}
+
+// spaceFor returns the length that a store needs for a frame of this size and the reserve behind it.
+func (l *Log) spaceFor(store *store, size int64) int64 {
+	space := store.end + size + reserveSize
+	if store.sealed.Load() {
+		space += boundsFrameSize
+	}
+	return space
+}
+
+// makeRoom does what hasRoom asks for: it rolls or grows. The submit lock is held.
 func (l *Log) makeRoom(size int64) error {
-	if err := l.awaitGroupSpace(size); err != nil {
+	if err := l.writable(); err != nil {
 		return err
 	}
-	store := l.active.store
-	if store.next > store.head.base && store.end+size+boundsFrameSize > l.opts.SegmentSize {
+	if l.isFull(l.active.store, size) {
 		if err := l.roll(); err != nil {
 			return err
 		}
-		store = l.active.store
 	}
-	need := store.end + size + reserveSize
-	if store.sealed.Load() {
-		need += boundsFrameSize
+	store := l.active.store
+	if need := l.spaceFor(store, size); need > store.allocated.Load() {
+		if err := store.grow(l.growTarget(store, need)); err != nil {
+			return l.sticky(err)
+		}
 	}
-	if need <= store.allocated.Load() {
-		return nil
-	}
-	return l.sticky(store.grow(l.growTarget(store, need)))
+	return l.sticky(l.active.index.makeRoom(l.active.count() + 1))
 }
 
 // reserveSize is what is kept free behind a record: for a mark that proves it, a mark that moves the log's first
@@ -223,23 +240,6 @@ func (l *Log) growTarget(store *store, need int64) int64 {
 	have := store.allocated.Load()
 	target := min(have+min(max(have, l.firstSize()), growStepMax), max(l.opts.SegmentSize, have))
 	return max(target, need)
-}
-
-// awaitGroupSpace waits for the forming group to be written where it has grown too large to take more.
-func (l *Log) awaitGroupSpace(size int64) error {
-	if l.opts.ReadOnly {
-		return ErrReadOnly
-	}
-	l.mu.Lock()
-	if err := l.usable(); err != nil {
-		l.mu.Unlock()
-		return err
-	}
-	if held := int64(len(l.forming.buffer)); held == 0 || held+size <= groupLimit {
-		l.mu.Unlock()
-		return nil
-	}
-	return l.waitFor(l.forming)
 }
 
 // sticky makes an error final for the log if it is one of a write or sync.
@@ -312,6 +312,9 @@ func (l *Log) segmentOf(offset uint64) (*segment, error) {
 		return nil, ErrClosed
 	case i < 0 || offset < l.first.Load():
 		return nil, fmt.Errorf("offset %d, the first held is %d: %w", offset, l.first.Load(), ErrTruncated)
+	case offset > l.Last():
+		// Whoever asked saw the log before a truncation of its end; the new segment's index is still being written.
+		return nil, l.beyond(offset, l.Last())
 	}
 	l.segments[i].users.Add(1)
 	return l.segments[i], nil

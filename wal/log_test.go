@@ -304,3 +304,13 @@ func TestOpenReadOnlyOfNothingSaysSo(t *testing.T) {
 	_, err := Open(testDir, Options{FS: vfs.NewMem(), ReadOnly: true})
 	require.True(t, errors.Is(err, fs.ErrNotExist), "%v", err)
 }
+
+func TestASyncAfterAFailedOneFails(t *testing.T) {
+	mem := vfs.NewMem()
+	l := openTest(t, testOptions(mem))
+	fill(t, l, 3)
+	store := l.active.store
+	mem.SetHook(vfs.FailNth(vfs.OpSync, 1, errors.New("no")))
+	require.Error(t, store.sync())
+	require.Error(t, store.sync(), "the second sync would succeed, and prove nothing")
+}

@@ -17,6 +17,17 @@ type Record struct {
 // ErrTruncated, ones behind the last acknowledged record ErrOutOfRange; a record that doesn't check out is a
 // *CorruptError.
 func (l *Log) Read(offset uint64) ([]byte, error) {
+	for {
+		epoch := l.epoch.Load()
+		payload, err := l.readOnce(offset)
+		if err == nil || l.epoch.Load() == epoch {
+			return payload, err
+		}
+	}
+}
+
+// readOnce is Read. Its error means nothing if the log's epoch changed meanwhile: the record was being truncated.
+func (l *Log) readOnce(offset uint64) ([]byte, error) {
 	if last := l.Last(); offset > last {
 		return nil, l.beyond(offset, last)
 	}
@@ -44,10 +55,10 @@ func (l *Log) beyond(offset, last uint64) error {
 // held, a *CorruptError where a record doesn't check out.
 func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		r := reader{log: l, offset: from}
+		r := reader{log: l, offset: from, last: l.Last}
 		defer r.close()
 		for {
-			record, err := r.next(l.Last())
+			record, err := r.next()
 			switch {
 			case err == io.EOF && l.damage == nil:
 				return
@@ -66,11 +77,11 @@ func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 // doesn't grow, so there Follow ends with ErrReadOnly.
 func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		r := reader{log: l, offset: from}
+		r := reader{log: l, offset: from, last: l.Durable}
 		defer r.close()
 		for {
 			changed := l.change()
-			record, err := r.next(l.Durable())
+			record, err := r.next()
 			if err == io.EOF {
 				if err = l.await(ctx, changed); err == nil {
 					continue
@@ -123,51 +134,59 @@ func (l *Log) await(ctx context.Context, changed <-chan struct{}) error {
 // reader goes through the records in order.
 type reader struct {
 	log    *Log
-	offset uint64 // Of the next record.
+	offset uint64        // Of the next record.
+	last   func() uint64 // The last offset that may be given out.
 
 	segment *segment // In use while it isn't nil.
 	scanner *scanner
 	whole   bool   // The scanner began at the segment's start, so its chain vouches for all of it.
-	epoch   uint64 // Of the log when the segment was taken.
+	epoch   uint64 // Of the log when the segment was asked for.
 }
 
 // next returns the next record if its offset is at most last, and io.EOF otherwise.
-func (r *reader) next(last uint64) (Record, error) {
+func (r *reader) next() (Record, error) {
 	for {
-		if r.segment != nil && r.epoch != r.log.epoch.Load() {
+		epoch := r.log.epoch.Load()
+		if r.epoch != epoch {
 			r.close()
+			r.epoch = epoch
 		}
-		if r.offset > last {
+		if r.offset > r.last() {
 			return Record{}, io.EOF
 		}
-		if r.segment == nil {
-			if err := r.enter(); err != nil {
-				return Record{}, err
-			}
-		}
-		r.scanner.limit = r.segment.store.readable()
-		f, err := r.scanner.frame()
-		if err != nil {
-			return Record{}, readError(r.segment.store.path, r.scanner.position, r.scanner.next, err)
-		}
+		f, err := r.frame()
 		switch {
+		case err != nil && epoch != r.log.epoch.Load():
+			// The record was truncated while it was looked for, so it isn't damaged: look again.
+		case err != nil:
+			return Record{}, err
 		case f.kind == kindRecord:
 			r.offset++
 			return Record{Offset: f.offset, Payload: f.payload}, nil
-		case f.kind.isSeal():
-			if err := r.leave(f); err != nil {
-				return Record{}, err
-			}
 		}
 	}
 }
 
-// readable returns the end of what readers may look at: the frames that were written, and the seal behind them.
-func (s *store) readable() int64 { return s.written.Load() }
+// frame reads the next frame, and goes on to the next segment behind a seal.
+func (r *reader) frame() (frame, error) {
+	if r.segment == nil {
+		if err := r.enter(); err != nil {
+			return frame{}, err
+		}
+	}
+	r.scanner.limit = r.segment.store.written.Load()
+	f, err := r.scanner.frame()
+	switch {
+	case err != nil:
+		return frame{}, readError(r.segment.store.path, r.scanner.position, r.scanner.next, err)
+	case f.kind.isSeal():
+		return f, r.leave(f)
+	}
+	return f, nil
+}
 
 // enter takes the segment that holds the next record.
 func (r *reader) enter() error {
-	r.epoch = r.log.epoch.Load()
 	segment, err := r.log.segmentOf(r.offset)
 	if err != nil {
 		return err

@@ -19,7 +19,6 @@ func (l *Log) openReadOnly() error {
 		err = fmt.Errorf("no segment in %s: %w", l.dir, fs.ErrNotExist)
 	}
 	if errors.As(err, &l.damage) {
-		l.opts.Logger.Warn("log is damaged; it can be read up to there", "dir", l.dir, "error", err)
 		v, err = surveyReadable(l.dir, l.opts, l.damage)
 	}
 	if err != nil {

@@ -177,23 +177,23 @@ func (s *scanner) evidence() (proof, written int64, err error) {
 // evidenceIn is evidence for one window that starts at a position; it returns where to go on.
 func (s *scanner) evidenceIn(window []byte, start, written int64) (proof, next, end int64, err error) {
 	at := start
-	for i := 0; i < len(window); {
-		step := min(frameAlign, len(window)-i)
-		if !isZero(window[i : i+step]) {
-			written = at + int64(step)
+	for at < start+int64(len(window)) {
+		rest := window[at-start:]
+		if len(rest) < frameHeadSize && at+frameHeadSize <= s.limit && at > start {
+			break // The header crosses the window's end: go on with a window that starts here.
 		}
-		if len(window)-i < frameHeadSize && at+frameHeadSize <= s.limit && i > 0 {
-			return 0, at, written, nil // The header crosses the window's end: go on with a window that starts here.
+		step := int64(min(frameAlign, len(rest)))
+		if !isZero(rest[:step]) {
+			written = at + step
 		}
-		head, err := decodeFrameHead(window[i:], s.salt, at)
-		if err == nil && at > s.position && head.watermark(at) > s.position {
-			return at, at, written, nil
+		if head, err := decodeFrameHead(rest, s.salt, at); err == nil {
+			if at > s.position && head.watermark(at) > s.position {
+				return at, at, written, nil
+			}
+			step = head.size()
+			written = min(at+step, s.limit)
 		}
-		if err == nil {
-			written = min(at+head.size(), s.limit)
-			return 0, at + head.size(), written, nil
-		}
-		i, at = i+step, at+int64(step)
+		at += step
 	}
 	return 0, at, written, nil
 }

@@ -74,7 +74,7 @@ func (l *Log) remove(segments []*segment) error {
 // Later records get the removed ones' offsets again: this is for those who, like a consensus log, know that the removed
 // records were never agreed upon. A crash leaves the log as it was or truncated.
 //
-// Readers that have passed last go on with whatever is appended next.
+// Readers that have passed last go on at the offset they have reached, once it is there again.
 func (l *Log) TruncateBack(last uint64) error {
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()

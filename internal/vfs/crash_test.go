@@ -93,6 +93,17 @@ func TestWhatWasNotSyncedMayVanishOrStay(t *testing.T) {
 	require.Equal(t, map[string]bool{"old": true, "nld": true, "ned": true, "olw": true, "oew": true, "new": true}, sectors)
 }
 
+func TestABufferMayBeUsedAgainOnceItIsWritten(t *testing.T) {
+	mem, f := synced(t, "")
+	buffer := []byte("hello")
+	_, err := f.WriteAt(buffer, 0)
+	require.NoError(t, err)
+	copy(buffer, "other")
+	require.Equal(t, "hello", contentOf(mem.Crash(0, KeepAll), "a"))
+	require.NoError(t, f.Sync())
+	require.Equal(t, "hello", contentOf(mem.Crash(0, KeepNone), "a"))
+}
+
 func TestANewNameThatWasNotSyncedMayVanishWithItsSyncedContent(t *testing.T) {
 	mem := NewMem()
 	f := create(t, mem, "a", "hello")
@@ -118,6 +129,13 @@ func TestARemovedFileMayComeBackUntilItsDirectoryIsSynced(t *testing.T) {
 	require.Equal(t, map[string]bool{"hello": true, "-": true}, outcomes(t, mem, "a", Sectors))
 	require.NoError(t, mem.SyncDir("/"))
 	crashes(t, mem, 50, func(after *Mem, _ Policy) { require.Empty(t, after.Names()) })
+}
+
+func TestAFileThatLivedBetweenTwoSyncsOfItsDirectoryMayBeThere(t *testing.T) {
+	mem := NewMem()
+	require.NoError(t, create(t, mem, "a", "hello").Sync())
+	require.NoError(t, mem.Remove("a"))
+	require.Equal(t, map[string]bool{"hello": true, "-": true}, outcomes(t, mem, "a", TornTail))
 }
 
 func TestARenameMayRevertAndIsAtomic(t *testing.T) {
@@ -321,8 +339,10 @@ func TestStoresAreNotLostWhereMappingsOverlapAWriteOrATruncate(t *testing.T) {
 	require.NoError(t, f.Truncate(8))
 	require.Equal(t, "a---xb\x00\x00", read(t, f))
 	require.Equal(t, "a---xb\x00\x00", string(m.Bytes()))
+	m.Bytes()[7] = 'c'
 	require.NoError(t, m.Close())
-	require.Equal(t, "a---xb\x00\x00", contentOf(mem.Crash(0, KeepAll), "a"))
+	require.Equal(t, "a---xb\x00c", contentOf(mem.Crash(0, KeepAll), "a"))
+	require.Empty(t, f.(*memHandle).file.views, "memory that nobody maps is let go")
 }
 
 func TestExitKeepsThePageCacheButAPowerCutCanStillTakeIt(t *testing.T) {

@@ -68,6 +68,7 @@ type ShortWrite struct {
 	Err   error
 }
 
+// Error says how much was written, and why no more.
 func (e *ShortWrite) Error() string {
 	return fmt.Sprintf("wrote only %d bytes: %v", e.Bytes, e.Unwrap())
 }

@@ -190,6 +190,11 @@ func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
 	write(t, g, blockSize, "a truncate gives room")
 	require.NoError(t, mem.Remove("a"))
 	require.NoError(t, g.Allocate(3*blockSize), "and so does a remove")
+	mem.SetCapacity(5 * blockSize)
+	h := create(t, mem, "c", "")
+	require.NoError(t, h.Truncate(100*blockSize))
+	write(t, h, 70*blockSize, "a write into a hole takes one block")
+	write(t, h, 80*blockSize, "and this one another")
 	mem.SetCapacity(0)
 	require.NoError(t, g.Allocate(10*blockSize))
 }
@@ -203,6 +208,16 @@ func TestTheDiskIsAsFullAfterAPowerCut(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ENOSPC)
 	}
 	write(t, create(t, mem.Crash(0, KeepNone), "b", ""), 0, "x")
+}
+
+func TestNamesAreCleanedAndStartAtOneRoot(t *testing.T) {
+	mem := NewMem()
+	create(t, mem, "x/..//b/", "hello")
+	require.Equal(t, []string{"/b"}, mem.Names())
+	require.Equal(t, "hello", contentOf(mem, "./b"))
+	require.Equal(t, "hello", contentOf(mem, "/../b"))
+	_, err := mem.Create("/")
+	require.Error(t, err)
 }
 
 func TestALengthThatWentWrongTakesNoMemory(t *testing.T) {

@@ -52,6 +52,7 @@ func (m *Mem) SetCapacity(bytes int64) {
 	m.capacity = bytes
 }
 
+// Create implements FS.
 func (m *Mem) Create(name string) (File, error) {
 	var f *memFile
 	err := m.do(Call{Op: OpCreate, Name: name}, func() (err error) {
@@ -61,8 +62,10 @@ func (m *Mem) Create(name string) (File, error) {
 	return m.handle(f, name, false, err)
 }
 
+// Open implements FS.
 func (m *Mem) Open(name string) (File, error) { return m.open(name, false) }
 
+// OpenRead implements FS, save that a store in its mapping is not noticed as a mistake.
 func (m *Mem) OpenRead(name string) (File, error) { return m.open(name, true) }
 
 func (m *Mem) open(name string, readOnly bool) (File, error) {
@@ -81,6 +84,7 @@ func (m *Mem) handle(f *memFile, name string, readOnly bool, err error) (File, e
 	return &memHandle{mem: m, file: f, name: name, readOnly: readOnly}, nil
 }
 
+// Remove implements FS.
 func (m *Mem) Remove(name string) error {
 	return m.do(Call{Op: OpRemove, Name: name}, func() error {
 		dir, base, err := m.place(name)
@@ -100,6 +104,7 @@ func (m *Mem) Remove(name string) error {
 	})
 }
 
+// Rename implements FS.
 func (m *Mem) Rename(oldName, newName string) error {
 	err := m.enter(Call{Op: OpRename, Name: oldName})
 	if err == nil {
@@ -138,6 +143,7 @@ func (m *Mem) rename(oldName, newName string) error {
 	return nil
 }
 
+// List implements FS.
 func (m *Mem) List(dir string) ([]Entry, error) {
 	var entries []Entry
 	err := m.do(Call{Op: OpList, Name: dir}, func() error {
@@ -158,6 +164,7 @@ func (m *Mem) List(dir string) ([]Entry, error) {
 	return entries, err
 }
 
+// MkdirAll implements FS.
 func (m *Mem) MkdirAll(dir string) error { return mkdirAll(m, dir) }
 
 func (m *Mem) isDir(name string) (bool, error) {
@@ -182,6 +189,7 @@ func (m *Mem) mkdir(name string) error {
 	})
 }
 
+// SyncDir implements FS.
 func (m *Mem) SyncDir(dir string) error {
 	return m.do(Call{Op: OpSyncDir, Name: dir}, func() error {
 		d, err := m.findDir(dir)

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Lock fails for a second holder in the same Mem. The states that Crash, Exit and Clone return have no holder.
+// Lock implements FS: it fails for a second holder in the same Mem. The states that Crash, Exit and Clone return have no holder.
 func (m *Mem) Lock(name string) (io.Closer, error) {
 	var f *memFile
 	held := false

@@ -93,6 +93,7 @@ type LockedError struct {
 	PID  int // The holder, as the lock file has it; 0 if that can't be read.
 }
 
+// Error names the lock and, where it is known, the process that holds it.
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
 		return fmt.Sprintf("%s is locked by another process", e.Name)
