@@ -1,0 +1,139 @@
+package kv
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// MutationKind says what a mutation does.
+type MutationKind uint8
+
+// The kinds of mutation. Their numbers are those of kv/kvpb/commit.proto.
+const (
+	MutationPut         MutationKind = 1
+	MutationDelete      MutationKind = 2
+	MutationDeleteRange MutationKind = 3
+)
+
+// String returns the kind's name: put, delete or delete_range.
+func (k MutationKind) String() string {
+	switch k {
+	case MutationPut:
+		return "put"
+	case MutationDelete:
+		return "delete"
+	case MutationDeleteRange:
+		return "delete_range"
+	}
+	return fmt.Sprintf("MutationKind(%d)", uint8(k))
+}
+
+// Mutation is one change that a commit makes. Its bytes are read-only.
+type Mutation struct {
+	Kind     MutationKind
+	Key      []byte    // What is put or deleted; the inclusive start of a range delete, empty for the first key.
+	Value    []byte    // The value of a put.
+	End      []byte    // The exclusive end of a range delete, empty for behind the last key.
+	Deadline time.Time // The instant from which the pair of a put is invisible; the zero time is never.
+}
+
+// Batch collects mutations for DB.Apply, which makes one commit of them. The zero value is an empty batch. A batch
+// copies what it is given. A mutation over a limit is left out, and its error is what Apply returns, so that a caller can
+// check once. A batch may be applied more than once, and must not be changed while it is being applied; it is not safe
+// for concurrent use.
+type Batch struct {
+	mutations []Mutation // Invariant: what they point to is never changed, because the store's tree points to it too.
+	err       error      // The first error, which Apply returns.
+}
+
+// Put gives the key the value; a nil value is an empty one.
+func (b *Batch) Put(key, value []byte) { b.PutDeadline(key, value, time.Time{}) }
+
+// PutDeadline gives the key the value until an instant, from which on the pair is invisible. A zero deadline is none. A
+// deadline that nanoseconds since 1970 can't say in 64 bits (before 1677 or after 2262) becomes the nearest that they can.
+func (b *Batch) PutDeadline(key, value []byte, deadline time.Time) {
+	if b.refuse(checkKey(key)) || b.refuse(checkValue(value)) {
+		return
+	}
+	key, value = ownPair(key, value)
+	b.add(Mutation{Kind: MutationPut, Key: key, Value: value, Deadline: deadline})
+}
+
+// Delete removes the key. That the key is absent is no error.
+func (b *Batch) Delete(key []byte) {
+	if b.refuse(checkKey(key)) {
+		return
+	}
+	key, _ = ownPair(key, nil)
+	b.add(Mutation{Kind: MutationDelete, Key: key})
+}
+
+// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is behind the last
+// one: without both, everything goes. A range without a key in it is no error.
+func (b *Batch) DeleteRange(start, end []byte) {
+	if b.refuse(checkBound(start)) || b.refuse(checkBound(end)) {
+		return
+	}
+	start, end = ownPair(start, end)
+	b.add(Mutation{Kind: MutationDeleteRange, Key: start, End: end})
+}
+
+// Len returns the number of mutations.
+func (b *Batch) Len() int { return len(b.mutations) }
+
+// Reset makes the batch empty, for use again. What was applied before is not touched.
+func (b *Batch) Reset() {
+	clear(b.mutations)
+	b.mutations = b.mutations[:0]
+	b.err = nil
+}
+
+// refuse keeps the first error and reports whether there was one.
+func (b *Batch) refuse(err error) bool {
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("mutation %d: %w", len(b.mutations), err)
+	}
+	return err != nil
+}
+
+func (b *Batch) add(m Mutation) { b.mutations = append(b.mutations, m) }
+
+// checkBound says why a bound of a range delete can't be one.
+func checkBound(bound []byte) error {
+	if len(bound) == 0 {
+		return nil
+	}
+	return checkKey(bound)
+}
+
+// ownPair copies both into one allocation, with their capacities clipped so that an append to one can't reach the other.
+func ownPair(a, b []byte) ([]byte, []byte) {
+	both := make([]byte, len(a)+len(b))
+	copy(both, a)
+	copy(both[len(a):], b)
+	return both[:len(a):len(a)], both[len(a):]
+}
+
+// unixNano returns a deadline as a record and the tree hold it: nanoseconds since 1970, where 0 is no deadline.
+func unixNano(deadline time.Time) int64 {
+	switch {
+	case deadline.IsZero():
+		return 0
+	case deadline.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case deadline.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	case deadline.UnixNano() == 0:
+		return -1 // The one instant whose number means none; a nanosecond earlier is as long ago.
+	}
+	return deadline.UnixNano()
+}
+
+// deadlineTime is the inverse of unixNano.
+func deadlineTime(nano int64) time.Time {
+	if nano == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nano).UTC()
+}

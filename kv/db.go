@@ -1,0 +1,228 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walnutkv/walnut/wal"
+)
+
+// The names in a store's directory.
+const (
+	lockName       = "LOCK"
+	walName        = "wal"
+	quarantineName = "quarantine"
+)
+
+// DB is an open store. Its methods may be called concurrently.
+//
+// Lock order: mu, then the locks of the log. mu is not held while the disk works on a commit; it is while the log takes
+// a record, which waits for the disk only where room was not made ahead of need.
+//
+// Invariants:
+//   - head is the state after every commit that the log has given an offset to; visible is the state after a prefix of
+//     them that the log has acknowledged, so visible.offset <= head.offset;
+//   - only the goroutine that leads replaces visible, and there is one such goroutine at most (leading);
+//   - head is changed and cloned under mu alone; what visible points to is never changed;
+//   - head is nil in a read-only store and once failed is set, visible is nil once the store is closed.
+type DB struct {
+	dir      string
+	opts     Options
+	now      func() int64 // Nanoseconds since 1970; tests replace it.
+	log      *wal.Log
+	lock     io.Closer // The lock file; nil in a read-only store.
+	recovery Recovery
+
+	visible atomic.Pointer[state]
+
+	mu       sync.Mutex
+	head     *state
+	record   []byte // The encoder's buffer.
+	forming  *group // Whom the next leader will lead.
+	leading  bool   // Somebody leads, or the leadership is on its way to somebody.
+	failed   error  // Why there are no more commits.
+	closed   bool
+	inflight sync.WaitGroup // Calls that use the log; none is added once closed is set.
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the store in a directory, or makes one where the directory is missing or empty. It replays the log, which
+// takes time in proportion to it; Options.Progress tells how far it is. What opening found is in DB.Recovery, and is
+// told to Options.Logger. The error is ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one of the file system.
+func Open(dir string, opts Options) (*DB, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{dir: dir, opts: opts, forming: newGroup(), now: func() int64 { return time.Now().UnixNano() }}
+	if err := db.open(); err != nil {
+		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
+	}
+	db.tellRecovery()
+	return db, nil
+}
+
+// open takes the lock before it touches anything else. What it has taken when it fails is the caller's to release.
+func (db *DB) open() (err error) {
+	started := time.Now()
+	if err := checkDir(db.dir, db.opts); err != nil {
+		return err
+	}
+	if !db.opts.ReadOnly {
+		if err := db.opts.FS.MkdirAll(db.dir); err != nil {
+			return err
+		}
+		if db.lock, err = db.opts.FS.Lock(filepath.Join(db.dir, lockName)); err != nil {
+			return err
+		}
+	}
+	if db.log, err = openWAL(db.dir, db.opts); err != nil {
+		return err
+	}
+	recovered, err := db.replay()
+	if err != nil {
+		return err
+	}
+	db.publishRecovered(recovered, started)
+	return nil
+}
+
+// checkDir says whether the directory holds a store, or may become one.
+func checkDir(dir string, opts Options) error {
+	entries, err := opts.FS.List(dir)
+	if errors.Is(err, fs.ErrNotExist) && !opts.ReadOnly {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrNotStore, err)
+	}
+	if err != nil {
+		return err
+	}
+	foreign := ""
+	for _, entry := range entries {
+		if entry.Name == walName && entry.Dir {
+			return nil
+		}
+		if entry.Name != lockName {
+			foreign = entry.Name
+		}
+	}
+	switch {
+	case opts.ReadOnly:
+		return fmt.Errorf("%w: no directory %s in it", ErrNotStore, walName)
+	case foreign != "":
+		return fmt.Errorf("%w: no directory %s in it, but %q", ErrNotStore, walName, foreign)
+	}
+	return nil
+}
+
+// openWAL opens the log of the store in a directory. A log without a segment, whose writer died when it was making it, is a
+// store to nobody but the next writer.
+func openWAL(dir string, opts Options) (*wal.Log, error) {
+	log, err := wal.Open(filepath.Join(dir, walName), opts.log(dir))
+	if opts.ReadOnly && errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
+	}
+	return log, err
+}
+
+// publishRecovered makes a replayed state the store's, before anybody else has the store.
+func (db *DB) publishRecovered(recovered *state, started time.Time) {
+	db.recovery = Recovery{
+		Log:      db.log.Recovery(),
+		Replayed: recovered.offset,
+		Keys:     recovered.tree.len(),
+		Elapsed:  time.Since(started),
+	}
+	if db.opts.ReadOnly {
+		db.visible.Store(recovered)
+		return
+	}
+	db.visible.Store(recovered.clone())
+	db.head = recovered
+}
+
+// Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
+// lock back. Scans under way go on with what they see. Of a store that has failed it returns why, and gives everything back
+// all the same. Calling it again does nothing and returns the same.
+func (db *DB) Close() error {
+	db.closeOnce.Do(func() {
+		db.mu.Lock()
+		db.closed = true
+		db.mu.Unlock()
+		db.inflight.Wait()
+		db.visible.Store(nil)
+		db.closeErr = db.release()
+		db.mu.Lock()
+		db.head, db.record = nil, nil
+		db.mu.Unlock()
+	})
+	return db.closeErr
+}
+
+// release closes the log, then gives the lock back: nobody else may open the log while it is being closed.
+func (db *DB) release() error {
+	var logErr, lockErr error
+	if db.log != nil {
+		logErr = db.log.Close()
+	}
+	if db.lock != nil {
+		lockErr = db.lock.Close()
+	}
+	if err := errors.Join(logErr, lockErr); err != nil {
+		return fmt.Errorf("kv: close %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// enter registers a call that uses the log, which Close then waits for. The caller holds mu, and calls
+// inflight.Done when it is done unless there was an error.
+func (db *DB) enter() error {
+	if db.closed {
+		return ErrClosed
+	}
+	db.inflight.Add(1)
+	return nil
+}
+
+// Get returns the value of a key as of the last visible commit. The value is read-only and stays valid. The error is
+// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It takes no lock and allocates nothing.
+func (db *DB) Get(key []byte) ([]byte, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	visible := db.visible.Load()
+	if visible == nil {
+		return nil, ErrClosed
+	}
+	return visible.get(key, db.now)
+}
+
+// Scan yields the pairs of a range in order, all as of one instant: the moment at which the iteration starts. Keys and
+// values are read-only and stay valid. Writers don't wait for it, however long it takes. The range's bounds must not be
+// changed while it goes on. In a closed store it yields nothing.
+func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		if visible := db.visible.Load(); visible != nil {
+			visible.scan(r, db.now())(yield)
+		}
+	}
+}
+
+// Offset returns the offset of the last visible commit, 0 where there is none or the store is closed.
+func (db *DB) Offset() uint64 {
+	if visible := db.visible.Load(); visible != nil {
+		return visible.offset
+	}
+	return 0
+}

@@ -1,0 +1,39 @@
+// Package kv is an ordered key-value store whose pairs live in memory and whose truth lives in a write-ahead log.
+//
+//	Put, Apply ──▶ record ──▶ log ──▶ fsync ──▶ acknowledged
+//	                  │                            │
+//	                  └─▶ head tree ──── clone ────┴─▶ visible tree ◀── Get, Scan
+//
+// A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
+// it is acknowledged, and visible to readers, once it is durable, so that nothing which a caller was told or has read
+// can be taken back by a power cut. Many writers at a time share one fsync. Opening a store replays its log.
+//
+//	db, err := kv.Open(dir, kv.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	defer db.Close()
+//	if _, err := db.Put([]byte("fruit/apple"), []byte("red")); err != nil {
+//		return err
+//	}
+//	var batch kv.Batch
+//	batch.Put([]byte("fruit/pear"), []byte("green"))
+//	batch.Delete([]byte("fruit/apple"))
+//	if _, err := db.Apply(&batch); err != nil {
+//		return err
+//	}
+//	for key, value := range db.Scan(kv.Range{Prefix: []byte("fruit/")}) {
+//		fmt.Printf("%s %s\n", key, value)
+//	}
+//
+// Everything a DB does may be called by many goroutines at a time. Reads take no lock and never wait for a writer. What
+// Get and Scan hand out is the store's own memory: read-only, and valid for as long as it is held, whatever happens to the
+// pair or the store meanwhile. A Batch belongs to one goroutine at a time.
+//
+// One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
+// without a lock and without changing a byte.
+//
+// A directory holds LOCK (the writer's process id), wal (the log) and, where a recovery had to cut an unfinished tail
+// off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize, values up to MaxValueSize, commits up to
+// Options.MaxCommitSize.
+package kv

@@ -1,0 +1,75 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/wal"
+)
+
+// Errors of opening a store.
+var (
+	// ErrNotStore reports a directory that holds no store: missing or without a log where a store is to be read, and
+	// holding something else where one is to be written.
+	ErrNotStore = errors.New("kv: directory holds no Walnut store")
+	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the holder.
+	ErrLocked = vfs.ErrLocked
+	// ErrVersion reports a store that a newer version of this program wrote.
+	ErrVersion = wal.ErrVersion
+	// ErrCorrupt reports bytes that were durable and are damaged now. The error is a *CorruptError, which names the
+	// file and the position. Nothing was changed.
+	ErrCorrupt = wal.ErrCorrupt
+)
+
+// Errors of using a store. None of them changes the store, but for what ErrFailed says.
+var (
+	// ErrNotFound reports that no visible pair has the key.
+	ErrNotFound = errors.New("kv: key not found")
+	// ErrClosed reports the use of a store after Close.
+	ErrClosed = errors.New("kv: store is closed")
+	// ErrReadOnly reports a write to a store that was opened with Options.ReadOnly.
+	ErrReadOnly = errors.New("kv: store is read-only")
+	// ErrEmptyKey reports a key without a byte.
+	ErrEmptyKey = errors.New("kv: key is empty")
+	// ErrKeyTooLarge reports a key, or a bound of a range delete, over MaxKeySize.
+	ErrKeyTooLarge = errors.New("kv: key is too large")
+	// ErrValueTooLarge reports a value over MaxValueSize.
+	ErrValueTooLarge = errors.New("kv: value is too large")
+	// ErrCommitTooLarge reports a commit over Options.MaxCommitSize.
+	ErrCommitTooLarge = errors.New("kv: commit is too large")
+	// ErrInvalidTTL reports a time to live that is not positive.
+	ErrInvalidTTL = errors.New("kv: time to live is not positive")
+	// ErrNoSpace reports a commit that was refused because the disk is full. Nothing was written; the same commit
+	// works once there is room.
+	ErrNoSpace = wal.ErrNoSpace
+	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
+	// is opened again. Reads go on from what was visible. Whether a commit that got this error is in the store, its
+	// message says: refused, or not known until the store is opened again.
+	ErrFailed = wal.ErrFailed
+)
+
+// CorruptError says which bytes are damaged. errors.Is(err, ErrCorrupt) holds for it.
+type CorruptError = wal.CorruptError
+
+// LockedError says which process has a store open for writing. errors.Is(err, ErrLocked) holds for it.
+type LockedError = vfs.LockedError
+
+// checkKey says why a key can't be in a store.
+func checkKey(key []byte) error {
+	switch {
+	case len(key) == 0:
+		return ErrEmptyKey
+	case len(key) > MaxKeySize:
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrKeyTooLarge, len(key), MaxKeySize)
+	}
+	return nil
+}
+
+// checkValue says why a value can't be in a store.
+func checkValue(value []byte) error {
+	if len(value) > MaxValueSize {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrValueTooLarge, len(value), MaxValueSize)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// storeDir is where tests in memory have their store.
+const storeDir = "/data/store"
+
+// memOptions returns options for a store in memory with segments so small that every test of some length rolls.
+func memOptions(mem *vfs.Mem) Options { return Options{FS: mem, SegmentSize: 4 << 10} }
+
+// openStore opens a store that is closed, and checked as a whole, when the test ends.
+func openStore(t testing.TB, dir string, opts Options) *DB {
+	t.Helper()
+	db, err := Open(dir, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, db.Close())
+		if !opts.ReadOnly {
+			requireSound(t, dir, opts)
+		}
+	})
+	return db
+}
+
+// openMem opens a store in a new file system in memory.
+func openMem(t testing.TB) (*DB, *vfs.Mem) {
+	t.Helper()
+	mem := vfs.NewMem()
+	return openStore(t, storeDir, memOptions(mem)), mem
+}
+
+// requireSound requires that Check finds no damage in a store.
+func requireSound(t testing.TB, dir string, opts Options) {
+	t.Helper()
+	violations, err := Check(context.Background(), dir, opts)
+	require.NoError(t, err)
+	for _, violation := range violations {
+		require.False(t, violation.Damage, "%+v", violation)
+	}
+}
+
+// put is Put for a test that needs it to work.
+func put(t testing.TB, db *DB, key, value string) uint64 {
+	t.Helper()
+	offset, err := db.Put([]byte(key), []byte(value))
+	require.NoError(t, err)
+	return offset
+}
+
+// requireHolds requires that the store's visible pairs are these, as key=value.
+func requireHolds(t testing.TB, db *DB, want ...string) {
+	t.Helper()
+	require.Equal(t, want, lines(db.Scan(Range{})))
+}
+
+// logTo returns a logger and the text that it writes.
+func logTo() (*slog.Logger, *bytes.Buffer) {
+	var text bytes.Buffer
+	return slog.New(slog.NewTextHandler(&text, nil)), &text
+}
+
+// waitUntil waits for something that another goroutine is about to do.
+func waitUntil(t testing.TB, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Error("waited in vain")
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}

@@ -1,0 +1,105 @@
+package kv
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/walnutkv/walnut/wal"
+)
+
+// Segment describes one segment of a store's log.
+type Segment = wal.SegmentInfo
+
+// Commit is one commit as the log holds it.
+type Commit struct {
+	Offset    uint64
+	Time      time.Time  // The writer's clock when the commit was made.
+	Size      int        // Bytes, encoded.
+	Mutations []Mutation // In the order in which they were applied; what they point to stays valid.
+}
+
+// Commits yields the acknowledged commits of the log in order, from an offset to the last at the time; 0 is the first
+// held. An error ends it: an offset that the log doesn't hold, damage (*CorruptError), ErrVersion, or ErrClosed.
+func (db *DB) Commits(from uint64) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		if db.visible.Load() == nil {
+			yield(Commit{}, ErrClosed)
+			return
+		}
+		commits(db.dir, db.log, from)(yield)
+	}
+}
+
+// Log is a store's log, opened for reading without replaying it. It is for tools: it takes no lock, changes no byte, and
+// opens a damaged log as well. Its methods may be called concurrently.
+type Log struct {
+	dir string
+	log *wal.Log
+}
+
+// OpenLog opens the log of the store in a directory. Of opts, the fields Logger and FS count. The error is ErrNotStore,
+// ErrVersion, or one of the file system; damage is met by reading.
+func OpenLog(dir string, opts Options) (*Log, error) {
+	opts.ReadOnly = true
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(dir, opts); err != nil {
+		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
+	}
+	log, err := openWAL(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
+	}
+	return &Log{dir: dir, log: log}, nil
+}
+
+// Segments returns the log's segments in order.
+func (l *Log) Segments() []Segment { return l.log.Segments() }
+
+// Commits yields what DB.Commits does, up to the damage where there is any; the damage is then the error.
+func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] { return commits(l.dir, l.log, from) }
+
+// First returns the first offset held; one behind Last where none is.
+func (l *Log) First() uint64 { return l.log.First() }
+
+// Last returns the last offset that can be read.
+func (l *Log) Last() uint64 { return l.log.Last() }
+
+// Close gives the log's files back.
+func (l *Log) Close() error { return l.log.Close() }
+
+// commits decodes the records of a log.
+func commits(dir string, log *wal.Log, from uint64) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		if from == 0 {
+			from = log.First()
+		}
+		for record, err := range log.Records(from) {
+			if err != nil {
+				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, err))
+				return
+			}
+			commit, err := decodeCommit(record)
+			if err != nil {
+				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, refusal(dir, log.Segments(), record.Offset, err)))
+				return
+			}
+			if !yield(commit, nil) {
+				return
+			}
+		}
+	}
+}
+
+func decodeCommit(record wal.Record) (Commit, error) {
+	timeUnixNano, mutations, err := decodeRecord(record.Payload, nil)
+	if err != nil {
+		return Commit{}, err
+	}
+	return Commit{
+		Offset: record.Offset, Time: time.Unix(0, timeUnixNano).UTC(), Size: len(record.Payload), Mutations: mutations,
+	}, nil
+}

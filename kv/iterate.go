@@ -1,0 +1,64 @@
+package kv
+
+import (
+	"bytes"
+	"iter"
+)
+
+// Range says which pairs a scan yields, and in what order. The zero Range is every pair, in ascending order of keys as
+// bytes.Compare has it.
+type Range struct {
+	Start   []byte // The first key, inclusive; empty is open.
+	End     []byte // The key to stop in front of, exclusive; empty is open.
+	Prefix  []byte // Only keys that begin with it; Start and End narrow it further.
+	Reverse bool   // Descending order, from the pair in front of End to Start.
+	Limit   int    // The most pairs to yield; 0 or less is no limit.
+}
+
+// bounds returns the range as one interval, with empty for open, and whether any key can be in it.
+func (r Range) bounds() (start, end []byte, possible bool) {
+	start, end = r.Start, r.End
+	if bytes.Compare(r.Prefix, start) > 0 {
+		start = r.Prefix
+	}
+	behind := behindPrefix(r.Prefix)
+	if len(end) == 0 || (len(behind) != 0 && bytes.Compare(behind, end) < 0) {
+		end = behind
+	}
+	return start, end, len(end) == 0 || bytes.Compare(start, end) < 0
+}
+
+// behindPrefix returns the smallest key behind every key with that prefix; empty if there is none.
+func behindPrefix(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			behind := bytes.Clone(prefix[:i+1])
+			behind[i]++
+			return behind
+		}
+	}
+	return nil
+}
+
+// scan returns the pairs of a range that are visible at an instant.
+func (s *state) scan(r Range, now int64) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		start, end, possible := r.bounds()
+		if !possible {
+			return
+		}
+		yielded := 0
+		visit := func(it item) bool {
+			if it.expired(now) {
+				return true
+			}
+			yielded++
+			return yield(it.key, it.value) && yielded != r.Limit
+		}
+		if r.Reverse {
+			s.tree.descend(start, end, visit)
+		} else {
+			s.tree.ascend(start, end, visit)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A record is one commit as kv/kvpb/commit.proto says it, in canonical form: fields in the order of their numbers, zero
+// values left out. It is written and read here field by field, because that goes straight into a reused buffer, and
+// because a strict reader can say what is wrong with a record.
+
+// The field numbers of kv/kvpb/commit.proto.
+const (
+	fieldCommitTime      protowire.Number = 1
+	fieldCommitMutations protowire.Number = 2
+
+	fieldMutationKind     protowire.Number = 1
+	fieldMutationKey      protowire.Number = 2
+	fieldMutationValue    protowire.Number = 3
+	fieldMutationEnd      protowire.Number = 4
+	fieldMutationDeadline protowire.Number = 5
+)
+
+// fieldTagSize is the size of a field's tag: every field number of the schema is below 16.
+const fieldTagSize = 1
+
+var (
+	errFieldNumber = errors.New("field number is out of range")
+	errFieldType   = errors.New("field has the wrong type")
+	errNoKind      = errors.New("mutation has no kind")
+	errNoKey       = errors.New("mutation has no key")
+	errNewerKind   = fmt.Errorf("%w: unknown kind of mutation", ErrVersion)
+)
+
+// recordSize returns the length of what appendRecord appends.
+func recordSize(timeUnixNano int64, mutations []Mutation) int {
+	size := varintFieldSize(uint64(timeUnixNano))
+	for i := range mutations {
+		size += fieldTagSize + protowire.SizeBytes(mutationSize(&mutations[i]))
+	}
+	return size
+}
+
+func mutationSize(m *Mutation) int {
+	return varintFieldSize(uint64(m.Kind)) + bytesFieldSize(m.Key) + bytesFieldSize(m.Value) + bytesFieldSize(m.End) +
+		varintFieldSize(uint64(unixNano(m.Deadline)))
+}
+
+func varintFieldSize(value uint64) int {
+	if value == 0 {
+		return 0
+	}
+	return fieldTagSize + protowire.SizeVarint(value)
+}
+
+func bytesFieldSize(value []byte) int {
+	if len(value) == 0 {
+		return 0
+	}
+	return fieldTagSize + protowire.SizeBytes(len(value))
+}
+
+// appendRecord appends the encoding of a commit to record.
+func appendRecord(record []byte, timeUnixNano int64, mutations []Mutation) []byte {
+	record = appendVarintField(record, fieldCommitTime, uint64(timeUnixNano))
+	for i := range mutations {
+		m := &mutations[i]
+		record = protowire.AppendTag(record, fieldCommitMutations, protowire.BytesType)
+		record = protowire.AppendVarint(record, uint64(mutationSize(m)))
+		record = appendMutation(record, m)
+	}
+	return record
+}
+
+func appendMutation(record []byte, m *Mutation) []byte {
+	record = appendVarintField(record, fieldMutationKind, uint64(m.Kind))
+	record = appendBytesField(record, fieldMutationKey, m.Key)
+	record = appendBytesField(record, fieldMutationValue, m.Value)
+	record = appendBytesField(record, fieldMutationEnd, m.End)
+	return appendVarintField(record, fieldMutationDeadline, uint64(unixNano(m.Deadline)))
+}
+
+func appendVarintField(record []byte, number protowire.Number, value uint64) []byte {
+	if value == 0 {
+		return record
+	}
+	return protowire.AppendVarint(protowire.AppendTag(record, number, protowire.VarintType), value)
+}
+
+func appendBytesField(record []byte, number protowire.Number, value []byte) []byte {
+	if len(value) == 0 {
+		return record
+	}
+	return protowire.AppendBytes(protowire.AppendTag(record, number, protowire.BytesType), value)
+}
+
+// decodeRecord appends the mutations of a record to mutations, and returns the commit's time. What it returns points to
+// memory of its own, not into the record. Limits on sizes are the writer's business: a record is as long as it is. The
+// error is ErrVersion where a newer version wrote the record.
+func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []Mutation, err error) {
+	for len(record) > 0 {
+		var f field
+		if f, record, err = nextField(record); err != nil {
+			return 0, nil, err
+		}
+		switch f.number {
+		case fieldCommitTime:
+			timeUnixNano, err = int64(f.varint), f.check(protowire.VarintType)
+		case fieldCommitMutations:
+			if err = f.check(protowire.BytesType); err == nil {
+				mutations, err = appendDecoded(mutations, f.bytes)
+			}
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	return timeUnixNano, mutations, nil
+}
+
+// appendDecoded decodes one mutation.
+func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
+	m, err := decodeMutation(encoded)
+	if err == nil {
+		err = m.check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mutation %d: %w", len(mutations), err)
+	}
+	return append(mutations, m.own()), nil
+}
+
+// decodeMutation returns a mutation that points into the encoded bytes.
+func decodeMutation(encoded []byte) (m Mutation, err error) {
+	for len(encoded) > 0 {
+		var f field
+		if f, encoded, err = nextField(encoded); err != nil {
+			return m, err
+		}
+		switch f.number {
+		case fieldMutationKind:
+			m.Kind, err = f.kind()
+		case fieldMutationKey:
+			m.Key, err = f.bytes, f.check(protowire.BytesType)
+		case fieldMutationValue:
+			m.Value, err = f.bytes, f.check(protowire.BytesType)
+		case fieldMutationEnd:
+			m.End, err = f.bytes, f.check(protowire.BytesType)
+		case fieldMutationDeadline:
+			m.Deadline, err = deadlineTime(int64(f.varint)), f.check(protowire.VarintType)
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// check says what a mutation lacks. Only a damaged record, or a mistaken writer, lacks anything.
+func (m *Mutation) check() error {
+	switch {
+	case m.Kind == 0:
+		return errNoKind
+	case m.Kind != MutationDeleteRange && len(m.Key) == 0:
+		return errNoKey
+	}
+	return nil
+}
+
+// own returns the mutation with memory of its own, and without the fields that its kind has no use for.
+func (m *Mutation) own() Mutation {
+	owned := Mutation{Kind: m.Kind}
+	switch m.Kind {
+	case MutationPut:
+		owned.Key, owned.Value = ownPair(m.Key, m.Value)
+		owned.Deadline = m.Deadline
+	case MutationDelete:
+		owned.Key, _ = ownPair(m.Key, nil)
+	case MutationDeleteRange:
+		owned.Key, owned.End = ownPair(m.Key, m.End)
+	}
+	return owned
+}
+
+// field is one field of an encoded message. Of varint and bytes, the one of its type is set.
+type field struct {
+	number   protowire.Number
+	wireType protowire.Type
+	varint   uint64
+	bytes    []byte
+}
+
+// check says that a field which the schema knows has not the type it has there.
+func (f field) check(want protowire.Type) error {
+	if f.wireType != want {
+		return fmt.Errorf("%w: field %d has wire type %d, not %d", errFieldType, f.number, f.wireType, want)
+	}
+	return nil
+}
+
+// kind returns the field's value as a kind of mutation.
+func (f field) kind() (MutationKind, error) {
+	if err := f.check(protowire.VarintType); err != nil {
+		return 0, err
+	}
+	if f.varint > uint64(MutationDeleteRange) {
+		return 0, fmt.Errorf("%w: %d", errNewerKind, f.varint)
+	}
+	return MutationKind(f.varint), nil
+}
+
+// nextField returns the first field of a message and what is behind it.
+func nextField(message []byte) (field, []byte, error) {
+	number, typ, n := protowire.ConsumeTag(message)
+	if n < 0 {
+		return field{}, nil, protowire.ParseError(n)
+	}
+	if number > protowire.MaxValidNumber {
+		return field{}, nil, fmt.Errorf("%w: %d", errFieldNumber, number)
+	}
+	f := field{number: number, wireType: typ}
+	message = message[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.varint, n = protowire.ConsumeVarint(message)
+	case protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(message)
+	default:
+		n = protowire.ConsumeFieldValue(number, typ, message)
+	}
+	if n < 0 {
+		return field{}, nil, fmt.Errorf("field %d: %w", number, protowire.ParseError(n))
+	}
+	return f, message[n:], nil
+}

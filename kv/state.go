@@ -1,0 +1,52 @@
+package kv
+
+// state is what a store holds after a commit: the pairs, and the commit's offset. It knows nothing of the log. Whatever
+// gives it the same commits in the same order gets the same state: no clock, no map order and no chance is in it, and a
+// pair whose deadline has passed stays until a mutation removes it.
+//
+// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes is
+// the sum over all items of the tree.
+type state struct {
+	tree      tree
+	offset    uint64 // The last commit applied, 0 before the first.
+	dataBytes int64  // Bytes of keys and values.
+}
+
+func newState() *state { return &state{tree: newTree()} }
+
+// clone returns a second, equal state in constant time. It counts as a change of the first one.
+func (s *state) clone() *state {
+	return &state{tree: s.tree.clone(), offset: s.offset, dataBytes: s.dataBytes}
+}
+
+// apply makes the commit of that offset. What the mutations point to belongs to the state from then on and must never
+// be changed.
+func (s *state) apply(offset uint64, mutations []Mutation) {
+	for i := range mutations {
+		s.mutate(&mutations[i])
+	}
+	s.offset = offset
+}
+
+func (s *state) mutate(m *Mutation) {
+	switch m.Kind {
+	case MutationPut:
+		it := item{key: m.Key, value: m.Value, deadline: unixNano(m.Deadline)}
+		old, _ := s.tree.put(it)
+		s.dataBytes += it.size() - old.size()
+	case MutationDelete:
+		old, _ := s.tree.remove(m.Key)
+		s.dataBytes -= old.size()
+	case MutationDeleteRange:
+		s.tree.removeRange(m.Key, m.End, func(old item) { s.dataBytes -= old.size() })
+	}
+}
+
+// get returns the value of a key at an instant that now returns. It asks for the instant only where a deadline needs it.
+func (s *state) get(key []byte, now func() int64) ([]byte, error) {
+	it, found := s.tree.get(key)
+	if !found || (it.deadline != 0 && it.expired(now())) {
+		return nil, ErrNotFound
+	}
+	return it.value, nil
+}
