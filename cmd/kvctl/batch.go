@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// importBatch is what becomes one commit of an import.
+//
+// Invariant: a batch with an error other than io.EOF is not written, even where it holds pairs from before the error.
+type importBatch struct {
+	mutations           *kv.Batch
+	pairs               int
+	firstLine, lastLine int
+	err                 error // Why no batch follows; io.EOF where the input ends here.
+}
+
+// batchReader gathers an import's pairs into batches of size.
+type batchReader struct {
+	pairs pairReader
+	size  int
+}
+
+// readAll sends batches until one has an error, or nobody wants more.
+func (r *batchReader) readAll(ctx context.Context, batches chan<- importBatch) {
+	for {
+		batch := r.next()
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+			return
+		}
+		if batch.err != nil {
+			return
+		}
+	}
+}
+
+func (r *batchReader) next() importBatch {
+	batch := importBatch{mutations: new(kv.Batch)}
+	for bytes := 0; batch.pairs < r.size && bytes < batchBytes; {
+		p, err := r.pairs.next()
+		if err == nil {
+			err = checkLimits(p)
+		}
+		if err != nil {
+			batch.err = err
+			return batch
+		}
+		batch.mutations.Put(p.key, p.value)
+		if batch.pairs == 0 {
+			batch.firstLine = p.line
+		}
+		batch.lastLine = p.line
+		batch.pairs++
+		bytes += len(p.key) + len(p.value) + pairOverhead
+	}
+	return batch
+}
+
+// checkLimits refuses here what the store would refuse with the whole batch, so that the error names the line.
+func checkLimits(p pair) error {
+	switch {
+	case len(p.key) == 0:
+		return &lineError{p.line, kv.ErrEmptyKey}
+	case len(p.key) > kv.MaxKeySize:
+		return &lineError{p.line, fmt.Errorf("%w: %d bytes, at most %d", kv.ErrKeyTooLarge, len(p.key), kv.MaxKeySize)}
+	case len(p.value) > kv.MaxValueSize:
+		return &lineError{p.line, fmt.Errorf("%w: %d bytes, at most %d", kv.ErrValueTooLarge, len(p.value), kv.MaxValueSize)}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+)
+
+// encoding says how bytes stand in text: on the command line, in text output, and in JSON.
+//
+// Invariant: under each encoding, what appendText or jsonForm writes determines the bytes it was given.
+type encoding string
+
+const (
+	// encodingUTF8 takes arguments as they are. Text output escapes what a terminal can't show, see appendEscaped.
+	encodingUTF8 encoding = "utf8"
+	// encodingHex is two hexadecimal digits a byte.
+	encodingHex encoding = "hex"
+	// encodingBase64 is base64 with padding, as RFC 4648 section 4 has it.
+	encodingBase64 encoding = "base64"
+)
+
+// decode returns the bytes that an argument stands for.
+func (e encoding) decode(text string) ([]byte, error) {
+	var data []byte
+	var err error
+	switch e {
+	case encodingHex:
+		data, err = hex.DecodeString(text)
+	case encodingBase64:
+		data, err = base64.StdEncoding.Strict().DecodeString(text)
+	default:
+		return []byte(text), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is not %s: %w", shown(text), e, err)
+	}
+	return data, nil
+}
+
+// argument is decode for an argument or a flag's value, where text that doesn't decode is wrong usage.
+func (e encoding) argument(name, text string) ([]byte, error) {
+	data, err := e.decode(text)
+	if err != nil {
+		return nil, usagef("%s: %w", name, err)
+	}
+	return data, nil
+}
+
+// appendText appends how text output shows the bytes, always on one line and without a tab.
+func (e encoding) appendText(dst, data []byte) []byte {
+	switch e {
+	case encodingHex:
+		return hex.AppendEncode(dst, data)
+	case encodingBase64:
+		return base64.StdEncoding.AppendEncode(dst, data)
+	}
+	return appendEscaped(dst, data)
+}
+
+// jsonForm returns the string that stands for the bytes in JSON, or, where they are no valid UTF-8 and so have no
+// string, the bytes themselves for a member whose name ends in _base64.
+func (e encoding) jsonForm(data []byte) (text *string, raw []byte) {
+	if e == encodingUTF8 && !utf8.Valid(data) {
+		return nil, data
+	}
+	form := string(data)
+	if e != encodingUTF8 {
+		form = string(e.appendText(nil, data))
+	}
+	return &form, nil
+}
+
+// appendEscaped appends printable UTF-8 as it is and everything else escaped: \\ for a backslash, \t, \n and \r, and
+// \xNN for any other byte.
+func appendEscaped(dst, data []byte) []byte {
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		switch {
+		case r == '\\':
+			dst = append(dst, `\\`...)
+		case r == '\t':
+			dst = append(dst, `\t`...)
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '\r':
+			dst = append(dst, `\r`...)
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
+			dst = append(dst, data[:size]...)
+		default:
+			dst = appendHexEscapes(dst, data[:size])
+		}
+		data = data[size:]
+	}
+	return dst
+}
+
+func appendHexEscapes(dst, data []byte) []byte {
+	const digits = "0123456789abcdef"
+	for _, b := range data {
+		dst = append(dst, '\\', 'x', digits[b>>4], digits[b&15])
+	}
+	return dst
+}
+
+// shown quotes a key or an argument for an error message, shortened where a line couldn't hold it.
+func shown[T string | []byte](data T) string {
+	const most = 80
+	if len(data) > most {
+		return fmt.Sprintf("%s… (%d bytes)", strconv.Quote(string(data[:most])), len(data))
+	}
+	return strconv.Quote(string(data))
+}

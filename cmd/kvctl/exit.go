@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// The exit codes. Scripts rely on them.
+const (
+	exitDone     = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitDamage   = 4
+)
+
+// usageError is a command line that can't be carried out whatever the store holds.
+type usageError struct{ error }
+
+// Unwrap returns what is wrong with the command line.
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// damageFoundError ends a command that looked for damage and listed what it found. It says how to go on.
+type damageFoundError struct{ text string }
+
+func (e damageFoundError) Error() string { return e.text }
+
+// exitCode maps an error to the exit code. A reader of standard output that went away has what it wanted.
+func exitCode(err error) int {
+	var usage usageError
+	var found damageFoundError
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return exitDone
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &found), errors.Is(err, kv.ErrCorrupt):
+		return exitDamage
+	case errors.Is(err, kv.ErrNotFound):
+		return exitNotFound
+	}
+	return exitFailed
+}
+
+// report tells an error in one line, with the command to run next where the store is damaged.
+func (a *app) report(err error) {
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return
+	}
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", "; "), "kv: ")
+	if errors.Is(err, kv.ErrCorrupt) {
+		text += "; look closer: " + a.commandLine("check")
+	}
+	fmt.Fprintf(a.stderr, "kvctl: %s\n", text)
+}
+
+// commandLine is a kvctl command on the same store, ready to be pasted into a shell.
+func (a *app) commandLine(words string) string {
+	dir, err := a.dir()
+	if err != nil {
+		dir = "DIR"
+	}
+	return "kvctl --dir " + shellQuote(dir) + " " + words
+}
+
+// shellQuote returns the word as a POSIX shell has to read it.
+func shellQuote(word string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
+	}
+	if word != "" && strings.TrimFunc(word, safe) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

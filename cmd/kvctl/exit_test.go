@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func TestExitCodeSaysWhatKindOfErrorItWas(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"no error", nil, exitDone},
+		{"a reader that went away", fmt.Errorf("write: %w", syscall.EPIPE), exitDone},
+		{"any error", errors.New("broken disk"), exitFailed},
+		{"a store that is in use", fmt.Errorf("open: %w", kv.ErrLocked), exitFailed},
+		{"no store", fmt.Errorf("open: %w", kv.ErrNotStore), exitFailed},
+		{"wrong usage", fmt.Errorf("put: %w", usagef("--ttl")), exitUsage},
+		{"no such key", fmt.Errorf("get: %w", kv.ErrNotFound), exitNotFound},
+		{"damage met", fmt.Errorf("open: %w", &kv.CorruptError{Err: errors.New("checksum")}), exitDamage},
+		{"damage found", fmt.Errorf("check: %w", damageFoundError{"damaged"}), exitDamage},
+	} {
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, exitCode(c.err)) })
+	}
+}
+
+func TestScanEndsQuietlyWhenItsReaderGoesAway(t *testing.T) {
+	dir := t.TempDir()
+	db, err := kv.Open(dir, kv.Options{})
+	require.NoError(t, err)
+	// More than a pipe and all buffers hold, so that kvctl can't get rid of it.
+	for i := range 4 {
+		_, err := db.Put(fmt.Append(nil, i), bytes.Repeat([]byte("v"), 1<<20))
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	scan := exec.Command("kvctl", "--dir", dir, "scan")
+	var stderr bytes.Buffer
+	scan.Stderr = &stderr
+	stdout, err := scan.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, scan.Start())
+	_, err = stdout.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, stdout.Close())
+	require.NoError(t, scan.Wait(), "exit code 0")
+	require.Empty(t, stderr.String())
+}
+
+func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	defer full.Close()
+	var stderr bytes.Buffer
+	code := run([]string{"version"}, nil, full, &stderr, func(string) string { return "" })
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr.String(), "write to standard output")
+}
+
+func TestReportIsOneLine(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stderr: &stderr, getenv: func(string) string { return "my store" }}
+	a.report(errors.Join(errors.New("first"), &kv.CorruptError{Path: "x.store", Position: 7, Err: errors.New("second")}))
+	require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
+	require.Contains(t, stderr.String(), "x.store at position 7")
+	require.True(t, strings.HasSuffix(stderr.String(), "; look closer: kvctl --dir 'my store' check\n"), stderr.String())
+}
+
+func TestShellReadsAQuotedWordBack(t *testing.T) {
+	for _, word := range []string{"", "plain/path-1.2", "two words", "it's", "$HOME", "a\nb", "~", "ü", `back\slash`, "*"} {
+		out, err := exec.Command("sh", "-c", "printf %s "+shellQuote(word)).Output()
+		require.NoError(t, err)
+		require.Equal(t, word, string(out))
+	}
+}

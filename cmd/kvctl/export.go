@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func newExport(a *app) *cobra.Command {
+	var view viewFlags
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write every live pair as JSON lines",
+		Long: `export writes the live pairs of one instant as {"key":…,"value":…}, one a line, whatever --output says. import
+reads them back byte for byte: what isn't valid UTF-8 stands as "key_base64" or "value_base64". How long a pair has
+still to live is not part of it.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store export > pairs.jsonl
+  kvctl --dir copy import pairs.jsonl
+  kvctl --dir store export --prefix user: | gzip > users.jsonl.gz`,
+		Args: cobra.NoArgs,
+	}
+	view.addTo(cmd)
+	cmd.RunE = a.starts(func([]string) error {
+		r, err := view.keyRange(a.enc())
+		if err != nil {
+			return err
+		}
+		return a.withStore(forReading, func(db *kv.DB) error {
+			return a.writePairs(db, r, a.newPairWriter(true, false))
+		})
+	})
+	return cmd
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func newGet(a *app) *cobra.Command {
+	var at uint64
+	cmd := &cobra.Command{
+		Use:   "get KEY",
+		Short: "Write a key's value to standard output",
+		Long: `get writes the value of a key to standard output: its bytes and nothing else, not even a line's end. Under
+--encoding hex and base64 it is one line of text. Exit code 3 says that there is no such key.
+
+With --at it is the value that the key had right after the commit at that offset.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store put user:1 Grace
+  kvctl --dir store get user:1
+  kvctl --dir store get user:1 --at 1
+  kvctl --dir store get 757365723a31 --encoding hex
+  kvctl --dir store get user:1 -o json`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().Uint64Var(&at, "at", 0, "as of this offset (default the newest)")
+	cmd.RunE = a.starts(func(args []string) error {
+		key, err := a.enc().argument("get: key", args[0])
+		if err != nil {
+			return err
+		}
+		value, err := a.lookUp(key, at, cmd.Flags().Changed("at"))
+		if err != nil {
+			return err
+		}
+		return a.printValue(key, value)
+	})
+	return cmd
+}
+
+// lookUp returns the key's value, as of an offset where one is asked for.
+func (a *app) lookUp(key []byte, at uint64, hasAt bool) (value []byte, err error) {
+	keep := func(found []byte, err error) error {
+		if err != nil {
+			return fmt.Errorf("get %s: %w", shown(key), err)
+		}
+		value = found
+		return nil
+	}
+	if hasAt {
+		err = a.withLog(func(log *kv.Log) error { return keep(valueAt(log, key, at)) })
+	} else {
+		err = a.withStore(forReading, func(db *kv.DB) error { return keep(db.Get(key)) })
+	}
+	return value, err
+}
+
+func (a *app) printValue(key, value []byte) error {
+	switch {
+	case a.wantsJSON():
+		return a.newPairWriter(true, false).write(key, value)
+	case a.enc() == encodingUTF8:
+		_, err := a.stdout.Write(value)
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\n", a.enc().appendText(nil, value))
+	return err
+}

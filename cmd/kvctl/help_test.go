@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+// everyCommand calls do for kvctl and each of its commands.
+func everyCommand(do func(cmd *cobra.Command)) {
+	a := &app{stdout: bufio.NewWriter(io.Discard), output: newChoice("text"), encoding: newChoice("utf8"), sync: newChoice("always")}
+	root := newRoot(a)
+	root.InitDefaultHelpCmd()
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		do(cmd)
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(root)
+}
+
+// TestEveryExampleRuns runs the example of each command as a shell would, in an empty directory.
+func TestEveryExampleRuns(t *testing.T) {
+	everyCommand(func(cmd *cobra.Command) {
+		t.Run(strings.ReplaceAll(cmd.CommandPath(), " ", "_"), func(t *testing.T) {
+			require.NotEmpty(t, cmd.Example)
+			require.Contains(t, cmd.Example, cmd.CommandPath()[len("kvctl"):], "the example is of another command")
+			shell := exec.Command("sh", "-e", "-c", cmd.Example)
+			shell.Dir = t.TempDir()
+			out, err := shell.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.NotContains(t, string(out), "kvctl: ")
+		})
+	})
+}
+
+func TestEveryCommandSaysWhatItDoes(t *testing.T) {
+	everyCommand(func(cmd *cobra.Command) {
+		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
+		require.NotEmpty(t, cmd.Long, cmd.CommandPath())
+		require.NotNil(t, cmd.RunE, "%s: a command that isn't complete must say so", cmd.CommandPath())
+		for line := range strings.SplitSeq(cmd.Long, "\n") {
+			require.LessOrEqual(t, len([]rune(line)), 120, "%s: %s", cmd.CommandPath(), line)
+		}
+	})
+}

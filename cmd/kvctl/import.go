@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// The values of import's --format.
+const (
+	formatJSONL = "jsonl"
+	formatCSV   = "csv"
+	formatTSV   = "tsv"
+)
+
+// batchBytes closes a batch early: with the largest pair on top it still fits into one commit, and a batch of large
+// values doesn't fill the memory. pairOverhead stands for what a pair takes besides its bytes.
+const (
+	batchBytes   = 16 << 20
+	pairOverhead = 32
+)
+
+// importFlags say how to read an import and how to write it.
+type importFlags struct {
+	format  string
+	columns tableColumns // In jsonl, members in the place of columns.
+	batch   int
+	ack     bool
+}
+
+func newImport(a *app) *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "import FILE|-",
+		Short: "Write pairs from JSON lines, CSV or TSV, and print how many",
+		Long: `import writes the pairs of a file, or of standard input, in commits of --batch pairs, and prints how many. A commit
+is closed early at 16 MiB. Files compressed with gzip or zstd are read as they are.
+
+  jsonl     {"key":…,"value":…} a line; "key_base64" and "value_base64" for bytes that aren't UTF-8. A value that is
+            no string is stored as compact JSON. With --key FIELD, any JSON objects: each is stored under one of its
+            members, whole, or with --value FIELD another of its members.
+  csv, tsv  the first line is the header. --key COLUMN and --value COLUMN, by name or by number from 1 on, choose key
+            and value; without --value the value is the whole row as a JSON object. In tsv nothing is quoted.
+
+A line that can't be read ends the import with its number. Nothing of its batch is written, and the batches before it
+stay. So it is with an interrupt: the batch being written is finished first.
+
+With --ack, a line "acked PAIRS OFFSET" follows each batch once its commit is acknowledged: from then on, under --sync
+always, nothing takes the first PAIRS pairs away again.`,
+		Example: `  printf '{"key":"user:1","value":"Ada"}\n' | kvctl --dir store import -
+  printf 'id,name\n2,Grace\n3,Barbara\n' > users.csv
+  kvctl --dir store import users.csv --key id --value name
+  printf '{"id":4,"name":"Radia"}\n' | gzip > users.jsonl.gz
+  kvctl --dir store import users.jsonl.gz --key id --batch 500`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&flags.format, "format", "", "jsonl, csv or tsv (default by the name's ending; jsonl for -)")
+	cmd.Flags().StringVar(&flags.columns.key, "key", "", "the member or column that is the key")
+	cmd.Flags().StringVar(&flags.columns.value, "value", "", "the member or column that is the value")
+	cmd.Flags().BoolVar(&flags.columns.noHeader, "no-header", false, "csv, tsv: the first line is a row; columns go by number")
+	cmd.Flags().IntVar(&flags.batch, "batch", 1000, "pairs a commit")
+	cmd.Flags().BoolVar(&flags.ack, "ack", false, "print each batch's acknowledgement")
+	cmd.RunE = a.starts(func(args []string) error {
+		if err := flags.check(args[0]); err != nil {
+			return err
+		}
+		if err := a.runImport(args[0], flags); err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+		return nil
+	})
+	return cmd
+}
+
+// check completes the flags for a file, or says which of them are wrong.
+func (f *importFlags) check(name string) error {
+	if f.format == "" {
+		f.format = formatOf(name)
+	}
+	switch {
+	case f.format == "":
+		return usagef("import %s: the name doesn't say the format; say --format jsonl, csv or tsv", name)
+	case f.format != formatJSONL && f.format != formatCSV && f.format != formatTSV:
+		return usagef("import: --format %q: want jsonl, csv or tsv", f.format)
+	case f.batch < 1:
+		return usagef("import: --batch %d: want 1 or more", f.batch)
+	case f.format == formatJSONL && f.columns.noHeader:
+		return usagef("import: --no-header is for csv and tsv")
+	case f.format != formatJSONL && f.columns.key == "":
+		return usagef("import: which column is the key? Say --key COLUMN")
+	}
+	if f.format == formatJSONL && f.columns.value != "" && f.columns.key == "" {
+		f.columns.key = "key"
+	}
+	return nil
+}
+
+// formatOf returns the format that a file's name says, "" where it says none.
+func formatOf(name string) string {
+	if name == "-" {
+		return formatJSONL
+	}
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
+	switch filepath.Ext(name) {
+	case ".jsonl", ".ndjson":
+		return formatJSONL
+	case ".csv":
+		return formatCSV
+	case ".tsv", ".tab":
+		return formatTSV
+	}
+	return ""
+}
+
+// newReader returns the reader of the input's format.
+func (f importFlags) newReader(in *input, enc encoding) (pairReader, error) {
+	lines := &lineReader{from: in.text, max: maxLine}
+	switch f.format {
+	case formatCSV:
+		return newTableReader(newCSVRows(in.text), enc, f.columns)
+	case formatTSV:
+		return newTableReader(&tsvRows{lines}, enc, f.columns)
+	}
+	return &jsonlReader{lines: lines, enc: enc, keyField: f.columns.key, valueField: f.columns.value}, nil
+}
+
+// runImport opens the input before the store, so that a name mistyped makes no store.
+func (a *app) runImport(name string, flags importFlags) error {
+	in, err := a.openInput(name)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	pairs, err := flags.newReader(in, a.enc())
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.name, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second interrupt then ends the process at once, as it would without us.
+	context.AfterFunc(ctx, stop)
+	return a.withStore(forWriting, func(db *kv.DB) error {
+		i := &importer{app: a, db: db, in: in, ack: flags.ack, bar: a.newImportBar(in)}
+		err := i.run(ctx, &batchReader{pairs: pairs, size: flags.batch})
+		i.bar.finish()
+		if err != nil {
+			return i.describe(err)
+		}
+		return a.printResult(i.pairs, struct {
+			Imported uint64 `json:"imported"`
+			Commits  uint64 `json:"commits"`
+			Offset   uint64 `json:"offset"`
+		}{i.pairs, i.commits, i.offset})
+	})
+}
+
+// importer applies batches, one after another, and counts what is acknowledged.
+type importer struct {
+	app *app
+	db  *kv.DB
+	in  *input
+	ack bool
+	bar *importBar
+
+	pairs, commits, offset uint64 // Acknowledged; offset is the last commit's.
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// run applies the input batch by batch. The next batch is read while one is being written; an interrupt doesn't wait
+// for an input that has nothing to read.
+func (i *importer) run(ctx context.Context, from *batchReader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	batches := make(chan importBatch)
+	go from.readAll(ctx, batches)
+	i.offset = i.db.Offset()
+	for {
+		select {
+		case <-ctx.Done():
+			return errInterrupted
+		case batch := <-batches:
+			if batch.err != nil && batch.err != io.EOF {
+				return fmt.Errorf("%s %w", i.in.name, batch.err)
+			}
+			if err := i.apply(batch); err != nil {
+				return err
+			}
+			if batch.err == io.EOF {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+	}
+}
+
+func (i *importer) apply(batch importBatch) error {
+	if batch.pairs == 0 {
+		return nil
+	}
+	offset, err := i.db.Apply(batch.mutations)
+	if err != nil {
+		return fmt.Errorf("write lines %d to %d: %w", batch.firstLine, batch.lastLine, err)
+	}
+	i.pairs += uint64(batch.pairs)
+	i.commits++
+	i.offset = offset
+	i.bar.update(i.pairs)
+	return i.acknowledge()
+}
+
+// acknowledge prints that all the pairs so far are in, where asked for, and doesn't leave it in a buffer.
+func (i *importer) acknowledge() error {
+	if !i.ack {
+		return nil
+	}
+	var err error
+	if i.app.wantsJSON() {
+		err = i.app.printJSON(struct {
+			Acked  uint64 `json:"acked"`
+			Offset uint64 `json:"offset"`
+		}{i.pairs, i.offset})
+	} else {
+		_, err = fmt.Fprintf(i.app.stdout, "acked %d %d\n", i.pairs, i.offset)
+	}
+	if err == nil {
+		err = i.app.stdout.Flush()
+	}
+	if err != nil {
+		// Not wrapped: a reader of the acknowledgements that went away doesn't make an unfinished import a success.
+		return fmt.Errorf("write to standard output: %v", err)
+	}
+	return nil
+}
+
+// describe adds to the error that ended an import what is in the store regardless.
+func (i *importer) describe(err error) error {
+	if i.pairs == 0 {
+		return fmt.Errorf("%w; nothing was written", err)
+	}
+	return fmt.Errorf("%w; the first %d pairs are in, up to offset %d", err, i.pairs, i.offset)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// input is what an import reads: a file or standard input, decompressed on the way.
+type input struct {
+	name  string // As error messages have it.
+	size  int64  // The bytes to read in all, before decompression; -1 where that isn't known.
+	count *countingReader
+	text  *bufio.Reader // Decompressed, and without a byte order mark.
+	file  *os.File      // Nil for standard input.
+}
+
+// countingReader counts the bytes that pass, for a progress bar in another goroutine.
+type countingReader struct {
+	from io.Reader
+	n    atomic.Int64
+}
+
+// Read reads from the underlying reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// openInput opens a file by name, or standard input for "-".
+func (a *app) openInput(name string) (*input, error) {
+	if name == "-" {
+		in := &input{name: "standard input", size: -1, count: &countingReader{from: a.stdin}}
+		return in, in.decompress("")
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{name: name, size: -1, count: &countingReader{from: file}, file: file}
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		in.size = info.Size()
+	}
+	if err := in.decompress(name); err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// decompress sets up text, by the name's ending or else by the first bytes.
+func (in *input) decompress(name string) error {
+	raw := bufio.NewReaderSize(in.count, 64<<10)
+	magic, err := raw.Peek(4)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("read %s: %w", in.name, err)
+	}
+	plain := io.Reader(raw)
+	switch {
+	case strings.HasSuffix(name, ".gz") || bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		plain, err = gzip.NewReader(raw)
+	case strings.HasSuffix(name, ".zst") || bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		// One goroutine, so that nothing is left running where an import stops early; and the window that the zstd
+		// program takes at most, so that a lying header can't ask for more.
+		plain, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+	default:
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("decompress %s: %w", in.name, err)
+	}
+	in.text = bufio.NewReaderSize(plain, 64<<10)
+	if mark, _ := in.text.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		_, err = in.text.Discard(3)
+	}
+	return err
+}
+
+// close closes the file. A reader that is still at work then gets an error.
+func (in *input) close() {
+	if in.file != nil {
+		// Nothing was written to it, so a close that fails loses nothing.
+		_ = in.file.Close()
+	}
+}

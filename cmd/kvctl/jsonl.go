@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// pair is one pair of an import, with the line that it stands on. Its bytes are valid until the next one is read.
+type pair struct {
+	key, value []byte
+	line       int
+}
+
+// pairReader reads an import's pairs in the order of the input. The error of next is io.EOF at the end, or else a
+// *lineError.
+type pairReader interface {
+	next() (pair, error)
+}
+
+// jsonlReader reads one JSON object a line. Empty lines are skipped.
+type jsonlReader struct {
+	lines *lineReader
+	enc   encoding
+	// keyField and valueField name the members that hold key and value. Without a keyField the objects are pairs as
+	// export writes them; with a keyField alone, the value is the whole object.
+	keyField, valueField string
+}
+
+func (r *jsonlReader) next() (pair, error) {
+	for {
+		line, err := r.lines.next()
+		if err != nil {
+			return pair{}, err
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		p := pair{line: r.lines.line}
+		p.key, p.value, err = r.parse(line)
+		if err != nil {
+			return pair{}, &lineError{p.line, err}
+		}
+		return p, nil
+	}
+}
+
+// parse takes key and value out of one object.
+func (r *jsonlReader) parse(line []byte) (key, value []byte, err error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(line, &object); err != nil {
+		return nil, nil, describeJSON(err)
+	}
+	if object == nil {
+		return nil, nil, errors.New("null is not a JSON object")
+	}
+	switch {
+	case r.keyField == "" && r.valueField == "":
+		return r.parsePair(object)
+	case r.valueField == "":
+		value, err = compactJSON(line)
+	default:
+		value, err = r.member(object, r.valueField, r.anyValue)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err = r.member(object, r.keyField, r.keyValue)
+	return key, value, err
+}
+
+// parsePair reads an object as export writes it. A member that has no place in a pair is refused instead of lost.
+func (r *jsonlReader) parsePair(object map[string]json.RawMessage) (key, value []byte, err error) {
+	for name := range object {
+		if !slices.Contains([]string{"key", "key_base64", "value", "value_base64"}, name) {
+			return nil, nil, fmt.Errorf("a pair has no member %s; to store whole objects say --key FIELD", shown(name))
+		}
+	}
+	if key, err = r.pairMember(object, "key", r.keyValue); err != nil {
+		return nil, nil, err
+	}
+	value, err = r.pairMember(object, "value", r.anyValue)
+	return key, value, err
+}
+
+// pairMember reads a member that may stand as name or as name_base64.
+func (r *jsonlReader) pairMember(object map[string]json.RawMessage, name string, read func([]byte) ([]byte, error)) (
+	[]byte, error,
+) {
+	raw, isBase64 := object[name+"_base64"]
+	if !isBase64 {
+		return r.member(object, name, read)
+	}
+	if _, both := object[name]; both {
+		return nil, fmt.Errorf("both %q and %q", name, name+"_base64")
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return nil, fmt.Errorf("%q is not a string", name+"_base64")
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", name+"_base64", err)
+	}
+	return data, nil
+}
+
+func (r *jsonlReader) member(object map[string]json.RawMessage, name string, read func([]byte) ([]byte, error)) (
+	[]byte, error,
+) {
+	raw, ok := object[name]
+	if !ok {
+		return nil, fmt.Errorf("no member %s", shown(name))
+	}
+	data, err := read(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shown(name), err)
+	}
+	return data, nil
+}
+
+// keyValue reads a key: a string, or a number as it is spelled.
+func (r *jsonlReader) keyValue(raw []byte) ([]byte, error) {
+	switch first := raw[0]; {
+	case first == '"':
+		return r.stringValue(raw)
+	case first == '-' || first >= '0' && first <= '9':
+		return bytes.Clone(raw), nil
+	}
+	return nil, errors.New("a key is a string or a number")
+}
+
+// anyValue reads a value: what a string stands for, or anything else as compact JSON.
+func (r *jsonlReader) anyValue(raw []byte) ([]byte, error) {
+	if raw[0] == '"' {
+		return r.stringValue(raw)
+	}
+	return compactJSON(raw)
+}
+
+func (r *jsonlReader) stringValue(raw []byte) ([]byte, error) {
+	text, err := unquoteJSON(raw)
+	if err != nil {
+		return nil, err
+	}
+	return r.enc.decode(text)
+}
+
+// unquoteJSON returns what a JSON string stands for. The decoder alone would put U+FFFD in the place of bytes and of
+// surrogates that stand for nothing; stored so, they would be lost without a word.
+func unquoteJSON(raw []byte) (string, error) {
+	if !utf8.Valid(raw) {
+		return "", errors.New(`not valid UTF-8; other bytes go into "key_base64" and "value_base64"`)
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return "", describeJSON(err)
+	}
+	if strings.ContainsRune(text, utf8.RuneError) && hasLoneSurrogate(raw) {
+		return "", errors.New("half of a surrogate pair stands for no character")
+	}
+	return text, nil
+}
+
+// hasLoneSurrogate reports whether a valid JSON string has a \uD800 to \uDFFF escape that isn't half of a pair.
+func hasLoneSurrogate(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		unit := escapedUnit(raw[i:])
+		i++ // An escape is two bytes at least; a second backslash doesn't begin another.
+		if unit < 0xd800 || unit > 0xdfff {
+			continue
+		}
+		next := escapedUnit(raw[i+5:])
+		if unit > 0xdbff || next < 0xdc00 || next > 0xdfff {
+			return true
+		}
+		i += 10
+	}
+	return false
+}
+
+// escapedUnit returns the code unit of the \uXXXX escape that raw begins with, 0 where it begins with none.
+func escapedUnit(raw []byte) uint64 {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return 0
+	}
+	unit, err := strconv.ParseUint(string(raw[2:6]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return unit
+}
+
+// compactJSON returns a JSON value without white space, and otherwise byte for byte.
+func compactJSON(raw []byte) ([]byte, error) {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return nil, describeJSON(err)
+	}
+	return compact.Bytes(), nil
+}
+
+// describeJSON adds to a decoder's error where in the line it is.
+func describeJSON(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("not JSON, at byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("a JSON %s, want an object", kind.Value)
+	}
+	return err
+}

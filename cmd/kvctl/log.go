@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"sync"
+)
+
+// logger writes what the store tells an operator: warnings always, routine where asked for. The time is left out,
+// since a command's lines are read as they come.
+func (a *app) logger(w io.Writer) *slog.Logger {
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+			if attr.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return attr
+		},
+	}))
+}
+
+// heldLog keeps lines back until it is released, and from then on passes them on. Where opening a store fails, the
+// error says what the lines before it would have said, and an error is one line.
+type heldLog struct {
+	mu       sync.Mutex
+	to       io.Writer
+	held     bytes.Buffer
+	released bool
+}
+
+// Write keeps a line or passes it on.
+func (h *heldLog) Write(line []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.released {
+		return h.to.Write(line)
+	}
+	return h.held.Write(line)
+}
+
+// release passes on what was held.
+func (h *heldLog) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.released = true
+	// A log that can't be written is no reason to fail what it tells of.
+	_, _ = h.held.WriteTo(h.to)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// access says whether a command opens the store to write: only then is the lock taken and anything on disk changed.
+type access bool
+
+const (
+	forReading access = false
+	forWriting access = true
+)
+
+// dir returns the store's directory: the flag, or else the environment's.
+func (a *app) dir() (string, error) {
+	if a.dirFlag != "" {
+		return a.dirFlag, nil
+	}
+	if dir := a.getenv("KVCTL_DIR"); dir != "" {
+		return dir, nil
+	}
+	return "", usagef("which store? Say --dir DIR or set KVCTL_DIR")
+}
+
+// options are what every open shares. What the store tells an operator goes to log.
+func (a *app) options(want access, log io.Writer) (kv.Options, error) {
+	mode, err := kv.ParseSyncMode(a.sync.value)
+	if err != nil {
+		return kv.Options{}, usageError{err}
+	}
+	return kv.Options{ReadOnly: want == forReading, Sync: mode, Logger: a.logger(log)}, nil
+}
+
+// withStore opens the store, hands it to use, and closes it. The first error wins: use's, then the close's.
+func (a *app) withStore(want access, use func(db *kv.DB) error) (err error) {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	log := &heldLog{to: a.stderr}
+	opts, err := a.options(want, log)
+	if err != nil {
+		return err
+	}
+	replay := a.newReplayBar()
+	opts.Progress = replay.update
+	db, err := kv.Open(dir, opts)
+	replay.finish()
+	if err != nil {
+		return err
+	}
+	log.release()
+	defer func() {
+		if closeErr := db.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("close %s: %w", dir, closeErr)
+		}
+	}()
+	return use(db)
+}
+
+// withLog opens the store's log alone, for commands that look at records instead of pairs. It works on a damaged log.
+func (a *app) withLog(use func(log *kv.Log) error) (err error) {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	told := &heldLog{to: a.stderr}
+	opts, err := a.options(forReading, told)
+	if err != nil {
+		return err
+	}
+	log, err := kv.OpenLog(dir, opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := log.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("close %s: %w", dir, closeErr)
+		}
+	}()
+	if err := use(log); err != nil {
+		return err
+	}
+	told.release()
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The values of --output.
+const (
+	outputText = "text"
+	outputJSON = "json"
+)
+
+// pairJSON is a pair, or a key alone, as JSON output has it and import reads it.
+type pairJSON struct {
+	Key         *string `json:"key,omitempty"`
+	KeyBase64   []byte  `json:"key_base64,omitempty"`
+	Value       *string `json:"value,omitempty"`
+	ValueBase64 []byte  `json:"value_base64,omitempty"`
+}
+
+func (a *app) wantsJSON() bool { return a.output.value == outputJSON }
+
+func (a *app) enc() encoding { return encoding(a.encoding.value) }
+
+// newJSONEncoder writes one object a line to standard output, with <, > and & as they are.
+func (a *app) newJSONEncoder() *json.Encoder {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetEscapeHTML(false)
+	return encoder
+}
+
+// printJSON writes one object.
+func (a *app) printJSON(object any) error { return a.newJSONEncoder().Encode(object) }
+
+// printResult writes what a command has to say for itself: a number in text, the object in JSON.
+func (a *app) printResult(number uint64, object any) error {
+	if a.wantsJSON() {
+		return a.printJSON(object)
+	}
+	_, err := fmt.Fprintln(a.stdout, number)
+	return err
+}
+
+// pairWriter writes pairs to standard output, a line each.
+type pairWriter struct {
+	app      *app
+	json     *json.Encoder // Nil in text output.
+	keysOnly bool
+	line     []byte // Reused from pair to pair.
+}
+
+func (a *app) newPairWriter(asJSON, keysOnly bool) *pairWriter {
+	w := &pairWriter{app: a, keysOnly: keysOnly}
+	if asJSON {
+		w.json = a.newJSONEncoder()
+	}
+	return w
+}
+
+func (w *pairWriter) write(key, value []byte) error {
+	if w.json == nil {
+		return w.writeText(key, value)
+	}
+	var pair pairJSON
+	pair.Key, pair.KeyBase64 = w.app.enc().jsonForm(key)
+	if !w.keysOnly {
+		pair.Value, pair.ValueBase64 = w.app.enc().jsonForm(value)
+	}
+	return w.json.Encode(pair)
+}
+
+func (w *pairWriter) writeText(key, value []byte) error {
+	w.line = w.app.enc().appendText(w.line[:0], key)
+	if !w.keysOnly {
+		w.line = append(w.line, '\t')
+		w.line = w.app.enc().appendText(w.line, value)
+	}
+	w.line = append(w.line, '\n')
+	_, err := w.app.stdout.Write(w.line)
+	return err
+}

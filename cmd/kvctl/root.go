@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of kvctl: its streams, its environment and the flags that every command takes.
+//
+// Invariant: commands write data to stdout, which is buffered and flushed once by run, and nothing else there.
+type app struct {
+	stdin  io.Reader
+	stdout *bufio.Writer
+	stderr io.Writer
+	getenv func(string) string
+
+	dirFlag  string
+	output   choice
+	encoding choice
+	sync     choice
+	verbose  bool
+
+	// started is set once a command's flags and arguments have been accepted: an error before that is wrong usage.
+	started bool
+}
+
+// run does what one command line says and returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	a := &app{
+		stdin: stdin, stdout: bufio.NewWriterSize(stdout, 64<<10), stderr: stderr, getenv: getenv,
+		output:   newChoice(outputText, outputJSON),
+		encoding: newChoice(string(encodingUTF8), string(encodingHex), string(encodingBase64)),
+		sync:     newChoice("always", "interval", "never"),
+	}
+	root := newRoot(a)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	if err != nil && !a.started {
+		err = usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+	}
+	// What was written before an error is still good, so it goes out before the error is told.
+	if flushErr := a.stdout.Flush(); err == nil && flushErr != nil {
+		err = fmt.Errorf("write to standard output: %w", flushErr)
+	}
+	a.report(err)
+	return exitCode(err)
+}
+
+// newRoot builds the command tree.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kvctl",
+		Short: "Read, write and look after Walnut stores",
+		Long: `kvctl reads, writes and looks after Walnut stores.
+
+A command that only reads works beside a live writer and changes nothing on disk. A command that writes takes
+the store's lock, and fails at once where another process holds it.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store get user:1
+  KVCTL_DIR=store kvctl scan --prefix user:`,
+		Args:          noSuchCommand,
+		RunE:          func(*cobra.Command, []string) error { return fmt.Errorf("which command?") },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.CompletionOptions.DisableDefaultCmd = true
+	a.addGlobalFlags(root)
+	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
+	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newImport(a), newExport(a))
+	addTo(root, "care", newStats(a), newCheck(a), newWal(a))
+	addTo(root, "", newVersion(a), newCompletion(a))
+	root.SetHelpCommand(newHelp(a))
+	return root
+}
+
+func (a *app) addGlobalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dirFlag, "dir", "", "the store's directory (default $KVCTL_DIR)")
+	flags.VarP(&a.output, "output", "o", "text for people, or one JSON object a line for programs")
+	flags.Var(&a.encoding, "encoding", "how keys and values are written and read")
+	flags.Var(&a.sync, "sync", "when a write returns: once durable, or once written, with a sync now and then or at the end")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show what the store tells of its routine work")
+	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding, "sync": a.sync} {
+		complete := cobra.FixedCompletions(flag.allowed, cobra.ShellCompDirectiveNoFileComp)
+		// The only error is a flag that doesn't exist, and these were added above.
+		_ = root.RegisterFlagCompletionFunc(name, complete)
+	}
+}
+
+func addTo(parent *cobra.Command, group string, children ...*cobra.Command) {
+	for _, child := range children {
+		child.GroupID = group
+		parent.AddCommand(child)
+	}
+}
+
+// starts makes a cobra RunE out of a command's function, noting that usage was right.
+func (a *app) starts(command func(args []string) error) func(*cobra.Command, []string) error {
+	return func(_ *cobra.Command, args []string) error {
+		a.started = true
+		return command(args)
+	}
+}
+
+// noSuchCommand is the argument check of a command that is only a group of others.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // Edits that may lie between a word and a suggestion.
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return fmt.Errorf("no command %q; did you mean %s?", args[0], strings.Join(like, " or "))
+	}
+	return fmt.Errorf("no command %q", args[0])
+}
+
+// choice is a flag whose value is one of a few words; the first is the default.
+type choice struct {
+	value   string
+	allowed []string
+}
+
+func newChoice(allowed ...string) choice { return choice{value: allowed[0], allowed: allowed} }
+
+// String returns the chosen word.
+func (c *choice) String() string { return c.value }
+
+// Type is what help shows in the value's place.
+func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
+
+// Set chooses a word.
+func (c *choice) Set(value string) error {
+	if !slices.Contains(c.allowed, value) {
+		return fmt.Errorf("want %s", strings.Join(c.allowed, ", "))
+	}
+	c.value = value
+	return nil
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+func newWal(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "wal",
+		Short: "Look at the store's log",
+		Long: `wal looks at the store's write-ahead log: its segments, its records, and whether every byte of it is sound. Its
+commands work on a damaged log and change nothing.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store wal ls
+  kvctl --dir store wal dump
+  kvctl --dir store wal verify`,
+		Args: noSuchCommand,
+		RunE: func(*cobra.Command, []string) error { return errors.New("which wal command?") },
+	}
+	addTo(cmd, "", newWalLs(a), newWalDump(a), newWalVerify(a))
+	return cmd
+}
