@@ -1,0 +1,122 @@
+# Walnut needs Go and make; `make proto` needs protoc as well, and `make data` apt or npm. Tools written in Go run at the
+# exact versions below and are fetched when they are first used.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+
+# How long `make fuzz` stays on each target.
+FUZZTIME ?= 30s
+# How far `make crash` goes; `make test` runs about a tenth of it.
+CRASH_STATES ?= 1000000
+CRASH_WORKLOADS ?= 300
+# Which packages `make fuzz`, `make bench` and `make race` look at.
+PACKAGES ?= ./...
+
+PROTO := kv/kvpb/commit.proto
+PROTO_GO := $(PROTO:.proto=.pb.go)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/kvctl
+	go build -o bin/kvctl ./cmd/kvctl
+
+.PHONY: demo
+demo: build ## Show what a crash and a flipped bit do to a store, on real data, in under two minutes
+	@go run ./internal/demo -kvctl bin/kvctl -data testdata/unicode/UnicodeData.tsv.gz
+
+.PHONY: test
+test: ## Run every test
+	go test ./...
+
+.PHONY: race
+race: ## Run the tests under the race detector, the longest ones shortened
+	go test -race -short $(PACKAGES)
+
+.PHONY: crash
+crash: ## Run the crash tests at length: CRASH_STATES (1000000) of wal, CRASH_WORKLOADS (300) of kv
+	go test -count=1 -timeout=60m -run=Crash ./wal -crash.states=$(CRASH_STATES)
+	go test -count=1 -timeout=60m -run='Crash|Kill' ./kv -crash.workloads=$(CRASH_WORKLOADS)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh $(FUZZTIME) $(PACKAGES)
+
+.PHONY: bench
+bench: ## Run the microbenchmarks beside the code
+	go test -run='^$$' -bench=. -benchmem $(PACKAGES)
+
+.PHONY: mutants
+mutants: ## Plant mistakes one at a time and show that the tests find each
+	go test -count=1 -timeout=60m -run=Planted -v ./internal/mutants -mutants
+
+.PHONY: cover
+cover: ## Measure how much of the code the tests run; dist/cover.html shows which lines
+	@mkdir -p dist
+	go test -coverpkg=./... -coverprofile=dist/cover.out ./...
+	go tool cover -html=dist/cover.out -o dist/cover.html
+	go tool cover -func=dist/cover.out | tail -1
+
+.PHONY: check
+check: check-format check-vet check-modules check-proto check-house ## Run every check that is not a test of behaviour
+
+.PHONY: check-format
+check-format:
+	@unformatted=$$(go run $(GOFUMPT) -l .); \
+	if [ -n "$$unformatted" ]; then echo "run make format for:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: check-vet
+check-vet:
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+.PHONY: check-modules
+check-modules:
+	go mod tidy -diff
+	go mod verify
+
+# The generated file names the protoc that made it, which may differ without anything being stale.
+.PHONY: check-proto
+check-proto:
+	@if command -v protoc >/dev/null; then \
+		fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+		$(MAKE) --no-print-directory proto PROTO_OUT="$$fresh" && \
+		grep -v '^// .*protoc  *v' $(PROTO_GO) >"$$fresh/committed" && \
+		grep -v '^// .*protoc  *v' "$$fresh/$(PROTO_GO)" | diff "$$fresh/committed" - >&2 || \
+		{ echo "$(PROTO_GO) is stale: run make proto" >&2; exit 1; }; \
+	elif [ -n "$$CI" ]; then \
+		echo "protoc is missing: $(PROTO_GO) can't be compared with its source" >&2; exit 1; \
+	else \
+		echo "protoc is not installed (Debian: protobuf-compiler): skipping whether $(PROTO_GO) is stale"; \
+	fi
+
+.PHONY: check-house
+check-house:
+	go test ./internal/house
+
+.PHONY: format
+format: ## Format the code
+	go run $(GOFUMPT) -l -w .
+
+PROTO_OUT ?= .
+
+.PHONY: proto
+proto: ## Generate Go code from kv/kvpb/commit.proto (needs protoc)
+	protoc --plugin=protoc-gen-go="$$(go tool -n protoc-gen-go)" \
+		--go_out="$(PROTO_OUT)" --go_opt=paths=source_relative $(PROTO)
+
+.PHONY: data
+data: ## Fetch bigger real data sets into dist/data (needs apt-get or npm)
+	scripts/fetch-data.sh all
+
+.PHONY: data-unicode
+data-unicode: ## Make the data set in testdata/unicode again (needs apt-get)
+	scripts/fetch-data.sh unicode
+
+.PHONY: clean
+clean: ## Remove what the targets above built and fetched
+	rm -rf bin dist
