@@ -47,7 +47,7 @@ func (l *Log) runBackground() {
 		case <-l.stop:
 			return
 		case <-l.wake:
-			l.growAhead()
+			l.workAhead()
 		case <-syncs:
 			l.syncAhead()
 		case <-idles:
@@ -60,11 +60,17 @@ func (l *Log) runBackground() {
 	}
 }
 
-// wakeGrower asks for more space before appends run into its end. l.mu is held.
-func (l *Log) wakeGrower() {
+// writebackStep is how many bytes the modes that sync seldom let gather before the background syncs them: the disk then
+// works while records are appended, and the sync of a full segment finds little left to do.
+const writebackStep = 8 << 20
+
+// wakeBackground asks for more space, or for a sync, before appends run into either. l.mu is held.
+func (l *Log) wakeBackground() {
 	store := l.active.store
-	allocated := store.allocated.Load()
-	if allocated >= l.opts.SegmentSize || allocated-store.written.Load() > min(allocated, growStepMax)/2 {
+	allocated, written := store.allocated.Load(), store.written.Load()
+	needsSpace := allocated < l.opts.SegmentSize && allocated-written <= min(allocated, growStepMax)/2
+	needsSync := l.syncsSeldom() && written-store.durable.Load() >= writebackStep
+	if !needsSpace && !needsSync {
 		return
 	}
 	select {
@@ -73,17 +79,24 @@ func (l *Log) wakeGrower() {
 	}
 }
 
-// growAhead makes space that appends will need soon. That the disk is full is for the append to say that runs out of
-// space; it may be a long time till then.
-func (l *Log) growAhead() {
+// workAhead makes space that appends will need soon, and syncs what a roll would have to. That the disk is full is for
+// the append to say that runs out of space; it may be a long time till then.
+func (l *Log) workAhead() {
 	store := l.activeStore()
-	err := store.grow(l.growTarget(store, 0))
-	if l.sticky(err) != nil {
+	if store.written.Load()-store.durable.Load() >= writebackStep {
+		l.syncAhead()
+	}
+	allocated := store.allocated.Load()
+	if allocated >= l.opts.SegmentSize || allocated-store.written.Load() > min(allocated, growStepMax)/2 {
+		return
+	}
+	defer l.watchSpace()
+	if err := l.sticky(store.grow(l.growTarget(store, 0))); err != nil {
 		l.opts.Logger.Warn("log can't allocate ahead", "path", store.path, "error", err)
 	}
 }
 
-// syncAhead makes durable what was acknowledged, under SyncInterval.
+// syncAhead makes durable what was acknowledged.
 func (l *Log) syncAhead() {
 	if l.Durable() < l.Last() {
 		_ = l.syncStore() // A failure is in the log now: every later call returns it.

@@ -26,7 +26,7 @@ func (v Violation) String() string {
 
 // Check reads every byte of a log's directory and lists what is wrong, damage and notices, in the order of the files.
 // It changes nothing and goes on behind damage. It may run while the log is open, and may then report as a notice what
-// is being written. The error is one of the disk.
+// is being written. The error is one of the disk, or ErrVersion.
 func Check(dir string, opts Options) ([]Violation, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -126,6 +126,7 @@ func (c *checker) frames(s *store, last bool) error {
 	sc := s.scan(size)
 	var positions []uint32
 	for {
+		chain := sc.chain
 		f, err := sc.frame()
 		switch {
 		case err != nil && !isScanStop(err):
@@ -139,7 +140,12 @@ func (c *checker) frames(s *store, last bool) error {
 			return c.behindDamage(s, sc, err)
 		case f.kind == kindRecord:
 			positions = append(positions, uint32(f.position))
-		case f.kind.isSeal():
+			continue
+		}
+		if _, err := f.bounds(chain); err != nil {
+			c.damaged(&CorruptError{Path: s.path, Position: f.position, Offset: f.offset, Err: err})
+		}
+		if f.kind.isSeal() {
 			return c.index(s, positions, true)
 		}
 	}

@@ -38,7 +38,7 @@ var (
 // CorruptError says which bytes are damaged: bytes that were durable and no longer check out, or a file that is
 // missing or doesn't belong where it stands. Nothing was changed on disk.
 type CorruptError struct {
-	Path     string // The file, or the directory where a file is missing.
+	Path     string // The file; it may be one that is missing.
 	Position int64  // The position in the file in bytes.
 	Offset   uint64 // The first record that can't be read, 0 where that isn't known.
 	Err      error  // What disagrees.

@@ -166,11 +166,19 @@ func payloadSum(payload []byte) uint32 {
 // headSum returns the checksum of a frame's header, whose bytes behind the checksum are fields. It covers the salt and
 // the position too, so that a frame of another file, or at another place, doesn't check out.
 func headSum(salt uint64, position int64, fields []byte) uint32 {
-	var place [16 + frameHeadSize - frameLengthAt]byte
-	binary.LittleEndian.PutUint64(place[0:], salt)
-	binary.LittleEndian.PutUint64(place[8:], uint64(position))
-	copy(place[16:], fields[:frameHeadSize-frameLengthAt])
-	return crc32.Checksum(place[:], castagnoli)
+	sum := sumUint64(sumUint64(0, salt), uint64(position))
+	return crc32.Update(sum, castagnoli, fields[:frameHeadSize-frameLengthAt])
+}
+
+// sumUint64 extends a checksum by a number's eight bytes. It spares the scratch memory that hash/crc32, which takes a
+// slice, would have to be given on the heap for each frame.
+func sumUint64(sum uint32, n uint64) uint32 {
+	sum = ^sum
+	for range 8 {
+		sum = castagnoli[byte(sum)^byte(n)] ^ sum>>8
+		n >>= 8
+	}
+	return ^sum
 }
 
 // append appends the encoded header of a frame at this place to dst.

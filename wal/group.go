@@ -25,6 +25,14 @@ type group struct {
 	err  error
 }
 
+// records returns how many records the group has; the others of its frames are marks.
+func (g *group) records() uint64 {
+	if g.first == 0 {
+		return 0
+	}
+	return g.last - g.first + 1
+}
+
 // wait makes the channels for those who wait.
 func (g *group) wait() {
 	if g.done == nil {
@@ -83,9 +91,10 @@ func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 	return first, errors.Join(err, l.Wait(last))
 }
 
-// Submit hands over one record without waiting: it gets its offset, and is written with whatever else is handed over
-// until somebody waits. The payload is copied. Every Submit must be followed by a Wait for its offset or a later one,
-// or by Sync. An error means that no offset was used.
+// Submit hands over one record without waiting for the disk: it gets its offset, and in the default mode is written with
+// whatever else is handed over until somebody waits. In the other modes the record is acknowledged when Submit returns.
+// The payload is copied. Every Submit must be followed by a Wait for its offset or a later one, or by Sync. An error
+// means that no offset was used.
 func (l *Log) Submit(payload []byte) (offset uint64, err error) {
 	if len(payload) > l.opts.MaxRecordSize {
 		return 0, l.tooLarge(payload)
@@ -113,6 +122,9 @@ func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
 	if err := l.groupSpace(size); err != nil {
 		return 0, err
 	}
+	if l.syncsSeldom() {
+		return l.giveRecord(payload, sum)
+	}
 	segment := l.active
 	store := segment.store
 	g := l.formingAt(store.end)
@@ -126,10 +138,16 @@ func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
 		g.first = offset
 	}
 	g.last = offset
+	l.noteSubmitted(offset, len(payload))
+	return offset, nil
+}
+
+// noteSubmitted counts a record that has its offset. l.mu is held.
+func (l *Log) noteSubmitted(offset uint64, size int) {
 	l.submitted, l.marked = offset, false
 	l.stats.Appends++
-	l.stats.AppendedBytes += uint64(len(payload))
-	return offset, nil
+	l.stats.AppendedBytes += uint64(size)
+	l.stats.WrittenBytes += uint64(frameSize(size))
 }
 
 // groupSpace waits for the forming group to be written where it has grown too large to take more. l.mu is held, but not
@@ -170,6 +188,9 @@ func (l *Log) formingAt(position int64) *group {
 // writes, writes for all. An error wraps ErrFailed: whether the record is in the log isn't known before the log is
 // opened again.
 func (l *Log) Wait(offset uint64) error {
+	if l.acknowledged.Load() >= offset {
+		return nil
+	}
 	l.mu.Lock()
 	switch {
 	case l.acknowledged.Load() >= offset:
@@ -217,7 +238,7 @@ func (l *Log) flush() error {
 	err := store.write(g.buffer, g.start)
 	synced := err == nil && (g.force || l.opts.Sync == SyncAlways)
 	if synced {
-		err = store.sync()
+		err = l.timedSync(store, g.records())
 	}
 	return l.land(g, synced, err)
 }
@@ -255,7 +276,7 @@ func (l *Log) land(g *group, synced bool, err error) error {
 	g.end(nil)
 	l.recycle(g)
 	l.notify()
-	l.wakeGrower()
+	l.wakeBackground()
 	if l.leading = l.forming.done != nil; l.leading {
 		l.forming.lead <- struct{}{}
 	}
@@ -320,7 +341,7 @@ func (l *Log) settle() error {
 // syncStore syncs the active store apart from a group.
 func (l *Log) syncStore() error {
 	written := l.acknowledged.Load()
-	if err := l.activeStore().sync(); err != nil {
+	if err := l.timedSync(l.activeStore(), max(written, l.Durable())-l.Durable()); err != nil {
 		return l.failWith(err)
 	}
 	l.publishDurable(written)

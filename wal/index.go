@@ -210,6 +210,21 @@ func (x *index) fill(positions []uint32) (same bool, err error) {
 	return same, nil
 }
 
+// fillAnyway is fill that goes on with an index in memory where the disk is full: a log must open there, so that it can
+// be truncated. On any other error the index is closed.
+func (x *index) fillAnyway(positions []uint32) (filled *index, same bool, err error) {
+	same, err = x.fill(positions)
+	if err == nil {
+		return x, same, nil
+	}
+	if closed := x.close(); !errors.Is(err, ErrNoSpace) || closed != nil {
+		return nil, false, errors.Join(err, closed)
+	}
+	filled = newMemoryIndex(x.path)
+	_, err = filled.fill(positions)
+	return filled, false, err
+}
+
 // trim cuts the file to the entries of count records. Entries behind them must not be asked for any more.
 func (x *index) trim(count uint32) error {
 	if x.file == nil {

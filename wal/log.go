@@ -27,8 +27,9 @@ type Log struct {
 	id       [16]byte
 	recovery Recovery
 
-	submitMu sync.Mutex // Held to lay out frames, roll, truncate and close: whatever decides what comes next.
-	active   *segment   // Changed under submitMu and mu together.
+	submitMu   sync.Mutex // Held to lay out frames, roll, truncate and close: whatever decides what comes next.
+	active     *segment   // Changed under submitMu and mu together.
+	unmappable bool       // Files can't be mapped. Guarded by submitMu.
 
 	mu        sync.Mutex
 	forming   *group
@@ -41,6 +42,8 @@ type Log struct {
 	marked    bool   // No record came after the last mark or seal.
 	changed   chan struct{}
 	stats     counters
+
+	watch watch
 
 	first        atomic.Uint64
 	acknowledged atomic.Uint64
@@ -81,6 +84,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	l.report()
+	l.watchSpace()
 	l.startBackground()
 	return l, nil
 }
@@ -185,7 +189,11 @@ func (l *Log) Recovery() Recovery { return l.recovery }
 // segment and into space that is durably there. The submit lock is held.
 func (l *Log) hasRoom(size int64) bool {
 	store := l.active.store
-	return !l.isFull(store, size) && l.spaceFor(store, size) <= store.allocated.Load() && l.active.index.hasRoom(l.active.count()+1)
+	space := store.allocated.Load()
+	if l.storesThroughMap() {
+		space = store.mapped()
+	}
+	return !l.isFull(store, size) && l.spaceFor(store, size) <= space && l.active.index.hasRoom(l.active.count()+1)
 }
 
 // isFull reports whether a store must not take a frame of this size any more.
@@ -207,6 +215,7 @@ func (l *Log) makeRoom(size int64) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
+	defer l.watchSpace()
 	if l.isFull(l.active.store, size) {
 		if err := l.roll(); err != nil {
 			return err
@@ -218,6 +227,7 @@ func (l *Log) makeRoom(size int64) error {
 			return l.sticky(err)
 		}
 	}
+	l.mapActive()
 	return l.sticky(l.active.index.makeRoom(l.active.count() + 1))
 }
 
@@ -232,13 +242,22 @@ const (
 	growStepMax  = 8 << 20
 )
 
-// firstSize is how much a new store has allocated.
-func (l *Log) firstSize() int64 { return max(growMin, l.opts.SegmentSize/growFraction) }
+// firstSize is how much a new store has allocated. One that follows a full one, in a mode that syncs seldom, gets all
+// its space at once: growing later means a sync, and that of all the records that came meanwhile.
+func (l *Log) firstSize(base uint64) int64 {
+	if l.syncsSeldom() && base > l.first.Load() {
+		return l.opts.SegmentSize
+	}
+	return max(growMin, l.opts.SegmentSize/growFraction)
+}
+
+// syncsSeldom reports whether a sync is not part of every append.
+func (l *Log) syncsSeldom() bool { return l.opts.Sync != SyncAlways }
 
 // growTarget returns the size to grow a store to so that it has at least need bytes.
 func (l *Log) growTarget(store *store, need int64) int64 {
 	have := store.allocated.Load()
-	target := min(have+min(max(have, l.firstSize()), growStepMax), max(l.opts.SegmentSize, have))
+	target := min(have+min(max(have, growMin), growStepMax), max(l.opts.SegmentSize, have))
 	return max(target, need)
 }
 
@@ -270,6 +289,9 @@ func (l *Log) roll() error {
 	if err := old.index.trim(old.count()); err != nil {
 		return l.failWith(errors.Join(err, segment.release()))
 	}
+	if err := old.store.unmap(); err != nil {
+		return l.failWith(errors.Join(err, segment.release()))
+	}
 	l.install(segment)
 	l.opts.Logger.Debug("log rolled", "dir", l.dir, "base", segment.base(), "sealed_bytes", old.store.end)
 	return nil
@@ -278,7 +300,7 @@ func (l *Log) roll() error {
 // createSegment makes an empty segment, durably.
 func (l *Log) createSegment(head storeHead) (*segment, error) {
 	head.salt = newSalt()
-	store, err := createStore(l.opts.FS, l.dir, head, l.firstSize())
+	store, err := createStore(l.opts.FS, l.dir, head, l.firstSize(head.base), l.syncsSeldom())
 	if err != nil {
 		return nil, noSpaceOr(err)
 	}

@@ -34,6 +34,12 @@ func (l *Log) recover() error {
 
 // mend brings a surveyed directory into order and takes its segments over.
 func (l *Log) mend(v *survey) error {
+	if len(v.leftovers) > 0 || v.tail.seal == 0 {
+		// A name that can be seen may not be durable. Nothing may be removed or sealed because of it before it is.
+		if err := l.opts.FS.SyncDir(l.dir); err != nil {
+			return err
+		}
+	}
 	if err := l.removeLeftovers(v.leftovers); err != nil {
 		return err
 	}
@@ -120,6 +126,7 @@ func (l *Log) mendTail(v *survey) error {
 			return err
 		}
 	}
+	store.seldomSynced = l.syncsSeldom()
 	store.allocated.Store(size)
 	store.written.Store(t.end)
 	store.durable.Store(t.end)
@@ -228,9 +235,6 @@ func (l *Log) openTailIndex(store *store, t *tail) (x *index, same bool, err err
 	} else if x, err = openIndex(l.opts.FS, path); err != nil {
 		return nil, false, err
 	}
-	same, err = x.fill(t.positions)
-	if err != nil {
-		return nil, false, errors.Join(err, x.close())
-	}
-	return x, same || l.opts.ReadOnly, nil
+	x, same, err = x.fillAnyway(t.positions)
+	return x, same || l.opts.ReadOnly, err
 }

@@ -14,6 +14,8 @@ const (
 	DefaultMaxRecordSize = 64 << 20
 	DefaultSyncInterval  = 100 * time.Millisecond
 	DefaultIdleMark      = time.Second
+	DefaultSlowSync      = time.Second
+	DefaultLowSpace      = 256 << 20
 
 	// MinSegmentSize is the smallest segment that can be asked for, MaxSegmentSize the largest: positions in a store
 	// are 32 bits wide in the index.
@@ -83,7 +85,15 @@ type Options struct {
 	// QuarantineDir is where bytes are kept that a recovery cuts off. The default is a directory "quarantine" inside
 	// the log's.
 	QuarantineDir string
-	// Logger gets what an operator should know. The default discards it.
+	// SlowSync is how long a sync of records may take before it is told of as slow, as a warning, once a second at
+	// most. The default is one second: a disk at work takes a hundredth of that. A negative value tells of none.
+	SlowSync time.Duration
+	// LowSpace is how many bytes the file system should have left. Where it has less when the log is opened, grows or
+	// rolls, that is told as a warning, and again only after there was enough. The default is 256 MiB, four segments
+	// of the default size; a negative value tells of nothing.
+	LowSpace int64
+	// Logger gets what an operator should know. It is called where callers wait for the log, so it must not call the log
+	// and should not take long. The default discards it.
 	Logger *slog.Logger
 	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
 	// tests.
@@ -105,6 +115,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.IdleMark == 0 {
 		o.IdleMark = DefaultIdleMark
+	}
+	if o.SlowSync == 0 {
+		o.SlowSync = DefaultSlowSync
+	}
+	if o.LowSpace == 0 {
+		o.LowSpace = DefaultLowSpace
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

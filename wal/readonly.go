@@ -98,7 +98,7 @@ func surveyReadable(dir string, opts Options, damage *CorruptError) (*survey, er
 			break
 		}
 		v.stores = append(v.stores, s)
-		if err := s.scanReadable(); err != nil {
+		if _, err := s.scanReadable(); err != nil {
 			return v, err
 		}
 	}
@@ -116,23 +116,23 @@ func (s *store) followedBy(next *store) bool {
 	return s.next == next.head.base && s.head.salt == next.head.prevSalt && s.chain == next.head.prevChain
 }
 
-// scanReadable finds the end of the frames that check out.
-func (s *store) scanReadable() error {
+// scanReadable finds the end of the frames that check out, and the kind of the seal behind them; it is 0 where there is
+// none. A seal may be read, but is none of the store's frames.
+func (s *store) scanReadable() (seal frameKind, err error) {
 	size, err := s.file.Size()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	sc := s.scan(size)
 	for {
 		f, err := sc.frame()
 		if err != nil && !isScanStop(err) {
-			return fmt.Errorf("read %s at position %d: %w", s.path, sc.position, err)
+			return 0, fmt.Errorf("read %s at position %d: %w", s.path, sc.position, err)
 		}
 		if err != nil || f.kind.isSeal() {
-			break
+			s.written.Store(sc.position)
+			return f.kind, nil
 		}
 		s.end, s.next, s.chain = sc.position, sc.next, sc.chain
 	}
-	s.written.Store(s.end)
-	return nil
 }

@@ -241,13 +241,12 @@ func (s *store) readFrame(position int64, offset uint64) ([]byte, error) {
 	return payload[:head.length:head.length], nil
 }
 
-// readHead reads a store file's header.
-func readHead(file vfs.File) (storeHead, uint32, error) {
-	var encoded [headSize]byte
-	n, err := file.ReadAt(encoded[:], 0)
-	if err != nil && err != io.EOF {
-		return storeHead{}, 0, err
+// readHead reads a store file's encoded header, or the less of it that is there. An error is one of the disk.
+func readHead(file vfs.File) ([]byte, error) {
+	encoded := make([]byte, headSize)
+	n, err := file.ReadAt(encoded, 0)
+	if err == io.EOF {
+		err = nil
 	}
-	head, err := decodeStoreHead(encoded[:n])
-	return head, headChain(encoded[:]), err
+	return encoded[:n], err
 }

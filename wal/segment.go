@@ -40,7 +40,7 @@ func (g *segment) release() error {
 	if g.users.Add(-1) > 0 {
 		return nil
 	}
-	return errors.Join(g.store.file.Close(), g.index.close())
+	return errors.Join(g.store.unmap(), g.store.file.Close(), g.index.close())
 }
 
 // read returns the payload of a record that was written.
@@ -127,7 +127,7 @@ func openSealedIndex(fs vfs.FS, s *store, readOnly bool) (x *index, same bool, e
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return nil, false, errors.Join(err, x.close())
 	}
-	if _, err = x.fill(positions); err == nil {
+	if x, _, err = x.fillAnyway(positions); err == nil {
 		err = x.trim(count)
 	}
 	return x, false, err

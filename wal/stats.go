@@ -1,5 +1,7 @@
 package wal
 
+import "github.com/walnutkv/walnut/internal/histogram"
+
 // SegmentInfo describes one segment.
 type SegmentInfo struct {
 	Base, Last uint64 // Offsets; Last is Base-1 where the segment is empty.
@@ -37,19 +39,26 @@ type Stats struct {
 	First, Last, Durable uint64 // Offsets.
 	Segments             int
 	Bytes                int64 // Of all files of the segments, in bytes.
+	FreeBytes            int64 // What their file system has left; -1 where that isn't known.
 
 	Appends       uint64 // Records.
 	AppendedBytes uint64 // Of their payloads.
+	WrittenBytes  uint64 // Of their frames, which is what they take in the files.
 	Writes        uint64 // Groups written.
 	Syncs         uint64 // Of records; making space ahead of need has its own.
 	Rolls         uint64
 	IndexRebuilds uint64 // Indexes that were found wrong, at the start or by a reader.
 	Failed        error  // Why the log takes no more records, nil if it does.
+
+	SlowSyncs uint64 // Syncs that took Options.SlowSync or longer.
+	// How long the syncs took that are counted in Syncs, in nanoseconds, and how many records each of them made
+	// durable. A sync that had to wait for another one, such as of new space, took that time too.
+	SyncLatency, GroupSize histogram.Snapshot
 }
 
 // counters are the parts of Stats that are counted. They are guarded by Log.mu.
 type counters struct {
-	Appends, AppendedBytes, Writes, Syncs, Rolls uint64
+	Appends, AppendedBytes, WrittenBytes, Writes, Syncs, Rolls uint64
 }
 
 // Stats returns the log's numbers.
@@ -59,8 +68,10 @@ func (l *Log) Stats() Stats {
 	l.mu.Unlock()
 	stats := Stats{
 		First: l.First(), Last: l.Last(), Durable: l.Durable(),
-		Appends: c.Appends, AppendedBytes: c.AppendedBytes, Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls,
-		IndexRebuilds: l.rebuilt.Load(), Failed: failed,
+		Appends: c.Appends, AppendedBytes: c.AppendedBytes, WrittenBytes: c.WrittenBytes,
+		Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls, SlowSyncs: l.watch.slow.Load(),
+		IndexRebuilds: l.rebuilt.Load(), FreeBytes: l.freeSpace(), Failed: failed,
+		SyncLatency: l.watch.syncs.Snapshot(), GroupSize: l.watch.groups.Snapshot(),
 	}
 	for _, info := range l.Segments() {
 		stats.Segments++

@@ -17,7 +17,7 @@ import (
 //   - the file's length, durably, is at least end plus room for a seal: space is made, and synced, before frames are
 //     laid out in it. So a store that ends nearer behind its last frame was cut by somebody else.
 //
-// end, next and chain are guarded by the log's submit lock.
+// end, next, chain and mapping are guarded by the log's submit lock.
 type store struct {
 	file      vfs.File
 	path      string
@@ -27,6 +27,10 @@ type store struct {
 	end   int64  // Where the next frame goes.
 	next  uint64 // The offset of the next record.
 	chain uint32 // Of every frame in front of end.
+
+	scratch      []byte      // Where a frame is laid out that can't be stored through a mapping.
+	seldomSynced bool        // Set once, where a sync is not part of every append.
+	mapping      vfs.Mapping // Of the active store, where records are stored through it; nil otherwise.
 
 	sealed    atomic.Bool  // A seal stands at end.
 	allocated atomic.Int64 // The file's length as far as it is durable.
@@ -49,22 +53,30 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, chain, err := readHead(file)
+	encoded, err := readHead(file)
 	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the header of %s: %w", path, err), file.Close())
+	}
+	head, err := decodeStoreHead(encoded)
+	switch {
+	case errors.Is(err, ErrVersion):
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	case err != nil:
 		return nil, errors.Join(corrupt(path, 0, 0, err), file.Close())
 	}
+	chain := headChain(encoded)
 	return &store{file: file, path: path, head: head, headChain: chain, end: headSize, next: head.base, chain: chain}, nil
 }
 
 // createStore makes a store with space for its first frames. It is made under a temporary name and renamed once it is
 // durable, so that a file with a store's name always has a whole header and room for a seal.
-func createStore(fs vfs.FS, dir string, head storeHead, size int64) (*store, error) {
+func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced bool) (*store, error) {
 	path := joinName(dir, storeName(head.base))
 	file, err := createFile(fs, path+temporarySuffix)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{file: file, path: path, head: head, end: headSize, next: head.base}
+	s := &store{file: file, path: path, head: head, end: headSize, next: head.base, seldomSynced: seldomSynced}
 	encoded := head.append(nil)
 	s.headChain = headChain(encoded)
 	s.chain = s.headChain
@@ -79,7 +91,7 @@ func createStore(fs vfs.FS, dir string, head storeHead, size int64) (*store, err
 
 // prepare allocates a new store's first space and writes its header.
 func (s *store) prepare(encoded []byte, size int64) error {
-	if err := s.file.Allocate(size); err != nil {
+	if err := s.makeSpace(size); err != nil {
 		return err
 	}
 	if _, err := s.file.WriteAt(encoded, 0); err != nil {
@@ -159,7 +171,7 @@ func (s *store) grow(size int64) error {
 	if s.rolled || s.allocated.Load() >= size {
 		return nil
 	}
-	if err := s.file.Allocate(size); err != nil {
+	if err := s.makeSpace(size); err != nil {
 		return noSpaceOr(err)
 	}
 	if err := s.sync(); err != nil {
@@ -167,6 +179,14 @@ func (s *store) grow(size int64) error {
 	}
 	s.allocated.Store(size)
 	return nil
+}
+
+// makeSpace extends the file in the way that suits how often it is synced.
+func (s *store) makeSpace(size int64) error {
+	if s.seldomSynced {
+		return s.file.Reserve(size)
+	}
+	return s.file.Allocate(size)
 }
 
 // seal ends the store with a seal at end and cuts off what was allocated behind it. Every record must be durable.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -110,13 +112,15 @@ func (v *survey) list(opts Options) (bases []uint64, err error) {
 
 // checkOrphans refuses a log all of whose stores are gone while indexes are there: a new log would hide the loss.
 func (v *survey) checkOrphans(bases []uint64) error {
-	if len(bases) > 0 {
+	if len(bases) > 0 || len(v.indexes) == 0 {
 		return nil
 	}
-	for base := range v.indexes {
-		return corrupt(v.dir, 0, base, fmt.Errorf("%s is there but %s is missing", indexName(base), storeName(base)))
-	}
-	return nil
+	return v.missing(slices.Min(slices.Collect(maps.Keys(v.indexes))))
+}
+
+// missing refuses a log that lacks the segment with this base.
+func (v *survey) missing(base uint64) error {
+	return corrupt(joinName(v.dir, storeName(base)), 0, base, errors.New("the segment is missing"))
 }
 
 // open opens every store and checks that it stands where it belongs.
@@ -257,13 +261,13 @@ func (v *survey) dropIndexes() error {
 	for _, s := range v.stores {
 		have[s.head.base] = true
 	}
-	for base := range v.indexes {
+	for _, base := range slices.Sorted(maps.Keys(v.indexes)) {
 		switch {
 		case have[base]:
 		case base < v.tail.first:
 			v.leftovers = append(v.leftovers, indexName(base))
 		default:
-			return corrupt(v.dir, 0, base, fmt.Errorf("%s is there but %s is missing", indexName(base), storeName(base)))
+			return v.missing(base)
 		}
 	}
 	sort.Strings(v.leftovers)
@@ -284,7 +288,7 @@ func (v *survey) checkChain() error {
 	for i := 1; i < v.standing(); i++ {
 		prev, next := v.stores[i-1], v.stores[i]
 		if next.head.prevSalt != prev.head.salt {
-			return corrupt(prev.path, headSaltAt, prev.head.base, fmt.Errorf("it is not the segment that %s was made to follow", storeName(next.head.base)))
+			return v.wrongNeighbour(prev, next)
 		}
 		// While the last segment is empty, the roll that made it may have died before the seal in front of it was
 		// durable. That the seal can be read proves nothing: it may be in the page cache only.
@@ -299,6 +303,19 @@ func (v *survey) checkChain() error {
 	return v.checkWithdrawn()
 }
 
+// wrongNeighbour says which segment is at fault where one doesn't follow the one in front of it: one between the two
+// that is missing, or the one in front.
+func (v *survey) wrongNeighbour(prev, next *store) error {
+	seal, err := prev.scanReadable()
+	if err != nil {
+		return err
+	}
+	if seal == kindRolled && prev.next < next.head.base {
+		return v.missing(prev.next)
+	}
+	return corrupt(prev.path, headSaltAt, prev.head.base, fmt.Errorf("it is not the segment that %s was made to follow", storeName(next.head.base)))
+}
+
 // checkWithdrawn finds the end of the segment that will be the last once a truncation of the log's end is finished. It
 // may be as it was before, or without the withdrawn records already.
 func (v *survey) checkWithdrawn() error {
@@ -307,7 +324,7 @@ func (v *survey) checkWithdrawn() error {
 		return nil
 	}
 	s := v.stores[n-1]
-	if err := s.scanReadable(); err != nil {
+	if _, err := s.scanReadable(); err != nil {
 		return err
 	}
 	if s.next <= v.tail.last {

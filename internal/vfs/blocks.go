@@ -1,6 +1,9 @@
 package vfs
 
-import "syscall"
+import (
+	"math"
+	"syscall"
+)
 
 // blockSize is the unit, in bytes, in which a Mem gives out space to files.
 const blockSize = 4096
@@ -51,12 +54,31 @@ func (m *Mem) room(f *memFile, off, end int64) error {
 		return nil
 	}
 	need := f.blocks.missing(off, end)
-	if need == 0 {
-		return nil
-	}
-	m.root.walk("/", func(_ string, other *memFile) { need += other.blocks.used() })
-	if need*blockSize > m.capacity {
+	if need > 0 && (need+m.used())*blockSize > m.capacity {
 		return syscall.ENOSPC
 	}
 	return nil
+}
+
+// used counts the blocks that all files have.
+func (m *Mem) used() int64 {
+	var used int64
+	m.root.walk("/", func(_ string, f *memFile) { used += f.blocks.used() })
+	return used
+}
+
+// FreeSpace implements FS.
+func (m *Mem) FreeSpace(dir string) (int64, error) {
+	free := int64(math.MaxInt64)
+	err := m.do(Call{Op: OpFreeSpace, Name: dir}, func() error {
+		_, err := m.findDir(dir)
+		if err == nil && m.capacity > 0 {
+			free = max(0, m.capacity-m.used()*blockSize)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return free, nil
 }

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -286,6 +287,25 @@ var contract = []struct {
 		require.Equal(t, os.Getpid(), locked.PID)
 		require.NoError(t, held.Close())
 	}},
+}
+
+func TestFreeSpaceIsTheDirectorysOrAnErrorThatNamesIt(t *testing.T) {
+	for name, disk := range map[string]FS{"OS": OS, "Mem": NewMem()} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, disk.MkdirAll(dir))
+			free, err := disk.FreeSpace(dir)
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skip(err)
+			}
+			require.NoError(t, err)
+			require.Positive(t, free)
+			missing := filepath.Join(dir, "missing")
+			_, err = disk.FreeSpace(missing)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			requirePath(t, err, missing)
+		})
+	}
 }
 
 func TestBothImplementationsKeepTheContract(t *testing.T) {

@@ -26,12 +26,14 @@ const (
 	OpAllocate
 	OpSync
 	OpMap
+	OpFreeSpace
 )
 
 var opNames = [...]string{
 	OpCreate: "create", OpOpen: "open", OpRemove: "remove", OpRename: "rename", OpList: "list", OpMkdir: "mkdir",
 	OpSyncDir: "syncdir", OpLock: "lock", OpRead: "read", OpWrite: "write", OpTruncate: "truncate",
 	OpAllocate: "allocate", OpSync: "sync", OpMap: "map",
+	OpFreeSpace: "freespace",
 }
 
 // String returns the call's name in lower case.
@@ -46,7 +48,7 @@ func (op Op) String() string {
 // power cut can leave.
 func (op Op) Changes() bool {
 	switch op {
-	case OpOpen, OpList, OpRead, OpMap:
+	case OpOpen, OpList, OpRead, OpMap, OpFreeSpace:
 		return false
 	}
 	return true

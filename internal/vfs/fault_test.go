@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"syscall"
 	"testing"
 
@@ -81,6 +82,8 @@ func TestACallThatAHookFailsHasNoEffect(t *testing.T) {
 		OpAllocate: func(_ *Mem, f File) error { return f.Allocate(100) },
 		OpSync:     func(_ *Mem, f File) error { return f.Sync() },
 		OpMap:      func(_ *Mem, f File) error { _, err := f.Map(1); return err },
+
+		OpFreeSpace: func(mem *Mem, _ File) error { _, err := mem.FreeSpace("/"); return err },
 	}
 	require.Len(t, calls, len(opNames)-1)
 	for op, call := range calls {
@@ -166,7 +169,7 @@ func TestOpsAndPoliciesHaveNames(t *testing.T) {
 	}
 	require.Len(t, named, int(Mixed)+1)
 	require.True(t, OpSync.Changes() && OpLock.Changes() && OpMkdir.Changes())
-	require.False(t, OpRead.Changes() || OpOpen.Changes() || OpList.Changes() || OpMap.Changes())
+	require.False(t, OpRead.Changes() || OpOpen.Changes() || OpList.Changes() || OpMap.Changes() || OpFreeSpace.Changes())
 }
 
 func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
@@ -197,6 +200,24 @@ func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
 	write(t, h, 80*blockSize, "and this one another")
 	mem.SetCapacity(0)
 	require.NoError(t, g.Allocate(10*blockSize))
+}
+
+func TestFreeSpaceIsWhatFilesCanStillTake(t *testing.T) {
+	mem, f := synced(t, "hello")
+	free := func() int64 {
+		bytes, err := mem.FreeSpace("/")
+		require.NoError(t, err)
+		return bytes
+	}
+	require.Equal(t, int64(math.MaxInt64), free(), "nothing limits it")
+	mem.SetCapacity(4*blockSize + 100)
+	require.Equal(t, int64(3*blockSize+100), free())
+	require.NoError(t, f.Allocate(4*blockSize))
+	require.Equal(t, int64(100), free())
+	mem.SetCapacity(blockSize)
+	require.Zero(t, free(), "more is taken than there is")
+	require.NoError(t, mem.Remove("a"))
+	require.Equal(t, int64(blockSize), free())
 }
 
 func TestTheDiskIsAsFullAfterAPowerCut(t *testing.T) {

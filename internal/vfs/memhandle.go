@@ -100,6 +100,9 @@ func (h *memHandle) Truncate(size int64) error {
 	})
 }
 
+// Reserve is Allocate: space is space in here.
+func (h *memHandle) Reserve(size int64) error { return h.Allocate(size) }
+
 func (h *memHandle) Allocate(size int64) error {
 	return h.change(Call{Op: OpAllocate, Len: size}, size, func() error {
 		old := h.file.cache.size()

@@ -110,4 +110,12 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
+func (osFS) FreeSpace(dir string) (int64, error) {
+	free, err := freeSpace(dir)
+	if err != nil {
+		return 0, &fs.PathError{Op: "freespace", Path: dir, Err: err}
+	}
+	return free, nil
+}
+
 func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }

@@ -29,3 +29,27 @@ func untilDone(call func() error) error {
 		}
 	}
 }
+
+// Reserve is fallocate, or Allocate where the file system doesn't have that.
+func (f *osFile) Reserve(size int64) error {
+	old, err := f.Size()
+	if err != nil || old >= size {
+		return err
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var reserveErr error
+	err = conn.Control(func(fd uintptr) {
+		reserveErr = untilDone(func() error { return syscall.Fallocate(int(fd), 0, old, size-old) })
+	})
+	switch {
+	case errors.Is(reserveErr, syscall.EOPNOTSUPP), errors.Is(reserveErr, syscall.ENOSYS):
+		return f.Allocate(size)
+	case reserveErr != nil:
+		// What it reserved before it failed goes back, so that the length is the old one.
+		return errors.Join(&fs.PathError{Op: "fallocate", Path: f.Name(), Err: reserveErr}, f.Truncate(old))
+	}
+	return err
+}

@@ -6,3 +6,6 @@ import "os"
 
 // syncFile is the strongest sync that the system has: on darwin, F_FULLFSYNC.
 func syncFile(f *os.File) error { return f.Sync() }
+
+// Reserve is Allocate.
+func (f *osFile) Reserve(size int64) error { return f.Allocate(size) }

@@ -37,6 +37,9 @@ type FS interface {
 	MkdirAll(dir string) error
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
+	// FreeSpace returns how many bytes the file system of a directory has left for whoever isn't its superuser. Where the
+	// system doesn't say, the error is errors.ErrUnsupported; what has no limit is math.MaxInt64.
+	FreeSpace(dir string) (int64, error)
 	// Lock takes an exclusive lock that lasts until the Closer is closed or the process ends, by way of a file that
 	// is created with mode 0600 if it isn't there and left behind afterwards. The file holds the holder's process
 	// id in decimal. Where another holder has it, the error is a *LockedError.
@@ -64,6 +67,9 @@ type File interface {
 	// inside doesn't fail for want of room. What it adds reads as zeros. A full disk is syscall.ENOSPC, and the
 	// length is then the old one.
 	Allocate(size int64) error
+	// Reserve is Allocate for a file that is synced seldom: the space is there, but the disk may have to do more at the
+	// first sync of each part of it. It costs next to nothing itself.
+	Reserve(size int64) error
 	// Sync makes the content, and the metadata needed to read it back, durable (fdatasync).
 	Sync() error
 	// Map maps the first size bytes, which must lie inside the file and be more than none. The mapping is shared:

@@ -1,0 +1,266 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// readOnly returns options for a look at the log that other options write.
+func readOnly(opts Options) Options {
+	opts.ReadOnly = true
+	return opts
+}
+
+func TestReadOnlyRefusesToWrite(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	l := openTest(t, opts)
+	fill(t, l, 100)
+	require.NoError(t, l.Close())
+	l = openTest(t, readOnly(opts))
+	_, err := l.Append(nil)
+	require.ErrorIs(t, err, ErrReadOnly)
+	_, err = l.AppendBatch([][]byte{nil})
+	require.ErrorIs(t, err, ErrReadOnly)
+	_, err = l.Submit(nil)
+	require.ErrorIs(t, err, ErrReadOnly)
+	for _, err := range []error{l.Sync(), l.TruncateFront(50), l.TruncateBack(50), l.SetFirst(1)} {
+		require.ErrorIs(t, err, ErrReadOnly)
+	}
+	requireRecords(t, l, 1, 100)
+	require.Len(t, requireEnd(t, l.Follow(t.Context(), 1), ErrReadOnly), 100, "a log that is only read doesn't grow")
+	require.NoError(t, l.Close())
+	require.ErrorIs(t, l.Close(), ErrClosed)
+}
+
+// TestReadOnlyChangesNothing opens logs in every state for reading, and watches the calls.
+func TestReadOnlyChangesNothing(t *testing.T) {
+	for _, state := range []struct {
+		sentence string
+		make     func(t *testing.T, mem *vfs.Mem) *vfs.Mem
+		outcome  Outcome
+	}{
+		{"a log that was closed", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
+			l := openTest(t, testOptions(mem))
+			fill(t, l, 100)
+			require.NoError(t, l.Close())
+			return mem
+		}, Clean},
+		{"a log that is open", func(t *testing.T, mem *vfs.Mem) *vfs.Mem { fill(t, openTest(t, testOptions(mem)), 100); return mem }, Unclean},
+		{"a log without its indexes", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
+			fill(t, openTest(t, testOptions(mem)), 100)
+			for _, name := range mem.Names() {
+				if isIndexFile(name) {
+					require.NoError(t, mem.Remove(name))
+				}
+			}
+			return mem
+		}, Unclean},
+		{"a log with a torn tail", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
+			l := openTest(t, testOptions(mem))
+			fill(t, l, 100)
+			name, end := l.active.store.path, l.active.store.end
+			data, err := mem.ReadFile(name)
+			require.NoError(t, err)
+			data[end] = 1
+			require.NoError(t, mem.WriteFile(name, data))
+			return mem
+		}, Torn},
+		{"a log whose truncation died", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
+			l := openTest(t, testOptions(mem))
+			fill(t, l, 120)
+			l.submitMu.Lock()
+			defer l.submitMu.Unlock()
+			require.NoError(t, l.writeMark(1, 100))
+			return mem
+		}, Unclean},
+	} {
+		t.Run(state.sentence, func(t *testing.T) {
+			mem := state.make(t, vfs.NewMem())
+			before := contents(t, mem)
+			mem.SetHook(func(c vfs.Call) error {
+				if c.Op.Changes() {
+					t.Errorf("%s of %s", c.Op, c.Name)
+				}
+				return nil
+			})
+			l := openTest(t, readOnly(testOptions(mem)))
+			require.Equal(t, state.outcome, l.Recovery().Outcome)
+			requireRecords(t, l, 1, 100)
+			_, err := Check(testDir, testOptions(mem))
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+			require.Equal(t, before, contents(t, mem))
+		})
+	}
+}
+
+// TestReadOnlyKeepsWhatItOpened: what a writer does afterwards takes nothing away and adds nothing.
+func TestReadOnlyKeepsWhatItOpened(t *testing.T) {
+	bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
+		opts := testOptions(fs)
+		writer, err := Open(dir, opts)
+		require.NoError(t, err)
+		fill(t, writer, 100)
+		reader, err := Open(dir, readOnly(opts))
+		require.NoError(t, err)
+		fill(t, writer, 200)
+		require.NoError(t, writer.TruncateFront(150))
+		require.NoError(t, writer.TruncateBack(160))
+		requireRecords(t, reader, 1, 100)
+		require.NoError(t, writer.Close())
+		requireRecords(t, reader, 1, 100)
+		require.NoError(t, reader.Close())
+	})
+}
+
+// TestReadOnlyBesideALiveWriter opens a log for reading again and again while it is being written to, rolled, and
+// truncated at both ends. Each look must find a whole log with everything that was acknowledged when it began.
+func TestReadOnlyBesideALiveWriter(t *testing.T) {
+	workloads := []struct {
+		sentence string
+		step     func(t *testing.T, l *Log)
+	}{
+		{"appending and truncating in front", func(t *testing.T, l *Log) {
+			fill(t, l, l.Last()+20)
+			if l.Last() > 100 {
+				require.NoError(t, l.TruncateFront(l.Last()-60))
+			}
+		}},
+		{"truncating behind", func(t *testing.T, l *Log) {
+			fill(t, l, l.Last()+50)
+			require.NoError(t, l.TruncateBack(l.Last()-50))
+			fill(t, l, l.Last()+1)
+		}},
+		{"closing and opening again", func(t *testing.T, l *Log) { fill(t, l, l.Last()+15) }},
+	}
+	for i, workload := range workloads {
+		t.Run(workload.sentence, func(t *testing.T) {
+			bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
+				opts := testOptions(fs)
+				l, err := Open(dir, opts)
+				require.NoError(t, err)
+				fill(t, l, 1)
+				var acknowledged atomic.Uint64
+				ctx, cancel := context.WithCancel(t.Context())
+				var readers sync.WaitGroup
+				readers.Go(func() { lookUntil(ctx, t, dir, readOnly(opts), &acknowledged) })
+				for range 60 {
+					workload.step(t, l)
+					if i != 1 {
+						acknowledged.Store(l.Last())
+					}
+					if i == 2 {
+						require.NoError(t, l.Close())
+						l, err = Open(dir, opts)
+						require.NoError(t, err)
+					}
+				}
+				cancel()
+				readers.Wait()
+				require.NoError(t, l.Close())
+			})
+		})
+	}
+}
+
+// lookUntil opens a log for reading until the context ends, and reads all of it.
+func lookUntil(ctx context.Context, t *testing.T, dir string, opts Options, acknowledged *atomic.Uint64) {
+	for looks := 0; ctx.Err() == nil || looks == 0; looks++ {
+		least := acknowledged.Load()
+		l, err := Open(dir, opts)
+		if err != nil {
+			t.Errorf("look %d: %v", looks, err)
+			return
+		}
+		next := l.First()
+		for record, err := range l.Records(next) {
+			if err != nil || record.Offset != next || string(record.Payload) != string(payloadOf(next)) {
+				t.Errorf("look %d: offset %d instead of %d, %q, %v", looks, record.Offset, next, record.Payload, err)
+				break
+			}
+			next++
+		}
+		if next <= least {
+			t.Errorf("look %d ends with %d, acknowledged was %d", looks, next-1, least)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("look %d: close: %v", looks, err)
+		}
+	}
+}
+
+// TestReadOnlyReadsADamagedLogUpToTheDamage damages one byte of each segment's store in turn, of the header and of the
+// frames.
+func TestReadOnlyReadsADamagedLogUpToTheDamage(t *testing.T) {
+	whole := newSpecimen(t, true)
+	l := openTest(t, readOnly(testOptions(whole.mem)))
+	segments := l.Segments()
+	require.NoError(t, l.Close())
+	for _, segment := range segments {
+		for _, at := range []int{headBaseAt, headSize + 2, int(segment.Bytes) / 2} {
+			mem := whole.mem.Clone()
+			require.NoError(t, mem.WriteFile(segment.Path, flip(must(mem.ReadFile(segment.Path)), at*8)))
+			before := contents(t, mem)
+			l, err := Open(testDir, readOnly(testOptions(mem)))
+			if at == headBaseAt && segment.Base == 1 {
+				requireCorrupt(t, err, segment.Path)
+				continue // Nothing is in front of it.
+			}
+			require.NoError(t, err)
+			last := uint64(0)
+			for record, err := range l.Records(1) {
+				if err != nil {
+					requireCorrupt(t, err, segment.Path)
+					last = record.Offset
+					break
+				}
+				last++
+				require.Equal(t, last, record.Offset)
+				require.Equal(t, string(whole.payloads[last-1]), string(record.Payload))
+			}
+			require.Zero(t, last, "reading ends with the damage")
+			require.NoError(t, l.Close())
+			require.Equal(t, before, contents(t, mem))
+		}
+	}
+}
+
+// requireCorrupt checks that an error says that a file is damaged, and returns it.
+func requireCorrupt(t testing.TB, err error, path string) *CorruptError {
+	t.Helper()
+	require.ErrorIs(t, err, ErrCorrupt)
+	var damage *CorruptError
+	require.True(t, errors.As(err, &damage))
+	require.Equal(t, path, damage.Path, "%v", err)
+	require.ErrorContains(t, err, path)
+	return damage
+}
+
+func TestReadOnlyNeedsNoPermissionToWrite(t *testing.T) {
+	dir := t.TempDir()
+	opts := testOptions(vfs.OS)
+	l, err := Open(dir, opts)
+	require.NoError(t, err)
+	fill(t, l, 100)
+	require.NoError(t, l.Close())
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	for _, name := range names {
+		require.NoError(t, os.Chmod(name, 0o400))
+	}
+	require.NoError(t, os.Chmod(dir, 0o500))
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
+	l, err = Open(dir, readOnly(opts))
+	require.NoError(t, err)
+	requireRecords(t, l, 1, 100)
+	require.NoError(t, l.Close())
+}
