@@ -36,6 +36,30 @@ type Mutation struct {
 	Value    []byte    // The value of a put.
 	End      []byte    // The exclusive end of a range delete, empty for behind the last key.
 	Deadline time.Time // The instant from which the pair of a put is invisible; the zero time is never.
+
+	pair pair // Of a put that newPut made: what the tree keeps, which Key and Value point into.
+}
+
+// newPut returns a put with memory of its own.
+func newPut(key, value []byte, deadline time.Time) Mutation {
+	p := newPair(key, value, unixNano(deadline))
+	return Mutation{Kind: MutationPut, Key: p.key(), Value: p.value(), Deadline: deadline, pair: p}
+}
+
+// withoutPairs makes of the mutations what users see: values that are equal where their exported fields are.
+func withoutPairs(mutations []Mutation) []Mutation {
+	for i := range mutations {
+		mutations[i].pair = pair{}
+	}
+	return mutations
+}
+
+// ownedPair returns the pair of a put, for the tree to keep.
+func (m *Mutation) ownedPair() pair {
+	if m.pair.keySize == 0 {
+		return newPair(m.Key, m.Value, unixNano(m.Deadline))
+	}
+	return m.pair
 }
 
 // Batch collects mutations for DB.Apply, which makes one commit of them. The zero value is an empty batch. A batch
@@ -56,8 +80,7 @@ func (b *Batch) PutDeadline(key, value []byte, deadline time.Time) {
 	if b.refuse(checkKey(key)) || b.refuse(checkValue(value)) {
 		return
 	}
-	key, value = ownPair(key, value)
-	b.add(Mutation{Kind: MutationPut, Key: key, Value: value, Deadline: deadline})
+	b.add(newPut(key, value, deadline))
 }
 
 // Delete removes the key. That the key is absent is no error.
@@ -65,7 +88,7 @@ func (b *Batch) Delete(key []byte) {
 	if b.refuse(checkKey(key)) {
 		return
 	}
-	key, _ = ownPair(key, nil)
+	key, _ = copyBoth(key, nil)
 	b.add(Mutation{Kind: MutationDelete, Key: key})
 }
 
@@ -75,7 +98,7 @@ func (b *Batch) DeleteRange(start, end []byte) {
 	if b.refuse(checkBound(start)) || b.refuse(checkBound(end)) {
 		return
 	}
-	start, end = ownPair(start, end)
+	start, end = copyBoth(start, end)
 	b.add(Mutation{Kind: MutationDeleteRange, Key: start, End: end})
 }
 
@@ -107,8 +130,8 @@ func checkBound(bound []byte) error {
 	return checkKey(bound)
 }
 
-// ownPair copies both into one allocation, with their capacities clipped so that an append to one can't reach the other.
-func ownPair(a, b []byte) ([]byte, []byte) {
+// copyBoth copies both into one allocation, with their capacities clipped so that an append to one can't reach the other.
+func copyBoth(a, b []byte) ([]byte, []byte) {
 	both := make([]byte, len(a)+len(b))
 	copy(both, a)
 	copy(both[len(a):], b)

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -62,21 +63,46 @@ func (db *DB) Delete(key []byte) (offset uint64, err error) {
 // a mutation of the batch, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
 // the commit was refused or its outcome is not known until the store is opened again.
 func (db *DB) Apply(b *Batch) (offset uint64, err error) {
-	return db.commit(func(*state) (*Batch, error) {
+	return db.ApplyContext(context.Background(), b)
+}
+
+// ApplyContext is Apply for a caller who may give up waiting. Once ctx is done it returns an error that wraps ctx's:
+// either nothing was changed, or the log had the commit already, and the message says that it may still happen.
+func (db *DB) ApplyContext(ctx context.Context, b *Batch) (offset uint64, err error) {
+	return db.commit(ctx, func(*state) (*Batch, *state, error) {
 		if b.err != nil {
-			return nil, fmt.Errorf("kv: commit refused: %w", b.err)
+			return nil, nil, fmt.Errorf("kv: commit refused: %w", b.err)
 		}
-		return b, nil
+		return b, nil, nil
 	})
 }
 
 // commit is the one way into the store. fill says what to commit; it may read head, which has every commit in front of
-// this one, also those that aren't visible yet, and it must not keep it. An error of fill is returned as it is.
-func (db *DB) commit(fill func(head *state) (*Batch, error)) (uint64, error) {
-	offset, joined, leads, err := db.submit(fill)
+// this one, also those that aren't visible yet, and it must not keep it. Where it returns a state as well, that is a clone
+// of head with the mutations applied, which becomes head. An error of fill is returned as it is.
+//
+// In the default mode the commit then waits, with others, for the disk. In the relaxed modes it is acknowledged, and
+// visible, once the log has it, which it has at once; a clone for readers is made when one asks for it (see DB.view).
+func (db *DB) commit(ctx context.Context, fill func(head *state) (*Batch, *state, error)) (uint64, error) {
+	started := db.commits.start()
+	offset, joined, leads, err := db.submit(ctx, fill)
 	if err != nil {
 		return 0, err
 	}
+	if joined == nil {
+		db.inflight.Done()
+		db.commits.stop(started)
+		return offset, nil
+	}
+	if err := db.awaitContext(ctx, joined, leads); err != nil {
+		return 0, fmt.Errorf("kv: commit %d: no longer waited for, it may still happen: %w", offset, err)
+	}
+	db.commits.stop(started)
+	return offset, db.unknownOutcome(offset, joined.err)
+}
+
+// await waits for a group's outcome, and leads the group where that falls to the caller.
+func (db *DB) await(joined *group, leads bool) {
 	defer db.inflight.Done()
 	if leads {
 		db.lead()
@@ -86,28 +112,55 @@ func (db *DB) commit(fill func(head *state) (*Batch, error)) (uint64, error) {
 		db.lead()
 	case <-joined.done:
 	}
-	if joined.err != nil {
-		return 0, fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, joined.err)
-	}
-	return offset, nil
 }
 
-// submit gives a commit its offset, applies it to head and joins the group that is forming. leads says that the caller has to
-// lead it. Where there is an error nothing has changed.
-func (db *DB) submit(fill func(head *state) (*Batch, error)) (offset uint64, joined *group, leads bool, err error) {
-	db.mu.Lock()
+// awaitContext is await for a caller who may leave. Somebody stands in for him from the start: a leader can't leave, and
+// the leadership may fall to him after he has left.
+func (db *DB) awaitContext(ctx context.Context, joined *group, leads bool) error {
+	if ctx.Done() == nil {
+		db.await(joined, leads)
+		return nil
+	}
+	go db.await(joined, leads)
+	select {
+	case <-joined.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unknownOutcome words the failure of the log under a commit that it had taken.
+func (db *DB) unknownOutcome(offset uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, err)
+}
+
+// submit gives a commit its offset, applies it to head and joins the group that is forming; in the relaxed modes there is
+// none. leads says that the caller has to lead it. Where there is an error nothing has changed.
+func (db *DB) submit(
+	ctx context.Context, fill func(head *state) (*Batch, *state, error),
+) (offset uint64, joined *group, leads bool, err error) {
+	if err := db.acquire(ctx); err != nil {
+		return 0, nil, false, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+	}
 	defer db.mu.Unlock()
 	if err := db.mayCommit(); err != nil {
 		return 0, nil, false, err
 	}
-	b, err := fill(db.head)
+	b, worked, err := fill(db.head)
 	if err != nil {
 		return 0, nil, false, err
 	}
-	if err := db.append(b.mutations); err != nil {
+	if err := db.append(b.mutations, worked); err != nil {
 		return 0, nil, false, fmt.Errorf("kv: commit refused: %w", err)
 	}
 	db.inflight.Add(1)
+	if db.relaxed() {
+		return db.head.offset, nil, false, nil
+	}
 	leads = !db.leading
 	db.leading = true
 	db.forming.size++
@@ -129,7 +182,7 @@ func (db *DB) mayCommit() error {
 
 // append hands mutations to the log and applies them to head. The log refuses before it uses an offset, so head follows
 // the log in every case. No mutations are no commit: whoever read head waits for what it read, and nothing is written.
-func (db *DB) append(mutations []Mutation) error {
+func (db *DB) append(mutations []Mutation, worked *state) error {
 	if len(mutations) == 0 {
 		return nil
 	}
@@ -144,6 +197,10 @@ func (db *DB) append(mutations []Mutation) error {
 	}
 	if err != nil {
 		return err
+	}
+	if worked != nil {
+		worked.offset, db.head = offset, worked
+		return nil
 	}
 	db.head.apply(offset, mutations)
 	return nil
@@ -172,7 +229,7 @@ func (db *DB) cut() (*group, *state) {
 	if visible := db.visible.Load(); visible.offset == db.head.offset {
 		return led, visible
 	}
-	return led, db.head.clone()
+	return led, db.cloneHead()
 }
 
 // settle tells a group its outcome and passes the leadership on.
@@ -208,7 +265,9 @@ func (db *DB) fail(led *group, err error) {
 // Sync makes everything durable that was committed before the call; in the default mode that is so already. After an
 // error the store has failed: see ErrFailed.
 func (db *DB) Sync() error {
-	db.mu.Lock()
+	if err := db.acquire(context.Background()); err != nil {
+		return fmt.Errorf("kv: sync: %w", err)
+	}
 	err := db.enter()
 	db.mu.Unlock()
 	if err != nil {

@@ -41,8 +41,12 @@ type DB struct {
 	recovery Recovery
 
 	visible atomic.Pointer[state]
+	held    heldList // Views and Snapshots.
+	nesting nesting  // Who runs inside an Update.
+	commits timer    // How long commits take.
+	clones  timer    // How long clones of head take.
 
-	mu       sync.Mutex
+	mu       sync.RWMutex // Held for reading by Get in the relaxed modes, and for writing by all others.
 	head     *state
 	record   []byte // The encoder's buffer.
 	forming  *group // Whom the next leader will lead.
@@ -64,6 +68,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{dir: dir, opts: opts, forming: newGroup(), now: func() int64 { return time.Now().UnixNano() }}
+	db.nesting.number = storesOpened.Add(1)
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
 	}
@@ -153,9 +158,12 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 }
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
-// lock back. Scans under way go on with what they see. Of a store that has failed it returns why, and gives everything back
+// lock back. Scans, Views and Snapshots go on with what they see. Inside an Update it returns ErrNested and does nothing. Of a store that has failed it returns why, and gives everything back
 // all the same. Calling it again does nothing and returns the same.
 func (db *DB) Close() error {
+	if db.nesting.nested() {
+		return fmt.Errorf("kv: close %s: %w", db.dir, ErrNested)
+	}
 	db.closeOnce.Do(func() {
 		db.mu.Lock()
 		db.closed = true
@@ -201,6 +209,9 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
+	if db.relaxed() {
+		return db.getRelaxed(key)
+	}
 	visible := db.visible.Load()
 	if visible == nil {
 		return nil, ErrClosed
@@ -213,7 +224,7 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 // changed while it goes on. In a closed store it yields nothing.
 func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		if visible := db.visible.Load(); visible != nil {
+		if visible := db.view(); visible != nil {
 			visible.scan(r, db.now())(yield)
 		}
 	}
@@ -221,8 +232,12 @@ func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 
 // Offset returns the offset of the last visible commit, 0 where there is none or the store is closed.
 func (db *DB) Offset() uint64 {
-	if visible := db.visible.Load(); visible != nil {
-		return visible.offset
+	visible := db.visible.Load()
+	switch {
+	case visible == nil:
+		return 0
+	case db.relaxed():
+		return max(visible.offset, db.log.Last())
 	}
-	return 0
+	return visible.offset
 }

@@ -100,6 +100,7 @@ func decodeCommit(record wal.Record) (Commit, error) {
 		return Commit{}, err
 	}
 	return Commit{
-		Offset: record.Offset, Time: time.Unix(0, timeUnixNano).UTC(), Size: len(record.Payload), Mutations: mutations,
+		Offset: record.Offset, Time: time.Unix(0, timeUnixNano).UTC(), Size: len(record.Payload),
+		Mutations: withoutPairs(mutations),
 	}, nil
 }

@@ -53,7 +53,7 @@ func (s *state) scan(r Range, now int64) iter.Seq2[[]byte, []byte] {
 				return true
 			}
 			yielded++
-			return yield(it.key, it.value) && yielded != r.Limit
+			return yield(it.key(), it.value()) && yielded != r.Limit
 		}
 		if r.Reverse {
 			s.tree.descend(start, end, visit)

@@ -52,7 +52,17 @@ type Options struct {
 	// MaxCommitSize is the largest commit in bytes, encoded. The default is 64 MiB, and so is the most that can be
 	// asked for.
 	MaxCommitSize int
-	// Logger gets what an operator should know: what opening found and did. The default discards it.
+	// SlowSync is how long a sync of the log may take before Logger is told that it was slow, once a second at most. The
+	// default is one second: a disk at work takes a hundredth of that. A negative value tells of none.
+	SlowSync time.Duration
+	// LowSpace is how many bytes the log's file system should have left. Where it has less when the store is opened or
+	// the log takes more space, Logger is told, and again only after there was enough. The default is 256 MiB; a
+	// negative value tells of nothing.
+	LowSpace int64
+	// Logger gets what an operator should know: as warnings a damaged or unfinished log that was mended, slow syncs and
+	// low space, as an error that the log has failed, for information what opening found, and for debugging each new
+	// segment. It is called where commits wait, so it must not call the store and should not take long. The default
+	// discards it all.
 	Logger *slog.Logger
 	// Progress, if set, is called by Open while it replays the log, ten times a second at most and once at the end.
 	Progress func(Progress)
@@ -97,6 +107,8 @@ func (o Options) log(dir string) wal.Options {
 		SegmentSize:   o.SegmentSize,
 		ReadOnly:      o.ReadOnly,
 		QuarantineDir: filepath.Join(dir, quarantineName),
+		SlowSync:      o.SlowSync,
+		LowSpace:      o.LowSpace,
 		Logger:        o.Logger,
 		FS:            o.FS,
 	}

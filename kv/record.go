@@ -174,12 +174,11 @@ func (m *Mutation) own() Mutation {
 	owned := Mutation{Kind: m.Kind}
 	switch m.Kind {
 	case MutationPut:
-		owned.Key, owned.Value = ownPair(m.Key, m.Value)
-		owned.Deadline = m.Deadline
+		return newPut(m.Key, m.Value, m.Deadline)
 	case MutationDelete:
-		owned.Key, _ = ownPair(m.Key, nil)
+		owned.Key, _ = copyBoth(m.Key, nil)
 	case MutationDeleteRange:
-		owned.Key, owned.End = ownPair(m.Key, m.End)
+		owned.Key, owned.End = copyBoth(m.Key, m.End)
 	}
 	return owned
 }

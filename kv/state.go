@@ -31,9 +31,9 @@ func (s *state) apply(offset uint64, mutations []Mutation) {
 func (s *state) mutate(m *Mutation) {
 	switch m.Kind {
 	case MutationPut:
-		it := item{key: m.Key, value: m.Value, deadline: unixNano(m.Deadline)}
-		old, _ := s.tree.put(it)
-		s.dataBytes += it.size() - old.size()
+		p := m.ownedPair()
+		old, _ := s.tree.put(p)
+		s.dataBytes += p.size() - old.size()
 	case MutationDelete:
 		old, _ := s.tree.remove(m.Key)
 		s.dataBytes -= old.size()
@@ -45,8 +45,8 @@ func (s *state) mutate(m *Mutation) {
 // get returns the value of a key at an instant that now returns. It asks for the instant only where a deadline needs it.
 func (s *state) get(key []byte, now func() int64) ([]byte, error) {
 	it, found := s.tree.get(key)
-	if !found || (it.deadline != 0 && it.expired(now())) {
+	if !found || (it.hasDeadline() && it.expired(now())) {
 		return nil, ErrNotFound
 	}
-	return it.value, nil
+	return it.value(), nil
 }

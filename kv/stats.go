@@ -1,6 +1,15 @@
 package kv
 
-// Stats are a store's numbers at one moment. Counters count from Open.
+import (
+	"time"
+
+	"github.com/walnutkv/walnut/internal/histogram"
+)
+
+// Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open.
+//
+// To be looked at by programs they marshal to JSON, which is what expvar wants as well, and WritePrometheus writes them as
+// Prometheus text. Both are read by dashboards: names in them stay.
 type Stats struct {
 	Keys      int   // Visible pairs; pairs whose deadline has passed may still count.
 	DataBytes int64 // Bytes of their keys and values.
@@ -9,39 +18,83 @@ type Stats struct {
 	Durable uint64 // The last offset that no power cut can take.
 	Visible uint64 // The last offset that readers see.
 
+	OpenSnapshots  int           // Views and Snapshots that are open, each of which keeps memory from being freed.
+	OldestSnapshot time.Duration // The age of the oldest of them, 0 where there is none.
+
 	Segments  int   // Segments of the log.
 	DiskBytes int64 // Bytes that the log takes on disk.
+	FreeBytes int64 // Bytes that the log's file system has left; -1 where the system doesn't say.
 
 	Appends       uint64 // Commits written.
 	AppendedBytes uint64 // Their bytes, encoded.
-	Writes        uint64 // Writes to the log's files.
-	Syncs         uint64 // Syncs of the log's files.
+	WrittenBytes  uint64 // Their bytes in the log's files, with what the log puts around them.
+	Writes        uint64 // Writes to the log's files; where records go through a mapping there are none.
+	Syncs         uint64 // Syncs of the log's files that made commits durable.
+	SlowSyncs     uint64 // Those of them that took Options.SlowSync or longer.
 	Rolls         uint64 // Segments that were full, so that a new one was begun.
+	IndexRebuilds uint64 // Indexes of the log that were found wrong and made anew.
+
+	SyncLatency   Latency // How long each of Syncs took: the disk's share of a commit.
+	GroupSize     Sizes   // How many commits each of Syncs made durable.
+	CommitLatency Latency // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
+	CloneLatency  Latency // How long writers were held up so that readers got a state of their own; a sample as well.
 
 	Recovery Recovery // What Open found and did.
 	Failed   error    // Why the store takes no more commits; nil where it does.
 }
 
-// Stats returns the store's numbers. Of a closed store only Recovery is set.
+// Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at
+// most an eighth off. Of what is only sampled the first 1000 are measured, and of the rest one in 16, by chance: Count
+// counts those measured.
+type Latency struct {
+	Count                          uint64
+	Mean, P50, P90, P99, P999, Max time.Duration
+
+	spread histogram.Snapshot // In nanoseconds.
+}
+
+// Sizes says how large something was, with names as in Latency.
+type Sizes struct {
+	Count                    uint64
+	Mean                     float64
+	P50, P90, P99, P999, Max int64
+
+	spread histogram.Snapshot
+}
+
+func newLatency(spread histogram.Snapshot) Latency {
+	quantile := func(share float64) time.Duration { return time.Duration(spread.Quantile(share)) }
+	return Latency{
+		Count: spread.Count, Mean: time.Duration(spread.Mean()), P50: quantile(0.5), P90: quantile(0.9), P99: quantile(0.99),
+		P999: quantile(0.999), Max: time.Duration(spread.Max), spread: spread,
+	}
+}
+
+func newSizes(spread histogram.Snapshot) Sizes {
+	return Sizes{
+		Count: spread.Count, Mean: spread.Mean(), P50: spread.Quantile(0.5), P90: spread.Quantile(0.9), P99: spread.Quantile(0.99),
+		P999: spread.Quantile(0.999), Max: spread.Max, spread: spread,
+	}
+}
+
+// Stats returns the store's numbers. It waits for no commit and no transaction, so it may be called anywhere, also inside
+// an Update. Of a closed store only Recovery is set.
 func (db *DB) Stats() Stats {
 	stats := Stats{Recovery: db.recovery}
-	db.mu.Lock()
-	err := db.enter()
-	failed := db.failed
-	db.mu.Unlock()
-	if err != nil {
+	visible := db.view()
+	if visible == nil {
 		return stats
 	}
-	defer db.inflight.Done()
-	visible, log := db.visible.Load(), db.log.Stats()
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
-	stats.First, stats.Durable = log.First, log.Durable
-	stats.Segments, stats.DiskBytes = log.Segments, log.Bytes
-	stats.Appends, stats.AppendedBytes = log.Appends, log.AppendedBytes
-	stats.Writes, stats.Syncs, stats.Rolls = log.Writes, log.Syncs, log.Rolls
-	stats.Failed = failed
-	if failed == nil {
-		stats.Failed = log.Failed
-	}
+	stats.OpenSnapshots, stats.OldestSnapshot = db.openSnapshots()
+	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.clones.spread.Snapshot())
+
+	log := db.log.Stats()
+	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed
+	stats.Segments, stats.DiskBytes, stats.FreeBytes = log.Segments, log.Bytes, log.FreeBytes
+	stats.Appends, stats.AppendedBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
+	stats.Writes, stats.Syncs, stats.SlowSyncs = log.Writes, log.Syncs, log.SlowSyncs
+	stats.Rolls, stats.IndexRebuilds = log.Rolls, log.IndexRebuilds
+	stats.SyncLatency, stats.GroupSize = newLatency(log.SyncLatency), newSizes(log.GroupSize)
 	return stats
 }

@@ -235,6 +235,18 @@ func TestAStoreRolledBackToAnOlderCopyIsNoticed(t *testing.T) {
 	}
 }
 
+func TestAStoreUnderAnotherBaseIsRefused(t *testing.T) {
+	mem := vfs.NewMem()
+	l := openTest(t, testOptions(mem))
+	fill(t, l, 10)
+	require.NoError(t, l.Close())
+	renamed := joinName(testDir, storeName(5))
+	require.NoError(t, mem.Rename(joinName(testDir, storeName(1)), renamed))
+	require.NoError(t, mem.Remove(joinName(testDir, indexName(1))))
+	_, err := Open(testDir, testOptions(mem))
+	require.EqualValues(t, headBaseAt, requireCorrupt(t, err, renamed).Position)
+}
+
 // TestANewerFormatIsNoDamage: a newer program's log is refused, but nothing should tempt anybody to repair it.
 func TestANewerFormatIsNoDamage(t *testing.T) {
 	for i := range 5 {
@@ -400,7 +412,7 @@ func TestBytesBehindTheEnd(t *testing.T) {
 			require.Equal(t, state.want, r.Outcome, test.sentence)
 			requireRecords(t, l, 1, s.last)
 			if state.want == Torn {
-				requireKept(t, left, r, path, test.bytes)
+				requireKept(t, left.Crash(0, vfs.KeepNone), r, path, test.bytes)
 			} else {
 				require.Zero(t, r.CutBytes)
 				require.Empty(t, r.QuarantinePath)
@@ -414,7 +426,7 @@ func TestBytesBehindTheEnd(t *testing.T) {
 	}
 }
 
-// requireKept checks that the bytes that were cut are in the quarantine.
+// requireKept checks that the bytes that were cut are in the quarantine, durably.
 func requireKept(t *testing.T, mem *vfs.Mem, r Recovery, path string, tail []byte) {
 	t.Helper()
 	require.Equal(t, path, r.CutPath)

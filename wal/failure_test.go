@@ -49,6 +49,7 @@ func (m *mishap) hook(c vfs.Call) error {
 // life is a log's workload, and what its user knows of it.
 type life struct {
 	acknowledged uint64 // The last record whose append returned without an error.
+	durable      uint64 // The last one that the log called durable.
 	submitted    uint64 // The last one whose append was called.
 	first        uint64 // Truncated up to here, or nearly.
 }
@@ -60,7 +61,7 @@ func (u *life) run(l *Log) error {
 		if _, err := l.Append(payloadOf(u.submitted)); err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
-		u.acknowledged = u.submitted
+		u.acknowledged, u.durable = u.submitted, l.Durable()
 		if u.submitted%40 == 0 {
 			u.first = u.submitted - 5
 			if err := l.TruncateFront(u.first); err != nil {
@@ -71,10 +72,10 @@ func (u *life) run(l *Log) error {
 	return nil
 }
 
-// requireSafe checks what a log holds against what its user knows.
-func (u *life) requireSafe(t *testing.T, l *Log) {
+// requireSafe checks what a log holds against what its user knows, of which least must be there.
+func (u *life) requireSafe(t *testing.T, l *Log, least uint64) {
 	t.Helper()
-	require.GreaterOrEqual(t, l.Last(), u.acknowledged)
+	require.GreaterOrEqual(t, l.Last(), least)
 	require.LessOrEqual(t, l.Last(), u.submitted)
 	require.LessOrEqual(t, l.First(), max(u.first, 1))
 	requireRecords(t, l, l.First(), l.Last())
@@ -82,35 +83,33 @@ func (u *life) requireSafe(t *testing.T, l *Log) {
 
 // TestAnyFailedCallStopsTheLogAndLosesNothing fails every call of a log's life in turn, in three ways.
 func TestAnyFailedCallStopsTheLogAndLosesNothing(t *testing.T) {
-	count := &mishap{}
-	mem := vfs.NewMem()
-	mem.SetHook(count.hook)
-	l := openTest(t, testOptions(mem))
-	require.NoError(t, new(life).run(l))
-	require.NoError(t, l.Close())
-	require.Greater(t, count.calls, 200)
-	for _, with := range []error{errDisk, &vfs.ShortWrite{Bytes: 0}, &vfs.ShortWrite{Bytes: 21, Err: errDisk}} {
-		t.Run(with.Error(), func(t *testing.T) {
-			for nth := 1; nth <= count.calls; nth++ {
-				if !runWithMishap(t, &mishap{nth: nth, with: with}) {
-					t.Fatalf("call %d", nth)
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		count := &mishap{}
+		runWithMishap(t, mode, count)
+		require.Greater(t, count.calls, 50)
+		for _, with := range []error{errDisk, &vfs.ShortWrite{Bytes: 0}, &vfs.ShortWrite{Bytes: 21, Err: errDisk}} {
+			t.Run(fmt.Sprintf("%s/%v", mode, with), func(t *testing.T) {
+				for nth := 1; nth <= count.calls; nth++ {
+					runWithMishap(t, mode, &mishap{nth: nth, with: with})
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
-// runWithMishap lives a life in which one call fails, and reports whether all is well.
-func runWithMishap(t *testing.T, m *mishap) bool {
+// runWithMishap lives a life in which one call fails.
+func runWithMishap(t *testing.T, mode SyncMode, m *mishap) {
+	t.Helper()
 	mem := vfs.NewMem()
 	mem.SetHook(m.hook)
 	opts := testOptions(mem)
+	opts.Sync = mode
 	var u life
 	l, err := Open(testDir, opts)
 	if err == nil {
 		if err = u.run(l); err != nil {
 			requireStopped(t, &u, l, err)
-			u.requireSafe(t, l)
+			u.requireSafe(t, l, u.acknowledged)
 		}
 		if closed := l.Close(); err == nil {
 			err = closed
@@ -121,14 +120,17 @@ func runWithMishap(t *testing.T, m *mishap) bool {
 	}
 	require.Empty(t, m.wrong)
 	mem.SetHook(nil)
-	for _, left := range []*vfs.Mem{mem.Exit(), mem.Crash(0, vfs.KeepNone), mem.Crash(0, vfs.KeepAll)} {
-		opts.FS = left
-		l := openTest(t, opts)
-		u.requireSafe(t, l)
+	for _, left := range []struct {
+		mem   *vfs.Mem
+		least uint64
+	}{{mem.Exit(), u.acknowledged}, {mem.Crash(0, vfs.KeepNone), u.durable}, {mem.Crash(0, vfs.KeepAll), u.durable}} {
+		opts.FS = left.mem
+		l, err := Open(testDir, opts)
+		require.NoError(t, err, "call %d", m.nth)
+		u.requireSafe(t, l, left.least)
 		fill(t, l, l.Last()+30)
 		require.NoError(t, l.Close())
 	}
-	return !t.Failed()
 }
 
 // requireStopped checks that a log which met an error in a write or sync takes no more, and says why. Removing a

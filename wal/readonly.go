@@ -31,10 +31,11 @@ func (l *Log) openReadOnly() error {
 	return nil
 }
 
-// surveyLive surveys until what it sees is consistent, or stays as it is.
+// surveyLive surveys until what it sees is consistent, or stays as it is. A listing that was made while a segment came
+// and another went may have neither.
 func (l *Log) surveyLive() (v *survey, err error) {
 	for try := range surveyTries {
-		if v, err = surveyDir(l.dir, l.opts); err == nil {
+		if v, err = surveyDir(l.dir, l.opts); err == nil && len(v.stores) > 0 {
 			return v, nil
 		}
 		if err := v.close(); err != nil {

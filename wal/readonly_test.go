@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -127,49 +128,67 @@ func TestReadOnlyKeepsWhatItOpened(t *testing.T) {
 func TestReadOnlyBesideALiveWriter(t *testing.T) {
 	workloads := []struct {
 		sentence string
-		step     func(t *testing.T, l *Log)
+		step     func(t *testing.T, l *Log) *Log
 	}{
-		{"appending and truncating in front", func(t *testing.T, l *Log) {
+		{"appending and truncating in front", func(t *testing.T, l *Log) *Log {
 			fill(t, l, l.Last()+20)
 			if l.Last() > 100 {
 				require.NoError(t, l.TruncateFront(l.Last()-60))
 			}
+			return l
 		}},
-		{"truncating behind", func(t *testing.T, l *Log) {
+		{"truncating behind", func(t *testing.T, l *Log) *Log {
 			fill(t, l, l.Last()+50)
 			require.NoError(t, l.TruncateBack(l.Last()-50))
 			fill(t, l, l.Last()+1)
+			return l
 		}},
-		{"closing and opening again", func(t *testing.T, l *Log) { fill(t, l, l.Last()+15) }},
+		{"closing and opening again", func(t *testing.T, l *Log) *Log {
+			fill(t, l, l.Last()+15)
+			require.NoError(t, l.Close())
+			again, err := Open(l.dir, l.opts)
+			require.NoError(t, err)
+			return again
+		}},
 	}
-	for i, workload := range workloads {
-		t.Run(workload.sentence, func(t *testing.T) {
-			bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
-				opts := testOptions(fs)
-				l, err := Open(dir, opts)
-				require.NoError(t, err)
-				fill(t, l, 1)
-				var acknowledged atomic.Uint64
-				ctx, cancel := context.WithCancel(t.Context())
-				var readers sync.WaitGroup
-				readers.Go(func() { lookUntil(ctx, t, dir, readOnly(opts), &acknowledged) })
-				for range 60 {
-					workload.step(t, l)
-					if i != 1 {
-						acknowledged.Store(l.Last())
+	for _, workload := range workloads {
+		for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+			t.Run(fmt.Sprintf("%s/%s", workload.sentence, mode), func(t *testing.T) {
+				bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
+					opts := testOptions(fs)
+					opts.Sync = mode
+					steps := 300
+					if fs == vfs.OS {
+						steps = 50 // A real disk takes its time.
 					}
-					if i == 2 {
-						require.NoError(t, l.Close())
-						l, err = Open(dir, opts)
-						require.NoError(t, err)
+					if fs == vfs.OS && mode == SyncAlways {
+						steps = 10 // Each costs many syncs.
 					}
-				}
-				cancel()
-				readers.Wait()
-				require.NoError(t, l.Close())
+					writeBesideReaders(t, dir, opts, steps, workload.step)
+				})
 			})
-		})
+		}
 	}
+}
+
+// writeBesideReaders takes steps while somebody looks. What was acknowledged is told to them, unless it may go again.
+func writeBesideReaders(t *testing.T, dir string, opts Options, steps int, step func(t *testing.T, l *Log) *Log) {
+	l, err := Open(dir, opts)
+	require.NoError(t, err)
+	fill(t, l, 1)
+	var acknowledged atomic.Uint64
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	readers.Go(func() { lookUntil(ctx, t, dir, readOnly(opts), &acknowledged) })
+	for range steps {
+		l = step(t, l)
+		if l.epoch.Load() == 0 {
+			acknowledged.Store(l.Last())
+		}
+	}
+	cancel()
+	readers.Wait()
+	require.NoError(t, l.Close())
 }
 
 // lookUntil opens a log for reading until the context ends, and reads all of it.

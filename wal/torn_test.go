@@ -20,6 +20,7 @@ type specimen struct {
 	payloads [][]byte // payloads[i] is that of offset i+1.
 	proven   uint64   // The last record that a watermark proves durable: whatever is damaged, it is kept or missed.
 	closed   bool
+	room     int // Where the room for a seal ends in the last store of a log that isn't closed.
 }
 
 // tornPayload makes payloads of many lengths: some empty, some nothing but zeros, some that end in zeros.
@@ -60,6 +61,7 @@ func newSpecimen(t testing.TB, closed bool) *specimen {
 	require.NoError(t, err)
 	s.payloads, s.proven = append(s.payloads, group...), 72
 	require.Len(t, l.Segments(), 3)
+	s.room = int(l.active.store.end) + boundsFrameSize
 	if closed {
 		require.NoError(t, l.Close())
 		s.proven = l.Last()
@@ -166,7 +168,7 @@ func (s *tallies) String() string {
 
 // harmEverywhere harms a file at every place below places, one at a time, and judges each result. Under -short it does
 // every seventh.
-func (s *specimen) harmEverywhere(t *testing.T, name string, places int, do harm, allow func(verdict) bool) {
+func (s *specimen) harmEverywhere(t *testing.T, name string, places int, do harm, allow func(at int, v verdict) bool) {
 	data, err := s.mem.ReadFile(name)
 	require.NoError(t, err)
 	step := 1
@@ -178,7 +180,7 @@ func (s *specimen) harmEverywhere(t *testing.T, name string, places int, do harm
 		mem := s.mem.Clone()
 		require.NoError(t, mem.WriteFile(name, do(data, at)))
 		got, err := s.judge(mem)
-		if err == nil && !allow(got) {
+		if err == nil && !allow(at, got) {
 			err = fmt.Errorf("verdict %d", got)
 		}
 		if err != nil {
@@ -193,14 +195,14 @@ func (s *specimen) harmEverywhere(t *testing.T, name string, places int, do harm
 // every record reads as it was written or somebody is told.
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	everyFile(t, func(t *testing.T, s *specimen, name string, size int) {
-		s.harmEverywhere(t, name, size*8, flip, func(v verdict) bool { return s.mayFlip(name, v) })
+		s.harmEverywhere(t, name, size*8, flip, func(_ int, v verdict) bool { return s.mayFlip(name, v) })
 	})
 }
 
 // TestEveryCutIsNoticed is the same for files that end too soon.
 func TestEveryCutIsNoticed(t *testing.T) {
 	everyFile(t, func(t *testing.T, s *specimen, name string, size int) {
-		s.harmEverywhere(t, name, size, cut, func(v verdict) bool { return s.mayCut(name, v) })
+		s.harmEverywhere(t, name, size, cut, func(at int, v verdict) bool { return s.mayCut(name, at, v) })
 	})
 }
 
@@ -238,13 +240,10 @@ func (s *specimen) mayFlip(name string, v verdict) bool {
 }
 
 // mayCut says what a cut may lead to: a store that ends too soon is never mended, not even the last one of a log that
-// wasn't closed, unless only zeros behind its room for a seal are gone.
-func (s *specimen) mayCut(name string, v verdict) bool {
-	switch {
-	case isIndexFile(name):
+// wasn't closed, unless only zeros behind the room for a seal are gone.
+func (s *specimen) mayCut(name string, at int, v verdict) bool {
+	if isIndexFile(name) || !s.closed && at >= s.room {
 		return v == whole
-	case s.closed:
-		return v == refused
 	}
-	return v == refused || v == whole
+	return v == refused
 }

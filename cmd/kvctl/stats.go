@@ -13,131 +13,106 @@ import (
 )
 
 func newStats(a *app) *cobra.Command {
-	return &cobra.Command{
+	var prometheus bool
+	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Show what the store holds and what its last recovery did",
 		Long: `stats shows a store's numbers: its pairs, the offsets it holds, the space it takes, and what opening it found.
 
 It opens the store for reading only, so the recovery it tells of is this opening's, which changes nothing on disk: an
-unfinished tail that it reports as cut is left out here, and cut off by the next command that writes.`,
+unfinished tail that it reports as cut is left out here, and cut off by the next command that writes. What is counted
+since a store was opened, such as syncs and how long they took, is zero here: a program that writes shows it with the
+same names, by way of kv.Stats.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store stats
-  kvctl --dir store stats -o json`,
+  kvctl --dir store stats -o json
+  kvctl --dir store stats --prometheus`,
 		Args: cobra.NoArgs,
 		RunE: a.starts(func([]string) error {
-			return a.withStore(forReading, func(db *kv.DB) error {
-				stats := newStatsJSON(db.Stats())
-				if a.wantsJSON() {
-					return a.printJSON(stats)
-				}
-				return stats.writeTable(a.stdout)
-			})
+			if prometheus && a.wantsJSON() {
+				return usagef("stats: --prometheus is a form of its own; leave --output away")
+			}
+			return a.withStore(forReading, func(db *kv.DB) error { return a.printStats(db.Stats(), prometheus) })
 		}),
 	}
+	cmd.Flags().BoolVar(&prometheus, "prometheus", false, "write Prometheus' text format")
+	return cmd
 }
 
-// statsJSON is kv.Stats as JSON output has it. Sizes are bytes, offsets and counts are numbers.
-type statsJSON struct {
-	Keys          int          `json:"keys"`
-	DataBytes     int64        `json:"data_bytes"`
-	First         uint64       `json:"first"`
-	Durable       uint64       `json:"durable"`
-	Visible       uint64       `json:"visible"`
-	Segments      int          `json:"segments"`
-	DiskBytes     int64        `json:"disk_bytes"`
-	Appends       uint64       `json:"appends"`
-	AppendedBytes uint64       `json:"appended_bytes"`
-	Writes        uint64       `json:"writes"`
-	Syncs         uint64       `json:"syncs"`
-	Rolls         uint64       `json:"rolls"`
-	Failed        string       `json:"failed"`
-	Recovery      recoveryJSON `json:"recovery"`
-}
-
-// recoveryJSON is kv.Recovery as JSON output has it.
-type recoveryJSON struct {
-	Outcome        string   `json:"outcome"`
-	First          uint64   `json:"first"`
-	Last           uint64   `json:"last"`
-	Segments       int      `json:"segments"`
-	CutBytes       int64    `json:"cut_bytes"`
-	CutPath        string   `json:"cut_path"`
-	CutPosition    int64    `json:"cut_position"`
-	QuarantinePath string   `json:"quarantine_path"`
-	ReloggedBytes  int64    `json:"relogged_bytes"`
-	RebuiltIndexes []string `json:"rebuilt_indexes"`
-	Removed        []string `json:"removed"`
-	Truncated      bool     `json:"truncated"`
-	Replayed       uint64   `json:"replayed"`
-	Keys           int      `json:"keys"`
-	LogSeconds     float64  `json:"log_seconds"`
-	ElapsedSeconds float64  `json:"elapsed_seconds"`
-}
-
-func newStatsJSON(s kv.Stats) statsJSON {
-	stats := statsJSON{
-		Keys: s.Keys, DataBytes: s.DataBytes, First: s.First, Durable: s.Durable, Visible: s.Visible,
-		Segments: s.Segments, DiskBytes: s.DiskBytes, Appends: s.Appends, AppendedBytes: s.AppendedBytes,
-		Writes: s.Writes, Syncs: s.Syncs, Rolls: s.Rolls, Recovery: newRecoveryJSON(s.Recovery),
+func (a *app) printStats(stats kv.Stats, prometheus bool) error {
+	switch {
+	case prometheus:
+		return stats.WritePrometheus(a.stdout)
+	case a.wantsJSON():
+		return a.printJSON(stats)
 	}
-	if s.Failed != nil {
-		stats.Failed = s.Failed.Error()
-	}
-	return stats
+	return writeStats(a.stdout, stats)
 }
 
-func newRecoveryJSON(r kv.Recovery) recoveryJSON {
-	return recoveryJSON{
-		Outcome: r.Log.Outcome.String(), First: r.Log.First, Last: r.Log.Last, Segments: r.Log.Segments,
-		CutBytes: r.Log.CutBytes, CutPath: r.Log.CutPath, CutPosition: r.Log.CutPosition,
-		QuarantinePath: r.Log.QuarantinePath, ReloggedBytes: r.Log.ReloggedBytes,
-		// Programs get an empty list, never null.
-		RebuiltIndexes: append([]string{}, r.Log.RebuiltIndexes...), Removed: append([]string{}, r.Log.Removed...),
-		Truncated: r.Log.Truncated, Replayed: r.Replayed, Keys: r.Keys, LogSeconds: r.Log.Elapsed.Seconds(), ElapsedSeconds: r.Elapsed.Seconds(),
-	}
-}
+// row adds a line to a table: a name and what it means.
+type row func(name, format string, args ...any)
 
-// writeTable writes the numbers for people: a name and what it means a line.
-func (s statsJSON) writeTable(w io.Writer) error {
+// writeStats writes the numbers for people.
+func writeStats(w io.Writer, s kv.Stats) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	row := func(name, format string, args ...any) {
+	add := func(name, format string, args ...any) {
 		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("keys", "%d", s.Keys)
-	row("data bytes", "%s", withUnit(s.DataBytes))
-	row("offsets", "first %d, durable %d, visible %d", s.First, s.Durable, s.Visible)
-	row("segments", "%d", s.Segments)
-	row("disk bytes", "%s", withUnit(s.DiskBytes))
-	row("since opened", "%d appends of %d bytes, %d writes, %d syncs, %d rolls",
-		s.Appends, s.AppendedBytes, s.Writes, s.Syncs, s.Rolls)
-	if s.Failed != "" {
-		row("failed", "%s", s.Failed)
+	add("keys", "%d", s.Keys)
+	add("data bytes", "%s", withUnit(s.DataBytes))
+	add("offsets", "first %d, durable %d, visible %d", s.First, s.Durable, s.Visible)
+	add("segments", "%d", s.Segments)
+	add("disk bytes", "%s", withUnit(s.DiskBytes))
+	if s.FreeBytes >= 0 {
+		add("free bytes", "%s", withUnit(s.FreeBytes))
 	}
-	s.Recovery.writeRows(row)
+	writeActivity(add, s)
+	if s.Failed != nil {
+		add("failed", "%v", s.Failed)
+	}
+	writeRecovery(add, s.Recovery)
 	return table.Flush()
 }
 
-func (r recoveryJSON) writeRows(row func(name, format string, args ...any)) {
-	row("last recovery", "%s: %d segments, offsets %d to %d", r.Outcome, r.Segments, r.First, r.Last)
-	row("  replayed", "%d commits, %d keys, in %v (log %v)", r.Replayed, r.Keys, shortSeconds(r.ElapsedSeconds),
-		shortSeconds(r.LogSeconds))
-	if r.CutBytes > 0 {
-		row("  cut", "%d bytes of %s at position %d", r.CutBytes, r.CutPath, r.CutPosition)
+// writeActivity writes what has happened since the store was opened, the details only where there are any.
+func writeActivity(add row, s kv.Stats) {
+	add("since opened", "%d commits of %d bytes, written as %d", s.Appends, s.AppendedBytes, s.WrittenBytes)
+	add("  log", "%d writes, %d syncs (%d slow), %d rolls, %d indexes rebuilt", s.Writes, s.Syncs, s.SlowSyncs, s.Rolls, s.IndexRebuilds)
+	add("  snapshots", "%d open, the oldest for %v", s.OpenSnapshots, s.OldestSnapshot.Round(time.Millisecond))
+	writeLatency(add, "  sync", s.SyncLatency)
+	writeLatency(add, "  commit", s.CommitLatency)
+	writeLatency(add, "  clone", s.CloneLatency)
+	if size := s.GroupSize; size.Count > 0 {
+		add("  commits a sync", "mean %.1f, p50 %d, p90 %d, p99 %d, p99.9 %d, max %d", size.Mean, size.P50, size.P90, size.P99, size.P999, size.Max)
 	}
-	if r.QuarantinePath != "" {
-		row("  kept", "%s", r.QuarantinePath)
+}
+
+func writeLatency(add row, name string, l kv.Latency) {
+	if l.Count > 0 {
+		add(name, "p50 %v, p90 %v, p99 %v, p99.9 %v, max %v (%d measured)", l.P50, l.P90, l.P99, l.P999, l.Max, l.Count)
 	}
-	if r.ReloggedBytes > 0 {
-		row("  logged again", "%d bytes", r.ReloggedBytes)
+}
+
+func writeRecovery(add row, r kv.Recovery) {
+	add("last recovery", "%s: %d segments, offsets %d to %d", r.Log.Outcome, r.Log.Segments, r.Log.First, r.Log.Last)
+	add("  replayed", "%d commits, %d keys, in %v (log %v)", r.Replayed, r.Keys, shortTime(r.Elapsed), shortTime(r.Log.Elapsed))
+	if r.Log.CutBytes > 0 {
+		add("  cut", "%d bytes of %s at position %d", r.Log.CutBytes, r.Log.CutPath, r.Log.CutPosition)
 	}
-	if len(r.RebuiltIndexes) > 0 {
-		row("  rebuilt", "%s", strings.Join(r.RebuiltIndexes, ", "))
+	if r.Log.QuarantinePath != "" {
+		add("  kept", "%s", r.Log.QuarantinePath)
 	}
-	if len(r.Removed) > 0 {
-		row("  removed", "%s", strings.Join(r.Removed, ", "))
+	if r.Log.ReloggedBytes > 0 {
+		add("  logged again", "%d bytes", r.Log.ReloggedBytes)
 	}
-	if r.Truncated {
-		row("  finished", "a truncation of the log's end")
+	if len(r.Log.RebuiltIndexes) > 0 {
+		add("  rebuilt", "%s", strings.Join(r.Log.RebuiltIndexes, ", "))
+	}
+	if len(r.Log.Removed) > 0 {
+		add("  removed", "%s", strings.Join(r.Log.Removed, ", "))
+	}
+	if r.Log.Truncated {
+		add("  finished", "a truncation of the log's end")
 	}
 }
 
@@ -157,6 +132,4 @@ func withUnit(bytes int64) string {
 	return fmt.Sprintf("%d (%.1f %s)", bytes, size, unit)
 }
 
-func shortSeconds(seconds float64) time.Duration {
-	return time.Duration(seconds * float64(time.Second)).Round(10 * time.Microsecond)
-}
+func shortTime(elapsed time.Duration) time.Duration { return elapsed.Round(10 * time.Microsecond) }

@@ -1,0 +1,109 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/walnutkv/walnut/internal/histogram"
+)
+
+// WritePrometheus writes the numbers in Prometheus' text format, version 0.0.4, in one write: gauges, counters whose names
+// end in _total, and histograms. Names begin with walnut_ and end in their unit. There are no labels, so a program with
+// two stores serves each at a path of its own.
+func (s Stats) WritePrometheus(w io.Writer) error {
+	var page metricsPage
+	s.writeGauges(&page)
+	s.writeCounters(&page)
+	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, commitScale)
+	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.", s.CommitLatency.spread, commitScale)
+	page.histogram("walnut_clone_seconds", "How long writers were held up for readers' sake, by a sample.", s.CloneLatency.spread, cloneScale)
+	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, groupScale)
+	_, err := w.Write(page.Bytes())
+	return err
+}
+
+func (s Stats) writeGauges(page *metricsPage) {
+	page.gauge("walnut_keys", "Visible pairs.", float64(s.Keys))
+	page.gauge("walnut_data_bytes", "Bytes of the keys and values of visible pairs.", float64(s.DataBytes))
+	page.gauge("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
+	page.gauge("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
+	page.gauge("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
+	page.gauge("walnut_open_snapshots", "Views and snapshots that are open.", float64(s.OpenSnapshots))
+	page.gauge("walnut_oldest_snapshot_seconds", "Age of the oldest open view or snapshot.", s.OldestSnapshot.Seconds())
+	page.gauge("walnut_segments", "Segments of the log.", float64(s.Segments))
+	page.gauge("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
+	if s.FreeBytes >= 0 {
+		page.gauge("walnut_free_bytes", "Bytes that the file system has left.", float64(s.FreeBytes))
+	}
+	failed := 0.0
+	if s.Failed != nil {
+		failed = 1
+	}
+	page.gauge("walnut_failed", "1 where the store takes no more commits until it is opened again.", failed)
+	page.gauge("walnut_recovery_seconds", "How long opening the store took.", s.Recovery.Elapsed.Seconds())
+	page.gauge("walnut_recovery_commits", "Commits that opening the store replayed.", float64(s.Recovery.Replayed))
+	page.gauge("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
+}
+
+func (s Stats) writeCounters(page *metricsPage) {
+	page.counter("walnut_commits_total", "Commits written.", s.Appends)
+	page.counter("walnut_commit_bytes_total", "Bytes of the commits written, encoded.", s.AppendedBytes)
+	page.counter("walnut_written_bytes_total", "Bytes that the commits written take in the log.", s.WrittenBytes)
+	page.counter("walnut_writes_total", "Writes to the log.", s.Writes)
+	page.counter("walnut_syncs_total", "Syncs of the log that made commits durable.", s.Syncs)
+	page.counter("walnut_slow_syncs_total", "Syncs that were slow.", s.SlowSyncs)
+	page.counter("walnut_rolls_total", "Segments that were full.", s.Rolls)
+	page.counter("walnut_index_rebuilds_total", "Indexes that were found wrong and made anew.", s.IndexRebuilds)
+}
+
+// scale says which powers of two are the bounds of a histogram's buckets, and how many of what was recorded make one of
+// the unit that is shown.
+type scale struct {
+	from, to int
+	unit     float64
+}
+
+var (
+	commitScale = scale{from: 10, to: 35, unit: float64(time.Second)} // 1 µs to 34 s.
+	cloneScale  = scale{from: 6, to: 24, unit: float64(time.Second)}  // 64 ns to 17 ms.
+	groupScale  = scale{from: 0, to: 12, unit: 1}                     // 1 to 4096.
+)
+
+// metricsPage is Prometheus text in the making.
+type metricsPage struct{ bytes.Buffer }
+
+func (p *metricsPage) head(name, kind, help string) {
+	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+func (p *metricsPage) gauge(name, help string, value float64) {
+	p.head(name, "gauge", help)
+	fmt.Fprintf(p, "%s %s\n", name, metricNumber(value))
+}
+
+func (p *metricsPage) counter(name, help string, value uint64) {
+	p.head(name, "counter", help)
+	fmt.Fprintf(p, "%s %d\n", name, value)
+}
+
+func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, shown scale) {
+	p.head(name, "histogram", help)
+	for power := shown.from; power <= shown.to; power++ {
+		bound := metricNumber(float64(uint64(1)<<power) / shown.unit)
+		fmt.Fprintf(p, "%s_bucket{le=\"%s\"} %d\n", name, bound, spread.AtMost(power))
+	}
+	fmt.Fprintf(p, "%s_bucket{le=\"+Inf\"} %d\n", name, spread.Count)
+	fmt.Fprintf(p, "%s_sum %s\n", name, metricNumber(float64(spread.Sum)/shown.unit))
+	fmt.Fprintf(p, "%s_count %d\n", name, spread.Count)
+}
+
+// metricNumber writes whole numbers, up to what a float64 holds exactly, without an exponent.
+func metricNumber(value float64) string {
+	if whole := int64(value); float64(whole) == value && whole < 1<<53 {
+		return strconv.FormatInt(whole, 10)
+	}
+	return strconv.FormatFloat(value, 'g', -1, 64)
+}

@@ -1,0 +1,189 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/histogram"
+)
+
+// family is what a page of Prometheus text has under one name.
+type family struct {
+	name, kind, help string
+	samples          []sample
+}
+
+type sample struct {
+	suffix string // Of the family's name.
+	bound  string // Of a bucket.
+	value  float64
+}
+
+var (
+	headLine   = regexp.MustCompile(`^# (HELP|TYPE) ([a-z][a-z0-9_]*) ([^\\]+)$`)
+	sampleLine = regexp.MustCompile(`^([a-z][a-z0-9_]*)(?:\{le="([^"]+)"\})? (\S+)$`)
+)
+
+// parsePrometheus reads a page by the letter: for each family HELP, TYPE and its samples, and nothing else.
+func parsePrometheus(t *testing.T, page string) map[string]*family {
+	t.Helper()
+	require.True(t, strings.HasSuffix(page, "\n"), "the last line ends too")
+	families := map[string]*family{}
+	var current *family
+	for _, line := range strings.Split(strings.TrimSuffix(page, "\n"), "\n") {
+		if head := headLine.FindStringSubmatch(line); head != nil {
+			current = headFamily(t, families, current, head[1], head[2], head[3])
+			continue
+		}
+		found := sampleLine.FindStringSubmatch(line)
+		require.NotNil(t, found, "line %q", line)
+		require.NotNil(t, current, "line %q has no head", line)
+		require.NotEmpty(t, current.kind, "line %q comes before its type", line)
+		suffix, ours := strings.CutPrefix(found[1], current.name)
+		require.True(t, ours, "line %q stands under %s", line, current.name)
+		value, err := strconv.ParseFloat(found[3], 64)
+		require.NoError(t, err)
+		current.samples = append(current.samples, sample{suffix: suffix, bound: found[2], value: value})
+	}
+	for _, f := range families {
+		requireFamily(t, f)
+	}
+	return families
+}
+
+func headFamily(t *testing.T, families map[string]*family, current *family, line, name, text string) *family {
+	t.Helper()
+	if line == "HELP" {
+		require.NotContains(t, families, name, "said twice")
+		families[name] = &family{name: name, help: text}
+		return families[name]
+	}
+	require.NotNil(t, current)
+	require.Equal(t, current.name, name, "a type follows its help")
+	require.Empty(t, current.kind)
+	current.kind = text
+	return current
+}
+
+func requireFamily(t *testing.T, f *family) {
+	t.Helper()
+	require.Regexp(t, `^walnut_`, f.name)
+	switch f.kind {
+	case "histogram":
+		requireHistogram(t, f)
+		return
+	case "gauge":
+		require.NotRegexp(t, `_total$`, f.name)
+	case "counter":
+		require.Regexp(t, `_total$`, f.name)
+	default:
+		require.Fail(t, "unknown type", "%s of %s", f.kind, f.name)
+	}
+	require.Len(t, f.samples, 1, f.name)
+	require.Empty(t, f.samples[0].suffix+f.samples[0].bound, f.name)
+}
+
+func requireHistogram(t *testing.T, f *family) {
+	t.Helper()
+	buckets, rest := f.samples[:len(f.samples)-2], f.samples[len(f.samples)-2:]
+	bound, total := math.Inf(-1), 0.0
+	for _, bucket := range buckets {
+		require.Equal(t, "_bucket", bucket.suffix)
+		next, err := strconv.ParseFloat(bucket.bound, 64)
+		require.NoError(t, err)
+		require.Greater(t, next, bound, f.name)
+		require.GreaterOrEqual(t, bucket.value, total, "%s at %v", f.name, next)
+		bound, total = next, bucket.value
+	}
+	require.True(t, math.IsInf(bound, 1), f.name)
+	require.Equal(t, "_sum", rest[0].suffix)
+	require.Equal(t, "_count", rest[1].suffix)
+	require.Equal(t, total, rest[1].value, f.name)
+	require.Empty(t, rest[0].bound+rest[1].bound)
+}
+
+func pageOf(t *testing.T, stats Stats) map[string]*family {
+	t.Helper()
+	var page bytes.Buffer
+	require.NoError(t, stats.WritePrometheus(&page))
+	return parsePrometheus(t, page.String())
+}
+
+func TestPrometheusTextIsWellFormed(t *testing.T) {
+	db, _ := openMem(t)
+	for range 20 {
+		put(t, db, "k", "v")
+	}
+	families := pageOf(t, db.Stats())
+	require.Equal(t, 1.0, families["walnut_keys"].samples[0].value)
+	require.Equal(t, 20.0, families["walnut_commits_total"].samples[0].value)
+	for _, name := range []string{"walnut_sync_seconds", "walnut_commit_seconds", "walnut_group_commits", "walnut_clone_seconds"} {
+		samples := families[name].samples
+		require.Positive(t, samples[len(samples)-2].value, "the sum of %s", name)
+		require.GreaterOrEqual(t, samples[len(samples)-1].value, 20.0, "the count of %s", name)
+	}
+	pageOf(t, Stats{})
+}
+
+func TestEveryNumberIsInThePrometheusText(t *testing.T) {
+	stats, texts := numbered()
+	values := map[string]bool{}
+	for _, f := range pageOf(t, stats) {
+		values[strconv.FormatFloat(f.samples[0].value, 'f', -1, 64)] = true
+	}
+	for field, number := range texts {
+		require.Contains(t, values, number, field)
+	}
+}
+
+func TestPrometheusLeavesOutWhatIsNotKnown(t *testing.T) {
+	require.NotContains(t, pageOf(t, Stats{FreeBytes: -1}), "walnut_free_bytes")
+	require.Contains(t, pageOf(t, Stats{}), "walnut_free_bytes")
+	require.Equal(t, 1.0, pageOf(t, Stats{Failed: ErrFailed})["walnut_failed"].samples[0].value)
+}
+
+func TestPrometheusHistogramsCountEachValueInItsBuckets(t *testing.T) {
+	var h histogram.Histogram
+	for _, latency := range []time.Duration{1024, 1025, time.Second, time.Hour} {
+		h.Record(int64(latency))
+	}
+	samples := pageOf(t, Stats{SyncLatency: newLatency(h.Snapshot())})["walnut_sync_seconds"].samples
+	counts := map[string]float64{}
+	for _, s := range samples {
+		counts[s.suffix+s.bound] = s.value
+	}
+	require.Equal(t, 1.0, counts["_bucket1.024e-06"])
+	require.Equal(t, 2.0, counts["_bucket2.048e-06"])
+	require.Equal(t, 2.0, counts["_bucket0.536870912"])
+	require.Equal(t, 3.0, counts["_bucket1.073741824"])
+	require.Equal(t, 3.0, counts["_bucket34.359738368"])
+	require.Equal(t, 4.0, counts["_bucket+Inf"])
+	require.Equal(t, 4.0, counts["_count"])
+	require.InDelta(t, 3601.000002049, counts["_sum"], 1e-9)
+}
+
+func TestPrometheusNumbersAreWholeWhereTheyCanBe(t *testing.T) {
+	for number, want := range map[float64]string{
+		0: "0", 5: "5", 1 << 40: "1099511627776", 0.5: "0.5", 1e-9: "1e-09", 1 << 60: "1.152921504606847e+18",
+	} {
+		require.Equal(t, want, metricNumber(number))
+	}
+}
+
+// brokenWriter fails every write.
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+func TestPrometheusReturnsTheWritersError(t *testing.T) {
+	broken := errors.New("broken")
+	require.ErrorIs(t, Stats{}.WritePrometheus(brokenWriter{broken}), broken)
+}

@@ -1,0 +1,114 @@
+package kv
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not
+// known is -1; an error is its text, and empty where there is none. There is no way back from JSON.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false) // Whoever embeds the object in a page has it escaped there.
+	err := encoder.Encode(newStatsJSON(s))
+	return out.Bytes(), err
+}
+
+type statsJSON struct {
+	Keys                  int          `json:"keys"`
+	DataBytes             int64        `json:"data_bytes"`
+	First                 uint64       `json:"first"`
+	Durable               uint64       `json:"durable"`
+	Visible               uint64       `json:"visible"`
+	Segments              int          `json:"segments"`
+	DiskBytes             int64        `json:"disk_bytes"`
+	FreeBytes             int64        `json:"free_bytes"`
+	OpenSnapshots         int          `json:"open_snapshots"`
+	OldestSnapshotSeconds float64      `json:"oldest_snapshot_seconds"`
+	Appends               uint64       `json:"appends"`
+	AppendedBytes         uint64       `json:"appended_bytes"`
+	WrittenBytes          uint64       `json:"written_bytes"`
+	Writes                uint64       `json:"writes"`
+	Syncs                 uint64       `json:"syncs"`
+	SlowSyncs             uint64       `json:"slow_syncs"`
+	Rolls                 uint64       `json:"rolls"`
+	IndexRebuilds         uint64       `json:"index_rebuilds"`
+	SyncSeconds           spreadJSON   `json:"sync_seconds"`
+	GroupCommits          spreadJSON   `json:"group_commits"`
+	CommitSeconds         spreadJSON   `json:"commit_seconds"`
+	CloneSeconds          spreadJSON   `json:"clone_seconds"`
+	Failed                string       `json:"failed"`
+	Recovery              recoveryJSON `json:"recovery"`
+}
+
+// spreadJSON is a Latency in seconds, or Sizes.
+type spreadJSON struct {
+	Count uint64  `json:"count"`
+	Mean  float64 `json:"mean"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	Max   float64 `json:"max"`
+}
+
+type recoveryJSON struct {
+	Outcome        string   `json:"outcome"`
+	First          uint64   `json:"first"`
+	Last           uint64   `json:"last"`
+	Segments       int      `json:"segments"`
+	CutBytes       int64    `json:"cut_bytes"`
+	CutPath        string   `json:"cut_path"`
+	CutPosition    int64    `json:"cut_position"`
+	QuarantinePath string   `json:"quarantine_path"`
+	ReloggedBytes  int64    `json:"relogged_bytes"`
+	RebuiltIndexes []string `json:"rebuilt_indexes"`
+	Removed        []string `json:"removed"`
+	Truncated      bool     `json:"truncated"`
+	Replayed       uint64   `json:"replayed"`
+	Keys           int      `json:"keys"`
+	LogSeconds     float64  `json:"log_seconds"`
+	ElapsedSeconds float64  `json:"elapsed_seconds"`
+}
+
+func newStatsJSON(s Stats) statsJSON {
+	stats := statsJSON{
+		Keys: s.Keys, DataBytes: s.DataBytes, First: s.First, Durable: s.Durable, Visible: s.Visible,
+		Segments: s.Segments, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes,
+		OpenSnapshots: s.OpenSnapshots, OldestSnapshotSeconds: s.OldestSnapshot.Seconds(),
+		Appends: s.Appends, AppendedBytes: s.AppendedBytes, WrittenBytes: s.WrittenBytes, Writes: s.Writes,
+		Syncs: s.Syncs, SlowSyncs: s.SlowSyncs, Rolls: s.Rolls, IndexRebuilds: s.IndexRebuilds,
+		SyncSeconds: s.SyncLatency.json(), CommitSeconds: s.CommitLatency.json(), CloneSeconds: s.CloneLatency.json(),
+		GroupCommits: s.GroupSize.json(), Recovery: newRecoveryJSON(s.Recovery),
+	}
+	if s.Failed != nil {
+		stats.Failed = s.Failed.Error()
+	}
+	return stats
+}
+
+func (l Latency) json() spreadJSON {
+	return spreadJSON{
+		Count: l.Count, Mean: l.Mean.Seconds(), P50: l.P50.Seconds(), P90: l.P90.Seconds(), P99: l.P99.Seconds(),
+		P999: l.P999.Seconds(), Max: l.Max.Seconds(),
+	}
+}
+
+func (s Sizes) json() spreadJSON {
+	return spreadJSON{
+		Count: s.Count, Mean: s.Mean, P50: float64(s.P50), P90: float64(s.P90), P99: float64(s.P99),
+		P999: float64(s.P999), Max: float64(s.Max),
+	}
+}
+
+func newRecoveryJSON(r Recovery) recoveryJSON {
+	return recoveryJSON{
+		Outcome: r.Log.Outcome.String(), First: r.Log.First, Last: r.Log.Last, Segments: r.Log.Segments,
+		CutBytes: r.Log.CutBytes, CutPath: r.Log.CutPath, CutPosition: r.Log.CutPosition,
+		QuarantinePath: r.Log.QuarantinePath, ReloggedBytes: r.Log.ReloggedBytes,
+		// Programs get an empty list, never null.
+		RebuiltIndexes: append([]string{}, r.Log.RebuiltIndexes...), Removed: append([]string{}, r.Log.Removed...),
+		Truncated: r.Log.Truncated, Replayed: r.Replayed, Keys: r.Keys, LogSeconds: r.Log.Elapsed.Seconds(), ElapsedSeconds: r.Elapsed.Seconds(),
+	}
+}

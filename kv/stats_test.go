@@ -1,0 +1,170 @@
+package kv
+
+import (
+	"encoding/json"
+	"errors"
+	"expvar"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+func TestStatsTellWhatCommitsAndSyncsTook(t *testing.T) {
+	db, _ := openMem(t)
+	var writers sync.WaitGroup
+	for writer := range 8 {
+		writers.Go(func() {
+			for i := range 50 {
+				put(t, db, fmt.Sprint(writer, i), "value")
+			}
+		})
+	}
+	writers.Wait()
+	stats := db.Stats()
+	require.EqualValues(t, 400, stats.CommitLatency.Count)
+	require.Equal(t, stats.Syncs, stats.SyncLatency.Count)
+	require.EqualValues(t, 400, stats.GroupSize.spread.Sum, "every commit was made durable by one sync")
+	require.InDelta(t, 400/float64(stats.GroupSize.Count), stats.GroupSize.Mean, 1e-9)
+	require.LessOrEqual(t, stats.GroupSize.Max, int64(8))
+	require.LessOrEqual(t, stats.CloneLatency.Count, stats.CommitLatency.Count)
+	require.Greater(t, stats.WrittenBytes, stats.AppendedBytes)
+	for name, latency := range map[string]Latency{
+		"sync": stats.SyncLatency, "commit": stats.CommitLatency, "clone": stats.CloneLatency,
+	} {
+		require.Positive(t, latency.P50, name)
+		require.IsNonDecreasing(t, []time.Duration{latency.P50, latency.P90, latency.P99, latency.P999, latency.Max}, name)
+		require.Positive(t, latency.Mean, name)
+		require.LessOrEqual(t, latency.Mean, latency.Max, name)
+	}
+}
+
+func TestACommitThatFailsIsNotTimed(t *testing.T) {
+	db, _ := openMem(t)
+	_, err := db.Put(nil, nil)
+	require.Error(t, err)
+	require.Zero(t, db.Stats().CommitLatency.Count)
+}
+
+func TestStatsWaitForNoTransaction(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		put(t, db, "before", "value")
+		require.NoError(t, db.Update(func(tx *Tx) error {
+			require.NoError(t, tx.Put([]byte("inside"), []byte("value")))
+			require.Equal(t, 1, db.Stats().Keys, "what the transaction wrote is not visible")
+			elsewhere := make(chan Stats)
+			go func() { elsewhere <- db.Stats() }()
+			require.EqualValues(t, 1, (<-elsewhere).Visible)
+			return nil
+		}))
+		require.Equal(t, 2, db.Stats().Keys)
+	})
+}
+
+func TestStatsCountOpenSnapshots(t *testing.T) {
+	db, _ := openMem(t)
+	clock := time.Now().UnixNano()
+	db.now = func() int64 { return clock }
+	require.Zero(t, db.Stats().OpenSnapshots)
+	held, err := db.Snapshot()
+	require.NoError(t, err)
+	clock += int64(time.Hour)
+	require.NoError(t, db.View(func(*Tx) error {
+		stats := db.Stats()
+		require.Equal(t, 2, stats.OpenSnapshots)
+		require.Equal(t, time.Hour, stats.OldestSnapshot)
+		return nil
+	}))
+	require.NoError(t, held.Close())
+	require.Zero(t, db.Stats().OpenSnapshots)
+	require.Zero(t, db.Stats().OldestSnapshot)
+}
+
+func TestStatsOfAClosedStoreAreItsRecovery(t *testing.T) {
+	db, err := Open(storeDir, memOptions(vfs.NewMem()))
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	require.NoError(t, db.Close())
+	require.Equal(t, Stats{Recovery: db.Recovery()}, db.Stats())
+}
+
+func TestOptionsOfWhatIsToldReachTheLog(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.SetCapacity(1 << 20)
+	opts := memOptions(mem)
+	opts.SlowSync, opts.LowSpace = time.Nanosecond, 2<<20
+	logger, text := logTo()
+	opts.Logger = logger
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	stats := db.Stats()
+	require.Equal(t, stats.Syncs, stats.SlowSyncs)
+	require.Positive(t, stats.SlowSyncs)
+	require.Less(t, stats.FreeBytes, int64(1<<20))
+	require.NoError(t, db.Close())
+	require.Equal(t, 1, strings.Count(text.String(), "sync was slow"))
+	require.Equal(t, 1, strings.Count(text.String(), "file system is low on space"))
+}
+
+// numbered returns stats in which every number differs from all others, and how JSON and Prometheus have each.
+func numbered() (Stats, map[string]string) {
+	stats, texts := Stats{Failed: errors.New("<failed>")}, map[string]string{}
+	value := reflect.ValueOf(&stats).Elem()
+	for i := range value.NumField() {
+		field, name, number := value.Field(i), value.Type().Field(i).Name, int64(1001+i)
+		switch field.Interface().(type) {
+		case time.Duration:
+			field.SetInt(number * int64(time.Second))
+		case int, int64:
+			field.SetInt(number)
+		case uint64:
+			field.SetUint(uint64(number))
+		default:
+			continue
+		}
+		texts[name] = fmt.Sprint(number)
+	}
+	return stats, texts
+}
+
+func TestEveryNumberIsInTheJSON(t *testing.T) {
+	stats, texts := numbered()
+	text, err := json.Marshal(stats)
+	require.NoError(t, err)
+	for field, number := range texts {
+		require.Regexp(t, `"[a-z_]+":`+number+`[,}]`, string(text), field)
+	}
+	require.Contains(t, string(text), `"failed":"\u003cfailed\u003e"`, "json.Marshal escapes what we don't")
+}
+
+func TestJSONHasDurationsInSecondsUnderNamesThatSaySo(t *testing.T) {
+	latency := Latency{Count: 3, Mean: time.Second, P50: 2 * time.Second, P90: 3 * time.Second, P99: 4 * time.Second, P999: 5 * time.Millisecond, Max: 6 * time.Second}
+	text, err := json.Marshal(Stats{
+		SyncLatency: latency, OldestSnapshot: 1500 * time.Millisecond, GroupSize: Sizes{Count: 1, Mean: 1.5, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
+		Recovery: Recovery{Elapsed: 2500 * time.Millisecond},
+	})
+	require.NoError(t, err)
+	for _, want := range []string{
+		`"sync_seconds":{"count":3,"mean":1,"p50":2,"p90":3,"p99":4,"p999":0.005,"max":6}`, `"oldest_snapshot_seconds":1.5`,
+		`"group_commits":{"count":1,"mean":1.5,"p50":1,"p90":2,"p99":3,"p999":4,"max":5}`, `"elapsed_seconds":2.5`, `"failed":""`,
+	} {
+		require.Contains(t, string(text), want)
+	}
+}
+
+func TestAnExpvarOfStatsIsOneObject(t *testing.T) {
+	db, _ := openMem(t)
+	put(t, db, "k", "v")
+	published := expvar.Func(func() any { return db.Stats() })
+	var object map[string]any
+	require.NoError(t, json.Unmarshal([]byte(published.String()), &object))
+	require.EqualValues(t, 1, object["keys"])
+	require.Contains(t, object["commit_seconds"], "p99")
+}

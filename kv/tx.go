@@ -1,0 +1,314 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// pendingMax is how many mutations a transaction looks through for a key before it rather makes a tree of its own. A
+// clone of head costs what a put copies afterwards, its path through the tree, so that transactions of a few puts,
+// which are most of them, do without (see BenchmarkUpdate).
+const pendingMax = 16
+
+// Tx is a transaction: what the function given to DB.Update or DB.View reads and writes. It sees one instant, and in an
+// Update its own writes besides. What it hands out is read-only and stays valid for good.
+//
+// A Tx ends with its function. From then on its methods return ErrTxDone, or nothing where they have no error, and an
+// iteration under way yields nothing more. In an Update it belongs to the function's goroutine; in a View any number of
+// goroutines may use it, until the function ends.
+type Tx struct {
+	state  atomic.Pointer[state] // Nil once the transaction is over.
+	now    int64
+	entry  heldEntry
+	update *update // Nil in a View.
+}
+
+// update is the other half of a Tx that writes. Its mutations lie in the batch, where Get finds them, until something
+// needs them in order or they are many; then a clone of head takes them. So head is never changed before its commit is
+// in the log, and a transaction that fails is simply dropped.
+//
+// Invariant: Tx.state has the first applied mutations of the batch. It is head, and applied is 0, unless owned is set.
+type update struct {
+	batch   Batch
+	applied int
+	owned   bool // Tx.state is a clone, which nobody else has.
+	scans   int  // Iterations under way over Tx.state, which must not be changed meanwhile.
+	size    int  // Bytes of the commit, encoded.
+	sizeMax int
+}
+
+// Update runs a function in a transaction that may write, and makes one commit of what it wrote. Update transactions run
+// one after another, each on the state that the last one left, so that what a function reads is still so when its
+// commit happens: compare-and-set, counters and transfers need no more than reading and writing. Update returns once the
+// commit is acknowledged, which in the default mode means durable, and visible; many of them share one sync, since the
+// next function runs while the disk works for the last.
+//
+// If the function returns an error, or panics, nothing is changed. Its error is returned as it is. A function that wrote
+// nothing makes no commit, but like one that returned an error it is answered only once what it read is acknowledged.
+// Where that fails, the error is both, the function's and ErrFailed. Other errors are those of Apply.
+//
+// The function should be short, since all writers wait for it, and must be free of effects that a failed commit can't
+// undo. It may read the store by View, Get or Scan, which see the last visible state rather than the transaction. It can't
+// commit to the store again, or Sync or Close it: that returns ErrNested. It may update another store; two stores that are
+// nested both ways round at the same time wait for each other for good, and so does a function that waits for another
+// goroutine which commits to the store, unless that one gives up, which UpdateContext and ApplyContext let it do.
+func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(context.Background(), fn) }
+
+// UpdateContext is Update for a caller who may give up waiting. Once ctx is done it returns an error that wraps ctx's:
+// either nothing was changed, which holds for every ctx that was done before the function ended, or the log had the
+// commit already, and the message says that it may still happen. The function itself is not interrupted.
+func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
+	var refusal error
+	_, err := db.commit(ctx, func(head *state) (*Batch, *state, error) {
+		tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
+		tx.update.size = recordSize(tx.now, nil)
+		var worked *state
+		if worked, refusal = db.runUpdate(tx, head, fn); refusal != nil {
+			return &Batch{}, nil, nil // What the function says rests on what it read, so it waits as a reader does.
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+		}
+		return &tx.update.batch, worked, nil
+	})
+	switch {
+	case refusal == nil:
+		return err
+	case err == nil:
+		return refusal
+	}
+	return errors.Join(refusal, err)
+}
+
+// runUpdate runs the function of an Update and returns the state that it made of head, nil where its mutations are still
+// to be applied. However the function ends, the transaction is over then. The caller holds mu.
+func (db *DB) runUpdate(tx *Tx, head *state, fn func(tx *Tx) error) (*state, error) {
+	if db.relaxed() {
+		db.publishHead() // Readers must not wait for the function.
+	}
+	tx.state.Store(head)
+	defer tx.state.Store(nil)
+	if err := db.nesting.run(tx, fn); err != nil {
+		return nil, err
+	}
+	if !tx.update.owned {
+		return nil, nil
+	}
+	return tx.settled(), nil
+}
+
+// View runs a function in a transaction that reads the last visible state, and returns the function's error as it is. It
+// waits for nobody and nobody waits for it, however long it takes, which is why there is none with a context. It goes on
+// working when the store is closed meanwhile. The error is ErrClosed where it was closed before.
+func (db *DB) View(fn func(tx *Tx) error) error {
+	visible := db.view()
+	if visible == nil {
+		return ErrClosed
+	}
+	tx := &Tx{now: db.now()}
+	tx.state.Store(visible)
+	db.held.add(&tx.entry, tx.now)
+	defer func() {
+		tx.state.Store(nil)
+		db.held.remove(&tx.entry)
+	}()
+	return fn(tx)
+}
+
+// Writable reports whether the transaction may write, as that of an Update may.
+func (tx *Tx) Writable() bool { return tx.update != nil }
+
+// Offset returns the offset of the last commit that the transaction sees. Once it is over, that is 0.
+func (tx *Tx) Offset() uint64 {
+	if seen := tx.state.Load(); seen != nil {
+		return seen.offset
+	}
+	return 0
+}
+
+// Get returns the value of a key. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge or ErrTxDone.
+func (tx *Tx) Get(key []byte) ([]byte, error) {
+	seen := tx.state.Load()
+	if seen == nil {
+		return nil, ErrTxDone
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	if tx.update != nil {
+		if m := tx.update.pendingFor(key); m != nil {
+			return m.outcome(tx.now)
+		}
+	}
+	return instant{seen, tx.now}.get(key)
+}
+
+// Has reports whether there is a pair with that key. Errors are those of Get, but for ErrNotFound.
+func (tx *Tx) Has(key []byte) (bool, error) {
+	_, err := tx.Get(key)
+	return found(err)
+}
+
+// Scan yields the pairs of a range in order, as the transaction sees them when the iteration starts: what it writes
+// while it iterates does not show in that iteration, so writing while iterating is safe. Once the transaction is over
+// it yields nothing. The range's bounds must not be changed while it goes on.
+func (tx *Tx) Scan(r Range) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		seen := tx.settled()
+		if seen == nil {
+			return
+		}
+		if tx.update != nil {
+			tx.update.scans++
+			defer tx.scanned(seen)
+		}
+		for key, value := range (instant{seen, tx.now}).scan(r) {
+			// An iteration may be suspended (by iter.Pull) until others may change the tree that it is in.
+			if !yield(key, value) || tx.state.Load() == nil {
+				return
+			}
+		}
+	}
+}
+
+// scanned takes note of the end of an iteration over a state, which may not be the transaction's any more.
+func (tx *Tx) scanned(seen *state) {
+	if tx.state.Load() == seen {
+		tx.update.scans--
+	}
+}
+
+// Count returns how many pairs Scan would yield, in time that grows with them.
+func (tx *Tx) Count(r Range) int {
+	seen := tx.settled()
+	if seen == nil {
+		return 0
+	}
+	return instant{seen, tx.now}.count(r)
+}
+
+// First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
+// ok is false, in an empty range and once the transaction is over.
+func (tx *Tx) First(r Range) (key, value []byte, ok bool) { return tx.edge(r, false) }
+
+// Last returns the pair of a range with the greatest key, as First does the one with the smallest.
+func (tx *Tx) Last(r Range) (key, value []byte, ok bool) { return tx.edge(r, true) }
+
+func (tx *Tx) edge(r Range, last bool) (key, value []byte, ok bool) {
+	seen := tx.settled()
+	if seen == nil {
+		return nil, nil, false
+	}
+	return instant{seen, tx.now}.edge(r, last)
+}
+
+// Put gives the key the value; a nil value is an empty one. Both are copied. The error is ErrEmptyKey, ErrKeyTooLarge,
+// ErrValueTooLarge, ErrCommitTooLarge where the transaction as a whole would become too large, ErrTxReadOnly or ErrTxDone.
+// A put that was refused changes nothing, and the transaction goes on.
+func (tx *Tx) Put(key, value []byte) error { return tx.PutDeadline(key, value, time.Time{}) }
+
+// PutDeadline is Put for a pair that is invisible from an instant on, as Batch.PutDeadline has it.
+func (tx *Tx) PutDeadline(key, value []byte, deadline time.Time) error {
+	return tx.write(func(b *Batch) { b.PutDeadline(key, value, deadline) })
+}
+
+// Delete removes the key. That the key is absent is no error. Errors are those of Put.
+func (tx *Tx) Delete(key []byte) error {
+	return tx.write(func(b *Batch) { b.Delete(key) })
+}
+
+// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is behind the last
+// one. It is one mutation, however many keys it removes. Errors are those of Put.
+func (tx *Tx) DeleteRange(start, end []byte) error {
+	return tx.write(func(b *Batch) { b.DeleteRange(start, end) })
+}
+
+// write takes one mutation, which add gives to the batch.
+func (tx *Tx) write(add func(b *Batch)) error {
+	switch {
+	case tx.state.Load() == nil:
+		return ErrTxDone
+	case tx.update == nil:
+		return ErrTxReadOnly
+	}
+	if err := tx.update.add(add); err != nil {
+		return fmt.Errorf("kv: write in a transaction refused: %w", err)
+	}
+	if tx.update.owned || len(tx.update.pending()) > pendingMax {
+		tx.settled()
+	}
+	return nil
+}
+
+// settled returns the state with every mutation so far in it, nil once the transaction is over.
+func (tx *Tx) settled() *state {
+	seen, u := tx.state.Load(), tx.update
+	if seen == nil || u == nil || len(u.pending()) == 0 {
+		return seen
+	}
+	if !u.owned || u.scans > 0 {
+		seen = seen.clone()
+		tx.state.Store(seen)
+		u.owned, u.scans = true, 0
+	}
+	for i := range u.pending() {
+		seen.mutate(&u.batch.mutations[u.applied+i])
+	}
+	u.applied = len(u.batch.mutations)
+	return seen
+}
+
+// add lets a mutation be added to the batch, and takes it out again where the commit would become too large.
+func (u *update) add(add func(b *Batch)) error {
+	before := len(u.batch.mutations)
+	add(&u.batch)
+	if err := u.batch.err; err != nil {
+		u.batch.err = nil
+		return err
+	}
+	size := u.size + recordSize(0, u.batch.mutations[before:])
+	if size > u.sizeMax {
+		clear(u.batch.mutations[before:])
+		u.batch.mutations = u.batch.mutations[:before]
+		return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, u.sizeMax)
+	}
+	u.size = size
+	return nil
+}
+
+// pending returns the mutations that are not in the tree yet.
+func (u *update) pending() []Mutation { return u.batch.mutations[u.applied:] }
+
+// pendingFor returns the last of them that decides over a key, nil where none does.
+func (u *update) pendingFor(key []byte) *Mutation {
+	pending := u.pending()
+	for i := range slices.Backward(pending) {
+		if pending[i].decides(key) {
+			return &pending[i]
+		}
+	}
+	return nil
+}
+
+// decides reports whether a key's pair, or that it has none, is what the mutation made of it.
+func (m *Mutation) decides(key []byte) bool {
+	if m.Kind == MutationDeleteRange {
+		return bytes.Compare(m.Key, key) <= 0 && (len(m.End) == 0 || bytes.Compare(key, m.End) < 0)
+	}
+	return bytes.Equal(m.Key, key)
+}
+
+// outcome returns what a Get of a key finds at an instant when the mutation decides over it.
+func (m *Mutation) outcome(now int64) ([]byte, error) {
+	deadline := unixNano(m.Deadline)
+	if m.Kind != MutationPut || (deadline != 0 && deadline <= now) {
+		return nil, ErrNotFound
+	}
+	return m.Value, nil
+}
