@@ -303,13 +303,13 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 				require.EqualValues(t, 19, rotten.Last())
 				require.NoError(t, rotten.Close())
 
-				end := store.end
+				end := store.written.Load()
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
-				require.Equal(t, end+boundsFrameSize, store.end, "a mark was written")
+				require.Equal(t, end+boundsFrameSize, store.written.Load(), "a mark was written")
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				require.Equal(t, end+boundsFrameSize, store.end, "one mark is enough")
+				require.Equal(t, end+boundsFrameSize, store.written.Load(), "one mark is enough")
 				_, err := Open(testDir, rotOptions(t, mem, store.path, at))
 				require.EqualValues(t, 20, requireCorrupt(t, err, store.path).Offset)
 				_, err = Open(testDir, rotOptions(t, mem, store.path, end))
