@@ -49,6 +49,7 @@ type DB struct {
 	mu       sync.RWMutex // Held for reading by Get in the relaxed modes, and for writing by all others.
 	head     *state
 	record   []byte // The encoder's buffer.
+	spare    *group // For the next to form.
 	forming  *group // Whom the next leader will lead.
 	leading  bool   // Somebody leads, or the leadership is on its way to somebody.
 	failed   error  // Why there are no more commits.
@@ -67,7 +68,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, forming: newGroup(), now: func() int64 { return time.Now().UnixNano() }}
+	db := &DB{dir: dir, opts: opts, forming: new(group), now: func() int64 { return time.Now().UnixNano() }}
 	db.nesting.number = storesOpened.Add(1)
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))

@@ -24,21 +24,24 @@ const benchPairs = 1_000_000
 
 // treeLayout is one way of laying out an item. The benchmarks compare the one in use, kept, with those it was chosen over.
 type treeLayout[T any] struct {
-	name    string
-	degrees []int
-	item    func(key, value []byte) T
-	less    func(a, b T) bool
-	get     func(t *btree.BTreeG[T], key []byte) (T, bool)
-	slices  func(it T) (key, value []byte)
+	name   string
+	item   func(key, value []byte) T
+	less   func(a, b T) bool
+	get    func(t *btree.BTreeG[T], key []byte) (T, bool)
+	slices func(it T) (key, value []byte)
 }
 
-var keptLayout = treeLayout[item]{
-	name:    "kept",
-	degrees: []int{treeDegree},
-	item:    func(key, value []byte) item { return item{order: keyOrder(key, nil), pair: newPair(key, value, 0)} },
-	less:    item.less,
-	get:     func(t *btree.BTreeG[item], key []byte) (item, bool) { return tree{items: t}.get(key) },
-	slices:  func(it item) (key, value []byte) { return it.key(), it.value() },
+// keptLayout is the tree's own, with a common prefix of keys.
+func keptLayout(name string, common []byte) treeLayout[item] {
+	return treeLayout[item]{
+		name: name,
+		item: func(key, value []byte) item { return tree{common: common}.item(newPair(key, value, 0)) },
+		less: item.less,
+		get: func(t *btree.BTreeG[item], key []byte) (item, bool) {
+			return tree{items: t, common: common}.get(key)
+		},
+		slices: func(it item) (key, value []byte) { return it.key(), it.value() },
+	}
 }
 
 // plainItem is what one writes without thinking of memory.
@@ -48,8 +51,7 @@ type plainItem struct {
 }
 
 var plainLayout = treeLayout[plainItem]{
-	name:    "plain",
-	degrees: []int{treeDegree},
+	name: "plain",
 	item: func(key, value []byte) plainItem {
 		key, value = copyBoth(key, value)
 		return plainItem{key: key, value: value}
@@ -89,8 +91,7 @@ func (p *headerPair) slices() (key, value []byte) {
 }
 
 var headerLayout = treeLayout[headerItem]{
-	name:    "header",
-	degrees: []int{treeDegree},
+	name: "header",
 	item: func(key, value []byte) headerItem {
 		memory := make([]byte, 8+len(key)+len(value))
 		binary.NativeEndian.PutUint32(memory, uint32(len(key)))
@@ -134,30 +135,40 @@ func benchKeys(kind string) (keys [][]byte, order []int) {
 	return keys, order
 }
 
-// treeBench is one layout, degree and kind of keys.
+// treeBench is one layout with one kind of keys.
 type treeBench[T any] struct {
 	treeLayout[T]
-	degree int
-	keys   [][]byte
-	order  []int
-	value  []byte
-	sum    int // Keeps the compiler from leaving work out.
+	keys  [][]byte
+	order []int
+	value []byte
+	built *btree.BTreeG[T]
+	sum   int // Keeps the compiler from leaving work out.
 }
 
 func (l *treeBench[T]) put(t *btree.BTreeG[T], i int) { t.ReplaceOrInsert(l.item(l.keys[i], l.value)) }
 
 func (l *treeBench[T]) fill() *btree.BTreeG[T] {
-	t := btree.NewG(l.degree, l.less)
+	t := btree.NewG(treeDegree, l.less)
 	for _, i := range l.order {
 		l.put(t, i)
 	}
+	l.built = t
 	return t
+}
+
+// tree returns a tree of all pairs.
+func (l *treeBench[T]) tree() *btree.BTreeG[T] {
+	if l.built == nil {
+		l.fill()
+	}
+	return l.built
 }
 
 // benchFill measures puts into a growing tree.
 func (l *treeBench[T]) benchFill(b *testing.B) { benchBuild(b, func() any { return l.fill() }) }
 
-func (l *treeBench[T]) benchGet(b *testing.B, t *btree.BTreeG[T]) {
+func (l *treeBench[T]) benchGet(b *testing.B) {
+	t := l.tree()
 	random := rand.New(rand.NewPCG(2, 2))
 	for range b.N {
 		it, _ := l.get(t, l.keys[random.IntN(len(l.keys))])
@@ -167,7 +178,8 @@ func (l *treeBench[T]) benchGet(b *testing.B, t *btree.BTreeG[T]) {
 }
 
 // benchOverwrite measures a put of a key that is there, with a clone in front of every so many puts; 0 is none.
-func (l *treeBench[T]) benchOverwrite(b *testing.B, t *btree.BTreeG[T], every int) {
+func (l *treeBench[T]) benchOverwrite(b *testing.B, every int) {
+	t := l.tree()
 	random := rand.New(rand.NewPCG(3, 3))
 	var reader *btree.BTreeG[T]
 	for i := range b.N {
@@ -180,7 +192,8 @@ func (l *treeBench[T]) benchOverwrite(b *testing.B, t *btree.BTreeG[T], every in
 }
 
 // benchScan measures a full scan per pair, which reads a byte of each value, or counts only.
-func (l *treeBench[T]) benchScan(b *testing.B, t *btree.BTreeG[T], read bool) {
+func (l *treeBench[T]) benchScan(b *testing.B, read bool) {
+	t := l.tree()
 	for left := b.N; left > 0; {
 		t.Ascend(func(it T) bool {
 			key, value := l.slices(it)
@@ -193,33 +206,38 @@ func (l *treeBench[T]) benchScan(b *testing.B, t *btree.BTreeG[T], read bool) {
 	}
 }
 
-func (l *treeBench[T]) run(b *testing.B) {
-	b.Run("put", l.benchFill)
-	t := l.fill()
-	b.Run("get", withCPU(func(b *testing.B) { l.benchGet(b, t) }))
-	b.Run("scan", withCPU(func(b *testing.B) { l.benchScan(b, t, true) }))
-	b.Run("count", withCPU(func(b *testing.B) { l.benchScan(b, t, false) }))
-	b.Run("overwrite", withCPU(func(b *testing.B) { l.benchOverwrite(b, t, 0) }))
-	b.Run("overwrite-clone100", withCPU(func(b *testing.B) { l.benchOverwrite(b, t, 100) }))
-	b.Run("overwrite-clone1", withCPU(func(b *testing.B) { l.benchOverwrite(b, t, 1) }))
-}
-
-func benchLayout[T any](b *testing.B, layout treeLayout[T], kind string) {
-	keys, order := benchKeys(kind)
-	for _, degree := range layout.degrees {
-		b.Run(fmt.Sprintf("%s/%s/degree=%d", kind, layout.name, degree), func(b *testing.B) {
-			l := treeBench[T]{treeLayout: layout, degree: degree, keys: keys, order: order, value: make([]byte, 100)}
-			l.run(b)
-		})
+func benchLayout[T any](b *testing.B, kind string, keys [][]byte, order []int, layout treeLayout[T]) {
+	l := treeBench[T]{treeLayout: layout, keys: keys, order: order, value: make([]byte, 100)}
+	operations := []struct {
+		name string
+		run  func(b *testing.B)
+	}{
+		{"put", l.benchFill},
+		{"get", withCPU(&l, l.benchGet)},
+		{"scan", withCPU(&l, func(b *testing.B) { l.benchScan(b, true) })},
+		{"count", withCPU(&l, func(b *testing.B) { l.benchScan(b, false) })},
+		{"overwrite", withCPU(&l, func(b *testing.B) { l.benchOverwrite(b, 0) })},
+		{"overwrite-clone100", withCPU(&l, func(b *testing.B) { l.benchOverwrite(b, 100) })},
+		{"overwrite-clone1", withCPU(&l, func(b *testing.B) { l.benchOverwrite(b, 1) })},
+	}
+	for _, operation := range operations {
+		b.Run(kind+"/"+layout.name+"/"+operation.name, operation.run)
 	}
 }
 
-// BenchmarkTree compares layouts of an item. The table in docs/performance.md comes from it.
+// BenchmarkTree compares layouts of an item. The tables in docs/performance.md come from it.
 func BenchmarkTree(b *testing.B) {
 	for _, kind := range []string{"random", "user", "ascending"} {
-		benchLayout(b, plainLayout, kind)
-		benchLayout(b, headerLayout, kind)
-		benchLayout(b, keptLayout, kind)
+		keys, order := benchKeys(kind)
+		var sample [][]byte
+		for _, i := range order[:commonSample] {
+			sample = append(sample, keys[i])
+		}
+		slices.SortFunc(sample, bytes.Compare)
+		benchLayout(b, kind, keys, order, plainLayout)
+		benchLayout(b, kind, keys, order, headerLayout)
+		benchLayout(b, kind, keys, order, keptLayout("no-common-prefix", nil))
+		benchLayout(b, kind, keys, order, keptLayout("kept", commonPrefix(sample)))
 	}
 }
 
@@ -337,10 +355,12 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// withCPU adds to a benchmark the processor time of an operation, garbage collection included.
-func withCPU(benchmark func(b *testing.B)) func(b *testing.B) {
+// withCPU adds to a benchmark of a full tree the processor time of an operation, garbage collection included.
+func withCPU[T any](l *treeBench[T], benchmark func(b *testing.B)) func(b *testing.B) {
 	return func(b *testing.B) {
+		l.tree()
 		b.ReportAllocs()
+		b.ResetTimer()
 		started := cpuTime()
 		benchmark(b)
 		b.ReportMetric(float64(cpuTime()-started)/float64(b.N), "cpu-ns/op")

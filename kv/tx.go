@@ -65,7 +65,7 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 // commit already, and the message says that it may still happen. The function itself is not interrupted.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	var refusal error
-	_, err := db.commit(ctx, func(head *state) (*Batch, *state, error) {
+	_, err := db.commit(ctx, changeFunc(func(head *state) (*Batch, *state, error) {
 		tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
 		tx.update.size = recordSize(tx.now, nil)
 		var worked *state
@@ -76,7 +76,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 			return nil, nil, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
 		}
 		return &tx.update.batch, worked, nil
-	})
+	}))
 	switch {
 	case refusal == nil:
 		return err

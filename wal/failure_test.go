@@ -81,7 +81,8 @@ func (u *life) requireSafe(t *testing.T, l *Log, least uint64) {
 	requireRecords(t, l, l.First(), l.Last())
 }
 
-// TestAnyFailedCallStopsTheLogAndLosesNothing fails every call of a log's life in turn, in three ways.
+// TestAnyFailedCallStopsTheLogAndLosesNothing fails every call of a log's life in turn, in three ways. Under -short it
+// fails every seventh.
 func TestAnyFailedCallStopsTheLogAndLosesNothing(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		count := &mishap{}
@@ -89,7 +90,11 @@ func TestAnyFailedCallStopsTheLogAndLosesNothing(t *testing.T) {
 		require.Greater(t, count.calls, 50)
 		for _, with := range []error{errDisk, &vfs.ShortWrite{Bytes: 0}, &vfs.ShortWrite{Bytes: 21, Err: errDisk}} {
 			t.Run(fmt.Sprintf("%s/%v", mode, with), func(t *testing.T) {
-				for nth := 1; nth <= count.calls; nth++ {
+				step := 1
+				if testing.Short() {
+					step = 7
+				}
+				for nth := 1; nth <= count.calls; nth += step {
 					runWithMishap(t, mode, &mishap{nth: nth, with: with})
 				}
 			})
@@ -291,7 +296,7 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mem := vfs.NewMem()
-				opts := Options{FS: mem, Sync: mode, IdleMark: time.Second}
+				opts := Options{FS: mem, Sync: mode, SegmentSize: 64 << 10, IdleMark: time.Second}
 				l := openTest(t, opts)
 				fill(t, l, 20)
 				require.NoError(t, l.Sync())
@@ -307,7 +312,7 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
 				require.Equal(t, end+boundsFrameSize, store.written.Load(), "a mark was written")
-				time.Sleep(time.Hour)
+				time.Sleep(time.Minute)
 				synctest.Wait()
 				require.Equal(t, end+boundsFrameSize, store.written.Load(), "one mark is enough")
 				_, err := Open(testDir, rotOptions(t, mem, store.path, at))
@@ -347,7 +352,7 @@ func rot(t *testing.T, mem *vfs.Mem, path string, at int64) *Log {
 
 func TestIntervalSyncKeepsItsPromise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := openTest(t, Options{FS: vfs.NewMem(), Sync: SyncInterval, SyncInterval: time.Second, IdleMark: -1})
+		l := openTest(t, Options{FS: vfs.NewMem(), SegmentSize: 64 << 10, Sync: SyncInterval, SyncInterval: time.Second, IdleMark: -1})
 		for last := uint64(10); last <= 50; last += 10 {
 			fill(t, l, last)
 			require.Less(t, l.Durable(), last)
@@ -374,7 +379,7 @@ func TestSyncSaysWhatGrowingMadeDurable(t *testing.T) {
 func TestAFailureInTheBackgroundStopsTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
-		l := openTest(t, Options{FS: mem, Sync: SyncInterval, SyncInterval: time.Second})
+		l := openTest(t, Options{FS: mem, SegmentSize: 64 << 10, Sync: SyncInterval, SyncInterval: time.Second})
 		fill(t, l, 5)
 		mem.SetHook(vfs.FailNth(vfs.OpSync, 1, errDisk))
 		time.Sleep(2 * time.Second)

@@ -157,12 +157,15 @@ func TestReadOnlyBesideALiveWriter(t *testing.T) {
 				bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
 					opts := testOptions(fs)
 					opts.Sync = mode
-					steps := 300
+					steps := 200
 					if fs == vfs.OS {
 						steps = 50 // A real disk takes its time.
 					}
 					if fs == vfs.OS && mode == SyncAlways {
 						steps = 10 // Each costs many syncs.
+					}
+					if testing.Short() {
+						steps /= 5
 					}
 					writeBesideReaders(t, dir, opts, steps, workload.step)
 				})
