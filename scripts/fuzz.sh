@@ -25,7 +25,7 @@ only_deadline() {
 
 fuzz() {
 	echo "fuzz $1 $2 for $time"
-	if go test -run='^$' -fuzz="^$2\$" -fuzztime="$time" "$1" >"$log" 2>&1; then
+	if go test -run='^$' -fuzz="^$2\$" -fuzztime="$time" -fuzzminimizetime=10x "$1" >"$log" 2>&1; then
 		grep '^fuzz: elapsed' "$log" | tail -1
 	elif only_deadline; then
 		grep '^fuzz: elapsed' "$log" | tail -1

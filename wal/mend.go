@@ -64,7 +64,11 @@ func (l *Log) mend(v *survey) error {
 	l.marked = v.tail.proven >= v.tail.end
 	if v.tail.withdrawn {
 		l.recovery.Truncated = true
-		return l.withdraw(v.tail.last)
+		successor, err := l.copyStore(l.holder(v.tail.last).store, v.tail.last)
+		if err != nil {
+			return err
+		}
+		return l.withdraw(successor, v.tail.last)
 	}
 	return nil
 }

@@ -286,3 +286,26 @@ func TestReadOnlyNeedsNoPermissionToWrite(t *testing.T) {
 	requireRecords(t, l, 1, 100)
 	require.NoError(t, l.Close())
 }
+
+// blindFS is a disk whose first listings show nothing, as a directory may whose only names come and go meanwhile.
+type blindFS struct {
+	vfs.FS
+	blind int
+}
+
+func (f *blindFS) List(dir string) ([]vfs.Entry, error) {
+	if f.blind--; f.blind >= 0 {
+		return nil, nil
+	}
+	return f.FS.List(dir)
+}
+
+func TestReadOnlyLooksAgainAtADirectoryThatSeemsEmpty(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	l := openTest(t, opts)
+	fill(t, l, 10)
+	opts.FS = &blindFS{FS: opts.FS, blind: 2}
+	l = openTest(t, readOnly(opts))
+	requireRecords(t, l, 1, 10)
+	require.NoError(t, l.Close())
+}

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -58,16 +59,22 @@ func (l *Log) remove(segments []*segment) error {
 				return err
 			}
 		}
-		err := errors.Join(
-			removeFile(l.opts.FS, joinName(l.dir, indexName(s.base()))),
-			l.opts.FS.SyncDir(l.dir),
-			removeFile(l.opts.FS, s.store.path),
-			s.release())
-		if err != nil {
+		if err := errors.Join(l.removeFiles(s), s.release()); err != nil {
 			return fmt.Errorf("remove segment %d: %w", s.base(), err)
 		}
 	}
 	return l.opts.FS.SyncDir(l.dir)
+}
+
+// removeFiles removes a segment's index, durably, and then its store.
+func (l *Log) removeFiles(s *segment) error {
+	if err := removeFile(l.opts.FS, joinName(l.dir, indexName(s.base()))); err != nil {
+		return err
+	}
+	if err := l.opts.FS.SyncDir(l.dir); err != nil {
+		return err
+	}
+	return removeFile(l.opts.FS, s.store.path)
 }
 
 // TruncateBack removes the records behind last, which may be the offset in front of the first one to empty the log.
@@ -90,63 +97,79 @@ func (l *Log) TruncateBack(last uint64) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	// The mark is what makes it so: from here on the records behind last are withdrawn.
-	if err := l.writeMark(l.first.Load(), last); err != nil {
+	successor, err := l.copyStore(l.holder(last).store, last)
+	if err != nil {
 		return err
 	}
-	if err := l.withdraw(last); err != nil {
+	// The mark is what makes it so: from here on the records behind last are withdrawn.
+	if err := l.writeMark(l.first.Load(), last); err != nil {
+		return errors.Join(err, l.dropCopy(successor))
+	}
+	if err := l.withdraw(successor, last); err != nil {
 		return l.failWith(err)
 	}
 	return nil
 }
 
+// holder returns the segment that will be the last once the log ends with this offset.
+func (l *Log) holder(last uint64) *segment {
+	i := len(l.segments) - 1
+	for i > 0 && l.segments[i].base() > last {
+		i--
+	}
+	return l.segments[i]
+}
+
 // withdraw takes away the records behind last, once a mark at the log's end says that they no longer stand. The
 // segment that holds last is replaced by a copy without them; the ones behind it go, the one with the mark last of
 // all. The submit lock is held, or nobody else has the log yet.
-func (l *Log) withdraw(last uint64) error {
-	keep := len(l.segments) - 1
-	for keep > 0 && l.segments[keep].base() > last {
-		keep--
-	}
-	store, err := l.copyStore(l.segments[keep].store, last)
-	if err != nil {
-		return err
+func (l *Log) withdraw(store *store, last uint64) error {
+	if err := publishName(l.opts.FS, l.dir, store.path+temporarySuffix, store.path); err != nil {
+		return errors.Join(err, store.file.Close())
 	}
 	index, err := l.copyIndex(store)
 	if err != nil {
 		return errors.Join(err, store.file.Close())
 	}
-	successor := newSegment(store, index, &l.rebuilt)
-	replaced := l.segments[keep]
+	successor, replaced := newSegment(store, index, &l.rebuilt), l.holder(last)
+	kept := slices.Clone(l.segments[:slices.Index(l.segments, replaced)])
 	l.mu.Lock()
 	l.active, l.submitted, l.marked = successor, last, true
 	l.acknowledged.Store(last)
 	l.durable.Store(last)
 	l.epoch.Add(1)
-	removed := l.replaceSegments(append(slices.Clone(l.segments[:keep]), successor))
+	removed := l.replaceSegments(append(kept, successor))
 	l.mu.Unlock()
 	removed = slices.DeleteFunc(removed, func(s *segment) bool { return s == replaced })
 	return errors.Join(replaced.release(), l.remove(removed))
 }
 
-// copyStore replaces a store by one of the same base whose records end with last. The new file has a salt of its own,
-// so nothing of the old one can check out in it.
+// copyStore makes, under a temporary name, a store of the same base whose records end with last. It has a salt of its
+// own, so nothing of the old one can check out in it. A full disk is ErrNoSpace; no error changes the log.
 func (l *Log) copyStore(old *store, last uint64) (*store, error) {
 	head := old.head
 	head.salt, head.first = newSalt(), l.first.Load()
 	file, err := createFile(l.opts.FS, old.path+temporarySuffix)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("copy %s: %w", old.path, err)
 	}
 	encoded := head.append(nil)
-	s := &store{file: file, path: old.path, head: head, headChain: headChain(encoded), chain: headChain(encoded), end: headSize, next: head.base}
-	if err = s.copyRecords(old, encoded, last); err == nil {
-		err = publishName(l.opts.FS, l.dir, old.path+temporarySuffix, old.path)
+	s := &store{
+		file: file, path: old.path, head: head, headChain: headChain(encoded), chain: headChain(encoded),
+		end: headSize, next: head.base, seldomSynced: l.syncsSeldom(),
 	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err := s.copyRecords(old, encoded, last); err != nil {
+		if isNoSpace(err) {
+			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
+		return nil, errors.Join(fmt.Errorf("copy %s: %w", old.path, err), l.dropCopy(s))
 	}
 	return s, nil
+}
+
+// dropCopy removes a copy that was not needed.
+func (l *Log) dropCopy(s *store) error {
+	return errors.Join(s.file.Close(), removeFile(l.opts.FS, s.path+temporarySuffix))
 }
 
 // copyRecords writes a new store: its header, and another store's records up to an offset.
@@ -194,13 +217,11 @@ func (l *Log) copyIndex(s *store) (*index, error) {
 		return nil, err
 	}
 	positions, err := s.positions(s.end)
-	if err == nil {
-		_, err = x.fill(positions)
-	}
 	if err != nil {
 		return nil, errors.Join(err, x.close())
 	}
-	return x, nil
+	x, _, err = x.fillAnyway(positions)
+	return x, err
 }
 
 // SetFirst sets the offset of the first record that an empty log will get: a replica does that which starts from
@@ -212,8 +233,8 @@ func (l *Log) SetFirst(first uint64) error {
 		return err
 	}
 	switch {
-	case first == 0:
-		return fmt.Errorf("first offset 0, the lowest is 1: %w", ErrOutOfRange)
+	case first == 0 || first > math.MaxInt64:
+		return fmt.Errorf("first offset %d, want 1 to %d: %w", first, uint64(math.MaxInt64), ErrOutOfRange)
 	case l.submitted+1 != l.first.Load():
 		return fmt.Errorf("first offset %d, but records %d to %d are held: %w", first, l.first.Load(), l.submitted, ErrNotEmpty)
 	case l.first.Load() == first:
