@@ -39,7 +39,7 @@ func (t *tree) put(p pair) (item, bool) {
 }
 
 // commonSample is the number of keys from which the common prefix is chosen. It is never chosen again, because all items
-// have to be made anew with it, and a large tree would stop the writer for that long; this few take some 0.1 ms.
+// have to be made anew with it, and a large tree would stop the writer for that long; these few take less than a millisecond.
 const commonSample = 1024
 
 // chooseCommon chooses the common prefix from the keys that are there.

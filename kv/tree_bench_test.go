@@ -267,6 +267,18 @@ func BenchmarkTreeLoad(b *testing.B) {
 	}
 }
 
+// BenchmarkTreeChooseCommon measures the one put that chooses the common prefix.
+func BenchmarkTreeChooseCommon(b *testing.B) {
+	small := newTree()
+	for i := range commonSample {
+		small.put(newPair(fmt.Appendf(nil, "user%09d", i), nil, 0))
+	}
+	for b.Loop() {
+		chosen := small.clone()
+		chosen.chooseCommon()
+	}
+}
+
 // BenchmarkTreeReplay compares applying commits of one put each, in random order, with gathering the last put of each key
 // first, sorting, and loading in order.
 func BenchmarkTreeReplay(b *testing.B) {
