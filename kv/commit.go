@@ -234,9 +234,12 @@ func (db *DB) append(mutations []Mutation, worked *state) error {
 		return err
 	}
 	if worked != nil {
-		worked.offset, db.head = offset, worked
+		worked.offset = offset
+		db.setHead(worked)
 		return nil
 	}
+	db.headMu.Lock()
+	defer db.headMu.Unlock()
 	db.head.apply(offset, mutations)
 	return nil
 }
@@ -301,7 +304,8 @@ func (db *DB) fail(led *group, err error) error {
 	if !errors.Is(err, ErrFailed) {
 		err = fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	db.failed, db.head, db.record = err, nil, nil
+	db.failed, db.record = err, nil
+	db.setHead(nil)
 	led.end(err)
 	db.forming.end(err)
 	db.forming, db.leading = new(group), false

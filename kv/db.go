@@ -23,14 +23,15 @@ const (
 
 // DB is an open store. Its methods may be called concurrently.
 //
-// Lock order: mu, then the locks of the log. mu is not held while the disk works on a commit; it is while the log takes
-// a record, which waits for the disk only where room was not made ahead of need.
+// Lock order: mu, then the locks of the log or headMu. mu is not held while the disk works on a commit; it is while the
+// function of an Update runs, and while the log takes a record, which waits for the disk only where room was not made
+// ahead of need. headMu is held while a commit is applied, for the clone of a tree's root, and for a Get, and never longer.
 //
 // Invariants:
 //   - head is the state after every commit that the log has given an offset to; visible is the state after a prefix of
 //     them that the log has acknowledged, so visible.offset <= head.offset;
 //   - only the goroutine that leads replaces visible, and there is one such goroutine at most (leading);
-//   - head is changed and cloned under mu alone; what visible points to is never changed;
+//   - head is changed under mu and headMu, and cloned under headMu; what visible points to is never changed;
 //   - head is nil in a read-only store and once failed is set, visible is nil once the store is closed.
 type DB struct {
 	dir      string
@@ -46,7 +47,8 @@ type DB struct {
 	commits timer    // How long commits take.
 	clones  timer    // How long clones of head take.
 
-	mu       sync.RWMutex // Held for reading by Get in the relaxed modes, and for writing by all others.
+	mu       sync.Mutex
+	headMu   sync.RWMutex // Held besides mu to change or clone head; in the relaxed modes also by readers, without mu.
 	head     *state
 	record   []byte // The encoder's buffer.
 	spare    *group // For the next to form.
@@ -159,8 +161,9 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 }
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
-// lock back. Scans, Views and Snapshots go on with what they see. Inside an Update it returns ErrNested and does nothing. Of a store that has failed it returns why, and gives everything back
-// all the same. Calling it again does nothing and returns the same.
+// lock back. Scans, Views and Snapshots go on with what they see. Of a store that has failed it returns why, and gives
+// everything back all the same. Calling it again does nothing and returns the same. Inside an Update it does nothing and
+// returns ErrNested.
 func (db *DB) Close() error {
 	if db.nesting.nested() {
 		return fmt.Errorf("kv: close %s: %w", db.dir, ErrNested)
@@ -173,7 +176,8 @@ func (db *DB) Close() error {
 		db.visible.Store(nil)
 		db.closeErr = db.release()
 		db.mu.Lock()
-		db.head, db.record = nil, nil
+		db.setHead(nil)
+		db.record = nil
 		db.mu.Unlock()
 	})
 	return db.closeErr

@@ -1,8 +1,8 @@
 // Package kv is an ordered key-value store whose pairs live in memory and whose truth lives in a write-ahead log.
 //
-//	Put, Apply ──▶ record ──▶ log ──▶ fsync ──▶ acknowledged
-//	                  │                            │
-//	                  └─▶ head tree ──── clone ────┴─▶ visible tree ◀── Get, Scan
+//	Put, Apply, Update ──▶ record ──▶ log ──▶ fsync ──▶ acknowledged
+//	                          │                            │
+//	                          └─▶ head tree ──── clone ────┴─▶ visible tree ◀── Get, Scan, View, Snapshot
 //
 // A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
 // it is acknowledged, and visible to readers, once it is durable, so that nothing which a caller was told or has read
@@ -26,9 +26,28 @@
 //		fmt.Printf("%s %s\n", key, value)
 //	}
 //
-// Everything a DB does may be called by many goroutines at a time. Reads take no lock and never wait for a writer. What
+// What reads and then writes, on the strength of what it read, is an Update: a function that runs as if it were alone, and
+// becomes one commit or, where it returns an error or panics, none. A View reads one instant in many steps.
+//
+//	err = db.Update(func(tx *kv.Tx) error {
+//		value, err := tx.Get([]byte("stock/apple"))
+//		if err != nil {
+//			return err
+//		}
+//		if string(value) == "0" {
+//			return errSoldOut
+//		}
+//		return tx.Put([]byte("stock/apple"), oneLess(value))
+//	})
+//
+// Updates run one after another, but the next runs while the disk still works for the last, so they share fsyncs as
+// other commits do. A View, and a Snapshot that is held beyond a function, show the same for as long as they are held, and
+// neither waits for a writer nor makes one wait. Inside its function a Tx sees its own writes, and an iteration sees what was
+// there when it began. Calls that can wait have a variant with a context: UpdateContext and ApplyContext.
+//
+// Everything a DB does may be called by many goroutines at a time. Reads never wait for a transaction or the disk. What
 // Get and Scan hand out is the store's own memory: read-only, and valid for as long as it is held, whatever happens to the
-// pair or the store meanwhile. A Batch belongs to one goroutine at a time.
+// pair or the store meanwhile. A Batch belongs to one goroutine at a time, and the Tx of an Update to its function's.
 //
 // One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
 // without a lock and without changing a byte.

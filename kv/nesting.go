@@ -50,7 +50,7 @@ func markEnd(tx *Tx, fn func(tx *Tx) error) error { return fn(tx) }
 // nested reports whether the caller runs inside the function of an Update of this store. A goroutine or a coroutine that
 // such a function has started is another caller: its stack is its own.
 func (n *nesting) nested() bool {
-	if !n.running.Load() {
+	if !n.running.Load() || !insideUpdate() {
 		return false
 	}
 	var number uint64
@@ -83,37 +83,83 @@ func functionName(function any) string {
 	return runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name()
 }
 
+// insideUpdate reports whether any store's Update is on the goroutine's stack. It asks for no names, which is an order of
+// magnitude cheaper, and is all that has to be asked where goroutines are merely in each other's way.
+func insideUpdate() bool {
+	for pcs := range stack {
+		for _, pc := range pcs {
+			if markEndFrom <= pc && pc < markEndTo {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Where the code of markEnd is.
+var markEndFrom, markEndTo = codeOf(markEnd)
+
+func codeOf(function any) (from, to uintptr) {
+	from = reflect.ValueOf(function).Pointer()
+	for to = from; runtime.FuncForPC(to) != nil && runtime.FuncForPC(to).Entry() == from; to++ {
+	}
+	return from, to
+}
+
 // callers yields the names of the functions on the goroutine's stack, innermost first.
 func callers(yield func(name string) bool) {
-	var pcs [64]uintptr
-	for skip := 0; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs[:])
-		if n == 0 {
-			return
-		}
-		frames := runtime.CallersFrames(pcs[:n])
+	for pcs := range stack {
+		frames := runtime.CallersFrames(pcs)
 		for more := true; more; {
 			var frame runtime.Frame
 			if frame, more = frames.Next(); !yield(frame.Function) {
 				return
 			}
 		}
-		if n < len(pcs) {
+	}
+}
+
+// stack yields the goroutine's stack in parts, innermost first.
+func stack(yield func(pcs []uintptr) bool) {
+	var pcs [64]uintptr
+	for skip := 0; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		if n == 0 || !yield(pcs[:n]) || n < len(pcs) {
 			return
 		}
 	}
 }
 
-// acquire takes the store's lock for writing, and gives up when ctx is done. The error is ctx's or ErrNested.
+// lockTries is how often a caller looks again for a lock that an Update holds before he reads his stack. Most functions
+// are over by then, and reading it costs as much as one of them.
+const lockTries = 4
+
+// acquire takes mu, and gives up when ctx is done. The error is ctx's or ErrNested.
 func (db *DB) acquire(ctx context.Context) error {
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return ctx.Err()
-	case db.mu.TryLock():
+	}
+	if db.mu.TryLock() {
 		return nil
-	case db.nesting.nested():
+	}
+	for range lockTries {
+		if !db.nesting.running.Load() {
+			break
+		}
+		runtime.Gosched()
+		if db.mu.TryLock() {
+			return nil
+		}
+	}
+	if db.nesting.nested() {
 		return ErrNested
-	case ctx.Done() == nil:
+	}
+	return db.lockContext(ctx)
+}
+
+// lockContext waits for mu until ctx is done.
+func (db *DB) lockContext(ctx context.Context) error {
+	if ctx.Done() == nil {
 		db.mu.Lock()
 		return nil
 	}

@@ -41,7 +41,7 @@ func (t *timer) stop(started time.Time) {
 	t.spread.Record(int64(time.Since(started)))
 }
 
-// cloneHead is clone of head, timed. The caller holds mu.
+// cloneHead is clone of head, timed. The caller holds headMu, or mu in the default mode.
 func (db *DB) cloneHead() *state {
 	started := db.clones.start()
 	defer db.clones.stop(started)

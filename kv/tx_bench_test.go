@@ -28,7 +28,7 @@ func benchmarkKey(i int) []byte { return fmt.Appendf(nil, "%016x", uint64(i)*0x9
 // BenchmarkUpdate measures transactions that read and write some random pairs, beside batches that write as many. What a
 // transaction costs more is what reading, the clone and the function cost.
 func BenchmarkUpdate(b *testing.B) {
-	for _, writes := range []int{0, 1, 4, pendingMax, pendingMax + 1, 256} {
+	for _, writes := range []int{0, 1, 4, 16, pendingMax, pendingMax + 1, 256} {
 		b.Run(fmt.Sprintf("update/writes=%d", writes), func(b *testing.B) {
 			db, value := openFull(b), make([]byte, 100)
 			b.ReportAllocs()
@@ -72,6 +72,7 @@ func readAndWrite(tx *Tx, writes int, value []byte) error {
 func BenchmarkUpdateParallel(b *testing.B) {
 	db, value := openFull(b), make([]byte, 100)
 	b.SetParallelism(16)
+	b.ResetTimer()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

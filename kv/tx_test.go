@@ -97,7 +97,7 @@ func TestTransactionsAreWhatAMapWouldHold(t *testing.T) {
 				m[key] = pair
 			}
 			err := db.Update(func(tx *Tx) error {
-				for range random.IntN(40) {
+				for range random.IntN([]int{5, 40, 4 * pendingMax}[random.IntN(3)]) {
 					randomStep(t, random, tx, m, now)
 				}
 				if random.IntN(4) == 0 {
