@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 # How far `make crash` goes; `make test` runs about a tenth of it.
 CRASH_STATES ?= 1000000
 CRASH_WORKLOADS ?= 300
-# Which packages `make fuzz`, `make bench` and `make race` look at.
+# Which packages `make fuzz`, `make microbench` and `make race` look at.
 PACKAGES ?= ./...
 
 PROTO := kv/kvpb/commit.proto
@@ -47,7 +47,15 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
 .PHONY: bench
-bench: ## Run the microbenchmarks beside the code
+bench: ## Compare with buntdb, bbolt and Pebble in under ten minutes
+	@$(MAKE) --no-print-directory -C bench bench
+
+.PHONY: bench-full
+bench-full: ## Compare with every peer in every workload, which takes hours
+	@$(MAKE) --no-print-directory -C bench bench-full
+
+.PHONY: microbench
+microbench: ## Run the microbenchmarks beside the code
 	go test -run='^$$' -bench=. -benchmem $(PACKAGES)
 
 .PHONY: mutants

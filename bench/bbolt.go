@@ -1,0 +1,94 @@
+package main
+
+import (
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+)
+
+var bboltPeer = Peer{
+	Name: "bbolt", Module: "go.etcd.io/bbolt", OpenStore: openBbolt,
+	Weaker: map[Mode]string{Relaxed: "a power cut can damage the whole file (NoSync)"},
+}
+
+var bboltBucket = []byte("pairs")
+
+type bboltStore struct {
+	db *bbolt.DB
+	// write is db.Update for one writer. For more it is db.Batch, which puts the commits of all that wait into one.
+	write func(func(*bbolt.Tx) error) error
+}
+
+func openBbolt(dir string, settings Settings) (Store, error) {
+	db, err := bbolt.Open(filepath.Join(dir, "bbolt.db"), 0o600, &bbolt.Options{
+		NoSync:          settings.Mode == Relaxed,
+		NoGrowSync:      settings.Mode == Relaxed,
+		NoFreelistSync:  true,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: cacheBytes,
+		NoStatistics:    true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	store := &bboltStore{db: db, write: db.Update}
+	if settings.Writers > 1 {
+		db.MaxBatchSize = settings.Writers // No more can come while all of them wait.
+		store.write = db.Batch
+	}
+	return store, db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bboltBucket)
+		return err
+	})
+}
+
+func (s *bboltStore) Put(key, value []byte) error {
+	return s.write(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
+}
+
+func (s *bboltStore) Get(key []byte, use func(value []byte)) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		value := tx.Bucket(bboltBucket).Get(key)
+		if value == nil {
+			return errNotFound
+		}
+		use(value)
+		return nil
+	})
+}
+
+func (s *bboltStore) Batch(pairs []Pair) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bboltBucket)
+		for _, pair := range pairs {
+			if err := bucket.Put(pair.Key, pair.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *bboltStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(bboltBucket).Cursor()
+		visited := 0
+		for key, value := cursor.Seek(start); key != nil; key, value = cursor.Next() {
+			visit(key, value)
+			if visited++; visited == limit {
+				break
+			}
+		}
+		return nil
+	})
+}
+
+func (s *bboltStore) Update(key []byte, change func(old []byte) []byte) error {
+	return s.write(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bboltBucket)
+		return bucket.Put(key, change(bucket.Get(key)))
+	})
+}
+
+func (s *bboltStore) Sync() error  { return s.db.Sync() }
+func (s *bboltStore) Close() error { return s.db.Close() }

@@ -1,0 +1,194 @@
+// Walnut-bench measures Walnut beside other stores and logs, and beside what the bare parts can do. Each measurement is
+// made in a process of its own, and the peers take turns; README.md has the method and each peer's settings.
+//
+//	go run . -workloads W1,W4 -peers walnut,bbolt,pebble,limit -rounds 5
+//
+// It prints one line of JSON for each measurement and then a Markdown page of medians and ratios.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if specification := os.Getenv(childVariable); specification != "" {
+		if err := child(specification); err != nil {
+			fatal("%v", err)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := compare(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fatal("%v", err)
+	}
+}
+
+// choices are the program's flags.
+type choices struct {
+	workloads, peers, dir, out, markdown string
+	rounds                               int
+	pairs, seed                          uint64
+	seconds, warmup                      float64
+}
+
+func parse(arguments []string, stderr io.Writer) (choices, error) {
+	var c choices
+	flags := flag.NewFlagSet("walnut-bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&c.workloads, "workloads", "", "workloads to run, commas between, by the beginnings of their names:\n"+
+		strings.Join(workloadNames(), ", ")+" (default all)")
+	flags.StringVar(&c.peers, "peers", "", "peers to measure, commas between; limit is every limit:\n"+
+		strings.Join(peerNames(), ", ")+" (default all)")
+	flags.IntVar(&c.rounds, "rounds", 5, "how often to measure each")
+	flags.Uint64Var(&c.pairs, "pairs", 1_000_000, "pairs in a loaded store")
+	flags.Float64Var(&c.seconds, "seconds", 5, "how long to measure what doesn't end by itself, in seconds")
+	flags.Float64Var(&c.warmup, "warmup", 10, "how long to warm up where a store was loaded first, in seconds")
+	flags.Uint64Var(&c.seed, "seed", 1, "where keys, values and choices come from; round n adds n")
+	flags.StringVar(&c.dir, "dir", os.TempDir(), "directory in which to make a directory for data, removed at the end")
+	flags.StringVar(&c.out, "out", "", "file for the lines of JSON (default standard output)")
+	flags.StringVar(&c.markdown, "markdown", "", "file for the Markdown page (default standard output)")
+	if err := flags.Parse(arguments); err != nil {
+		return c, err
+	}
+	if flags.NArg() > 0 || c.rounds < 1 || c.pairs < 1 || c.pairs > 1<<32 || c.seconds <= 0 || c.warmup < 0 {
+		flags.Usage()
+		return c, fmt.Errorf("an argument is out of range: %s", strings.Join(arguments, " "))
+	}
+	return c, nil
+}
+
+func workloadNames() (names []string) {
+	for _, workload := range workloads {
+		names = append(names, workload.Name)
+	}
+	return slices.Compact(names)
+}
+
+func peerNames() (names []string) {
+	for _, peer := range peers {
+		names = append(names, peer.Name)
+	}
+	return names
+}
+
+// chooseWorkloads returns the workloads that a list of names selects; an empty list selects all.
+func (c choices) chooseWorkloads() (chosen []Workload, err error) {
+	names := split(c.workloads)
+	for _, workload := range workloads {
+		if len(names) == 0 || selected(names, workload.ID()) {
+			chosen = append(chosen, workload)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(workloads, func(w Workload) bool { return selected([]string{name}, w.ID()) }) {
+			return nil, fmt.Errorf("no workload is called %q; there are %s", name, strings.Join(workloadNames(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func (c choices) choosePeers() (chosen []Peer, err error) {
+	names := split(c.peers)
+	for _, peer := range peers {
+		if len(names) == 0 || slices.Contains(names, peer.Name) || peer.Limit && slices.Contains(names, "limit") {
+			chosen = append(chosen, peer)
+		}
+	}
+	for _, name := range names {
+		if name != "limit" && !slices.Contains(peerNames(), name) {
+			return nil, fmt.Errorf("no peer is called %q; there are %s", name, strings.Join(peerNames(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// compare does what the arguments say. The directory with the data is gone when it returns, whatever ended it.
+func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) (err error) {
+	c, err := parse(arguments, stderr)
+	if err != nil {
+		return err
+	}
+	r := &runner{rounds: c.rounds, progress: stderr, spec: Spec{
+		Pairs: c.pairs, Seed: c.seed, Time: inSeconds(c.seconds), Warmup: inSeconds(c.warmup),
+	}}
+	if r.workloads, err = c.chooseWorkloads(); err != nil {
+		return err
+	}
+	if r.peers, err = c.choosePeers(); err != nil {
+		return err
+	}
+	if r.dir, err = os.MkdirTemp(c.dir, "walnut-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	where := newEnvironment(r.dir)
+	if where.keepsInMemory() {
+		fmt.Fprintf(stderr, "walnut-bench: %s is in memory: durable writes mean nothing there; see -dir\n", r.dir)
+	}
+	out, closeOut, err := create(c.out, stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeOut()) }()
+	r.out = out
+	measurements, err := r.run(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeReport(c.markdown, stdout, newReport(where, r.peers, measurements)), failures(measurements))
+}
+
+func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// create opens a file for writing, or takes what stands in for no name.
+func create(name string, standard io.Writer) (io.Writer, func() error, error) {
+	if name == "" {
+		return standard, func() error { return nil }, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return file, file.Close, nil
+}
+
+func writeReport(name string, stdout io.Writer, page *report) error {
+	out, closeOut, err := create(name, stdout)
+	if err != nil {
+		return err
+	}
+	return errors.Join(page.write(out), closeOut())
+}
+
+// failures is an error where a measurement has no figure.
+func failures(measurements []Measurement) error {
+	failed := 0
+	for _, m := range measurements {
+		if m.Error != "" {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d measurements failed", failed, len(measurements))
+	}
+	return nil
+}

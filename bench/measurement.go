@@ -1,0 +1,56 @@
+package main
+
+import "time"
+
+// Measurement is what one process has measured: one line of JSON.
+type Measurement struct {
+	Workload   string  `json:"workload"`
+	Goroutines int     `json:"goroutines"`
+	Peer       string  `json:"peer"`
+	Version    string  `json:"version"`
+	Round      int     `json:"round"` // From 1.
+	Pairs      uint64  `json:"pairs"` // Of the data set.
+	Figure     float64 `json:"figure"`
+	Unit       string  `json:"unit"`
+
+	Operations int64   `json:"operations,omitempty"`
+	Seconds    float64 `json:"seconds,omitempty"`
+	P50        float64 `json:"p50_us,omitempty"` // Latencies of an operation, in microseconds.
+	P99        float64 `json:"p99_us,omitempty"`
+	P999       float64 `json:"p99_9_us,omitempty"`
+	Max        float64 `json:"max_us,omitempty"`
+
+	DiskBytes int64 `json:"disk_bytes"` // Length of all files once the peer was closed.
+	HeapBytes int64 `json:"heap_bytes"` // Live Go heap at the end, with the peer open.
+	PeakBytes int64 `json:"peak_bytes"` // The most memory that the process had resident; 0 where that isn't known.
+
+	Weaker string `json:"weaker,omitempty"` // What the peer promises less here than Walnut does.
+	Notes  string `json:"notes,omitempty"`
+	Error  string `json:"error,omitempty"` // Why there is no figure.
+}
+
+// take fills in what a drive has measured.
+func (m *Measurement) take(t *tally, recordSize int) {
+	m.Operations, m.Seconds = t.operations, t.elapsed.Seconds()
+	m.P50, m.P99, m.P999 = microseconds(t.latency.quantile(0.5)), microseconds(t.latency.quantile(0.99)),
+		microseconds(t.latency.quantile(0.999))
+	m.Max = microseconds(t.latency.max)
+	m.Figure = rate(m.Unit, t, recordSize)
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// rate is the figure in a unit that counts something a second.
+func rate(unit string, t *tally, recordSize int) float64 {
+	count := float64(t.operations)
+	switch unit {
+	case keysRate:
+		count = float64(t.keys)
+	case bytesRate:
+		count = float64(t.operations) * float64(recordSize) / 1e6
+	}
+	return count / t.elapsed.Seconds()
+}
+
+// ID names what was measured, whoever did it.
+func (m Measurement) ID() string { return Workload{Name: m.Workload, Goroutines: m.Goroutines}.ID() }

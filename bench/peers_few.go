@@ -1,0 +1,5 @@
+//go:build fewpeers
+
+package main
+
+var morePeers []Peer

@@ -1,0 +1,58 @@
+//go:build !fewpeers
+
+package main
+
+import (
+	"errors"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftwal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+var raftwalLogPeer = Peer{
+	Name: "raft-wal", Module: "github.com/hashicorp/raft-wal", OpenLog: openRaftwalLog,
+	Only: []string{"L1", "L3"}, // It syncs every append.
+}
+
+type raftwalLog struct {
+	log  *raftwal.WAL
+	meta *metadb.BoltMetaDB // Made here, since the log's Close leaves it open, and with it the lock on its file.
+	numbering
+}
+
+func openRaftwalLog(dir string, _ Settings) (Log, error) {
+	meta := &metadb.BoltMetaDB{}
+	log, err := raftwal.Open(dir, raftwal.WithLogger(hclog.NewNullLogger()), raftwal.WithMetaStore(meta))
+	if err != nil {
+		return nil, errors.Join(err, meta.Close())
+	}
+	last, err := log.LastIndex()
+	return &raftwalLog{log: log, meta: meta, numbering: numbering{last: last}}, err
+}
+
+func (l *raftwalLog) Append(record []byte) error { return l.AppendBatch([][]byte{record}) }
+
+func (l *raftwalLog) AppendBatch(records [][]byte) error {
+	return l.add(len(records), func(first uint64) error {
+		logs := make([]*raft.Log, len(records))
+		for i, record := range records {
+			logs[i] = &raft.Log{Index: first + uint64(i), Data: record}
+		}
+		return l.log.StoreLogs(logs)
+	})
+}
+
+func (l *raftwalLog) ReadAll(visit func(record []byte)) error {
+	var log raft.Log
+	for index := uint64(1); index <= l.last; index++ {
+		if err := l.log.GetLog(index, &log); err != nil {
+			return err
+		}
+		visit(log.Data)
+	}
+	return nil
+}
+
+func (l *raftwalLog) Close() error { return errors.Join(l.log.Close(), l.meta.Close()) }

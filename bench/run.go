@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Spec says what a process is to measure. It is how the runner tells its children.
+type Spec struct {
+	Workload string
+	Peer     string
+	Dir      string // Empty, or what Prepare has left.
+	Pairs    uint64
+	Time     time.Duration // How long a workload goes on that doesn't end by itself.
+	Warmup   time.Duration
+	Seed     uint64
+	Round    int
+	Prepare  bool // Prepare the directory and measure nothing.
+}
+
+// run is one measurement of one peer.
+type run struct {
+	Spec
+	workload Workload
+	peer     Peer
+	data     dataset
+	result   Measurement
+	seen     uint64 // What was read of records, so that reading them can't be left out.
+}
+
+func newRun(spec Spec) (*run, error) {
+	workload, err := workloadByID(spec.Workload)
+	if err != nil {
+		return nil, err
+	}
+	for _, peer := range peers {
+		if peer.Name == spec.Peer && peer.takes(workload) {
+			r := &run{Spec: spec, workload: workload, peer: peer, data: dataset{pairs: spec.Pairs, seed: spec.Seed}}
+			r.result = Measurement{
+				Workload: workload.Name, Goroutines: workload.Goroutines, Peer: peer.Name, Version: peer.version(),
+				Round: spec.Round, Pairs: spec.Pairs, Unit: workload.Unit, Weaker: peer.weaker(workload),
+			}
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no peer %q that does %s", spec.Peer, spec.Workload)
+}
+
+// measure returns the measurement. It belongs into a process of its own.
+func (r *run) measure() (Measurement, error) {
+	measure := r.workload.measure
+	if measure == nil {
+		measure = measureRepeated
+	}
+	if err := measure(r); err != nil {
+		return Measurement{}, fmt.Errorf("%s of %s: %w", r.Workload, r.Peer, err)
+	}
+	var err error
+	r.result.PeakBytes = peakMemory()
+	r.result.DiskBytes, err = sizeOf(r.Dir)
+	return r.result, err
+}
+
+// measureRepeated measures what the workers repeat on a store.
+func measureRepeated(r *run) (err error) {
+	store, err := r.peer.OpenStore(r.Dir, r.workload.settings())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if r.workload.loaded {
+		if err := load(store, r.data); err != nil {
+			return err
+		}
+	}
+	return r.drive(r.workload.repeated(store))
+}
+
+// loadBatch is how many pairs a commit has when a store is loaded.
+const loadBatch = 1000
+
+// load puts the data set into a store.
+func load(store Store, data dataset) error {
+	w := newWorker(data, 0, 1)
+	for left := data.pairs; left > 0; {
+		size := min(left, loadBatch)
+		if err := store.Batch(w.freshBatch(int(size))); err != nil {
+			return err
+		}
+		left -= size
+	}
+	return store.Sync()
+}
+
+// drive lets a crew repeat an operation, to warm up and then to be measured.
+func (r *run) drive(repeated operation) error {
+	workers := crew(r.data, r.workload)
+	runtime.GC() // The garbage of loading is nobody's fault.
+	if r.workload.warm && r.Warmup > 0 {
+		if _, err := drive(workers, repeated, bounds{time: r.Warmup}); err != nil {
+			return err
+		}
+	}
+	until := r.bounds()
+	total, err := drive(workers, repeated, until)
+	if err != nil {
+		return err
+	}
+	r.result.take(total, r.workload.record)
+	if total.operations < until.operations {
+		r.note("stopped after %d of %d", total.operations, until.operations)
+	}
+	r.result.HeapBytes = liveHeap()
+	return nil
+}
+
+// logBytesPerPair scales the logs' workloads with the stores': a million pairs go with half a gigabyte of records.
+const logBytesPerPair = 512
+
+func (r *run) bounds() bounds {
+	switch {
+	case r.workload.fill && r.workload.Log:
+		return bounds{time: 4 * r.Time, operations: max(1, int64(r.Pairs)*logBytesPerPair/int64(r.workload.record))}
+	case r.workload.fill:
+		return bounds{time: 4 * r.Time, operations: int64(r.Pairs)}
+	}
+	return bounds{time: r.Time}
+}
+
+func (r *run) note(format string, args ...any) { r.result.Notes = fmt.Sprintf(format, args...) }
+
+// liveHeap returns how many bytes of the Go heap are reachable.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // The second frees what finalizers and pools held on to.
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// peakMemory returns the most bytes of memory that the process had resident, where the system tells.
+func peakMemory() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0
+}
+
+// sizeOf returns the length of all files below a directory in bytes.
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
+}
