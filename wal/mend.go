@@ -40,14 +40,17 @@ func (l *Log) mend(v *survey) error {
 			return err
 		}
 	}
+	if len(v.stores) > 0 {
+		if err := l.mendTail(v); err != nil {
+			return err
+		}
+	}
+	// What is left over may be so by a mark in the tail, which is durable only now.
 	if err := l.removeLeftovers(v.leftovers); err != nil {
 		return err
 	}
 	if len(v.stores) == 0 {
 		return l.create()
-	}
-	if err := l.mendTail(v); err != nil {
-		return err
 	}
 	if v.rolling {
 		if err := v.finishRoll(); err != nil {

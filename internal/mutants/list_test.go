@@ -101,6 +101,13 @@ var mutants = []mutant{
 		pkg:     "./wal", test: crashTest,
 	},
 	{
+		mistake: "segments are removed by a mark that can be read but may not be durable",
+		file:    "wal/mend.go",
+		old:     "\tif len(v.stores) > 0 {\n\t\tif err := l.mendTail(v)",
+		new:     "\tif err := l.removeLeftovers(v.leftovers); err != nil {\n\t\treturn err\n\t}\n\tif len(v.stores) > 0 {\n\t\tif err := l.mendTail(v)",
+		pkg:     "./wal", test: crashTest, args: []string{"-crash.states=1000000"},
+	},
+	{
 		mistake: "a seal that can be read is taken for durable",
 		file:    "wal/survey.go",
 		old:     "if err := prev.readSeal(next); err == nil {",
