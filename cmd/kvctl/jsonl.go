@@ -188,7 +188,7 @@ func hasLoneSurrogate(raw []byte) bool {
 	return false
 }
 
-// escapedUnit returns the code unit of the \uXXXX escape that raw begins with, 0 where it begins with none.
+// escapedUnit returns the code unit of the \u escape that raw begins with, 0 where it begins with none.
 func escapedUnit(raw []byte) uint64 {
 	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
 		return 0
