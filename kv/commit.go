@@ -14,15 +14,18 @@ import (
 // memory for good.
 const recordBufferMax = 1 << 20
 
-// group is the commits that wait for the same leader. One of them leads: it waits for the log on behalf of all.
+// group is the commits that wait for the same leader. One of them leads: it waits for the log on behalf of all, and makes
+// them visible.
 //
 // The first commit that finds nobody leading leads at once. Commits that arrive meanwhile form the next group, and when
 // the leader is done it hands the leadership to one of them. So a group grows for as long as the disk is busy, and no
 // commit ever waits on a lock for the disk.
 //
-// A group's fields are guarded by DB.mu, but for what those who wait get through its channels. Where nobody but the leader
-// waits there are no channels, and the group is used again.
+// A group's fields are guarded by DB.mu, but for what those who wait get through its channels, and for the layer once it
+// becomes visible, which is the leader's. Where nobody but the leader waits there are no channels, and the group is used
+// again.
 type group struct {
+	layer
 	size int           // Commits that wait.
 	lead chan struct{} // Holds the leadership for whoever of the group takes it first.
 	done chan struct{} // Closed once the outcome is known.
@@ -42,6 +45,20 @@ func (g *group) end(err error) {
 	if g.done != nil {
 		close(g.done)
 	}
+}
+
+// groups holds groups for use again.
+var groups = sync.Pool{New: func() any { return new(group) }}
+
+// recycle gives a group back that has ended. Those who waited for it still look at its error, so of theirs only the
+// array of mutations is used again.
+func (g *group) recycle() {
+	g.reset()
+	if g.done != nil {
+		g = &group{layer: g.layer}
+	}
+	g.size = 0
+	groups.Put(g)
 }
 
 // batches holds batches for commits of one mutation.
@@ -97,15 +114,15 @@ func (db *DB) ApplyContext(ctx context.Context, b *Batch) (offset uint64, err er
 	return db.commit(ctx, b)
 }
 
-// change says what to commit. It may read head, which has every commit in front of this one, also those that aren't
-// visible yet, and it must not keep it. Where it returns a state as well, that is a clone of head with the mutations
-// applied, which becomes head. Its error is returned as it is.
+// change says what to commit. The store's lock is held, so it may read DB.head, which has every commit in front of this
+// one, also those that aren't visible yet. Where it returns a state as well, that is a clone of head with the mutations
+// applied. Its error is returned as it is.
 type change interface {
-	make(head *state) (b *Batch, worked *state, err error)
+	make(db *DB) (b *Batch, worked *state, err error)
 }
 
 // make makes a Batch a change.
-func (b *Batch) make(*state) (*Batch, *state, error) {
+func (b *Batch) make(*DB) (*Batch, *state, error) {
 	if b.err != nil {
 		return nil, nil, fmt.Errorf("kv: commit refused: %w", b.err)
 	}
@@ -113,14 +130,14 @@ func (b *Batch) make(*state) (*Batch, *state, error) {
 }
 
 // changeFunc makes a function a change.
-type changeFunc func(head *state) (*Batch, *state, error)
+type changeFunc func(db *DB) (*Batch, *state, error)
 
-func (f changeFunc) make(head *state) (*Batch, *state, error) { return f(head) }
+func (f changeFunc) make(db *DB) (*Batch, *state, error) { return f(db) }
 
 // commit is the one way into the store.
 //
 // In the default mode the commit then waits, with others, for the disk. In the relaxed modes it is acknowledged, and
-// visible, once the log has it, which it has at once; a clone for readers is made when one asks for it (see DB.view).
+// visible, once the log has it, which it has at once.
 func (db *DB) commit(ctx context.Context, c change) (uint64, error) {
 	started := db.commits.start()
 	offset, joined, leads, err := db.submit(ctx, c)
@@ -172,8 +189,8 @@ func (db *DB) awaitContext(ctx context.Context, joined *group, leads bool) (outc
 	}
 }
 
-// submit gives a commit its offset, applies it to head and joins the group that is forming; in the relaxed modes there is
-// none. leads says that the caller has to lead it. Where there is an error nothing has changed.
+// submit gives a commit its offset and lets it join the group that is forming; in the relaxed modes there is none, and
+// the commit becomes visible. leads says that the caller has to lead the group. Where there is an error nothing has changed.
 func (db *DB) submit(ctx context.Context, c change) (offset uint64, joined *group, leads bool, err error) {
 	if err := db.acquire(ctx); err != nil {
 		return 0, nil, false, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
@@ -182,7 +199,7 @@ func (db *DB) submit(ctx context.Context, c change) (offset uint64, joined *grou
 	if err := db.mayCommit(); err != nil {
 		return 0, nil, false, err
 	}
-	b, worked, err := c.make(db.head)
+	b, worked, err := c.make(db)
 	if err != nil {
 		return 0, nil, false, err
 	}
@@ -191,7 +208,7 @@ func (db *DB) submit(ctx context.Context, c change) (offset uint64, joined *grou
 	}
 	db.inflight.Add(1)
 	if db.relaxed() {
-		return db.head.offset, nil, false, nil
+		return db.last, nil, false, nil
 	}
 	leads = !db.leading
 	db.leading = true
@@ -199,7 +216,7 @@ func (db *DB) submit(ctx context.Context, c change) (offset uint64, joined *grou
 	if !leads || ctx.Done() != nil {
 		db.forming.wait()
 	}
-	return db.head.offset, db.forming, leads, nil
+	return db.last, db.forming, leads, nil
 }
 
 // mayCommit says why there can't be a commit now.
@@ -215,8 +232,21 @@ func (db *DB) mayCommit() error {
 	return nil
 }
 
-// append hands mutations to the log and applies them to head. The log refuses before it uses an offset, so head follows
-// the log in every case. No mutations are no commit: whoever read head waits for what it read, and nothing is written.
+// head returns the state after every commit that has an offset, for reading only. The caller holds mu.
+func (db *DB) head() *state {
+	if made := db.forming.state; made != nil {
+		return made
+	}
+	below := db.visible.settled()
+	if db.flying != nil {
+		below = db.flying.on(below)
+	}
+	return db.forming.on(below)
+}
+
+// append hands mutations to the log, which gives them their offset. The log refuses before it uses an offset, so what is
+// applied follows the log in every case. No mutations are no commit: whoever read head waits for what it read, and nothing
+// is written.
 func (db *DB) append(mutations []Mutation, worked *state) error {
 	if len(mutations) == 0 {
 		return nil
@@ -233,16 +263,33 @@ func (db *DB) append(mutations []Mutation, worked *state) error {
 	if err != nil {
 		return err
 	}
-	if worked != nil {
-		worked.offset = offset
-		db.setHead(worked)
+	if worked == nil && isLarge(mutations) {
+		worked = db.head().clone()
+		worked.apply(offset, mutations)
+	}
+	db.last = offset
+	if db.relaxed() {
+		db.show(offset, mutations, worked)
 		return nil
 	}
-	db.headMu.Lock()
-	defer db.headMu.Unlock()
-	db.head.apply(offset, mutations)
+	db.forming.add(offset, mutations, worked)
 	return nil
 }
+
+// show makes a commit visible in a relaxed mode.
+func (db *DB) show(offset uint64, mutations []Mutation, worked *state) {
+	db.visible.mu.Lock()
+	defer db.visible.mu.Unlock()
+	if worked == nil {
+		db.visible.apply(offset, mutations)
+		return
+	}
+	worked.offset = offset
+	db.visible.replace(worked)
+}
+
+// relaxed reports whether commits are visible once the log has them, rather than once they are durable.
+func (db *DB) relaxed() bool { return db.opts.Sync != SyncAlways && !db.opts.ReadOnly }
 
 // lead brings the group that is forming, of which the caller is one, to its end: visible where the log acknowledges it,
 // failed where not.
@@ -250,53 +297,66 @@ func (db *DB) lead() error {
 	// Those whom the end of the last group woke get to join. Otherwise the first of them would lead a group of one, and
 	// every second sync would be for a single commit (measured with 64 writers: 31 commits a sync without this, 43 with).
 	runtime.Gosched()
-	led, next := db.cut()
-	var err error
-	if next != db.visible.Load() {
-		err = db.log.Wait(next.offset)
+	led := db.cut()
+	if led.offset != 0 {
+		if err := db.log.Wait(led.offset); err != nil {
+			return db.fail(led, err)
+		}
 	}
-	return db.settle(led, next, err)
+	db.land(led)
+	return nil
 }
 
-// cut ends the forming of a group and returns it, with the state that becomes visible once the log has acknowledged it.
-func (db *DB) cut() (*group, *state) {
+// cut ends the forming of a group and returns it.
+func (db *DB) cut() *group {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	led := db.forming
-	db.forming = db.newGroup()
-	if visible := db.visible.Load(); visible.offset == db.head.offset {
-		return led, visible
-	}
-	return led, db.cloneHead()
+	db.flying = db.forming
+	db.forming = groups.Get().(*group)
+	return db.flying
 }
 
-// newGroup returns an empty group. The caller holds mu.
-func (db *DB) newGroup() *group {
-	g := db.spare
-	db.spare = nil
-	if g == nil {
-		return new(group)
-	}
-	*g = group{}
-	return g
-}
-
-// settle tells a group its outcome, which it returns, and passes the leadership on.
-func (db *DB) settle(led *group, next *state, err error) error {
+// land makes a durable group visible, tells those who wait for it, and passes the leadership on. Where its commits are
+// applied in place nobody has to wait for that but readers, so that whoever was told forms the next group meanwhile.
+func (db *DB) land(led *group) {
 	db.mu.Lock()
-	defer db.mu.Unlock()
-	if err != nil {
-		return db.fail(led, err)
+	v := &db.visible
+	v.mu.Lock() // The lock of the store is held, so that head comes out either without the group or with all of it.
+	db.flying = nil
+	defer led.recycle()
+	if led.state == nil && !v.shared() {
+		defer v.mu.Unlock()
+		v.offset.Store(max(led.offset, v.offset.Load()))
+		led.end(nil)
+		db.passLead()
+		db.mu.Unlock()
+		led.show(v)
+		return
 	}
-	db.visible.Store(next)
+	db.mu.Unlock()
+	led.show(v)
+	v.mu.Unlock()
 	led.end(nil)
-	if led.done == nil {
-		db.spare = led
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.passLead()
+}
+
+// show makes the layer's commits visible. The caller holds v.mu.
+func (l *layer) show(v *visibleState) {
+	switch {
+	case l.state != nil:
+		v.replace(l.state)
+	case l.offset != 0:
+		v.apply(l.offset, l.mutations)
 	}
+}
+
+// passLead lets one of the group that is forming lead it, if anybody is there. The caller holds mu.
+func (db *DB) passLead() {
 	if db.leading = db.forming.size > 0; db.leading {
 		db.forming.lead <- struct{}{}
 	}
-	return nil
 }
 
 // fail ends all writing. The group that is forming fails as well: its commits lie in the log behind those that failed.
@@ -304,11 +364,12 @@ func (db *DB) fail(led *group, err error) error {
 	if !errors.Is(err, ErrFailed) {
 		err = fmt.Errorf("%w: %w", ErrFailed, err)
 	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
 	db.failed, db.record = err, nil
-	db.setHead(nil)
 	led.end(err)
 	db.forming.end(err)
-	db.forming, db.leading = new(group), false
+	db.flying, db.forming, db.leading = nil, new(group), false
 	return err
 }
 

@@ -254,12 +254,10 @@ func numberAt(db *DB, key string) (number int64) {
 func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 	for n := 1; ; n++ {
 		mem := vfs.NewMem()
-		seen := 0
+		var seen atomic.Int64 // The log's background makes calls too.
 		mem.SetHook(func(c vfs.Call) error {
-			if c.Op.Changes() {
-				if seen++; seen == n {
-					return errDisk
-				}
+			if c.Op.Changes() && seen.Add(1) == int64(n) {
+				return errDisk
 			}
 			return nil
 		})
@@ -284,7 +282,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 			_ = db.Close()
 		}
 		mem.SetHook(nil)
-		if seen < n {
+		if seen.Load() < int64(n) {
 			require.Greater(t, n, 40)
 			return
 		}

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/wal"
@@ -23,16 +22,15 @@ const (
 
 // DB is an open store. Its methods may be called concurrently.
 //
-// Lock order: mu, then the locks of the log or headMu. mu is not held while the disk works on a commit; it is while the
-// function of an Update runs, and while the log takes a record, which waits for the disk only where room was not made
-// ahead of need. headMu is held while a commit is applied, for the clone of a tree's root, and for a Get, and never longer.
+// Lock order: mu, then the locks of the log or of visible. mu is not held while the disk works on a commit; it is while
+// the function of an Update runs, and while the log takes a record, which waits for the disk only where room was not made
+// ahead of need. visible's is held while commits are applied that no reader has a state in front of, and never longer.
 //
 // Invariants:
-//   - head is the state after every commit that the log has given an offset to; visible is the state after a prefix of
-//     them that the log has acknowledged, so visible.offset <= head.offset;
-//   - only the goroutine that leads replaces visible, and there is one such goroutine at most (leading);
-//   - head is changed under mu and headMu, and cloned under headMu; what visible points to is never changed;
-//   - head is nil in a read-only store and once failed is set, visible is nil once the store is closed.
+//   - visible is the state after the first commits that have offsets, all of them acknowledged by the log; then come those
+//     of flying, whose leader waits for the log or makes them visible, and those of forming, up to last;
+//   - only the goroutine that leads replaces flying, and there is one such goroutine at most (leading);
+//   - in the relaxed modes flying is nil, and forming has no commits.
 type DB struct {
 	dir      string
 	opts     Options
@@ -41,18 +39,16 @@ type DB struct {
 	lock     io.Closer // The lock file; nil in a read-only store.
 	recovery Recovery
 
-	visible atomic.Pointer[state]
+	visible visibleState
 	held    heldList // Views and Snapshots.
 	nesting nesting  // Who runs inside an Update.
 	commits timer    // How long commits take.
-	clones  timer    // How long clones of head take.
 
 	mu       sync.Mutex
-	headMu   sync.RWMutex // Held besides mu to change or clone head; in the relaxed modes also by readers, without mu.
-	head     *state
+	last     uint64 // The last offset given out.
 	record   []byte // The encoder's buffer.
-	spare    *group // For the next to form.
 	forming  *group // Whom the next leader will lead.
+	flying   *group // Whom the leader leads.
 	leading  bool   // Somebody leads, or the leadership is on its way to somebody.
 	failed   error  // Why there are no more commits.
 	closed   bool
@@ -152,12 +148,8 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 		Keys:     recovered.tree.len(),
 		Elapsed:  time.Since(started),
 	}
-	if db.opts.ReadOnly {
-		db.visible.Store(recovered)
-		return
-	}
-	db.visible.Store(recovered.clone())
-	db.head = recovered
+	db.last = recovered.offset
+	db.visible.start(recovered, !db.relaxed())
 }
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
@@ -173,11 +165,10 @@ func (db *DB) Close() error {
 		db.closed = true
 		db.mu.Unlock()
 		db.inflight.Wait()
-		db.visible.Store(nil)
+		db.visible.close()
 		db.closeErr = db.release()
 		db.mu.Lock()
-		db.setHead(nil)
-		db.record = nil
+		db.record, db.forming = nil, new(group)
 		db.mu.Unlock()
 	})
 	return db.closeErr
@@ -209,19 +200,13 @@ func (db *DB) enter() error {
 }
 
 // Get returns the value of a key as of the last visible commit. The value is read-only and stays valid. The error is
-// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It takes no lock and allocates nothing.
+// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It allocates nothing, and waits for nobody but, at the most, for
+// a few commits that are being put into the tree.
 func (db *DB) Get(key []byte) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	if db.relaxed() {
-		return db.getRelaxed(key)
-	}
-	visible := db.visible.Load()
-	if visible == nil {
-		return nil, ErrClosed
-	}
-	return visible.get(key, db.now)
+	return db.visible.get(key, db.now)
 }
 
 // Scan yields the pairs of a range in order, all as of one instant: the moment at which the iteration starts. Keys and
@@ -229,20 +214,11 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 // changed while it goes on. In a closed store it yields nothing.
 func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		if visible := db.view(); visible != nil {
+		if visible := db.visible.load(); visible != nil {
 			visible.scan(r, db.now())(yield)
 		}
 	}
 }
 
 // Offset returns the offset of the last visible commit, 0 where there is none or the store is closed.
-func (db *DB) Offset() uint64 {
-	visible := db.visible.Load()
-	switch {
-	case visible == nil:
-		return 0
-	case db.relaxed():
-		return max(visible.offset, db.log.Last())
-	}
-	return visible.offset
-}
+func (db *DB) Offset() uint64 { return db.visible.offset.Load() }

@@ -1,8 +1,8 @@
 // Package kv is an ordered key-value store whose pairs live in memory and whose truth lives in a write-ahead log.
 //
-//	Put, Apply, Update ──▶ record ──▶ log ──▶ fsync ──▶ acknowledged
-//	                          │                            │
-//	                          └─▶ head tree ──── clone ────┴─▶ visible tree ◀── Get, Scan, View, Snapshot
+//	Put, Apply, Update ──▶ record ──▶ log ──▶ fsync ──▶ visible tree ──▶ acknowledged
+//	                                                        ▲
+//	                                                        └── Get, Scan, View, Snapshot
 //
 // A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
 // it is acknowledged, and visible to readers, once it is durable, so that nothing which a caller was told or has read

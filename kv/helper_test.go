@@ -81,3 +81,10 @@ func waitUntil(t testing.TB, done func() bool) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
+
+// headOf returns the state after every commit that has an offset.
+func headOf(db *DB) *state {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.head()
+}

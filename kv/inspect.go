@@ -23,7 +23,7 @@ type Commit struct {
 // held. An error ends it: an offset that the log doesn't hold, damage (*CorruptError), ErrVersion, or ErrClosed.
 func (db *DB) Commits(from uint64) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
-		if db.visible.Load() == nil {
+		if db.visible.load() == nil {
 			yield(Commit{}, ErrClosed)
 			return
 		}

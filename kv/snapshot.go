@@ -20,7 +20,7 @@ type Snapshot struct {
 // Snapshot returns the state that readers see now, and holds it until Snapshot.Close is called: for reads that outlive a
 // function. Where View will do, it is the better choice, since it can't be forgotten. The error is ErrClosed.
 func (db *DB) Snapshot() (*Snapshot, error) {
-	visible := db.view()
+	visible := db.visible.load()
 	if visible == nil {
 		return nil, ErrClosed
 	}

@@ -81,13 +81,13 @@ func newSizes(spread histogram.Snapshot) Sizes {
 // an Update. Of a closed store only Recovery is set.
 func (db *DB) Stats() Stats {
 	stats := Stats{Recovery: db.recovery}
-	visible := db.view()
+	visible := db.visible.load()
 	if visible == nil {
 		return stats
 	}
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
 	stats.OpenSnapshots, stats.OldestSnapshot = db.openSnapshots()
-	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.clones.spread.Snapshot())
+	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
 
 	log := db.log.Stats()
 	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed

@@ -23,6 +23,7 @@ func TestStatsTellWhatCommitsAndSyncsTook(t *testing.T) {
 		writers.Go(func() {
 			for i := range 50 {
 				put(t, db, fmt.Sprint(writer, i), "value")
+				require.NoError(t, db.View(func(*Tx) error { return nil })) // So that the next commit goes into a clone.
 			}
 		})
 	}

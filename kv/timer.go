@@ -40,10 +40,3 @@ func (t *timer) stop(started time.Time) {
 	}
 	t.spread.Record(int64(time.Since(started)))
 }
-
-// cloneHead is clone of head, timed. The caller holds headMu, or mu in the default mode.
-func (db *DB) cloneHead() *state {
-	started := db.clones.start()
-	defer db.clones.stop(started)
-	return db.head.clone()
-}

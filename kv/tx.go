@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -43,7 +42,6 @@ type update struct {
 	scans   int  // Iterations under way over Tx.state, which must not be changed meanwhile.
 	size    int  // Bytes of the commit, encoded.
 	sizeMax int
-	headMu  *sync.RWMutex // The store's.
 }
 
 // Update runs a function in a transaction that may write, and makes one commit of what it wrote. Update transactions run
@@ -68,11 +66,11 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 // commit already, and the message says that it may still happen. The function itself is not interrupted.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	var refusal error
-	_, err := db.commit(ctx, changeFunc(func(head *state) (*Batch, *state, error) {
-		tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize, headMu: &db.headMu}}
+	_, err := db.commit(ctx, changeFunc(func(db *DB) (*Batch, *state, error) {
+		tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
 		tx.update.size = recordSize(tx.now, nil)
 		var worked *state
-		if worked, refusal = db.runUpdate(tx, head, fn); refusal != nil {
+		if worked, refusal = db.runUpdate(tx, fn); refusal != nil {
 			return &Batch{}, nil, nil // What the function says rests on what it read, so it waits as a reader does.
 		}
 		if err := ctx.Err(); err != nil {
@@ -91,8 +89,8 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 
 // runUpdate runs the function of an Update and returns the state that it made of head, nil where its mutations are still
 // to be applied. However the function ends, the transaction is over then. The caller holds mu.
-func (db *DB) runUpdate(tx *Tx, head *state, fn func(tx *Tx) error) (*state, error) {
-	tx.state.Store(head)
+func (db *DB) runUpdate(tx *Tx, fn func(tx *Tx) error) (*state, error) {
+	tx.state.Store(db.head())
 	defer tx.state.Store(nil)
 	if err := db.nesting.run(tx, fn); err != nil {
 		return nil, err
@@ -107,7 +105,7 @@ func (db *DB) runUpdate(tx *Tx, head *state, fn func(tx *Tx) error) (*state, err
 // waits for nobody and nobody waits for it, however long it takes, which is why there is none with a context. It goes on
 // working when the store is closed meanwhile. The error is ErrClosed where it was closed before.
 func (db *DB) View(fn func(tx *Tx) error) error {
-	visible := db.view()
+	visible := db.visible.load()
 	if visible == nil {
 		return ErrClosed
 	}
@@ -253,9 +251,7 @@ func (tx *Tx) settled() *state {
 		return seen
 	}
 	if !u.owned || u.scans > 0 {
-		u.headMu.Lock() // In the relaxed modes readers may clone head at this moment.
 		seen = seen.clone()
-		u.headMu.Unlock()
 		tx.state.Store(seen)
 		u.owned, u.scans = true, 0
 	}

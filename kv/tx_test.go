@@ -112,7 +112,7 @@ func TestTransactionsAreWhatAMapWouldHold(t *testing.T) {
 			now += int64(random.IntN(3))
 			replay := fmt.Sprintf("seed %d, step %d", seed, step)
 			require.Equal(t, committed.lines(Range{}, now), lines(db.Scan(Range{})), replay)
-			require.Equal(t, committed.dataBytes(), db.head.dataBytes, replay)
+			require.Equal(t, committed.dataBytes(), headOf(db).dataBytes, replay)
 		}
 		require.NoError(t, db.Close())
 		db, err = Open(storeDir, opts)
@@ -190,7 +190,7 @@ func TestAFunctionThatFailsLeavesNoTrace(t *testing.T) {
 			t.Run(fmt.Sprintf("%s after %d writes", e.sentence, writes), func(t *testing.T) {
 				eachMode(t, func(t *testing.T, db *DB) {
 					put(t, db, "k", "v")
-					before := db.head.dataBytes
+					before := headOf(db).dataBytes
 					require.IsType(t, e.want, outcome(func() error {
 						return db.Update(func(tx *Tx) error {
 							for i := range writes {
@@ -201,7 +201,7 @@ func TestAFunctionThatFailsLeavesNoTrace(t *testing.T) {
 						})
 					}))
 					require.EqualValues(t, 1, db.Offset())
-					require.Equal(t, before, db.head.dataBytes)
+					require.Equal(t, before, headOf(db).dataBytes)
 					requireHolds(t, db, "k=v")
 					require.EqualValues(t, 2, put(t, db, "k", "the store goes on"))
 				})
@@ -257,7 +257,7 @@ func TestATransactionThatTheDiskRefusesLeavesNoTrace(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoSpace)
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		requireHolds(t, db, "k=v")
-		require.Equal(t, 1, db.head.tree.len())
+		require.Equal(t, 1, headOf(db).tree.len())
 	}
 	mem.SetCapacity(0)
 	require.EqualValues(t, 2, put(t, db, "k", "there is room"))
@@ -827,11 +827,7 @@ func TestACommitThatIsNoLongerWaitedForHappens(t *testing.T) {
 			require.ErrorContains(t, err, "may still happen")
 		})
 	}
-	waitUntil(t, func() bool {
-		db.mu.Lock()
-		defer db.mu.Unlock()
-		return db.head.offset == 5
-	})
+	waitUntil(t, func() bool { return headOf(db).offset == 5 })
 	cancel()
 	done.Wait()
 	require.EqualValues(t, 1, db.Offset())
