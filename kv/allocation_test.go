@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector makes pools drop things at random.
+
 package kv
 
 import (
