@@ -30,13 +30,15 @@ var guests = []struct {
 	{module: "github.com/google/btree", files: []string{"kv/tree.go"}},
 	{module: "github.com/tysonmote/gommap", files: []string{"internal/vfs/map_gommap.go"}},
 	{module: "google.golang.org/protobuf", files: []string{"kv/record.go", "kv/kvpb/*.go"}},
-	{module: "github.com/klauspost/compress", files: []string{"cmd/kvctl/*.go"}},
+	{module: "github.com/klauspost/compress", files: []string{"cmd/kvctl/*.go", "snapshot/compression.go"}},
+	{module: "github.com/anishathalye/porcupine", files: []string{"kv/serial_*test.go"}},
 	{module: "github.com/rogpeppe/go-internal", files: []string{"cmd/kvctl/*_test.go"}},
 	{module: "github.com/schollz/progressbar/v3", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/spf13/cobra", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/spf13/pflag", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/stretchr/testify", files: []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"}},
 	{module: "golang.org/x/term", files: []string{"cmd/kvctl/*.go"}},
+	{module: "pgregory.net/rapid", files: []string{"kv/random_*test.go"}},
 }
 
 // covers reports whether a pattern of arrows names a package.
@@ -115,6 +117,9 @@ func TestAnImportAgainstTheArrowsIsNoticed(t *testing.T) {
 		{"the log knows no protobuf", "wal/log.go", file("google.golang.org/protobuf/proto"), "must not import"},
 		{"one file encodes", "kv/record.go", file("google.golang.org/protobuf/encoding/protowire"), ""},
 		{"one file maps", "internal/vfs/os.go", file("github.com/tysonmote/gommap"), "must not import"},
+		{"one file compresses", "snapshot/writer.go", file("github.com/klauspost/compress/s2"), "must not import"},
+		{"one test draws", "kv/random_test.go", file("pgregory.net/rapid"), ""},
+		{"the store draws nothing", "kv/db.go", file("pgregory.net/rapid"), "must not import"},
 		{"assertions are for tests", "kv/db.go", file("github.com/stretchr/testify/require"), "must not import"},
 		{"a module that nobody allowed", "kv/db.go", file("go.etcd.io/bbolt"), "must not import go.etcd.io/bbolt"},
 	})

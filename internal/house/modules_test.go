@@ -15,14 +15,15 @@ import (
 // libraryModules is all that a program which imports kv, wal or snapshot has to compile besides the standard library.
 var libraryModules = []string{
 	"github.com/google/btree",
+	"github.com/klauspost/compress", // snapshot's blocks; kvctl reads .zst
 	"github.com/tysonmote/gommap",
 	"google.golang.org/protobuf",
 }
 
 // otherModules serve kvctl and the tests, directly or through one of the others.
 var otherModules = []string{
+	"github.com/anishathalye/porcupine",    // kv's serializability test
 	"github.com/inconshreveable/mousetrap", // cobra
-	"github.com/klauspost/compress",        // kvctl reads .zst
 	"github.com/mitchellh/colorstring",     // progressbar
 	"github.com/rivo/uniseg",               // progressbar
 	"github.com/rogpeppe/go-internal",      // testscript
@@ -34,6 +35,7 @@ var otherModules = []string{
 	"golang.org/x/sys",   // progressbar, testscript
 	"golang.org/x/term",
 	"golang.org/x/tools", // testscript
+	"pgregory.net/rapid", // kv's model test
 }
 
 // uninvited returns the modules that no list allows.

@@ -1,0 +1,156 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fuzzLimit is how much may be allocated for so many bytes, by reading them as a file and as a stream.
+func fuzzLimit(size int) uint64 { return uint64(24<<20 + 2*expansionMax*size) }
+
+// FuzzHeader: whatever decodes encodes to the same bytes. The checksum is made right as well, to get behind it.
+func FuzzHeader(f *testing.F) {
+	h, err := newHead(testHeader(7), S2)
+	require.NoError(f, err)
+	f.Add(h.append(nil))
+	f.Add(make([]byte, headSize))
+	f.Add([]byte(headMagic))
+	newer := h.append(nil)
+	newer[headVersionAt]++
+	f.Add(newer)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		candidates := [][]byte{raw}
+		if len(raw) >= headSize {
+			right := bytes.Clone(raw[:headSize])
+			binary.LittleEndian.PutUint32(right[headSumAt:], sumOf(right[:headSumAt]))
+			candidates = append(candidates, right)
+		}
+		for _, encoded := range candidates {
+			got, err := decodeHead(encoded)
+			if err != nil {
+				continue
+			}
+			again := got.append(nil)
+			copy(again[headReservedAt:], encoded[headReservedAt:headIDAt]) // Readers don't look at it.
+			binary.LittleEndian.PutUint32(again[headSumAt:], sumOf(again[:headSumAt]))
+			require.Equal(t, encoded[:headSize], again)
+			require.LessOrEqual(t, got.From, got.Offset)
+		}
+	})
+}
+
+// FuzzTrailer: a trailer that makes sense encodes to the same bytes, and one that doesn't is refused without a panic and
+// without much memory.
+func FuzzTrailer(f *testing.F) {
+	h, err := newHead(testHeader(7), S2)
+	require.NoError(f, err)
+	data := specimen(f, S2)
+	position, err := decodeFoot(data[len(data)-footSize:], h)
+	require.NoError(f, err)
+	f.Add(data[position+blockHeadSize:len(data)-footSize], uint32(3), position)
+	f.Add(make([]byte, totalsSize), uint32(0), int64(headSize))
+	f.Add([]byte("short"), uint32(0), int64(0))
+	f.Fuzz(func(t *testing.T, payload []byte, blocks uint32, position int64) {
+		b := blockHead{trailerMethod, uint32(len(payload)), uint32(len(payload)), blocks, sumOf(payload)}
+		decoded, err := decodeTrailer(payload, h, b, position)
+		if err != nil {
+			return
+		}
+		require.Equal(t, payload, decoded.append(nil))
+		require.Equal(t, b, decoded.head(payload))
+		require.Len(t, decoded.rows, int(blocks))
+	})
+}
+
+// FuzzBlock: a block of any bytes, by any method, with a right checksum and a claim about what is in it, in a file whose
+// trailer says the same. It is read as what it claims to be, or refused; the file and the stream agree.
+func FuzzBlock(f *testing.F) {
+	for i, c := range compressions {
+		data := specimen(f, c)
+		file, err := openBytes(f, data)
+		require.NoError(f, err)
+		b := file.Blocks()[0]
+		stored := data[b.Position+blockHeadSize:][:b.StoredBytes-blockHeadSize]
+		f.Add(uint8(i), stored, uint32(b.RawBytes), uint32(b.Entries), b.FirstKey)
+		f.Add(uint8(i), stored, uint32(1<<20), uint32(1), b.FirstKey)
+		f.Add(uint8(i), stored[:5], uint32(1<<31), uint32(1), []byte(nil))
+	}
+	f.Add(uint8(0), []byte{1, 0, 'a', 1, 0, 'b'}, uint32(6), uint32(2), []byte("a"))
+	f.Fuzz(func(t *testing.T, method uint8, stored []byte, rawSize, entries uint32, key []byte) {
+		c := compressions[method%3]
+		lie := honest(c)
+		lie.blocks = []forgedBlock{packed(c, stored, int(rawSize), int(entries))}
+		lie.blocks[0].key = key
+		requireHarmless(t, lie.encode())
+	})
+}
+
+// FuzzStream: any bytes behind a header, and any bytes at all, as a file and as a stream; with the checksums of head and
+// footer made right as far as the bytes go.
+func FuzzStream(f *testing.F) {
+	for _, c := range compressions {
+		f.Add(specimen(f, c))
+		f.Add(specimen(f, c)[headSize:])
+		f.Add(honest(c).encode())
+	}
+	f.Add(encode(f, testHeader(1), Options{}, nil))
+	f.Add([]byte(headMagic))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		requireHarmless(t, data)
+		h, err := newHead(testHeader(7), S2)
+		require.NoError(t, err)
+		mended := append(h.append(nil), data...)
+		requireHarmless(t, mended)
+		mend(mended, h)
+		requireHarmless(t, mended)
+	})
+}
+
+// mend makes the checksums of blocks and trailer right, as far as their lengths lead.
+func mend(data []byte, h head) {
+	position := headSize
+	for position+blockHeadSize <= len(data) {
+		b, err := decodeBlockFields(data[position+blockMethodAt:])
+		end := int64(position) + b.size()
+		if err != nil || end > int64(len(data)) {
+			return
+		}
+		payload := data[position+blockHeadSize : end]
+		if b.method == trailerMethod && len(payload) >= totalsSize {
+			binary.LittleEndian.PutUint32(payload[totalSumAt:], crc32.ChecksumIEEE(data[:position]))
+		}
+		b.payloadSum = sumOf(payload)
+		b.put(data[position:], h, int64(position))
+		if b.method == trailerMethod {
+			copy(data[end:], appendFoot(nil, h, int64(position)))
+			return
+		}
+		position = int(end)
+	}
+}
+
+// requireHarmless reads bytes in both ways. They are refused as damaged or as newer, or both ways give the same entries;
+// and neither takes more memory than it may.
+func requireHarmless(t *testing.T, data []byte) {
+	t.Helper()
+	var fromFile, fromStream []Entry
+	var fileErr, streamErr error
+	took := allocated(func() {
+		fromFile, fileErr = readFile(t, data)
+		fromStream, streamErr = readStream(data)
+	})
+	require.Less(t, took, fuzzLimit(len(data)), "%d bytes", len(data))
+	for _, err := range []error{fileErr, streamErr} {
+		if err != nil {
+			require.True(t, isRefusal(err), "%v", err)
+		}
+	}
+	if fileErr == nil {
+		require.NoError(t, streamErr, "a file that is whole is a stream that is whole")
+		requireEntries(t, fromFile, fromStream)
+	}
+}

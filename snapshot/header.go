@@ -1,0 +1,173 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+)
+
+// The layout of a snapshot: a header, blocks, the trailer, a footer. docs/snapshot.md has the full description with the
+// reasons, and a worked example that a test compares with this code; positions here chain, each from the one before.
+const (
+	headMagic     = "WALNUTSN"
+	footMagic     = "WALNUTSE"
+	formatVersion = 1
+
+	headMagicAt       = 0
+	headVersionAt     = headMagicAt + 8
+	headKindAt        = headVersionAt + 4
+	headCompressionAt = headKindAt + 1
+	headReservedAt    = headCompressionAt + 1
+	headIDAt          = headReservedAt + 2
+	headFromAt        = headIDAt + 16
+	headOffsetAt      = headFromAt + 8
+	headTimeAt        = headOffsetAt + 8
+	headSumAt         = headTimeAt + 8
+	headSize          = headSumAt + 4
+
+	blockSumAt        = 0
+	blockMethodAt     = blockSumAt + 4
+	blockStoredAt     = blockMethodAt + 4
+	blockRawAt        = blockStoredAt + 4
+	blockEntriesAt    = blockRawAt + 4
+	blockPayloadSumAt = blockEntriesAt + 4
+	blockHeadSize     = blockPayloadSumAt + 4
+
+	totalEntriesAt   = 0
+	totalKeyBytesAt  = totalEntriesAt + 8
+	totalDataBytesAt = totalKeyBytesAt + 8
+	totalSumAt       = totalDataBytesAt + 8
+	totalsSize       = totalSumAt + 4
+
+	footTrailerAt = 0
+	footSumAt     = footTrailerAt + 8
+	footMagicAt   = footSumAt + 4
+	footSize      = footMagicAt + 8
+)
+
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Kind says what the entries are. It means nothing to this package.
+type Kind uint8
+
+// Header says what a snapshot is of.
+type Header struct {
+	// Kind says what the entries are.
+	Kind Kind
+	// ID is the store's identity. Whoever reads compares it with the one expected.
+	ID [16]byte
+	// From and Offset say which commits the entries show: those with offsets From+1 to Offset. A From of 0 is the whole
+	// state as of Offset. From is at most Offset.
+	From, Offset uint64
+	// Time is when the state was taken, to the nanosecond between the years 1678 and 2262; zero where that is not known. It
+	// is read as UTC.
+	Time time.Time
+}
+
+// Info is what header and trailer say.
+type Info struct {
+	Header
+	// Compression is how blocks are stored for which that pays.
+	Compression Compression
+	// Blocks and Entries are counts.
+	Blocks  int
+	Entries uint64
+	// KeyBytes and DataBytes are the sizes of all keys and of all data, not compressed; FileBytes is that of the snapshot.
+	KeyBytes, DataBytes, FileBytes int64
+}
+
+// head is the header as it is stored. Its checksum is what every other checksum of the snapshot that covers a place goes
+// on from, so that a part of another snapshot doesn't check out.
+type head struct {
+	Header
+	compression Compression
+	sum         uint32
+}
+
+// newHead returns the header as it will be read, or an error where it can't be.
+func newHead(h Header, c Compression) (head, error) {
+	if h.From > h.Offset {
+		return head{}, fmt.Errorf("snapshot: header: from %d is behind offset %d", h.From, h.Offset)
+	}
+	stored := storedTime(timeNumber(h.Time))
+	if !stored.Equal(h.Time) {
+		return head{}, fmt.Errorf("snapshot: header: time %v can't be stored", h.Time)
+	}
+	h.Time = stored
+	made := head{Header: h, compression: c}
+	made.sum = binary.LittleEndian.Uint32(made.append(nil)[headSumAt:])
+	return made, nil
+}
+
+// timeNumber returns nanoseconds since 1970, or 0 for the zero time, which has no such number.
+func timeNumber(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// storedTime is the inverse of timeNumber.
+func storedTime(number int64) time.Time {
+	if number == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, number).UTC()
+}
+
+// append appends the encoded header to dst.
+func (h head) append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, headMagic...)
+	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
+	dst = append(dst, byte(h.Kind), byte(h.compression), 0, 0)
+	dst = append(dst, h.ID[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, h.From)
+	dst = binary.LittleEndian.AppendUint64(dst, h.Offset)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(timeNumber(h.Time)))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// decodeHead is the inverse of head.append. It takes what there is of a header.
+func decodeHead(b []byte) (head, error) {
+	if len(b) < headSize && len(b) > 0 && strings.HasPrefix(headMagic, string(b[:min(len(b), headVersionAt)])) {
+		return head{}, fmt.Errorf("header has %d bytes, want %d: %w", len(b), headSize, errCut)
+	}
+	if len(b) < headSize || string(b[:headVersionAt]) != headMagic {
+		return head{}, fmt.Errorf("%w: it starts with %q", ErrNotSnapshot, b[:min(len(b), headVersionAt)])
+	}
+	sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:])
+	if sum != want {
+		return head{}, fmt.Errorf("header's checksum is %08x, want %08x", sum, want)
+	}
+	if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != formatVersion {
+		return head{}, versionError(version)
+	}
+	h := head{compression: Compression(b[headCompressionAt]), sum: sum}
+	h.Kind = Kind(b[headKindAt])
+	copy(h.ID[:], b[headIDAt:])
+	h.From = binary.LittleEndian.Uint64(b[headFromAt:])
+	h.Offset = binary.LittleEndian.Uint64(b[headOffsetAt:])
+	h.Time = storedTime(int64(binary.LittleEndian.Uint64(b[headTimeAt:])))
+	if h.From > h.Offset || h.compression < NoCompression || h.compression > Zstd {
+		return head{}, fmt.Errorf("header with from %d, offset %d, %v makes no sense", h.From, h.Offset, h.compression)
+	}
+	return h, nil
+}
+
+func versionError(version uint32) error {
+	if version > formatVersion {
+		return fmt.Errorf("snapshot has format %d, this program knows up to %d: %w", version, formatVersion, ErrVersion)
+	}
+	return fmt.Errorf("snapshot has format %d, want %d", version, formatVersion)
+}
+
+// sumPlace goes on from the header's checksum over a position and fields that stand there.
+func (h head) sumPlace(position int64, fields []byte) uint32 {
+	var place [8]byte
+	binary.LittleEndian.PutUint64(place[:], uint64(position))
+	return crc32.Update(crc32.Update(h.sum, castagnoli, place[:]), castagnoli, fields)
+}

@@ -1,0 +1,66 @@
+package snapshot
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// Defaults and limits, in bytes.
+const (
+	// DefaultBlockSize is where a block is large enough to compress well, and small enough to be read for one key.
+	DefaultBlockSize = 128 << 10
+	// MaxBlockSize is the largest Options.BlockSize. A block that is larger holds one entry.
+	MaxBlockSize = 1 << 20
+	// MaxKeySize is the longest key. The trailer has a key of each block, so keys are kept shorter than data.
+	MaxKeySize = 64 << 10
+	// MaxDataSize is the most data that an entry has.
+	MaxDataSize = 64 << 20
+)
+
+// workersMax bounds what Options.Workers is by default: each worker has a block or two in memory.
+const workersMax = 8
+
+// Options say how to write or read a snapshot. The zero value is the right one as a rule.
+type Options struct {
+	// Compression says how blocks are written. A block that doesn't get smaller by it is written as it is. The default is
+	// S2. Readers don't look at it.
+	Compression Compression
+	// BlockSize is how many bytes of entries, before compression, go into a block. An entry that is larger gets a block of
+	// its own. The default is DefaultBlockSize. Readers don't look at it.
+	BlockSize int
+	// Workers is how many blocks are compressed or decompressed at the same time, beside the goroutine that adds or
+	// uses the entries. The default is the number of processors that the process may use, up to 8.
+	Workers int
+}
+
+// withDefaults returns the options with every zero field set, or an error naming a field out of range.
+func (o Options) withDefaults() (Options, error) {
+	if o.Compression == DefaultCompression {
+		o.Compression = S2
+	}
+	if o.BlockSize == 0 {
+		o.BlockSize = DefaultBlockSize
+	}
+	if o.Workers == 0 {
+		o.Workers = min(runtime.GOMAXPROCS(0), workersMax)
+	}
+	switch {
+	case o.Compression > Zstd:
+		return o, fmt.Errorf("snapshot: option Compression: %v is unknown", o.Compression)
+	case o.BlockSize < 0 || o.BlockSize > MaxBlockSize:
+		return o, fmt.Errorf("snapshot: option BlockSize: %d is not in 0 to %d", o.BlockSize, MaxBlockSize)
+	case o.Workers < 0:
+		return o, fmt.Errorf("snapshot: option Workers: %d is negative", o.Workers)
+	}
+	return o, nil
+}
+
+// orOS returns the operating system's file system for nil.
+func orOS(fsys vfs.FS) vfs.FS {
+	if fsys == nil {
+		return vfs.OS
+	}
+	return fsys
+}

@@ -1,0 +1,211 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"iter"
+)
+
+// Reader reads a snapshot from an io.Reader. It reads exactly the snapshot's bytes, so that something else may follow. The
+// io.Reader is only called by NewReader and while the iterator of Entries runs, in the same goroutine, and should be
+// buffered where small reads cost much. It belongs to one goroutine.
+//
+// Invariant: rows and totals gathered in trailer are those of the blocks that were handed out.
+type Reader struct {
+	r        io.Reader
+	head     head
+	position int64  // Of the next byte.
+	sum      uint32 // Of what was read.
+	decoding queue[*block]
+	free     []*block
+	stop     error     // Why no more blocks are read; errTrailer where the trailer follows.
+	ending   blockHead // The trailer's head.
+	trailer  trailer
+	lastKey  []byte
+	used     bool
+}
+
+// errTrailer says that the blocks are at their end.
+var errTrailer = errors.New("the trailer follows")
+
+// NewReader reads the header. The error is a *CorruptError where there is none, ErrVersion where it is a newer program's.
+// Of the options, Workers counts.
+func NewReader(r io.Reader, o Options) (*Reader, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	reader := &Reader{r: r, decoding: queue[*block]{limit: o.Workers}}
+	var encoded [headSize]byte
+	n, err := io.ReadFull(r, encoded[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, readFailure("", 0, err)
+	}
+	if reader.head, err = decodeHead(encoded[:n]); err != nil {
+		return nil, corrupt("", 0, err)
+	}
+	reader.passed(encoded[:])
+	return reader, nil
+}
+
+// Header returns what the snapshot is of.
+func (r *Reader) Header() Header { return r.head.Header }
+
+// Info returns what was read. It is complete once the iterator of Entries has ended without an error.
+func (r *Reader) Info() Info { return r.trailer.info(r.head, r.position) }
+
+// Entries yields the entries in order, and an error as the last thing where the snapshot is damaged, cut, or can't be
+// read. Only an end without an error says that all of it was whole, so nothing that can't be undone should be done with
+// entries before that. An entry's bytes are valid until the next one. It can be used once; then the error is ErrClosed.
+func (r *Reader) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		if r.used {
+			yield(Entry{}, ErrClosed)
+			return
+		}
+		r.used = true
+		defer r.decoding.wait()
+		for {
+			b, err := r.next()
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			if b == nil {
+				return
+			}
+			for _, e := range b.entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			r.free = append(r.free, b.reset())
+		}
+	}
+}
+
+// next returns the next block, or nil behind the last one if everything agreed.
+func (r *Reader) next() (*block, error) {
+	for r.stop == nil && !r.decoding.full() {
+		r.stop = r.readBlock()
+	}
+	if !r.decoding.empty() {
+		b := r.decoding.next()
+		return b, r.take(b)
+	}
+	if errors.Is(r.stop, errTrailer) {
+		return nil, r.finish()
+	}
+	return nil, r.stop
+}
+
+// readBlock reads a block and gives it to a worker, or returns why there is none.
+func (r *Reader) readBlock() error {
+	position := r.position
+	var encoded [blockHeadSize]byte
+	if err := r.readFull(encoded[:]); err != nil {
+		return readFailure("", position, err)
+	}
+	fields, err := decodeBlockHead(encoded[:], r.head, position)
+	if err != nil {
+		return corrupt("", position, err)
+	}
+	if fields.method == trailerMethod {
+		r.ending = fields
+		return errTrailer
+	}
+	if err := fields.check(r.head.compression); err != nil {
+		return corrupt("", position, err)
+	}
+	b := takeBlock(&r.free)
+	b.blockHead, b.position = fields, position
+	r.passed(encoded[:])
+	if b.packed, err = r.readPart(b.packed, int(fields.storedSize)); err != nil {
+		return readFailure("", position, err)
+	}
+	b.payload = b.packed
+	r.passed(b.payload)
+	r.decoding.start(b, b.decode)
+	return nil
+}
+
+// readFull fills dst.
+func (r *Reader) readFull(dst []byte) error {
+	_, err := io.ReadFull(r.r, dst)
+	return err
+}
+
+// readPart reads size bytes into buffer, which grows with what arrives: a stream that ends early has not cost more memory
+// than twice what it had.
+func (r *Reader) readPart(buffer []byte, size int) ([]byte, error) {
+	buffer = buffer[:0]
+	for len(buffer) < size {
+		step := min(size-len(buffer), max(len(buffer), MaxBlockSize))
+		grown := len(buffer) + step
+		if cap(buffer) < grown {
+			buffer = append(make([]byte, 0, grown), buffer...)
+		}
+		if err := r.readFull(buffer[len(buffer):grown]); err != nil {
+			return nil, err
+		}
+		buffer = buffer[:grown]
+	}
+	return buffer, nil
+}
+
+// passed counts bytes that stand in front of the trailer.
+func (r *Reader) passed(data []byte) {
+	r.position += int64(len(data))
+	r.sum = crc32.Update(r.sum, crc32.IEEETable, data)
+}
+
+// take judges a decoded block, and gathers what the trailer should say about it.
+func (r *Reader) take(b *block) error {
+	if b.err == nil && len(r.trailer.rows) > 0 && bytes.Compare(r.lastKey, b.firstKey) >= 0 {
+		b.err = fmt.Errorf("block %d: %w", len(r.trailer.rows)+1, ErrOrder)
+	}
+	if b.err != nil {
+		return corrupt("", b.position, b.err)
+	}
+	r.lastKey = append(r.lastKey[:0], b.lastKey()...)
+	b.firstKey = bytes.Clone(b.firstKey)
+	if err := r.trailer.add(b, b.position); err != nil {
+		return corrupt("", b.position, err)
+	}
+	return nil
+}
+
+// finish compares the trailer with what was read. Every byte of it is known, so none is read that can't be right.
+func (r *Reader) finish() error {
+	r.trailer.sum = r.sum
+	expected := r.trailer.append(nil)
+	position := r.position
+	if known := r.trailer.head(expected); r.ending != known {
+		return corrupt("", position, fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't fit what was read: %d bytes, %d blocks, checksum %08x",
+			r.ending.storedSize, r.ending.entryCount, r.ending.payloadSum, known.storedSize, known.entryCount, known.payloadSum))
+	}
+	got, err := r.readPart(nil, len(expected))
+	if err != nil {
+		return readFailure("", position, err)
+	}
+	if !bytes.Equal(got, expected) {
+		return corrupt("", position, errors.New("trailer doesn't fit what was read"))
+	}
+	r.position += r.ending.size()
+	foot := make([]byte, footSize)
+	if err := r.readFull(foot); err != nil {
+		return readFailure("", r.position, err)
+	}
+	at, err := decodeFoot(foot, r.head)
+	if err == nil && at != position {
+		err = fmt.Errorf("footer says that the trailer is at %d, it is at %d", at, position)
+	}
+	if err != nil {
+		return corrupt("", r.position, err)
+	}
+	r.position += footSize
+	return nil
+}

@@ -1,0 +1,175 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+// trailerSizeMax bounds the trailer, and so a writer's memory; it has room for ten million blocks with keys of a usual size.
+const trailerSizeMax = 1 << 30
+
+// rowHeadSize is what a row takes besides its key: the fields of its block's head, and the key's length.
+const rowHeadSize = blockHeadSize - blockMethodAt + 4
+
+// row is what the trailer says about a block.
+type row struct {
+	blockHead
+	position int64 // Of the block's head. It is not stored: blocks lie without gaps.
+	firstKey []byte
+}
+
+// trailer gathers what a snapshot has. A stream's reader gathers it again and compares.
+type trailer struct {
+	rows     []row
+	entries  uint64
+	keySize  int64  // Of all keys in bytes.
+	dataSize int64  // Of all data in bytes.
+	sum      uint32 // The checksum of everything in front of the trailer.
+	size     int64  // Of the rows as they are stored, in bytes.
+}
+
+// add takes a block in. The block's key must stay as it is.
+func (t *trailer) add(b *block, position int64) error {
+	t.size += rowHeadSize + int64(len(b.firstKey))
+	if t.size > trailerSizeMax-totalsSize {
+		return fmt.Errorf("%w: more than %d blocks", ErrTooLarge, len(t.rows))
+	}
+	t.rows = append(t.rows, row{blockHead: b.blockHead, position: position, firstKey: b.firstKey})
+	t.entries += uint64(b.entryCount)
+	t.keySize += b.keySize
+	t.dataSize += b.dataSize
+	return nil
+}
+
+// append appends the encoded trailer, without its head, to dst.
+func (t *trailer) append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, t.entries)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.keySize))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.dataSize))
+	dst = binary.LittleEndian.AppendUint32(dst, t.sum)
+	for _, r := range t.rows {
+		dst = r.appendFields(dst)
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(r.firstKey)))
+		dst = append(dst, r.firstKey...)
+	}
+	return dst
+}
+
+// head returns the head for the encoded trailer.
+func (t *trailer) head(payload []byte) blockHead {
+	size := uint32(len(payload))
+	return blockHead{
+		method: trailerMethod, storedSize: size, rawSize: size, entryCount: uint32(len(t.rows)),
+		payloadSum: crc32.Checksum(payload, castagnoli),
+	}
+}
+
+// decodeTrailer is the inverse of trailer.append for a trailer at this position. It checks that what the trailer says
+// makes sense, and keeps parts of payload.
+func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*trailer, error) {
+	if b.method != trailerMethod || len(payload) < totalsSize {
+		return nil, fmt.Errorf("trailer with method %v and %d bytes makes no sense", b.method, len(payload))
+	}
+	if sum := crc32.Checksum(payload, castagnoli); sum != b.payloadSum {
+		return nil, fmt.Errorf("trailer's checksum is %08x, want %08x", sum, b.payloadSum)
+	}
+	t := &trailer{
+		entries:  binary.LittleEndian.Uint64(payload[totalEntriesAt:]),
+		keySize:  int64(binary.LittleEndian.Uint64(payload[totalKeyBytesAt:])),
+		dataSize: int64(binary.LittleEndian.Uint64(payload[totalDataBytesAt:])),
+		sum:      binary.LittleEndian.Uint32(payload[totalSumAt:]),
+		size:     int64(len(payload)) - totalsSize,
+	}
+	end, err := t.decodeRows(payload[totalsSize:], h)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.rows) != int(b.entryCount) || end != position {
+		return nil, fmt.Errorf("trailer lists %d blocks up to position %d, there are %d up to %d", len(t.rows), end, b.entryCount, position)
+	}
+	return t, t.checkTotals()
+}
+
+// decodeRows decodes the rows and returns the position behind the last block.
+func (t *trailer) decodeRows(payload []byte, h head) (end int64, err error) {
+	end = headSize
+	for len(payload) > 0 {
+		r := row{position: end}
+		if r, payload, err = decodeRow(r, payload); err == nil {
+			err = r.check(h.compression)
+		}
+		if before := len(t.rows) - 1; err == nil && before >= 0 && bytes.Compare(t.rows[before].firstKey, r.firstKey) >= 0 {
+			err = ErrOrder
+		}
+		if err != nil {
+			return 0, fmt.Errorf("row %d of the trailer: %w", len(t.rows)+1, err)
+		}
+		end += r.size()
+		t.rows = append(t.rows, r)
+	}
+	return end, nil
+}
+
+func decodeRow(r row, payload []byte) (row, []byte, error) {
+	if len(payload) < rowHeadSize {
+		return r, nil, fmt.Errorf("%d bytes are left, want %d", len(payload), rowHeadSize)
+	}
+	var err error
+	if r.blockHead, err = decodeBlockFields(payload); err != nil {
+		return r, nil, err
+	}
+	size := binary.LittleEndian.Uint32(payload[rowHeadSize-4:])
+	payload = payload[rowHeadSize:]
+	if size > MaxKeySize || int64(size) > int64(len(payload)) || int64(size)+entryHeadMin > int64(r.rawSize) {
+		return r, nil, fmt.Errorf("key of %d bytes, limit %d, of %d that are left, in a block of %d", size, MaxKeySize, len(payload), r.rawSize)
+	}
+	r.firstKey = payload[:size:size]
+	return r, payload[size:], nil
+}
+
+// checkTotals compares the totals with the rows.
+func (t *trailer) checkTotals() error {
+	var entries uint64
+	var raw int64
+	for _, r := range t.rows {
+		entries += uint64(r.entryCount)
+		raw += int64(r.rawSize)
+	}
+	least, most := raw-int64(entries)*entryHeadMax, raw-int64(entries)*entryHeadMin
+	sum := t.keySize + t.dataSize
+	if t.entries != entries || t.keySize < 0 || t.dataSize < 0 || sum < least || sum > most || sum < 0 {
+		return fmt.Errorf("trailer's totals of %d entries, %d key bytes, %d data bytes don't fit its blocks with %d entries in %d bytes",
+			t.entries, t.keySize, t.dataSize, entries, raw)
+	}
+	return nil
+}
+
+// info returns what header and trailer say about a snapshot of this size.
+func (t *trailer) info(h head, size int64) Info {
+	return Info{
+		Header: h.Header, Compression: h.compression, Blocks: len(t.rows), Entries: t.entries,
+		KeyBytes: t.keySize, DataBytes: t.dataSize, FileBytes: size,
+	}
+}
+
+// appendFoot appends an encoded footer, which says where the trailer is.
+func appendFoot(dst []byte, h head, trailerPosition int64) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(trailerPosition))
+	dst = binary.LittleEndian.AppendUint32(dst, h.sumPlace(trailerPosition, nil))
+	return append(dst, footMagic...)
+}
+
+// decodeFoot is the inverse of appendFoot.
+func decodeFoot(b []byte, h head) (trailerPosition int64, err error) {
+	if string(b[footMagicAt:]) != footMagic {
+		return 0, fmt.Errorf("footer ends with %q, want %q: %w", b[footMagicAt:], footMagic, errCut)
+	}
+	trailerPosition = int64(binary.LittleEndian.Uint64(b))
+	sum, want := h.sumPlace(trailerPosition, nil), binary.LittleEndian.Uint32(b[footSumAt:])
+	if sum != want {
+		return 0, fmt.Errorf("footer's checksum is %08x, want %08x", sum, want)
+	}
+	return trailerPosition, nil
+}

@@ -1,0 +1,159 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// syncBytes is how much is written between two syncs. It keeps the last one short, and keeps others who sync files of the
+// same disk from waiting for all of a snapshot at once.
+const syncBytes = 16 << 20
+
+// Write writes a snapshot of entries, keys and data in ascending order, to the path that Path returns for the header's
+// offset. It makes the directory where it is missing. When it returns without an error, the snapshot is durable, and its
+// header and trailer have been read back.
+//
+// Otherwise the snapshots in the directory are as they were: the file has a temporary name until it is durable and has been
+// read back, and is removed. Only where that fails too does it stay, for RemoveTemporary, and the error says so. There must
+// be no snapshot as of this offset: that is fs.ErrExist.
+//
+// A context that ends stops Write with the context's cause, at the next block. Entries that come from somewhere that can
+// fail end there and cancel the context with what has failed. fsys is for this module's tests; nil is the operating
+// system's.
+func Write(ctx context.Context, fsys vfs.FS, dir string, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (path string, info Info, err error) {
+	p := &publication{fsys: orOS(fsys), dir: dir, path: Path(dir, h.Offset)}
+	if err = p.prepare(); err == nil {
+		info, err = p.write(ctx, h, o, entries)
+	}
+	if err == nil {
+		err = p.publish(ctx, info)
+	}
+	if err != nil {
+		return "", Info{}, errors.Join(fmt.Errorf("write snapshot %s: %w", p.path, err), p.withdraw())
+	}
+	return p.path, info, nil
+}
+
+// publication is a snapshot that is being written to a directory.
+type publication struct {
+	fsys vfs.FS
+	dir  string
+	path string
+	left string // What must be removed if it fails.
+}
+
+func (p *publication) temporary() string { return p.path + temporarySuffix }
+
+// prepare makes the directory, and sees to it that the path is free.
+func (p *publication) prepare() error {
+	if err := p.fsys.MkdirAll(p.dir); err != nil {
+		return err
+	}
+	found, err := p.fsys.OpenRead(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(fs.ErrExist, found.Close())
+}
+
+// write writes the temporary file and syncs it.
+func (p *publication) write(ctx context.Context, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (Info, error) {
+	file, err := p.create()
+	if err != nil {
+		return Info{}, err
+	}
+	p.left = p.temporary()
+	info, err := writeAll(&fileWriter{ctx: ctx, file: file}, h, o, entries)
+	if err == nil {
+		err = file.Sync()
+	}
+	return info, errors.Join(err, file.Close())
+}
+
+// create makes the temporary file, in place of one that could not be removed when it was given up.
+func (p *publication) create() (vfs.File, error) {
+	file, err := p.fsys.Create(p.temporary())
+	if !errors.Is(err, fs.ErrExist) {
+		return file, err
+	}
+	if err := p.fsys.Remove(p.temporary()); err != nil {
+		return nil, err
+	}
+	return p.fsys.Create(p.temporary())
+}
+
+func writeAll(file *fileWriter, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (Info, error) {
+	w, err := NewWriter(file, h, o)
+	if err != nil {
+		return Info{}, err
+	}
+	for key, data := range entries {
+		if err := w.Add(key, data); err != nil {
+			return Info{}, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return Info{}, err
+	}
+	return w.Info(), nil
+}
+
+// publish reads back what was written and gives it its name.
+func (p *publication) publish(ctx context.Context, info Info) error {
+	written, err := Open(p.fsys, p.temporary())
+	if err != nil {
+		return err
+	}
+	same := written.Info() == info
+	if err := written.Close(); err != nil {
+		return err
+	}
+	if !same {
+		return corrupt(p.temporary(), 0, errors.New("what was written reads back as something else"))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := p.fsys.Rename(p.temporary(), p.path); err != nil {
+		return err
+	}
+	p.left = p.path
+	return p.fsys.SyncDir(p.dir)
+}
+
+// withdraw removes the file.
+func (p *publication) withdraw() error {
+	if p.left == "" {
+		return nil
+	}
+	return p.fsys.Remove(p.left)
+}
+
+// fileWriter writes to a file from its start, as long as a context lasts.
+type fileWriter struct {
+	ctx      context.Context
+	file     vfs.File
+	position int64
+	synced   int64 // Up to this position.
+}
+
+func (w *fileWriter) Write(data []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	n, err := w.file.WriteAt(data, w.position)
+	w.position += int64(n)
+	if err != nil || w.position-w.synced < syncBytes {
+		return n, err
+	}
+	w.synced = w.position
+	return n, w.file.Sync()
+}

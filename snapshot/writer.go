@@ -1,0 +1,159 @@
+package snapshot
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// Writer writes a snapshot to an io.Writer. Blocks are compressed in goroutines of their own while the next one is
+// being filled; the io.Writer is only called from Add and Close. It belongs to one goroutine, and holds as many blocks as
+// it has workers, and one more.
+//
+// After an error of the io.Writer every call returns that error, and what was written is worth nothing. A Writer that is
+// given up needs no Close.
+type Writer struct {
+	w        io.Writer
+	opts     Options
+	head     head
+	position int64 // Of the next byte.
+	filling  *block
+	packing  queue[*block]
+	free     []*block
+	lastKey  []byte
+	added    bool // Whether there is a lastKey.
+	trailer  trailer
+	err      error // Of the first call that failed for good, or ErrClosed.
+}
+
+// NewWriter writes a header and returns a Writer for what it is of. The header must make sense: From at most Offset, a
+// Time that can be stored.
+func NewWriter(w io.Writer, h Header, o Options) (*Writer, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	made, err := newHead(h, o.Compression)
+	if err != nil {
+		return nil, err
+	}
+	writer := &Writer{w: w, opts: o, head: made, filling: &block{}, packing: queue[*block]{limit: o.Workers}}
+	if err := writer.write(made.append(nil)); err != nil {
+		return nil, err
+	}
+	return writer, nil
+}
+
+// Add adds an entry, which it copies. Its key must be greater than the one before it: otherwise the error is ErrOrder, and
+// the entry is not added. The same goes for ErrTooLarge and an entry over the limits.
+func (w *Writer) Add(key, data []byte) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case len(key) > MaxKeySize:
+		return fmt.Errorf("%w: key of %d bytes, limit %d", ErrTooLarge, len(key), MaxKeySize)
+	case len(data) > MaxDataSize:
+		return fmt.Errorf("%w: data of %d bytes, limit %d", ErrTooLarge, len(data), MaxDataSize)
+	case w.added && bytes.Compare(w.lastKey, key) >= 0:
+		return fmt.Errorf("%w: %q behind %q", ErrOrder, clip(key), clip(w.lastKey))
+	}
+	if filled := w.filling.filled(); filled > 0 && filled+entrySize(key, data) > w.opts.BlockSize {
+		if w.err = w.turn(); w.err != nil {
+			return w.err
+		}
+	}
+	w.filling.add(key, data)
+	w.lastKey, w.added = append(w.lastKey[:0], key...), true
+	return nil
+}
+
+// clip shortens a key for an error's text.
+func clip(key []byte) []byte { return key[:min(len(key), 64)] }
+
+// turn gives the block that was filled to a worker, and writes the oldest one where all of them are busy.
+func (w *Writer) turn() error {
+	if w.packing.full() {
+		if err := w.writeOldest(); err != nil {
+			return err
+		}
+	}
+	b := w.filling
+	w.packing.start(b, func() { b.pack(w.opts.Compression) })
+	w.filling = takeBlock(&w.free)
+	return nil
+}
+
+// writeOldest waits for the oldest block and writes it.
+func (w *Writer) writeOldest() error {
+	b := w.packing.next()
+	if b.err != nil {
+		return fmt.Errorf("compress a block by %v: %w", w.opts.Compression, b.err)
+	}
+	if err := w.trailer.add(b, w.position); err != nil {
+		return err
+	}
+	if err := w.write(b.encoded(w.head, w.position)); err != nil {
+		return err
+	}
+	w.free = append(w.free, b.reset())
+	return nil
+}
+
+// write writes bytes that stand in front of the trailer.
+func (w *Writer) write(data []byte) error {
+	if err := w.writeUnsummed(data); err != nil {
+		return err
+	}
+	w.trailer.sum = crc32.Update(w.trailer.sum, crc32.IEEETable, data)
+	return nil
+}
+
+func (w *Writer) writeUnsummed(data []byte) error {
+	n, err := w.w.Write(data)
+	if err == nil && n < len(data) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("write snapshot at position %d: %w", w.position, err)
+	}
+	w.position += int64(len(data))
+	return nil
+}
+
+// Close writes what is left and the trailer. It doesn't close the io.Writer, nor sync anything. The snapshot is whole once
+// Close has returned nil.
+func (w *Writer) Close() error {
+	if w.err != nil {
+		return w.err
+	}
+	if w.err = w.finish(); w.err != nil {
+		return w.err
+	}
+	w.err = ErrClosed
+	return nil
+}
+
+func (w *Writer) finish() error {
+	if w.filling.filled() > 0 {
+		if err := w.turn(); err != nil {
+			return err
+		}
+	}
+	for !w.packing.empty() {
+		if err := w.writeOldest(); err != nil {
+			return err
+		}
+	}
+	return w.writeUnsummed(w.ending())
+}
+
+// ending returns the trailer with its head, and the footer.
+func (w *Writer) ending() []byte {
+	encoded := w.trailer.append(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footSize))
+	w.trailer.head(encoded[blockHeadSize:]).put(encoded, w.head, w.position)
+	return appendFoot(encoded, w.head, w.position)
+}
+
+// Info returns what was written. It is complete once Close has returned nil.
+func (w *Writer) Info() Info { return w.trailer.info(w.head, w.position) }
