@@ -60,10 +60,16 @@ func (m *Mem) room(f *memFile, off, end int64) error {
 	return nil
 }
 
-// used counts the blocks that all files have.
+// used counts the blocks that all files have, those of a file with several names once.
 func (m *Mem) used() int64 {
 	var used int64
-	m.root.walk("/", func(_ string, f *memFile) { used += f.blocks.used() })
+	counted := map[*memFile]bool{}
+	m.root.walk("/", func(_ string, f *memFile) {
+		if !counted[f] {
+			counted[f] = true
+			used += f.blocks.used()
+		}
+	})
 	return used
 }
 

@@ -45,6 +45,7 @@ var contract = []struct {
 		_, createErr := fsys.Create(filepath.Join(name, "b"))
 		for _, err := range []error{
 			openErr, readErr, listErr, lockErr, createErr, fsys.Remove(name), fsys.Rename(name, name+"b"), fsys.SyncDir(name),
+			fsys.Link(name, name+"b"),
 		} {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
@@ -168,6 +169,48 @@ var contract = []struct {
 		require.ErrorIs(t, err, syscall.EXDEV)
 		require.ErrorIs(t, fsys.Rename(name, sub), fs.ErrExist)
 		require.Equal(t, []string{"a", "sub"}, names(t, fsys, dir))
+	}},
+	{"a link is a second name of the same file, in any directory", func(t *testing.T, fsys FS, dir string) {
+		name, sub := filepath.Join(dir, "a"), filepath.Join(dir, "sub")
+		f := create(t, fsys, name, "hello")
+		require.NoError(t, fsys.MkdirAll(sub))
+		second := filepath.Join(sub, "b")
+		require.NoError(t, fsys.Link(name, second))
+		require.NoError(t, fsys.SyncDir(sub))
+		write(t, f, 0, "j")
+		g := open(t, fsys, second)
+		write(t, g, 4, "y")
+		require.Equal(t, "jelly", read(t, f))
+		require.NoError(t, fsys.Remove(name))
+		require.Equal(t, []string{"sub"}, names(t, fsys, dir))
+		require.Equal(t, "jelly", read(t, open(t, fsys, second)))
+		create(t, fsys, name, "another")
+		require.Equal(t, "jelly", read(t, open(t, fsys, second)))
+	}},
+	{"a link replaces nothing, and no directory has one", func(t *testing.T, fsys FS, dir string) {
+		name, taken, sub := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "sub")
+		create(t, fsys, name, "hello")
+		create(t, fsys, taken, "old")
+		require.NoError(t, fsys.MkdirAll(sub))
+		for _, to := range []string{name, taken, sub} {
+			require.ErrorIs(t, fsys.Link(name, to), fs.ErrExist)
+		}
+		require.ErrorIs(t, fsys.Link(filepath.Join(dir, "none"), filepath.Join(dir, "c")), fs.ErrNotExist)
+		require.ErrorIs(t, fsys.Link(name, filepath.Join(dir, "none", "c")), fs.ErrNotExist)
+		err := fsys.Link(sub, filepath.Join(dir, "c"))
+		require.ErrorIs(t, err, syscall.EPERM)
+		var named *os.LinkError
+		require.ErrorAs(t, err, &named)
+		require.Equal(t, []string{"link", sub, filepath.Join(dir, "c")}, []string{named.Op, named.Old, named.New})
+		require.Equal(t, "old", read(t, open(t, fsys, taken)))
+		require.Equal(t, []string{"a", "b", "sub"}, names(t, fsys, dir))
+	}},
+	{"renaming one name of a file to another changes nothing", func(t *testing.T, fsys FS, dir string) {
+		name, second := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		create(t, fsys, name, "hello")
+		require.NoError(t, fsys.Link(name, second))
+		require.NoError(t, fsys.Rename(name, second))
+		require.Equal(t, []string{"a", "b"}, names(t, fsys, dir))
 	}},
 	{"a listing is sorted, tells directories from files and doesn't look into them", func(t *testing.T, fsys FS, dir string) {
 		create(t, fsys, filepath.Join(dir, "c"), "12345")

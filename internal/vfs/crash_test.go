@@ -433,3 +433,47 @@ func TestACrashLeavesTheReceiverAsItIs(t *testing.T) {
 	require.Equal(t, "old", contentOf(mem.Crash(0, KeepNone), "a"))
 	require.Equal(t, "New", string(m.Bytes()))
 }
+
+func TestALinkMayVanishUntilItsOwnDirectoryIsSynced(t *testing.T) {
+	mem, _ := synced(t, "hello")
+	require.NoError(t, mem.MkdirAll("x"))
+	require.NoError(t, mem.Link("a", "x/b"))
+	require.NoError(t, mem.SyncDir("/"))
+	both := map[string]bool{"-": true, "hello": true}
+	for _, policy := range []Policy{TornTail, Reverse, OneLost, Sectors, Mixed} {
+		require.Equal(t, both, outcomes(t, mem, "x/b", policy), policy)
+	}
+	require.Equal(t, map[string]bool{"-": true}, outcomes(t, mem, "x/b", KeepNone, ContentOnly))
+	require.NoError(t, mem.Remove("a"))
+	require.NoError(t, mem.SyncDir("/"))
+	require.True(t, outcomes(t, mem, "x/b", KeepNone)["-"], "both names are lost")
+	require.NoError(t, mem.SyncDir("x"))
+	crashes(t, mem, 50, func(after *Mem, _ Policy) {
+		require.Equal(t, []string{"/x/b"}, after.Names())
+		require.Equal(t, "hello", contentOf(after, "x/b"))
+	})
+}
+
+func TestTwoNamesStandForTheSameBytesAfterEveryPowerCut(t *testing.T) {
+	mem, f := synced(t, strings.Repeat("-", 2000))
+	require.NoError(t, mem.Link("a", "b"))
+	require.NoError(t, mem.SyncDir("/"))
+	write(t, f, 0, strings.Repeat("x", 2000))
+	write(t, open(t, mem, "b"), 500, strings.Repeat("y", 1000))
+	seen := map[string]bool{}
+	crashes(t, mem, 100, func(after *Mem, _ Policy) {
+		require.Equal(t, contentOf(after, "a"), contentOf(after, "b"))
+		seen[contentOf(after, "b")] = true
+		write(t, open(t, after, "a"), 0, "later")
+		require.Equal(t, "later", contentOf(after, "b")[:5], "they still are one file")
+	})
+	require.Greater(t, len(seen), 20)
+	require.NoError(t, open(t, mem, "b").Sync())
+	crashes(t, mem, 20, func(after *Mem, _ Policy) {
+		require.Equal(t, strings.Repeat("y", 1000), contentOf(after, "a")[500:1500], "a sync by one name is one by the other")
+	})
+	for _, next := range []*Mem{mem.Clone(), mem.Exit()} {
+		write(t, open(t, next, "b"), 0, "later")
+		require.Equal(t, "later", contentOf(next, "a")[:5])
+	}
+}

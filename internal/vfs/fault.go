@@ -16,6 +16,7 @@ const (
 	OpOpen
 	OpRemove
 	OpRename
+	OpLink
 	OpList
 	OpMkdir
 	OpSyncDir
@@ -30,7 +31,7 @@ const (
 )
 
 var opNames = [...]string{
-	OpCreate: "create", OpOpen: "open", OpRemove: "remove", OpRename: "rename", OpList: "list", OpMkdir: "mkdir",
+	OpCreate: "create", OpOpen: "open", OpRemove: "remove", OpRename: "rename", OpLink: "link", OpList: "list", OpMkdir: "mkdir",
 	OpSyncDir: "syncdir", OpLock: "lock", OpRead: "read", OpWrite: "write", OpTruncate: "truncate",
 	OpAllocate: "allocate", OpSync: "sync", OpMap: "map",
 	OpFreeSpace: "freespace",
@@ -57,7 +58,7 @@ func (op Op) Changes() bool {
 // Call is a call to a Mem that is about to happen.
 type Call struct {
 	Op   Op
-	Name string // The name that the caller gave; for a file, the one it was opened by; for a rename, the old one.
+	Name string // The name that the caller gave; for a file, the one it was opened by; for a rename or link, the old one.
 	Off  int64  // Of OpRead and OpWrite.
 	Len  int64  // Of OpRead and OpWrite; for OpTruncate, OpAllocate and OpMap, the size asked for.
 	N    int    // Which call this is since NewMem, Crash, Exit or Clone returned the Mem; the first is 1.

@@ -31,6 +31,7 @@ func TestAHookSeesEveryCallInOrderWithItsNumber(t *testing.T) {
 	require.NoError(t, f.Sync())
 	require.NoError(t, mem.Rename("x/y/a", "x/y/b"))
 	require.NoError(t, mem.SyncDir("x/y"))
+	require.NoError(t, mem.Link("x/y/b", "c"))
 	open(t, mem, "x/y/b")
 	names(t, mem, "x/y")
 	lock, err := mem.Lock("LOCK")
@@ -43,8 +44,8 @@ func TestAHookSeesEveryCallInOrderWithItsNumber(t *testing.T) {
 		"3 syncdir . 0 0", // What was found there: the root.
 		"4 mkdir x 0 0", "5 syncdir . 0 0", "6 mkdir x/y 0 0", "7 syncdir x 0 0",
 		"8 create x/y/a 0 0", "9 write x/y/a 0 5", "10 read x/y/a 0 5", "11 truncate x/y/a 0 3", "12 allocate x/y/a 0 9",
-		"13 map x/y/a 0 8", "14 sync x/y/a 0 0", "15 rename x/y/a 0 0", "16 syncdir x/y 0 0", "17 open x/y/b 0 0",
-		"18 list x/y 0 0", "19 lock LOCK 0 0", "20 remove x/y/b 0 0",
+		"13 map x/y/a 0 8", "14 sync x/y/a 0 0", "15 rename x/y/a 0 0", "16 syncdir x/y 0 0", "17 link x/y/b 0 0",
+		"18 open x/y/b 0 0", "19 list x/y 0 0", "20 lock LOCK 0 0", "21 remove x/y/b 0 0",
 	}, seen)
 }
 
@@ -72,6 +73,7 @@ func TestACallThatAHookFailsHasNoEffect(t *testing.T) {
 		OpOpen:     func(mem *Mem, _ File) error { _, err := mem.OpenRead("a"); return err },
 		OpRemove:   func(mem *Mem, _ File) error { return mem.Remove("a") },
 		OpRename:   func(mem *Mem, _ File) error { return mem.Rename("a", "b") },
+		OpLink:     func(mem *Mem, _ File) error { return mem.Link("a", "b") },
 		OpList:     func(mem *Mem, _ File) error { _, err := mem.List("/"); return err },
 		OpMkdir:    func(mem *Mem, _ File) error { return mem.mkdir("b") },
 		OpSyncDir:  func(mem *Mem, _ File) error { return mem.SyncDir("/") },
@@ -168,7 +170,7 @@ func TestOpsAndPoliciesHaveNames(t *testing.T) {
 		named[p.String()] = true
 	}
 	require.Len(t, named, int(Mixed)+1)
-	require.True(t, OpSync.Changes() && OpLock.Changes() && OpMkdir.Changes())
+	require.True(t, OpSync.Changes() && OpLock.Changes() && OpMkdir.Changes() && OpLink.Changes())
 	require.False(t, OpRead.Changes() || OpOpen.Changes() || OpList.Changes() || OpMap.Changes() || OpFreeSpace.Changes())
 }
 
@@ -218,6 +220,18 @@ func TestFreeSpaceIsWhatFilesCanStillTake(t *testing.T) {
 	require.Zero(t, free(), "more is taken than there is")
 	require.NoError(t, mem.Remove("a"))
 	require.Equal(t, int64(blockSize), free())
+}
+
+func TestAFileWithTwoNamesTakesItsSpaceOnce(t *testing.T) {
+	mem, f := synced(t, "hello")
+	mem.SetCapacity(2 * blockSize)
+	require.NoError(t, mem.Link("a", "b"))
+	require.NoError(t, f.Allocate(2*blockSize))
+	require.NoError(t, mem.Remove("a"))
+	_, err := create(t, mem, "c", "").WriteAt([]byte("x"), 0)
+	require.ErrorIs(t, err, syscall.ENOSPC, "it has another name still")
+	require.NoError(t, mem.Remove("b"))
+	write(t, open(t, mem, "c"), 0, "x")
 }
 
 func TestTheDiskIsAsFullAfterAPowerCut(t *testing.T) {

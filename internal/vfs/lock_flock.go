@@ -37,7 +37,9 @@ func (l *osLock) Close() error {
 	}
 	f := l.f
 	l.f = nil
-	return f.Close()
+	// Closing alone gives the lock back only when no copy of the descriptor is left. A process that this one is just starting
+	// has one until it runs its own program, and would keep the next writer out for that moment.
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 func flock(f *os.File) error {

@@ -134,12 +134,46 @@ func (m *Mem) rename(oldName, newName string) error {
 		return syscall.EXDEV
 	case moved == nil:
 		return syscall.ENOENT
-	case oldBase == newBase:
+	case dir.names[newBase] == moved:
 		return nil
 	case ontoDir:
 		return syscall.EEXIST
 	}
 	dir.record(nameChange{number: m.nextNumber(), name: newBase, node: moved, from: oldBase})
+	return nil
+}
+
+// Link implements FS.
+func (m *Mem) Link(oldName, newName string) error {
+	err := m.enter(Call{Op: OpLink, Name: oldName})
+	if err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err = m.link(oldName, newName)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: oldName, New: newName, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) link(oldName, newName string) error {
+	linked, err := m.find(oldName)
+	if err != nil {
+		return err
+	}
+	dir, base, err := m.place(newName)
+	if err != nil {
+		return err
+	}
+	_, isFile := linked.(*memFile)
+	switch {
+	case dir.names[base] != nil:
+		return syscall.EEXIST
+	case !isFile:
+		return syscall.EPERM
+	}
+	dir.record(nameChange{number: m.nextNumber(), name: base, node: linked})
 	return nil
 }
 

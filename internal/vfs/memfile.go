@@ -19,8 +19,8 @@ func (ch *change) end() int64 {
 	return ch.size
 }
 
-// memFile is a file's inode: it lives on after its name is removed for as long as a handle, a mapping or a directory's
-// durable names hold it. The Mem's mutex guards it, all but the bytes of its views.
+// memFile is a file's inode: it may have several names, and lives on after they are removed for as long as a handle, a
+// mapping or a directory's durable names hold it. The Mem's mutex guards it, all but the bytes of its views.
 //
 //   - durable with all of pending applied is what a successful sync would make durable;
 //   - cache differs from that only where a failed sync dropped changes, and there it has what was written;

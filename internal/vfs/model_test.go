@@ -3,9 +3,12 @@ package vfs
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,8 +19,11 @@ var (
 	seedsFlag = flag.Uint64("seeds", 30, "how many seeds the random test goes through")
 )
 
+// modelNames are the names that the random test uses, in two directories.
+var modelNames = []string{"/a", "/b", "/x/c", "/x/d"}
+
 // model is a second, plain opinion about a Mem: what may be on the disk after a power cut. It replays each file's
-// history byte by byte instead of sharing anything with the code under test.
+// history byte by byte instead of sharing anything with the code under test. A file may have several names.
 type model struct {
 	durable map[string]*modelFile   // By name, as of the last SyncDir.
 	names   map[string]*modelFile   // By name, now.
@@ -104,18 +110,29 @@ func (o *model) rename(from, to string) {
 	o.since[to] = append(o.since[to], f)
 }
 
-func (o *model) syncDir() {
-	o.durable = map[string]*modelFile{}
-	for name, f := range o.names {
-		o.durable[name] = f
+func (o *model) link(name, second string) {
+	f := o.names[name]
+	o.names[second] = f
+	o.since[second] = append(o.since[second], f)
+}
+
+func (o *model) syncDir(dir string) {
+	for _, name := range modelNames {
+		if path.Dir(name) != dir {
+			continue
+		}
+		delete(o.durable, name)
+		delete(o.since, name)
+		if f := o.names[name]; f != nil {
+			o.durable[name] = f
+		}
 	}
-	o.since = map[string][]*modelFile{}
 }
 
 // check requires that a power cut could have left after.
 func (o *model) check(t *testing.T, after *Mem) {
 	t.Helper()
-	for _, name := range []string{"a", "b", "c", "d"} {
+	for _, name := range modelNames {
 		data, err := after.ReadFile(name)
 		reasons := []string{}
 		possible := append(slices.Clone(o.since[name]), o.durable[name])
@@ -170,13 +187,14 @@ type run struct {
 }
 
 func newRun(t *testing.T, seed uint64) *run {
-	r := &run{t: t, rng: rand.New(rand.NewPCG(seed, 1)), mem: NewMem(), model: &model{names: map[string]*modelFile{}}}
+	r := &run{t: t, rng: rand.New(rand.NewPCG(seed, 1)), mem: NewMem()}
+	r.model = &model{durable: map[string]*modelFile{}, names: map[string]*modelFile{}, since: map[string][]*modelFile{}}
 	r.open, r.maps = map[*modelFile]File{}, map[*modelFile]Mapping{}
-	r.model.syncDir()
+	require.NoError(t, r.mem.MkdirAll("/x"))
 	return r
 }
 
-func (r *run) name() string { return string(rune('a' + r.rng.IntN(4))) }
+func (r *run) name() string { return modelNames[r.rng.IntN(len(modelNames))] }
 
 // bytes returns some bytes, none of them zero, so that a zero is told from all that was written.
 func (r *run) bytes(n int) []byte {
@@ -194,19 +212,18 @@ func (r *run) step() {
 		r.create(name)
 		return
 	}
-	switch h := r.open[f]; r.rng.IntN(20) {
+	switch h := r.open[f]; r.rng.IntN(22) {
 	case 0:
 		require.NoError(r.t, r.mem.Remove(name))
 		delete(r.model.names, name)
 		r.model.since[name] = append(r.model.since[name], nil)
 	case 1:
-		if to := r.name(); to != name {
-			require.NoError(r.t, r.mem.Rename(name, to))
-			r.model.rename(name, to)
-		}
+		r.rename(name, r.name())
 	case 2, 3:
-		require.NoError(r.t, r.mem.SyncDir("/"))
-		r.model.syncDir()
+		require.NoError(r.t, r.mem.SyncDir(path.Dir(name)))
+		r.model.syncDir(path.Dir(name))
+	case 20, 21:
+		r.link(name, r.name())
 	case 4, 5, 6:
 		require.NoError(r.t, h.Sync())
 		f.sync()
@@ -226,6 +243,30 @@ func (r *run) step() {
 		write(r.t, h, int64(ch.off), string(ch.data))
 		f.record(ch)
 	}
+}
+
+// rename tries to rename a file. Onto another name of its own, nothing happens.
+func (r *run) rename(name, to string) {
+	err := r.mem.Rename(name, to)
+	if path.Dir(name) != path.Dir(to) {
+		require.ErrorIs(r.t, err, syscall.EXDEV)
+		return
+	}
+	require.NoError(r.t, err)
+	if r.model.names[name] != r.model.names[to] {
+		r.model.rename(name, to)
+	}
+}
+
+// link tries to give a file a second name.
+func (r *run) link(name, second string) {
+	err := r.mem.Link(name, second)
+	if r.model.names[second] != nil {
+		require.ErrorIs(r.t, err, fs.ErrExist)
+		return
+	}
+	require.NoError(r.t, err)
+	r.model.link(name, second)
 }
 
 func (r *run) create(name string) {
@@ -275,7 +316,7 @@ func (r *run) store(f *modelFile, h File) {
 func (r *run) same(mem *Mem) {
 	var want []string
 	for name, f := range r.model.names {
-		want = append(want, "/"+name)
+		want = append(want, name)
 		require.Equal(r.t, string(f.cache), contentOf(mem, name))
 	}
 	slices.Sort(want)

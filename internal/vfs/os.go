@@ -61,6 +61,8 @@ func (osFS) Rename(oldName, newName string) error {
 	return os.Rename(oldName, newName)
 }
 
+func (osFS) Link(oldName, newName string) error { return os.Link(oldName, newName) }
+
 // sameDir refuses a rename from one directory to another: two directories would have to be synced for it, and a power
 // cut between the two syncs has no answer that every file system gives.
 func sameDir(oldName, newName string) error {

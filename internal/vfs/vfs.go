@@ -5,7 +5,7 @@
 // The rules of the seam are the assumptions that docs/design.md makes of a disk:
 //
 //   - what WriteAt, Truncate, Allocate or a mapping changed is durable once Sync of that file has returned nil;
-//   - a name that Create, Rename, Remove or Lock changed is durable once SyncDir of its directory has returned nil;
+//   - a name that Create, Link, Rename, Remove or Lock changed is durable once SyncDir of its directory has returned nil;
 //   - until then a power cut keeps any part of the change, or nothing of it;
 //   - after a Sync that failed, nothing is known, and a later Sync that succeeds proves nothing about it.
 package vfs
@@ -30,6 +30,12 @@ type FS interface {
 	// Rename gives a file a new name in the same directory in one step, replacing the file that had that name. Another
 	// directory is syscall.EXDEV, since it would take two syncs to make that durable.
 	Rename(oldName, newName string) error
+	// Link gives a file a second name, which must not exist and may be in another directory: both stand for the same
+	// bytes, and the file lives until both are removed. The name is durable once SyncDir of its own directory has returned
+	// nil; bytes are as durable as they were. Where a file can't have a name, errors.Is finds syscall.EXDEV (another file
+	// system), syscall.EPERM (this one has no second names, or not for this user) or errors.ErrUnsupported. Renaming one
+	// name of a file to another changes nothing.
+	Link(oldName, newName string) error
 	// List returns the entries of a directory, sorted by name, and not those of the directories in it.
 	List(dir string) ([]Entry, error)
 	// MkdirAll makes a directory with mode 0700, and its missing parents, and syncs every directory it changed, and the
