@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,8 +23,9 @@ import (
 
 // The crash test runs generated workloads on a disk in memory, and in front of every call that changes the disk it
 // takes, for each policy, a state that a power cut could leave. Each state is opened, compared with what had been
-// acknowledged, written to, and opened again; some are crashed again while they are being opened. docs/testing.md says
-// what it covers and how it was shown to find planted mistakes.
+// acknowledged, written to, and opened again; some are crashed again while they are being opened. Half of the workloads
+// have an archive: with the log it must hold every record from the first on. docs/testing.md says what it covers and how
+// it was shown to find planted mistakes.
 var (
 	crashSeed   = flag.Uint64("crash.seed", 0, "run the crash test's workload with this seed, and only that")
 	crashStates = flag.Int64("crash.states", 0, "go on until this many distinct states were checked; 0 is 110000, or 6000 with -short")
@@ -50,8 +54,8 @@ func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery",
-		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load())
+	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery; %d histories read from archive and log",
+		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load(), all.histories.Load())
 	if !t.Failed() {
 		require.GreaterOrEqual(t, all.distinct.Load(), want)
 	}
@@ -59,7 +63,7 @@ func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
 
 // stateSet counts the states that were checked and tells new ones from those that were checked before.
 type stateSet struct {
-	taken, distinct, nested atomic.Int64
+	taken, distinct, nested, histories atomic.Int64
 
 	hash maphash.Seed
 	mu   sync.Mutex
@@ -113,10 +117,12 @@ type crashRun struct {
 	opts Options
 	log  *Log
 
+	copies bool // Files can't have a second name, so the archive gets copies.
+
 	mu     sync.Mutex // Guards what follows; states are taken by whichever goroutine makes a call.
 	lots   *rand.Rand // Of the crashes.
 	expect expectation
-	inject int // The call, counted from now on, at which something fails; 0 is none.
+	inject int // The call, counted from now on, at which something fails; 0 is none, -1 the next sync of the archive's names.
 }
 
 // runCrashWorkload runs the workload of one seed.
@@ -127,6 +133,9 @@ func runCrashWorkload(t *testing.T, seed uint64, all *stateSet) {
 	r.opts = testOptions(r.disk)
 	r.opts.Sync = SyncMode(r.rng.IntN(3))
 	r.opts.SegmentSize <<= r.rng.IntN(2)
+	if seed%2 == 1 {
+		r.opts.ArchiveDir, r.copies = archiveDir, r.rng.IntN(3) == 0
+	}
 	r.expect = expectation{firsts: []uint64{1}, payloads: make([][]byte, 1), opts: r.opts}
 	defer func() {
 		if p := recover(); p != nil {
@@ -160,6 +169,9 @@ func (r *crashRun) call(c vfs.Call) error {
 	r.crash()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.inject == -1 && c.Op == vfs.OpSyncDir && c.Name == r.opts.ArchiveDir {
+		return errInjected
+	}
 	if r.inject > 0 {
 		if r.inject--; r.inject == 0 {
 			if c.Op == vfs.OpWrite {
@@ -167,6 +179,9 @@ func (r *crashRun) call(c vfs.Call) error {
 			}
 			return errInjected
 		}
+	}
+	if c.Op == vfs.OpLink && r.copies {
+		return syscall.EXDEV
 	}
 	return nil
 }
@@ -225,13 +240,16 @@ func (r *crashRun) check(disk *vfs.Mem, e expectation, how string, deeper int) {
 	if r.chance(4) && deeper > 0 {
 		r.crashRecovery(disk.Clone(), e, how, deeper-1)
 	}
+	if r.chance(4) && !r.compareHistory(disk, e, nil, how+", read as it was left") {
+		return
+	}
 	l, err := Open(testDir, opts)
 	if err != nil {
 		r.fail("%s: open: %v", how, err)
 		return
 	}
 	payloads, ok := r.compare(l, e, how)
-	if !ok {
+	if !ok || !r.compareHistory(disk, e, l, how) {
 		return
 	}
 	// What was recovered is written to, and has to come back with what was added.
@@ -268,7 +286,9 @@ func (r *crashRun) checkAgain(disk *vfs.Mem, e expectation, how string) {
 		r.fail("%s: open again: %v", how, err)
 		return
 	}
-	r.compare(l, e, how+", opened again")
+	if _, ok := r.compare(l, e, how+", opened again"); ok {
+		r.compareHistory(disk, e, l, how+", opened again")
+	}
 }
 
 func (r *crashRun) chance(n int) bool {
@@ -311,6 +331,7 @@ func (r *crashRun) compare(l *Log, e expectation, how string) (payloads [][]byte
 		return nil, false
 	}
 	payloads = make([][]byte, first)
+	copy(payloads, e.payloads)
 	for record, err := range l.Records(first) {
 		if err != nil {
 			r.fail("%s: read offset %d: %v", how, len(payloads), err)
@@ -327,6 +348,56 @@ func (r *crashRun) compare(l *Log, e expectation, how string) (payloads [][]byte
 		return nil, false
 	}
 	return payloads, true
+}
+
+// compareHistory checks that archive and log hold every record from the first on. The log is nil where nobody has opened
+// it since the crash.
+func (r *crashRun) compareHistory(disk *vfs.Mem, e expectation, l *Log, how string) bool {
+	dirs := historyDirs(disk)
+	if len(dirs) == 0 || len(dirs) == 1 && l != nil {
+		return true // There is no archive: nothing but the log, which was compared, or not even that.
+	}
+	opts := e.opts
+	opts.FS = disk
+	a, err := OpenArchive(opts, dirs...)
+	if err != nil {
+		r.fail("%s: %v", how, err)
+		return false
+	}
+	if l != nil && a.Last() != l.Last() || a.First() != 1 && len(dirs) > 1 {
+		r.fail("%s: the history is %d to %d, want 1 to what the log has", how, a.First(), a.Last())
+		return false
+	}
+	if a.Last() < e.lastMin && (e.truncatedTo == 0 || a.Last() != e.truncatedTo-1) {
+		r.fail("%s: the history ends with %d, want %d at least", how, a.Last(), e.lastMin)
+		return false
+	}
+	if len(dirs) > 1 {
+		r.all.histories.Add(1)
+	}
+	next := a.First()
+	for record, err := range a.Records(next) {
+		if err != nil || record.Offset != next || !bytes.Equal(record.Payload, wantPayload(e.payloads, record)) {
+			r.fail("%s: history: %v, offset %d, want %d, is %q", how, err, record.Offset, next, clip(record.Payload))
+			return false
+		}
+		next++
+	}
+	if next != a.Last()+1 || a.Close() != nil {
+		r.fail("%s: the history reads up to %d, want %d", how, next-1, a.Last())
+		return false
+	}
+	return true
+}
+
+// historyDirs returns the directories in which a disk has stores: the archive's, if it is there, first.
+func historyDirs(disk *vfs.Mem) (dirs []string) {
+	for _, name := range disk.Names() { // Sorted: /archive comes before /log.
+		if dir, base := path.Split(name); strings.HasSuffix(base, storeSuffix) && !slices.Contains(dirs, path.Clean(dir)) {
+			dirs = append(dirs, path.Clean(dir))
+		}
+	}
+	return dirs
 }
 
 // wantPayload returns what a record must hold.
@@ -431,6 +502,8 @@ func (r *crashRun) step() error {
 		return r.truncateFront()
 	case n < 36:
 		return r.truncateBack()
+	case n >= 37 && r.opts.ArchiveDir != "":
+		return r.abandonTruncation() // And no setFirst: whoever does that has no use for the history in front of it.
 	case n < 39:
 		return r.reopen()
 	default:
@@ -513,14 +586,38 @@ func (r *crashRun) truncateFront() error {
 		}
 	}
 	r.setFirsts(before, after)
-	if err := r.log.TruncateFront(first); err != nil {
+	err := r.log.TruncateFront(first)
+	if err != nil && (!strings.HasPrefix(err.Error(), "archive segment") || r.rng.IntN(4) == 0) {
 		return err
+	}
+	if err != nil {
+		after = before // Nothing was truncated, and the log goes on, with some of it in the archive.
+	}
+	if err := r.log.writable(); err != nil || r.log.First() != after {
+		r.fail("after a truncation in front of %d the log begins with %d, want %d (%v)", first, r.log.First(), after, err)
 	}
 	r.setFirsts(after)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.noteDurable()
 	return nil
+}
+
+// abandonTruncation lets a truncation in front fail somewhere, and then truncates behind: perhaps into segments that are
+// in the archive already.
+func (r *crashRun) abandonTruncation() error {
+	r.mu.Lock()
+	if r.inject = 1 + r.rng.IntN(8); r.rng.IntN(2) == 0 {
+		r.inject = -1
+	}
+	r.mu.Unlock()
+	if err := r.truncateFront(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.inject = 0
+	r.mu.Unlock()
+	return r.truncateBack()
 }
 
 func (r *crashRun) setFirsts(firsts ...uint64) {

@@ -316,14 +316,50 @@ func (l *Log) usable() error {
 	return l.failed
 }
 
-// Sync makes every record durable that was handed over before the call, in every mode.
+// Sync makes every record durable that was handed over before the call, in every mode. Where that isn't part of an append
+// anyway, appends go on meanwhile. In a log that is open for reading only, it does so for the records which that log has: the
+// writer in the other process may not have synced them yet.
 func (l *Log) Sync() error {
+	if l.opts.ReadOnly {
+		return l.syncRead()
+	}
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if l.syncsSeldom() {
+		return l.syncAcknowledged()
+	}
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	if err := l.writable(); err != nil {
 		return err
 	}
 	return l.settle()
+}
+
+// syncRead syncs the one file that a writer may not have synced.
+func (l *Log) syncRead() error {
+	segment, err := l.segmentOf(l.Last())
+	if errors.Is(err, ErrTruncated) {
+		return nil // There is no record.
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(segment.store.file.Sync(), segment.release())
+}
+
+// syncAcknowledged makes durable what was acknowledged. A segment that was rolled meanwhile was durable then.
+func (l *Log) syncAcknowledged() error {
+	last := l.Last()
+	if l.Durable() >= last {
+		return nil
+	}
+	segment, err := l.segmentOf(last)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.syncRecords(segment.store, last), segment.release())
 }
 
 // settle writes and syncs everything that was submitted. The submit lock is held, so nothing forms meanwhile.
@@ -340,8 +376,13 @@ func (l *Log) settle() error {
 
 // syncStore syncs the active store apart from a group.
 func (l *Log) syncStore() error {
-	written := l.acknowledged.Load()
-	if err := l.timedSync(l.activeStore(), max(written, l.Durable())-l.Durable()); err != nil {
+	written := l.acknowledged.Load() // Before the store, which may be followed by another one at any moment.
+	return l.syncRecords(l.activeStore(), written)
+}
+
+// syncRecords syncs the store that was active when the record at this offset was acknowledged.
+func (l *Log) syncRecords(store *store, written uint64) error {
+	if err := l.timedSync(store, max(written, l.Durable())-l.Durable()); err != nil {
 		return l.failWith(err)
 	}
 	l.publishDurable(written)

@@ -15,7 +15,7 @@ import (
 
 // Log is an append-only sequence of records in a directory. Its methods may be called concurrently.
 //
-// Locks, in the order in which they are taken: submitMu, mu, segmentsMu.
+// Locks, in the order in which they are taken: truncateMu, submitMu, mu, segmentsMu.
 //
 // Invariants:
 //   - first ≤ offset ≤ acknowledged is what readers see; durable ≤ acknowledged, or equal to it under SyncAlways;
@@ -27,6 +27,7 @@ type Log struct {
 	id       [16]byte
 	recovery Recovery
 
+	truncateMu sync.Mutex // Held to truncate and close, also while segments are archived and appends go on.
 	submitMu   sync.Mutex // Held to lay out frames, roll, truncate and close: whatever decides what comes next.
 	active     *segment   // Changed under submitMu and mu together.
 	unmappable bool       // Files can't be mapped. Guarded by submitMu.
@@ -117,6 +118,8 @@ func (l *Log) adopt(segments []*segment) {
 // Close makes every record durable, seals the log and closes its files. Readers that are under way end with ErrClosed or
 // finish what they can still read. A second Close returns ErrClosed.
 func (l *Log) Close() error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	l.mu.Lock()

@@ -85,6 +85,11 @@ type Options struct {
 	// QuarantineDir is where bytes are kept that a recovery cuts off. The default is a directory "quarantine" inside
 	// the log's.
 	QuarantineDir string
+	// ArchiveDir is where segments go that TruncateFront takes from the log, which OpenArchive reads. Each is there,
+	// durably, before the log lets go of it: as a second name of the same file, or as a copy where the file system has
+	// no such thing. The directory is made when it is missing. It must be this log's alone, outside the log's own. Where
+	// it is empty, which is the default, truncated segments are lost.
+	ArchiveDir string
 	// SlowSync is how long a sync of records may take before it is told of as slow, as a warning, once a second at
 	// most. The default is one second: a disk at work takes a hundredth of that. A negative value tells of none.
 	SlowSync time.Duration

@@ -33,7 +33,8 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 	require.ErrorIs(t, err, ErrReadOnly)
 	_, err = l.Submit(nil)
 	require.ErrorIs(t, err, ErrReadOnly)
-	for _, err := range []error{l.Sync(), l.TruncateFront(50), l.TruncateBack(50), l.SetFirst(1)} {
+	require.NoError(t, l.Sync(), "it makes durable what was read, and changes nothing")
+	for _, err := range []error{l.TruncateFront(50), l.TruncateBack(50), l.SetFirst(1)} {
 		require.ErrorIs(t, err, ErrReadOnly)
 	}
 	requireRecords(t, l, 1, 100)

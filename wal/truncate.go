@@ -11,23 +11,44 @@ import (
 // of the segment which holds first: at most first, and often less. The active segment stays. A crash leaves the log as
 // it was or truncated.
 //
+// With Options.ArchiveDir the segments are in the archive, durably, before they leave the log; appends don't wait for
+// that. An error of archiving them leaves the log as it was, and it goes on; ErrNoSpace is a full disk.
+//
 // Readers that are inside a removed segment finish it and then get ErrTruncated.
 func (l *Log) TruncateFront(first uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
+	leaving, err := l.inFrontOf(first)
+	if err != nil || len(leaving) == 0 {
+		return err
+	}
+	if err := l.archive(leaving); err != nil {
+		return err
+	}
+	return l.dropFront(len(leaving))
+}
+
+// inFrontOf returns the segments all of whose records have offsets below first, but never the active one.
+func (l *Log) inFrontOf(first uint64) ([]*segment, error) {
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	if err := l.writable(); err != nil {
-		return err
+		return nil, err
 	}
 	if first > l.submitted+1 {
-		return fmt.Errorf("truncate in front of %d, the last offset is %d: %w", first, l.submitted, ErrOutOfRange)
+		return nil, fmt.Errorf("truncate in front of %d, the last offset is %d: %w", first, l.submitted, ErrOutOfRange)
 	}
 	keep := 0
 	for keep+1 < len(l.segments) && l.segments[keep+1].base() <= first {
 		keep++
 	}
-	if keep == 0 {
-		return nil
-	}
+	return slices.Clone(l.segments[:keep]), nil
+}
+
+// dropFront takes the segments in front of one from the log. truncateMu has been held since they were chosen.
+func (l *Log) dropFront(keep int) error {
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
 	// The mark is what makes it so: a segment that is missing without one is damage.
 	if err := l.writeMark(l.segments[keep].base(), l.submitted); err != nil {
 		return err
@@ -79,10 +100,13 @@ func (l *Log) removeFiles(s *segment) error {
 
 // TruncateBack removes the records behind last, which may be the offset in front of the first one to empty the log.
 // Later records get the removed ones' offsets again: this is for those who, like a consensus log, know that the removed
-// records were never agreed upon. A crash leaves the log as it was or truncated.
+// records were never agreed upon. A crash leaves the log as it was or truncated. What it removes never
+// gets into an archive.
 //
 // Readers that have passed last go on at the offset they have reached, once it is there again.
 func (l *Log) TruncateBack(last uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	if err := l.writable(); err != nil {
@@ -95,6 +119,9 @@ func (l *Log) TruncateBack(last uint64) error {
 		return nil
 	}
 	if err := l.settle(); err != nil {
+		return err
+	}
+	if err := l.unarchive(l.holder(last)); err != nil {
 		return err
 	}
 	successor, err := l.copyStore(l.holder(last).store, last)
@@ -227,6 +254,8 @@ func (l *Log) copyIndex(s *store) (*index, error) {
 // SetFirst sets the offset of the first record that an empty log will get: a replica does that which starts from
 // somebody else's snapshot. A log that holds records is ErrNotEmpty.
 func (l *Log) SetFirst(first uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	if err := l.writable(); err != nil {

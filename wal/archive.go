@@ -1,0 +1,198 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// The archive (Options.ArchiveDir) is where segments go that a truncation takes from the log's front. Two things are
+// relied on:
+//
+//   - A segment that leaves is sealed, and a sealed store is never written to again but with the bytes that it has. So
+//     it can be a second name of the same file.
+//   - A segment in the archive has no record that is withdrawn later: whatever a truncation of the front put there and
+//     then did not take from the log, a truncation of the end takes from the archive first.
+
+// archive gives the stores of segments that are to leave the log a name in the archive, oldest first and durably. It is
+// called without the submit lock, since copying takes long. An error leaves the log as it is.
+func (l *Log) archive(leaving []*segment) error {
+	dir := l.opts.ArchiveDir
+	if dir == "" || len(leaving) == 0 {
+		return nil
+	}
+	err := l.opts.FS.MkdirAll(dir)
+	if err == nil {
+		err = errors.Join(l.refuseOwnDirectory(), l.refuseOthersArchive())
+	}
+	if err != nil {
+		return archiveError(leaving[0], err)
+	}
+	for _, s := range leaving {
+		if err := l.archiveStore(s.store); err != nil {
+			return archiveError(s, err)
+		}
+	}
+	if err := l.opts.FS.SyncDir(dir); err != nil {
+		return archiveError(leaving[0], err)
+	}
+	l.opts.Logger.Debug("segments archived", "dir", dir, "base", leaving[0].base(), "segments", len(leaving))
+	return nil
+}
+
+// archiveError says which segment could not be archived, and marks a full disk.
+func archiveError(s *segment, err error) error {
+	if isNoSpace(err) {
+		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return fmt.Errorf("archive segment %d: %w", s.base(), err)
+}
+
+// refuseOwnDirectory refuses an archive that is the log's directory, perhaps by another path: there, each segment would
+// seem to be archived already, and then be lost. No archive ever has the segment that is written to.
+func (l *Log) refuseOwnDirectory() error {
+	active := l.activeStore()
+	kept, err := l.archived(active)
+	if kept == nil || err != nil {
+		return err
+	}
+	if kept.head.salt == active.head.salt {
+		err = fmt.Errorf("the archive %s is the log's own directory", l.opts.ArchiveDir)
+	}
+	return errors.Join(err, kept.file.Close())
+}
+
+// refuseOthersArchive refuses an archive whose newest segment is another log's: a store that was restored is a log of its
+// own, and with the segments of both nobody could read either.
+func (l *Log) refuseOthersArchive() error {
+	v := &survey{dir: l.opts.ArchiveDir, indexes: map[uint64]bool{}}
+	bases, err := v.list(l.opts)
+	if err != nil || len(bases) == 0 {
+		return err
+	}
+	newest, err := openStore(l.opts.FS, joinName(v.dir, storeName(bases[len(bases)-1])), true)
+	if errors.Is(err, ErrCorrupt) {
+		return nil // It doesn't say whose it is. Whoever needs its place is refused that.
+	}
+	if err != nil {
+		return err
+	}
+	if newest.head.id != l.id {
+		err = fmt.Errorf("the archive is another log's: %s belongs to %x, this is %x", newest.path, newest.head.id, l.id)
+	}
+	return errors.Join(err, newest.file.Close())
+}
+
+// archivePath returns a store's name in the archive.
+func (l *Log) archivePath(s *store) string {
+	return joinName(l.opts.ArchiveDir, storeName(s.head.base))
+}
+
+// archived opens the store that has this one's name in the archive; it is nil where there is none.
+func (l *Log) archived(s *store) (*store, error) {
+	kept, err := openStore(l.opts.FS, l.archivePath(s), true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return kept, err
+}
+
+// archiveStore gives a sealed store a name in the archive, unless a truncation that died or failed has done that.
+func (l *Log) archiveStore(s *store) error {
+	kept, err := l.archived(s)
+	if err != nil {
+		return fmt.Errorf("%s can't take the place of what is there: %w", s.path, err)
+	}
+	if kept != nil {
+		return errors.Join(kept.requireSame(s), kept.file.Close())
+	}
+	err = l.opts.FS.Link(s.path, l.archivePath(s))
+	if isUnlinkable(err) {
+		return l.copyToArchive(s)
+	}
+	return err
+}
+
+// isUnlinkable reports whether a file can't have a second name: in another file system, or in this one.
+func isUnlinkable(err error) bool {
+	return errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// copyToArchive copies a sealed store, under a temporary name until the copy is durable.
+func (l *Log) copyToArchive(s *store) error {
+	fsys, path := l.opts.FS, l.archivePath(s)
+	file, err := createFile(fsys, path+temporarySuffix)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(copyRange(file, s.file, 0, s.end+boundsFrameSize), file.Close())
+	if err == nil {
+		err = fsys.Rename(path+temporarySuffix, path)
+	}
+	if err != nil {
+		return errors.Join(err, removeFile(fsys, path+temporarySuffix))
+	}
+	return nil
+}
+
+// requireSame refuses a store in the archive that is not the sealed store whose name it has. The closing chain vouches
+// for everything between header and seal.
+func (s *store) requireSame(sealed *store) error {
+	if s.head != sealed.head {
+		return fmt.Errorf("%s (log %x, salt %x) is another segment than %s (log %x, salt %x)",
+			s.path, s.head.id, s.head.salt, sealed.path, sealed.head.id, sealed.head.salt)
+	}
+	size, err := s.file.Size()
+	if err != nil {
+		return err
+	}
+	f, err := s.scanFrom(sealed.end, sealed.next, size).frame()
+	if err == nil && f.kind != kindRolled {
+		err = fmt.Errorf("a %s stands where the seal should: %w", f.kind, errNotFrame)
+	}
+	if err == nil {
+		_, err = f.bounds(sealed.chain)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not the same as %s: %w", s.path, sealed.path, readError(s.path, sealed.end, sealed.next, err))
+	}
+	return nil
+}
+
+// unarchive takes the log's segments from this one on from the archive again, durably, before records in them are
+// withdrawn. There are some only where a truncation of the front died or failed in between. The submit lock is held.
+func (l *Log) unarchive(from *segment) error {
+	dir := l.opts.ArchiveDir
+	if dir == "" {
+		return nil
+	}
+	if err := l.refuseOwnDirectory(); err != nil {
+		return err
+	}
+	for _, s := range l.segments {
+		if s.base() < from.base() {
+			continue
+		}
+		if err := l.unarchiveStore(s.store); err != nil {
+			return fmt.Errorf("take segment %d from the archive: %w", s.base(), err)
+		}
+	}
+	// Even where nothing is there: whoever removed it may have died before that was durable.
+	if err := l.opts.FS.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("sync the archive: %w", err)
+	}
+	return nil
+}
+
+// unarchiveStore removes a store's name in the archive, and leaves alone what isn't the same store.
+func (l *Log) unarchiveStore(s *store) error {
+	kept, err := l.archived(s)
+	if kept == nil || err != nil {
+		return err
+	}
+	if kept.head == s.head {
+		err = removeFile(l.opts.FS, kept.path)
+	}
+	return errors.Join(err, kept.file.Close())
+}

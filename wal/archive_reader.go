@@ -1,0 +1,147 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Archive is a log's history, read from the directories where its segments are kept. Its methods may be called
+// concurrently; the iterators of Records belong to one goroutine each.
+//
+// Invariants:
+//   - there is a store at least, and each is followed by the one that was made to follow it, so that no offset between
+//     first and last is missing;
+//   - nothing in it is ever changed.
+type Archive struct {
+	stores []*store
+	last   uint64
+	closed atomic.Bool
+}
+
+// OpenArchive opens the history that is kept in one or more directories: archives (Options.ArchiveDir), and directories
+// of logs, such as the one that the archive was filled from, dead or beside its live writer. It changes nothing. A
+// directory that isn't there, and directories without any segment, are fs.ErrNotExist.
+//
+// The segments must be of one log and leave no gap, which their headers and seals prove. What is at fault is a
+// *CorruptError: a segment that is missing, of another log, renamed, cut, older than its successor knows it, or there
+// twice with different records. One that is there twice with the same records is fine, as is one of which a directory
+// has less: the most is taken. The last segment may end as that of a log which was not closed, torn too; segments that a
+// truncation was taking away when it died are as good as any. Damage to single records shows when they are read.
+//
+// Of the options FS and Logger count.
+func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	opts.ReadOnly = true
+	h := &history{opts: opts}
+	for try := 0; ; try++ {
+		// A live writer may have moved a segment from one directory to another, so each try takes them in another order.
+		a, err := h.open(dirs, try%2 == 1)
+		if err == nil {
+			return a, nil
+		}
+		err = errors.Join(fmt.Errorf("open archive %s: %w", strings.Join(dirs, ", "), err), h.close())
+		if try == surveyTries-1 || !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		time.Sleep(time.Millisecond << try)
+	}
+}
+
+// ID returns the identity of the log whose history it is.
+func (a *Archive) ID() [16]byte { return a.stores[0].head.id }
+
+// First returns the offset of the first record held; it is Last()+1 where there is none.
+func (a *Archive) First() uint64 { return a.stores[0].head.base }
+
+// Last returns the offset of the last record held.
+func (a *Archive) Last() uint64 { return a.last }
+
+// Segments describes the segments in order. Nothing is said of indexes, which an archive has none of.
+func (a *Archive) Segments() []SegmentInfo {
+	infos := make([]SegmentInfo, len(a.stores))
+	for i, s := range a.stores {
+		infos[i] = SegmentInfo{
+			Base: s.head.base, Last: min(s.next-1, a.last), Path: s.path, Bytes: s.written.Load(), Sealed: s.sealed.Load(),
+		}
+		if size, err := s.file.Size(); err == nil {
+			infos[i].Allocated = size
+		}
+	}
+	return infos
+}
+
+// Records returns the records from an offset on, in order, up to the last. An error ends it: ErrTruncated where the
+// offset lies in front of the first record held, a *CorruptError where a record doesn't check out, ErrClosed. Behind the
+// last record there is nothing.
+func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		if from > a.last {
+			return
+		}
+		if from < a.First() {
+			yield(Record{}, fmt.Errorf("offset %d, the first held is %d: %w", from, a.First(), ErrTruncated))
+			return
+		}
+		holder := sort.Search(len(a.stores), func(i int) bool { return a.stores[i].head.base > from }) - 1
+		for _, s := range a.stores[holder:] {
+			for record, err := range a.recordsOf(s) {
+				if err == nil && record.Offset < from {
+					continue
+				}
+				if !yield(record, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// recordsOf returns one store's records. Whoever reads to the end has seen that nothing but what was written is there.
+func (a *Archive) recordsOf(s *store) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		sc := s.scan(s.end)
+		for sc.position < s.end && sc.next <= a.last {
+			if a.closed.Load() {
+				yield(Record{}, ErrClosed)
+				return
+			}
+			f, err := sc.frame()
+			if err != nil {
+				yield(Record{}, readError(s.path, sc.position, sc.next, err))
+				return
+			}
+			if f.kind == kindRecord && !yield(Record{Offset: f.offset, Payload: f.payload}, nil) {
+				return
+			}
+		}
+		if sc.position == s.end && (sc.next != s.next || sc.chain != s.chain) {
+			yield(Record{}, corrupt(s.path, s.end, sc.next, fmt.Errorf("it ends with offset %d and chain %08x, want %d and %08x",
+				sc.next-1, sc.chain, s.next-1, s.chain)))
+		}
+	}
+}
+
+// Close closes the files. Iterators that are under way end with an error. A second Close returns ErrClosed.
+func (a *Archive) Close() error {
+	if a.closed.Swap(true) {
+		return ErrClosed
+	}
+	return closeStores(a.stores)
+}
+
+func closeStores(stores []*store) error {
+	var errs []error
+	for _, s := range stores {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
+}
