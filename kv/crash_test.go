@@ -1,9 +1,11 @@
 package kv
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/snapshot"
 )
 
 var (
@@ -40,6 +43,8 @@ type crashRun struct {
 	history history
 	model   model
 	states  int
+
+	checkpoints bool // Sessions take checkpoints, and every policy is tried before every call.
 }
 
 // TestCrashLeavesAStateThatWas is the promises P1, P3 and P4: whatever instant the power goes or the process dies, what is
@@ -47,7 +52,8 @@ type crashRun struct {
 func TestCrashLeavesAStateThatWas(t *testing.T) {
 	states := 0
 	for i := range uint64(*crashWorkloads) {
-		states += runCrashWorkload(t, *crashSeed+i)
+		run := newCrashRun(t, *crashSeed+i)
+		states += run.workload()
 		if t.Failed() {
 			return
 		}
@@ -59,31 +65,55 @@ func TestCrashLeavesAStateThatWas(t *testing.T) {
 	}
 }
 
-func runCrashWorkload(t *testing.T, seed uint64) int {
-	random := rand.New(rand.NewPCG(seed, 5))
+// TestCrashDuringCheckpointsLeavesAStateThatWas is TestCrashLeavesAStateThatWas for checkpoints, with every policy before
+// every call. Besides, damage to the newest snapshot must never be more than a longer start.
+func TestCrashDuringCheckpointsLeavesAStateThatWas(t *testing.T) {
+	states := 0
+	for i := range uint64(max(1, *crashWorkloads/5)) {
+		run := newCrashRun(t, *crashSeed+i)
+		run.checkpoints = true
+		run.opts.SegmentSize, run.opts.CheckpointFactor = 4<<10, -1
+		if i%3 == 2 { // They start by themselves.
+			run.opts.CheckpointFactor, run.opts.CheckpointFloor = 0.1, 2000
+		}
+		states += run.workload()
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d states", states)
+	require.Greater(t, states, 100)
+}
+
+func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	run := &crashRun{
-		t: t, random: random, dice: rand.New(rand.NewPCG(seed, 6)), model: model{},
+		t: t, random: rand.New(rand.NewPCG(seed, 5)), dice: rand.New(rand.NewPCG(seed, 6)), model: model{},
 		// The log's background makes calls of its own, so a replay takes the same workload, and nearly the same crashes.
-		replay:  fmt.Sprintf("replay: go test ./kv -run TestCrashLeavesAStateThatWas -crash.seed=%d -crash.workloads=1", seed),
+		replay:  fmt.Sprintf("replay: go test ./kv -run %s -crash.seed=%d -crash.workloads=1", t.Name(), seed),
 		history: history{after: [][]string{nil}},
 	}
-	mem := vfs.NewMem()
-	run.opts = memOptions(mem)
+	run.opts = memOptions(vfs.NewMem())
 	run.opts.Sync = SyncMode(seed % 3)
 	run.opts.SyncInterval = time.Hour
+	return run
+}
+
+// workload writes to a store in several sessions, crashes it meanwhile, and returns the number of crashes.
+func (r *crashRun) workload() int {
+	mem := r.opts.FS.(*vfs.Mem)
 	mem.SetHook(func(c vfs.Call) error {
-		run.mu.Lock()
-		defer run.mu.Unlock()
-		if c.Op.Changes() && run.dice.IntN(4) == 0 {
-			run.crash(mem, c)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if c.Op.Changes() {
+			r.crash(mem, c)
 		}
 		return nil
 	})
-	for range 1 + random.IntN(3) {
-		run.session()
+	for range 1 + r.random.IntN(3) {
+		r.session()
 	}
 	mem.SetHook(nil)
-	return run.states
+	return r.states
 }
 
 // session opens the store, writes to it and closes it.
@@ -105,6 +135,11 @@ func (r *crashRun) session() {
 			require.NoError(r.t, db.Sync(), r.replay)
 			synced = true
 		}
+		if r.checkpoints && r.random.IntN(6) == 0 {
+			_, err := db.Checkpoint(r.t.Context())
+			require.NoError(r.t, err, r.replay)
+			synced = true
+		}
 		if synced {
 			r.note(func(h *history) { h.durable = offset })
 		}
@@ -123,8 +158,16 @@ func (r *crashRun) note(change func(h *history)) {
 // crash takes a state that a power cut could leave before this call, and one that the death of the process leaves, and
 // requires each to be what was promised.
 func (r *crashRun) crash(mem *vfs.Mem, c vfs.Call) {
-	seed, policy := r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))]
-	r.requirePromised(mem.Crash(seed, policy), r.history.durable, fmt.Sprintf("%v before call %d, %v %s", policy, c.N, c.Op, c.Name))
+	policies := vfs.Policies
+	if !r.checkpoints {
+		if r.dice.IntN(4) != 0 {
+			return
+		}
+		policies = policies[r.dice.IntN(len(policies)):][:1]
+	}
+	for _, policy := range policies {
+		r.requirePromised(mem.Crash(r.dice.Uint64(), policy), r.history.durable, fmt.Sprintf("%v before call %d, %v %s", policy, c.N, c.Op, c.Name))
+	}
 	if r.dice.IntN(4) == 0 {
 		exited := mem.Exit()
 		r.requirePromised(exited, r.history.acknowledged, fmt.Sprintf("death before call %d, %v %s", c.N, c.Op, c.Name))
@@ -136,15 +179,19 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	r.states++
 	says := fmt.Sprintf("%s\n%s, promised %d", r.replay, crash, from)
 	opts := r.opts
-	opts.FS, opts.Sync = mem, SyncAlways
-	db, err := Open(storeDir, opts)
-	require.NoError(r.t, err, says)
-	db.now = func() int64 { return crashNow }
+	opts.FS, opts.Sync, opts.CheckpointFactor = mem, SyncAlways, -1
+	if r.checkpoints && r.dice.IntN(8) == 0 {
+		r.crashRecovery(opts, r.history.durable, says) // What a death left in the page cache alone, a power cut takes.
+	}
+	before := opts
+	before.FS = mem.Clone()
+	db := r.requireState(opts, from, says)
+	r.damageNewest(before, lines(db.Scan(Range{})), says)
+	if r.checkpoints && r.dice.IntN(2) == 0 { // Of what the start found, too, which may not be durable yet.
+		_, err := db.Checkpoint(r.t.Context())
+		require.NoError(r.t, err, says)
+	}
 	offset := db.Offset()
-	require.GreaterOrEqual(r.t, offset, from, says)
-	require.Less(r.t, offset, uint64(len(r.history.after)), says)
-	require.Equal(r.t, r.history.after[offset], lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
-
 	next, err := db.Put([]byte("zz"), []byte("after the crash"))
 	require.NoError(r.t, err, says)
 	require.Equal(r.t, offset+1, next, says)
@@ -153,6 +200,8 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	// What was acknowledged after a crash is as safe as what was before: the power goes again.
 	again := opts
 	again.FS = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
+	before.FS = again.FS.(*vfs.Mem).Clone()
+	r.damageNewest(before, want, says+", after a second crash")
 	require.NoError(r.t, db.Close(), says)
 	db, err = Open(storeDir, again)
 	require.NoError(r.t, err, says)
@@ -160,6 +209,70 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, after a second crash", says)
 	require.NoError(r.t, db.Close(), says)
 	requireSound(r.t, storeDir, again)
+}
+
+// requireState opens a store that crashed and requires a state of its history from an offset on.
+func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
+	db, err := Open(storeDir, opts)
+	require.NoError(r.t, err, says)
+	db.now = func() int64 { return crashNow }
+	offset := db.Offset()
+	require.GreaterOrEqual(r.t, offset, from, says)
+	require.Less(r.t, offset, uint64(len(r.history.after)), says)
+	require.Equal(r.t, r.history.after[offset], lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
+	return db
+}
+
+// crashRecovery lets the power go before each call that an opening makes.
+func (r *crashRun) crashRecovery(opts Options, from uint64, says string) {
+	mem := opts.FS.(*vfs.Mem).Clone()
+	var crashed []*vfs.Mem
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op.Changes() {
+			crashed = append(crashed, mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))]))
+		}
+		return nil
+	})
+	opts.FS = mem
+	require.NoError(r.t, r.requireState(opts, from, says).Close(), says)
+	mem.SetHook(nil)
+	for i, state := range crashed {
+		r.states++
+		opts.FS = state
+		says := fmt.Sprintf("%s, then crashed before call %d of the recovery", says, i)
+		require.NoError(r.t, r.requireState(opts, from, says).Close(), says)
+	}
+}
+
+// damageNewest flips a bit of the newest snapshot: an older one and a longer piece of the log must do.
+func (r *crashRun) damageNewest(opts Options, want []string, says string) {
+	mem := opts.FS.(*vfs.Mem)
+	places, err := snapshot.List(mem, filepath.Join(storeDir, snapshotName))
+	require.NoError(r.t, err, says)
+	if len(places) == 0 {
+		return
+	}
+	flipBit(r.t, mem, places[0].Path, r.dice.Int64N(8*places[0].Bytes))
+	db, err := Open(storeDir, opts)
+	require.NoError(r.t, err, "%s, and the newest snapshot was damaged", says)
+	db.now = func() int64 { return crashNow }
+	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, and the newest snapshot was damaged", says)
+	require.Len(r.t, db.Recovery().Skipped, 1, says)
+	require.NoError(r.t, db.Close(), says)
+}
+
+// flipBit changes one bit of a file.
+func flipBit(t *testing.T, mem *vfs.Mem, path string, bit int64) {
+	t.Helper()
+	file, err := mem.Open(path)
+	require.NoError(t, err)
+	var b [1]byte
+	_, err = file.ReadAt(b[:], bit/8)
+	require.NoError(t, err)
+	b[0] ^= 1 << (bit % 8)
+	_, err = file.WriteAt(b[:], bit/8)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(file.Sync(), file.Close()))
 }
 
 // TestCrashUnderConcurrentWriters lets several writers share groups, and cuts the power under them. Each writer counts up

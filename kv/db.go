@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"iter"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/wal"
@@ -17,6 +19,7 @@ import (
 const (
 	lockName       = "LOCK"
 	walName        = "wal"
+	snapshotName   = "snapshot"
 	quarantineName = "quarantine"
 )
 
@@ -40,9 +43,12 @@ type DB struct {
 	recovery Recovery
 
 	visible visibleState
-	held    heldList // Views and Snapshots.
-	nesting nesting  // Who runs inside an Update.
-	commits timer    // How long commits take.
+	held    heldList    // Views and Snapshots.
+	crowded atomic.Bool // The last group had more than one commit.
+	nesting nesting     // Who runs inside an Update.
+	commits timer       // How long commits take.
+
+	checkpoints checkpoints
 
 	mu       sync.Mutex
 	last     uint64 // The last offset given out.
@@ -92,7 +98,7 @@ func (db *DB) open() (err error) {
 	if db.log, err = openWAL(db.dir, db.opts); err != nil {
 		return err
 	}
-	recovered, err := db.replay()
+	recovered, err := db.recover()
 	if err != nil {
 		return err
 	}
@@ -112,16 +118,19 @@ func checkDir(dir string, opts Options) error {
 	if err != nil {
 		return err
 	}
-	foreign := ""
+	foreign, store := "", false
 	for _, entry := range entries {
-		if entry.Name == walName && entry.Dir {
-			return nil
+		if entry.Name == restoringName {
+			return fmt.Errorf("%w: a restore was not finished; restore again, or remove the directory", ErrNotStore)
 		}
+		store = store || entry.Name == walName && entry.Dir
 		if entry.Name != lockName {
 			foreign = entry.Name
 		}
 	}
 	switch {
+	case store:
+		return nil
 	case opts.ReadOnly:
 		return fmt.Errorf("%w: no directory %s in it", ErrNotStore, walName)
 	case foreign != "":
@@ -142,14 +151,10 @@ func openWAL(dir string, opts Options) (*wal.Log, error) {
 
 // publishRecovered makes a replayed state the store's, before anybody else has the store.
 func (db *DB) publishRecovered(recovered *state, started time.Time) {
-	db.recovery = Recovery{
-		Log:      db.log.Recovery(),
-		Replayed: recovered.offset,
-		Keys:     recovered.tree.len(),
-		Elapsed:  time.Since(started),
-	}
+	db.recovery.Elapsed = time.Since(started)
 	db.last = recovered.offset
 	db.visible.start(recovered, !db.relaxed())
+	db.startCheckpoints()
 }
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
@@ -164,9 +169,11 @@ func (db *DB) Close() error {
 		db.mu.Lock()
 		db.closed = true
 		db.mu.Unlock()
+		db.stopCheckpoints()
 		db.inflight.Wait()
+		checkpointErr := db.lastCheckpoint()
 		db.visible.close()
-		db.closeErr = db.release()
+		db.closeErr = errors.Join(checkpointErr, db.release())
 		db.mu.Lock()
 		db.record, db.forming = nil, new(group)
 		db.mu.Unlock()
@@ -197,6 +204,15 @@ func (db *DB) enter() error {
 	}
 	db.inflight.Add(1)
 	return nil
+}
+
+// use is enter for whoever doesn't hold mu.
+func (db *DB) use(ctx context.Context) error {
+	if err := db.acquire(ctx); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	return db.enter()
 }
 
 // Get returns the value of a key as of the last visible commit. The value is read-only and stays valid. The error is

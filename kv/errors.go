@@ -13,6 +13,11 @@ var (
 	// ErrNotStore reports a directory that holds no store: missing or without a log where a store is to be read, and
 	// holding something else where one is to be written.
 	ErrNotStore = errors.New("kv: directory holds no Walnut store")
+	// ErrNotEmpty reports a directory that Restore was given and that holds something.
+	ErrNotEmpty = errors.New("kv: directory is not empty")
+	// ErrMismatch reports a backup, increment or archive that doesn't go together with the others: it is of another store,
+	// or begins behind where they end.
+	ErrMismatch = errors.New("kv: backups don't go together")
 	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the holder.
 	ErrLocked = vfs.ErrLocked
 	// ErrVersion reports a store that a newer version of this program wrote.
@@ -49,6 +54,10 @@ var (
 	// ErrNoSpace reports a commit that was refused because the disk is full. Nothing was written; the same commit
 	// works once there is room.
 	ErrNoSpace = wal.ErrNoSpace
+	// ErrTruncated reports a commit, or the state after it, that is held no longer. The message names the oldest that is.
+	ErrTruncated = wal.ErrTruncated
+	// ErrOutOfRange reports an offset, or a time, behind the last commit that there is.
+	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
 	// is opened again. Reads go on from what was visible. Whether a commit that got this error is in the store, its
 	// message says: refused, or not known until the store is opened again.

@@ -38,6 +38,11 @@ func (s Stats) writeGauges(page *metricsPage) {
 	if s.FreeBytes >= 0 {
 		page.gauge("walnut_free_bytes", "Bytes that the file system has left.", float64(s.FreeBytes))
 	}
+	page.gauge("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
+	page.gauge("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
+	page.gauge("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
+	page.gauge("walnut_log_behind_bytes", "Bytes of commits behind the newest snapshot, which a start replays.", float64(s.Checkpoints.Behind))
+	page.gauge("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
 	failed := 0.0
 	if s.Failed != nil {
 		failed = 1
@@ -45,6 +50,8 @@ func (s Stats) writeGauges(page *metricsPage) {
 	page.gauge("walnut_failed", "1 where the store takes no more commits until it is opened again.", failed)
 	page.gauge("walnut_recovery_seconds", "How long opening the store took.", s.Recovery.Elapsed.Seconds())
 	page.gauge("walnut_recovery_commits", "Commits that opening the store replayed.", float64(s.Recovery.Replayed))
+	page.gauge("walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.", float64(s.Recovery.Loaded))
+	page.gauge("walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.", float64(len(s.Recovery.Skipped)))
 	page.gauge("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
 }
 
@@ -56,6 +63,8 @@ func (s Stats) writeCounters(page *metricsPage) {
 	page.counter("walnut_syncs_total", "Syncs of the log that made commits durable.", s.Syncs)
 	page.counter("walnut_slow_syncs_total", "Syncs that were slow.", s.SlowSyncs)
 	page.counter("walnut_rolls_total", "Segments that were full.", s.Rolls)
+	page.counter("walnut_checkpoints_total", "Checkpoints taken.", s.Checkpoints.Taken)
+	page.counter("walnut_checkpoint_failures_total", "Checkpoints that failed.", s.Checkpoints.Failed)
 	page.counter("walnut_index_rebuilds_total", "Indexes that were found wrong and made anew.", s.IndexRebuilds)
 }
 

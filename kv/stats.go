@@ -39,6 +39,8 @@ type Stats struct {
 	CommitLatency Latency // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
 	CloneLatency  Latency // How long writers were held up so that readers got a state of their own; a sample as well.
 
+	Checkpoints CheckpointStats
+
 	Recovery Recovery // What Open found and did.
 	Failed   error    // Why the store takes no more commits; nil where it does.
 }
@@ -88,6 +90,8 @@ func (db *DB) Stats() Stats {
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
 	stats.OpenSnapshots, stats.OldestSnapshot = db.openSnapshots()
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
+
+	stats.Checkpoints = db.checkpoints.read()
 
 	log := db.log.Stats()
 	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed

@@ -3,10 +3,12 @@ package kv
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 )
 
 // MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not
-// known is -1; an error is its text, and empty where there is none. There is no way back from JSON.
+// known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none. There is no
+// way back from JSON.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -16,30 +18,31 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 }
 
 type statsJSON struct {
-	Keys                  int          `json:"keys"`
-	DataBytes             int64        `json:"data_bytes"`
-	First                 uint64       `json:"first"`
-	Durable               uint64       `json:"durable"`
-	Visible               uint64       `json:"visible"`
-	Segments              int          `json:"segments"`
-	DiskBytes             int64        `json:"disk_bytes"`
-	FreeBytes             int64        `json:"free_bytes"`
-	OpenSnapshots         int          `json:"open_snapshots"`
-	OldestSnapshotSeconds float64      `json:"oldest_snapshot_seconds"`
-	Appends               uint64       `json:"appends"`
-	AppendedBytes         uint64       `json:"appended_bytes"`
-	WrittenBytes          uint64       `json:"written_bytes"`
-	Writes                uint64       `json:"writes"`
-	Syncs                 uint64       `json:"syncs"`
-	SlowSyncs             uint64       `json:"slow_syncs"`
-	Rolls                 uint64       `json:"rolls"`
-	IndexRebuilds         uint64       `json:"index_rebuilds"`
-	SyncSeconds           spreadJSON   `json:"sync_seconds"`
-	GroupCommits          spreadJSON   `json:"group_commits"`
-	CommitSeconds         spreadJSON   `json:"commit_seconds"`
-	CloneSeconds          spreadJSON   `json:"clone_seconds"`
-	Failed                string       `json:"failed"`
-	Recovery              recoveryJSON `json:"recovery"`
+	Keys                  int             `json:"keys"`
+	DataBytes             int64           `json:"data_bytes"`
+	First                 uint64          `json:"first"`
+	Durable               uint64          `json:"durable"`
+	Visible               uint64          `json:"visible"`
+	Segments              int             `json:"segments"`
+	DiskBytes             int64           `json:"disk_bytes"`
+	FreeBytes             int64           `json:"free_bytes"`
+	OpenSnapshots         int             `json:"open_snapshots"`
+	OldestSnapshotSeconds float64         `json:"oldest_snapshot_seconds"`
+	Appends               uint64          `json:"appends"`
+	AppendedBytes         uint64          `json:"appended_bytes"`
+	WrittenBytes          uint64          `json:"written_bytes"`
+	Writes                uint64          `json:"writes"`
+	Syncs                 uint64          `json:"syncs"`
+	SlowSyncs             uint64          `json:"slow_syncs"`
+	Rolls                 uint64          `json:"rolls"`
+	IndexRebuilds         uint64          `json:"index_rebuilds"`
+	SyncSeconds           spreadJSON      `json:"sync_seconds"`
+	GroupCommits          spreadJSON      `json:"group_commits"`
+	CommitSeconds         spreadJSON      `json:"commit_seconds"`
+	CloneSeconds          spreadJSON      `json:"clone_seconds"`
+	Checkpoints           checkpointsJSON `json:"checkpoints"`
+	Failed                string          `json:"failed"`
+	Recovery              recoveryJSON    `json:"recovery"`
 }
 
 // spreadJSON is a Latency in seconds, or Sizes.
@@ -53,23 +56,43 @@ type spreadJSON struct {
 	Max   float64 `json:"max"`
 }
 
+type checkpointsJSON struct {
+	Snapshots     int     `json:"snapshots"`
+	SnapshotBytes int64   `json:"snapshot_bytes"`
+	Offset        uint64  `json:"offset"`
+	BehindBytes   int64   `json:"behind_bytes"`
+	DueBytes      int64   `json:"due_bytes"` // -1 where no checkpoint starts by itself.
+	Taken         uint64  `json:"taken"`
+	Failed        uint64  `json:"failed"`
+	LastSeconds   float64 `json:"last_seconds"`
+	Error         string  `json:"error"`
+}
+
 type recoveryJSON struct {
-	Outcome        string   `json:"outcome"`
-	First          uint64   `json:"first"`
-	Last           uint64   `json:"last"`
-	Segments       int      `json:"segments"`
-	CutBytes       int64    `json:"cut_bytes"`
-	CutPath        string   `json:"cut_path"`
-	CutPosition    int64    `json:"cut_position"`
-	QuarantinePath string   `json:"quarantine_path"`
-	ReloggedBytes  int64    `json:"relogged_bytes"`
-	RebuiltIndexes []string `json:"rebuilt_indexes"`
-	Removed        []string `json:"removed"`
-	Truncated      bool     `json:"truncated"`
-	Replayed       uint64   `json:"replayed"`
-	Keys           int      `json:"keys"`
-	LogSeconds     float64  `json:"log_seconds"`
-	ElapsedSeconds float64  `json:"elapsed_seconds"`
+	Outcome        string        `json:"outcome"`
+	First          uint64        `json:"first"`
+	Last           uint64        `json:"last"`
+	Segments       int           `json:"segments"`
+	CutBytes       int64         `json:"cut_bytes"`
+	CutPath        string        `json:"cut_path"`
+	CutPosition    int64         `json:"cut_position"`
+	QuarantinePath string        `json:"quarantine_path"`
+	ReloggedBytes  int64         `json:"relogged_bytes"`
+	RebuiltIndexes []string      `json:"rebuilt_indexes"`
+	Removed        []string      `json:"removed"`
+	Truncated      bool          `json:"truncated"`
+	Snapshot       string        `json:"snapshot"`
+	Loaded         int           `json:"loaded"`
+	Skipped        []skippedJSON `json:"skipped"`
+	Replayed       uint64        `json:"replayed"`
+	Keys           int           `json:"keys"`
+	LogSeconds     float64       `json:"log_seconds"`
+	ElapsedSeconds float64       `json:"elapsed_seconds"`
+}
+
+type skippedJSON struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
 }
 
 func newStatsJSON(s Stats) statsJSON {
@@ -80,12 +103,29 @@ func newStatsJSON(s Stats) statsJSON {
 		Appends: s.Appends, AppendedBytes: s.AppendedBytes, WrittenBytes: s.WrittenBytes, Writes: s.Writes,
 		Syncs: s.Syncs, SlowSyncs: s.SlowSyncs, Rolls: s.Rolls, IndexRebuilds: s.IndexRebuilds,
 		SyncSeconds: s.SyncLatency.json(), CommitSeconds: s.CommitLatency.json(), CloneSeconds: s.CloneLatency.json(),
-		GroupCommits: s.GroupSize.json(), Recovery: newRecoveryJSON(s.Recovery),
-	}
-	if s.Failed != nil {
-		stats.Failed = s.Failed.Error()
+		GroupCommits: s.GroupSize.json(), Checkpoints: newCheckpointsJSON(s.Checkpoints),
+		Failed: errorText(s.Failed), Recovery: newRecoveryJSON(s.Recovery),
 	}
 	return stats
+}
+
+func newCheckpointsJSON(c CheckpointStats) checkpointsJSON {
+	checkpoints := checkpointsJSON{
+		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, BehindBytes: c.Behind, DueBytes: c.Due,
+		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(), Error: errorText(c.Err),
+	}
+	if c.Due == math.MaxInt64 {
+		checkpoints.DueBytes = -1
+	}
+	return checkpoints
+}
+
+// errorText is an error's text, "" where there is none.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func (l Latency) json() spreadJSON {
@@ -103,12 +143,18 @@ func (s Sizes) json() spreadJSON {
 }
 
 func newRecoveryJSON(r Recovery) recoveryJSON {
+	skipped := []skippedJSON{}
+	for _, s := range r.Skipped {
+		skipped = append(skipped, skippedJSON{Path: s.Path, Error: errorText(s.Err)})
+	}
 	return recoveryJSON{
 		Outcome: r.Log.Outcome.String(), First: r.Log.First, Last: r.Log.Last, Segments: r.Log.Segments,
 		CutBytes: r.Log.CutBytes, CutPath: r.Log.CutPath, CutPosition: r.Log.CutPosition,
 		QuarantinePath: r.Log.QuarantinePath, ReloggedBytes: r.Log.ReloggedBytes,
 		// Programs get an empty list, never null.
-		RebuiltIndexes: append([]string{}, r.Log.RebuiltIndexes...), Removed: append([]string{}, r.Log.Removed...),
-		Truncated: r.Log.Truncated, Replayed: r.Replayed, Keys: r.Keys, LogSeconds: r.Log.Elapsed.Seconds(), ElapsedSeconds: r.Elapsed.Seconds(),
+		RebuiltIndexes: append([]string{}, r.Log.RebuiltIndexes...), Removed: append(append([]string{}, r.Log.Removed...), r.Removed...),
+		Truncated: r.Log.Truncated, Snapshot: r.Snapshot, Loaded: r.Loaded, Skipped: skipped,
+		Replayed: r.Replayed, Keys: r.Keys,
+		LogSeconds: r.Log.Elapsed.Seconds(), ElapsedSeconds: r.Elapsed.Seconds(),
 	}
 }

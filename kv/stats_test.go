@@ -5,6 +5,7 @@ import (
 	"errors"
 	"expvar"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/wal"
 )
 
 func TestStatsTellWhatCommitsAndSyncsTook(t *testing.T) {
@@ -114,12 +116,19 @@ func TestOptionsOfWhatIsToldReachTheLog(t *testing.T) {
 	require.Equal(t, 1, strings.Count(text.String(), "file system is low on space"))
 }
 
-// numbered returns stats in which every number differs from all others, and how JSON and Prometheus have each.
+// numbered returns stats in which every number differs from all others, those of checkpoints included, and how JSON and
+// Prometheus have each.
 func numbered() (Stats, map[string]string) {
 	stats, texts := Stats{Failed: errors.New("<failed>")}, map[string]string{}
-	value := reflect.ValueOf(&stats).Elem()
+	fill(reflect.ValueOf(&stats).Elem(), 1001, texts)
+	fill(reflect.ValueOf(&stats.Checkpoints).Elem(), 2001, texts)
+	return stats, texts
+}
+
+// fill sets the fields that are numbers, from one number on.
+func fill(value reflect.Value, from int, texts map[string]string) {
 	for i := range value.NumField() {
-		field, name, number := value.Field(i), value.Type().Field(i).Name, int64(1001+i)
+		field, name, number := value.Field(i), value.Type().Field(i).Name, int64(from+i)
 		switch field.Interface().(type) {
 		case time.Duration:
 			field.SetInt(number * int64(time.Second))
@@ -130,9 +139,8 @@ func numbered() (Stats, map[string]string) {
 		default:
 			continue
 		}
-		texts[name] = fmt.Sprint(number)
+		texts[value.Type().Name()+"."+name] = fmt.Sprint(number)
 	}
-	return stats, texts
 }
 
 func TestEveryNumberIsInTheJSON(t *testing.T) {
@@ -158,6 +166,36 @@ func TestJSONHasDurationsInSecondsUnderNamesThatSaySo(t *testing.T) {
 	} {
 		require.Contains(t, string(text), want)
 	}
+}
+
+func TestJSONTellsOfCheckpointsAndOfWhatTheStartBeganWith(t *testing.T) {
+	text, err := json.Marshal(Stats{
+		Checkpoints: CheckpointStats{
+			Snapshots: 2, SnapshotBytes: 300, Offset: 77, Behind: 40, Due: 50, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond,
+			Err: errors.New("disk"),
+		},
+		Recovery: Recovery{
+			Log: wal.Recovery{Removed: []string{"wal/1.store"}}, Snapshot: "8.snap", Loaded: 3, Replayed: 4, Removed: []string{"9.snap.tmp"},
+			Skipped: []SkippedSnapshot{{Path: "9.snap", Err: errors.New("checksum")}},
+		},
+	})
+	require.NoError(t, err)
+	for _, want := range []string{
+		`"checkpoints":{"snapshots":2,"snapshot_bytes":300,"offset":77,"behind_bytes":40,"due_bytes":50,"taken":5,"failed":1,"last_seconds":1.5,"error":"disk"}`,
+		`"snapshot":"8.snap","loaded":3,"skipped":[{"path":"9.snap","error":"checksum"}],"replayed":4`,
+		`"removed":["wal/1.store","9.snap.tmp"]`,
+	} {
+		require.Contains(t, string(text), want)
+	}
+}
+
+func TestJSONHasListsWhereNothingIsInThemAndNoNumberForNever(t *testing.T) {
+	text, err := json.Marshal(Stats{Checkpoints: CheckpointStats{Due: math.MaxInt64}})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"due_bytes":-1,`)
+	require.Contains(t, string(text), `"skipped":[]`)
+	require.Contains(t, string(text), `"removed":[]`)
+	require.NotContains(t, string(text), "null")
 }
 
 func TestAnExpvarOfStatsIsOneObject(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // The archive (Options.ArchiveDir) is where segments go that a truncation takes from the log's front. Two things are
@@ -43,7 +45,7 @@ func (l *Log) archive(leaving []*segment) error {
 
 // archiveError says which segment could not be archived, and marks a full disk.
 func archiveError(s *segment, err error) error {
-	if isNoSpace(err) {
+	if vfs.IsNoSpace(err) {
 		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	return fmt.Errorf("archive segment %d: %w", s.base(), err)

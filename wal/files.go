@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"syscall"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 )
@@ -37,11 +36,6 @@ func removeFile(fsys vfs.FS, path string) error {
 		return err
 	}
 	return nil
-}
-
-// isNoSpace reports whether the disk, or the user's share of it, is full.
-func isNoSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func corrupt(path string, position int64, offset uint64, err error) error {

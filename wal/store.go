@@ -217,7 +217,7 @@ func (s *store) trim() error {
 
 // noSpaceOr marks an error as ErrNoSpace where the disk is full, and as ErrFailed otherwise.
 func noSpaceOr(err error) error {
-	if isNoSpace(err) {
+	if vfs.IsNoSpace(err) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	return fmt.Errorf("%w: %w", ErrFailed, err)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // TruncateFront removes the segments all of whose records have offsets below first. The first offset held is then that
@@ -186,7 +188,7 @@ func (l *Log) copyStore(old *store, last uint64) (*store, error) {
 		end: headSize, next: head.base, seldomSynced: l.syncsSeldom(),
 	}
 	if err := s.copyRecords(old, encoded, last); err != nil {
-		if isNoSpace(err) {
+		if vfs.IsNoSpace(err) {
 			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 		}
 		return nil, errors.Join(fmt.Errorf("copy %s: %w", old.path, err), l.dropCopy(s))

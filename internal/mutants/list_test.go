@@ -121,4 +121,68 @@ var mutants = []mutant{
 		new:     "",
 		pkg:     "./wal", test: "TestASyncAfterAFailedOneFails",
 	},
+	{
+		mistake: "commits are visible before they are durable",
+		file:    "kv/commit.go",
+		old:     "led := db.cut()\n",
+		new:     "led := db.cut()\n\tdb.visible.mu.Lock()\n\tled.show(&db.visible)\n\tdb.visible.mu.Unlock()\n",
+		pkg:     "./kv", test: serialTest,
+	},
+	{
+		mistake: "a lost update: an Update runs on what is visible, without the commits that wait for the disk",
+		file:    "kv/tx.go",
+		old:     "tx.state.Store(db.head())",
+		new:     "tx.state.Store(db.visible.settled())",
+		pkg:     "./kv", test: serialTest,
+	},
+	{
+		mistake: "an Update doesn't see the group whose sync is under way",
+		file:    "kv/commit.go",
+		old:     "if db.flying != nil {",
+		new:     "if false {",
+		pkg:     "./kv", test: serialTest,
+	},
+	{
+		mistake: "commits are acknowledged before readers see them",
+		file:    "kv/commit.go",
+		old:     "led.show(v)\n\tv.mu.Unlock()\n\tled.end(nil)",
+		new:     "led.end(nil)\n\tled.show(v)\n\tv.mu.Unlock()",
+		pkg:     "./kv", test: serialTest,
+	},
+	{
+		mistake: "a group whose sync failed becomes visible",
+		file:    "kv/commit.go",
+		old:     "db.failed, db.record = err, nil",
+		new:     "db.failed, db.record = err, nil\n\tdb.visible.mu.Lock()\n\tled.show(&db.visible)\n\tdb.visible.mu.Unlock()",
+		pkg:     "./kv", test: serialTest,
+	},
+	{
+		mistake: "what a reader holds is changed in place",
+		file:    "kv/visible.go",
+		old:     "if v.shared() {",
+		new:     "if false {",
+		pkg:     "./kv", test: modelTest, args: modelArgs,
+	},
+	{
+		mistake: "an iteration in an Update goes over the tree that the Update changes",
+		file:    "kv/tx.go",
+		old:     "if !u.owned || u.scans > 0 {",
+		new:     "if !u.owned {",
+		pkg:     "./kv", test: modelTest, args: modelArgs,
+	},
+	{
+		mistake: "Sync syncs nothing",
+		file:    "kv/commit.go",
+		old:     "err := db.log.Sync(); err",
+		new:     "err := error(nil); err",
+		pkg:     "./kv", test: modelTest, args: modelArgs,
+	},
 }
+
+// The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.
+const (
+	serialTest = "TestConcurrentOperationsAreSerializable"
+	modelTest  = "TestRandomOperationsAgreeWithAModel"
+)
+
+var modelArgs = []string{"-random.operations=200000", "-rapid.shrinktime=1s"}

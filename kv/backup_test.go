@@ -1,0 +1,144 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// TestBackupBesideAWriterHasNothingThatAPowerCutTakes is about a read-only store, which sees what the writer in another process
+// has not synced. A backup with that in it could be gone on from by an increment with other commits of the same offsets.
+func TestBackupBesideAWriterHasNothingThatAPowerCutTakes(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.Sync = SyncNever
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	require.NoError(t, db.Sync())
+	put(t, db, "unsynced", "1")
+	reading := opts
+	reading.ReadOnly = true
+	reader, err := Open(storeDir, reading)
+	require.NoError(t, err)
+	var backup, increment bytes.Buffer
+	offset, err := reader.Backup(t.Context(), &backup)
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
+
+	crashed := mem.Crash(1, vfs.KeepNone)
+	opts.FS = crashed
+	after, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, after, "x", "2")
+	put(t, after, "y", "2")
+	_, err = after.BackupSince(t.Context(), &increment, offset)
+	require.NoError(t, err)
+	_, err = Restore(t.Context(), &backup, "copy", RestoreOptions{FS: crashed, Increments: []io.Reader{&increment}})
+	require.NoError(t, err)
+	copied, err := Open("copy", manual(crashed))
+	require.NoError(t, err)
+	require.Equal(t, lines(after.Scan(Range{})), lines(copied.Scan(Range{})))
+	require.NoError(t, errors.Join(copied.Close(), after.Close(), db.Close()))
+}
+
+func TestBackupFailsWhereItsWriterDoes(t *testing.T) {
+	db, _ := openMem(t)
+	for range 100 {
+		put(t, db, "k", "v")
+	}
+	for size := range 80 {
+		_, err := db.Backup(t.Context(), &shortWriter{left: size})
+		require.ErrorIs(t, err, io.ErrShortWrite, "%d bytes", size)
+		_, err = db.BackupSince(t.Context(), &shortWriter{left: size}, 50)
+		require.ErrorIs(t, err, io.ErrShortWrite, "%d bytes", size)
+	}
+	require.EqualValues(t, 101, put(t, db, "k", "the store goes on"))
+}
+
+// shortWriter takes so many bytes.
+type shortWriter struct{ left int }
+
+func (w *shortWriter) Write(data []byte) (int, error) {
+	n := min(len(data), w.left)
+	if w.left -= n; n < len(data) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestBackupsThatDontGoTogetherAreRefused(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	other, err := Open("/data/other", manual(mem))
+	require.NoError(t, err)
+	backup := func(db *DB) []byte {
+		var out bytes.Buffer
+		_, err := db.Backup(t.Context(), &out)
+		require.NoError(t, err)
+		return out.Bytes()
+	}
+	since := func(db *DB, from uint64) []byte {
+		var out bytes.Buffer
+		_, err := db.BackupSince(t.Context(), &out, from)
+		require.NoError(t, err)
+		return out.Bytes()
+	}
+	for range 10 {
+		put(t, db, "k", "v")
+		put(t, other, "k", "v")
+	}
+	ten := backup(db)
+	for range 10 {
+		put(t, db, "k", "w")
+		put(t, other, "k", "w")
+	}
+	cases := []struct {
+		sentence   string
+		backup     []byte
+		increments [][]byte
+		to         uint64
+		err        error
+	}{
+		{"an increment that begins at the backup's end", ten, [][]byte{since(db, 10)}, 0, nil},
+		{"an increment that begins in front of it", ten, [][]byte{since(db, 3)}, 0, nil},
+		{"an increment twice", ten, [][]byte{since(db, 10), since(db, 10)}, 0, nil},
+		{"a target within the increment", ten, [][]byte{since(db, 10)}, 15, nil},
+		{"the backup's own end as the target", ten, nil, 10, nil},
+		{"an increment that begins behind the backup's end", ten, [][]byte{since(db, 12)}, 0, ErrMismatch},
+		{"an increment of another store", ten, [][]byte{since(other, 10)}, 0, ErrMismatch},
+		{"a backup in an increment's place", ten, [][]byte{backup(db)}, 0, ErrMismatch},
+		{"an increment in a backup's place", since(db, 10), nil, 0, ErrMismatch},
+		{"a target in front of the backup", ten, nil, 9, ErrTruncated},
+		{"a target behind the backup", ten, nil, 11, ErrOutOfRange},
+		{"a target behind the increment", ten, [][]byte{since(db, 10)}, 21, ErrOutOfRange},
+		{"an increment that was cut", ten, [][]byte{since(db, 10)[:100]}, 0, ErrCorrupt},
+		{"no backup at all", nil, nil, 0, ErrCorrupt},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			fresh := vfs.NewMem()
+			opts := RestoreOptions{FS: fresh, ToOffset: c.to}
+			for _, increment := range c.increments {
+				opts.Increments = append(opts.Increments, bytes.NewReader(increment))
+			}
+			_, err := Restore(t.Context(), bytes.NewReader(c.backup), "/data/restored", opts)
+			require.ErrorIs(t, err, c.err)
+			if c.err != nil {
+				_, err := fresh.List("/data/restored")
+				require.Error(t, err, "something is left")
+				return
+			}
+			requireSound(t, "/data/restored", manual(fresh))
+		})
+	}
+	_, err = Restore(t.Context(), bytes.NewReader(ten), storeDir, RestoreOptions{FS: mem})
+	require.ErrorIs(t, err, ErrNotEmpty)
+	require.NoError(t, errors.Join(db.Close(), other.Close()))
+}

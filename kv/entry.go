@@ -1,0 +1,74 @@
+package kv
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/walnutkv/walnut/snapshot"
+)
+
+// The kinds of snapshot. Their numbers are in files.
+const (
+	kindPairs   snapshot.Kind = 1 // A state: an entry is a pair.
+	kindRecords snapshot.Kind = 2 // A piece of the log: an entry is a record, its key the offset.
+)
+
+// An entry of a state has the pair's key, and as data the deadline as a signed varint of nanoseconds since 1970, 0 for
+// none, with the value behind it.
+
+var errDeadline = errors.New("pair has no deadline that can be read")
+
+// entries yields the state's pairs as entries, in order. What is yielded is valid until the next one.
+func (s *state) entries() iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, data []byte) bool) {
+		var data []byte
+		s.tree.ascend(nil, nil, func(it item) bool {
+			data = append(binary.AppendVarint(data[:0], it.deadline()), it.value()...)
+			return yield(it.key(), data)
+		})
+	}
+}
+
+// decodePair returns the pair of an entry, in memory of its own.
+func decodePair(e snapshot.Entry) (pair, error) {
+	deadline, n := binary.Varint(e.Data)
+	if n <= 0 {
+		return pair{}, fmt.Errorf("key %q: %w", e.Key, errDeadline)
+	}
+	if err := checkKey(e.Key); err != nil {
+		return pair{}, err
+	}
+	return newPair(e.Key, e.Data[n:], deadline), nil
+}
+
+// loadState makes a state of the entries of a snapshot as of an offset. told is called with how many there were, now and then.
+func loadState(offset uint64, entries iter.Seq2[snapshot.Entry, error], told func(loaded uint64)) (*state, error) {
+	const tellEvery = 1 << 14
+	s, loaded := newState(), uint64(0)
+	s.offset = offset
+	var failed error
+	s.tree.load(func(yield func(pair) bool) {
+		for e, err := range entries {
+			var p pair
+			if err == nil {
+				p, err = decodePair(e)
+			}
+			if failed = err; failed != nil {
+				return
+			}
+			if loaded++; loaded%tellEvery == 0 {
+				told(loaded)
+			}
+			s.dataBytes += p.size()
+			if !yield(p) {
+				return
+			}
+		}
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return s, nil
+}

@@ -1,0 +1,325 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+var pointInTimeSeed = flag.Uint64("pointintime.seed", 1, "the seed of the point-in-time test")
+
+// past is what a store was at an offset.
+type past struct {
+	offset uint64
+	time   time.Time
+	model  model
+}
+
+// TestEveryMomentOfAHistoryComesBack writes a long history with checkpoints, an archive and a backup now and then, and brings
+// states of it back: by At where they are held, and by Restore to an offset or a time where not.
+func TestEveryMomentOfAHistoryComesBack(t *testing.T) {
+	commits, samples, restores := 100_000, 1000, 60
+	if testing.Short() {
+		commits, samples, restores = 5000, 100, 10
+	}
+	random := rand.New(rand.NewPCG(*pointInTimeSeed, 11))
+	replay := fmt.Sprintf("replay: go test ./kv -run %s -pointintime.seed=%d", t.Name(), *pointInTimeSeed)
+	h := writeLongHistory(t, random, commits, samples)
+	db, err := Open(h.dir, h.opts)
+	require.NoError(t, err)
+	read, truncated := 0, 0
+	for i, p := range h.pasts {
+		want := p.model.lines(Range{}, crashNow)
+		if i%(samples/restores) == 0 {
+			require.Equal(t, want, h.restored(t, random, i), "%s: restored to %d", replay, p.offset)
+			continue
+		}
+		state, err := db.At(t.Context(), p.offset)
+		if errors.Is(err, ErrTruncated) {
+			truncated++
+			require.Equal(t, want, h.restored(t, random, i), "%s: restored to %d", replay, p.offset)
+			continue
+		}
+		require.NoError(t, err, replay)
+		require.Equal(t, want, lines(state.Scan(Range{})), "%s: state at %d", replay, p.offset)
+		require.NoError(t, state.Close())
+		read++
+	}
+	require.NoError(t, db.Close())
+	t.Logf("%d of %d moments read with At, %d held no longer and restored", read, len(h.pasts), truncated)
+	require.Positive(t, read)
+	require.Positive(t, truncated)
+}
+
+// longHistory is a store on disk, what it was at some offsets, and the means to bring that back.
+type longHistory struct {
+	dir     string
+	opts    Options
+	pasts   []past
+	backups []backup
+}
+
+type backup struct {
+	offset uint64
+	time   time.Time
+	bytes  []byte
+}
+
+func writeLongHistory(t *testing.T, random *rand.Rand, commits, samples int) *longHistory {
+	dir := t.TempDir()
+	h := &longHistory{dir: filepath.Join(dir, "store"), opts: Options{
+		Sync: SyncNever, SegmentSize: max(int64(commits)*2, 4<<10), CheckpointFactor: -1, SnapshotsKept: 46, ArchiveDir: filepath.Join(dir, "archive"),
+	}}
+	db, err := Open(h.dir, h.opts)
+	require.NoError(t, err)
+	clock := int64(crashNow)
+	db.now = func() int64 { clock++; return clock }
+	sampled := map[int]bool{}
+	for len(sampled) < samples {
+		sampled[1+random.IntN(commits)] = true
+	}
+	m := model{}
+	for i := 1; i <= commits; i++ {
+		b := Batch{}
+		for range 1 + random.IntN(3) {
+			key := fmt.Appendf(nil, "%02x", random.IntN(64))
+			switch random.IntN(12) {
+			case 0:
+				b.Delete(key)
+			case 1:
+				b.DeleteRange(key, fmt.Appendf(nil, "%02x", random.IntN(64)))
+			default:
+				b.Put(key, fmt.Append(nil, random.IntN(1e6)))
+			}
+		}
+		offset, err := db.Apply(&b)
+		require.NoError(t, err)
+		m.apply(b.mutations)
+		if sampled[i] {
+			h.pasts = append(h.pasts, past{offset, time.Unix(0, clock), maps.Clone(m)})
+		}
+		if i%(commits/50) == 0 {
+			checkpoint(t, db)
+		}
+		if i == 1 || i%(commits/8) == 0 {
+			var out bytes.Buffer
+			offset, err := db.Backup(t.Context(), &out)
+			require.NoError(t, err)
+			h.backups = append(h.backups, backup{offset, time.Unix(0, clock), out.Bytes()})
+		}
+	}
+	require.Greater(t, db.Stats().First, uint64(1), "nothing was archived")
+	require.NoError(t, db.Close())
+	return h
+}
+
+// restored brings a past back from the last backup in front of it, by its offset or by its time.
+func (h *longHistory) restored(t *testing.T, random *rand.Rand, i int) []string {
+	p := h.pasts[i]
+	from := h.backups[0]
+	for _, b := range h.backups {
+		if b.offset <= p.offset && !b.time.After(p.time) {
+			from = b
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "restored")
+	opts := RestoreOptions{Archive: []string{h.opts.ArchiveDir, filepath.Join(h.dir, walName)}, ToOffset: p.offset}
+	if random.IntN(2) == 0 {
+		opts.ToOffset, opts.ToTime = 0, p.time
+	}
+	offset, err := Restore(t.Context(), bytes.NewReader(from.bytes), dir, opts)
+	require.NoError(t, err)
+	require.Equal(t, p.offset, offset)
+	db, err := Open(dir, Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer db.Close()
+	require.Equal(t, offset, db.Offset())
+	return lines(db.Scan(Range{}))
+}
+
+// TestARestoreThatDiesIsNoStore takes every state that a power cut could leave before each call of a restore: it is the
+// whole store, or none that opens, and then another restore may use the directory.
+func TestARestoreThatDiesIsNoStore(t *testing.T) {
+	source := vfs.NewMem()
+	db, err := Open(storeDir, manual(source))
+	require.NoError(t, err)
+	for i := range 30 {
+		put(t, db, fmt.Sprint(i), string(make([]byte, 300)))
+	}
+	var out bytes.Buffer
+	_, err = db.Backup(t.Context(), &out)
+	require.NoError(t, err)
+	want := lines(db.Scan(Range{}))
+	require.NoError(t, db.Close())
+
+	mem := vfs.NewMem()
+	random := rand.New(rand.NewPCG(1, 12))
+	var crashed []*vfs.Mem
+	var says []string
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op.Changes() {
+			for _, policy := range vfs.Policies {
+				crashed = append(crashed, mem.Crash(random.Uint64(), policy))
+				says = append(says, fmt.Sprintf("%v before call %d, %v %s", policy, c.N, c.Op, c.Name))
+			}
+			crashed, says = append(crashed, mem.Exit()), append(says, fmt.Sprintf("death before call %d, %v %s", c.N, c.Op, c.Name))
+		}
+		return nil
+	})
+	restore := func(mem *vfs.Mem) error {
+		_, err := Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		return err
+	}
+	require.NoError(t, restore(mem))
+	mem.SetHook(nil)
+	crashed, says = append(crashed, mem.Crash(1, vfs.Policies[0])), append(says, "after it returned")
+	whole, none := 0, 0
+	for i, state := range crashed {
+		opts := manual(state)
+		opts.ReadOnly = true
+		db, err := Open("/data/restored", opts)
+		if err == nil {
+			whole++
+			require.Equal(t, want, lines(db.Scan(Range{})), says[i])
+			require.NoError(t, db.Close())
+			continue
+		}
+		none++
+		require.ErrorIs(t, err, ErrNotStore, says[i])
+		require.NotEqual(t, "after it returned", says[i])
+		require.NoError(t, restore(state), says[i])
+		requireSound(t, "/data/restored", manual(state))
+	}
+	t.Logf("%d whole, %d none", whole, none)
+	require.Positive(t, whole)
+	require.Greater(t, none, 100)
+}
+
+func TestAFailedRestoreLeavesNothing(t *testing.T) {
+	source := vfs.NewMem()
+	db, err := Open(storeDir, manual(source))
+	require.NoError(t, err)
+	for i := range 30 {
+		put(t, db, fmt.Sprint(i), string(make([]byte, 300)))
+	}
+	var out bytes.Buffer
+	_, err = db.Backup(t.Context(), &out)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	for n := 1; ; n++ {
+		mem := vfs.NewMem()
+		seen := 0
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op.Changes() {
+				if seen++; seen == n {
+					return errDisk
+				}
+			}
+			return nil
+		})
+		_, err := Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		mem.SetHook(nil)
+		if seen < n {
+			require.NoError(t, err)
+			require.Greater(t, n, 20)
+			return
+		}
+		if err == nil { // What failed was of no consequence, such as the log's index.
+			requireSound(t, "/data/restored", manual(mem))
+			continue
+		}
+		require.ErrorIs(t, err, errDisk, "call %d", n)
+		_, err = Open("/data/restored", Options{FS: mem, ReadOnly: true})
+		require.ErrorIs(t, err, ErrNotStore, "call %d", n)
+		_, err = Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		require.NoError(t, err, "call %d", n)
+	}
+}
+
+// TestDamagedBackupsRestoreNothing flips every bit of a small backup, and cuts it at every byte.
+func TestDamagedBackupsRestoreNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	for i := range 3 {
+		put(t, db, fmt.Sprint(i), "value")
+	}
+	var out bytes.Buffer
+	_, err = db.Backup(t.Context(), &out)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	refused := func(what string, damaged []byte) {
+		mem := vfs.NewMem()
+		_, err := Restore(t.Context(), bytes.NewReader(damaged), "/data/restored", RestoreOptions{FS: mem})
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			require.NoError(t, fmt.Errorf("%s: %w", what, err))
+			t.Fatalf("%s: restored without an error", what)
+		}
+		_, err = mem.List("/data/restored")
+		require.Error(t, err, "%s: the directory is left", what)
+	}
+	whole := out.Bytes()
+	for bit := range 8 * len(whole) {
+		damaged := slices.Clone(whole)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		refused(fmt.Sprintf("bit %d flipped", bit), damaged)
+	}
+	for size := range whole {
+		refused(fmt.Sprintf("cut to %d bytes", size), whole[:size])
+	}
+}
+
+// TestDamagedSnapshotsAreFallenBackFrom flips every bit of the newest of two snapshots and of the only one, and cuts it at
+// every byte: the store opens with the right pairs all the same, and says so.
+func TestDamagedSnapshotsAreFallenBackFrom(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	checkpoint(t, db)
+	put(t, db, "b", "2")
+	newest := snapshotPath(checkpoint(t, db))
+	put(t, db, "c", "3")
+	want := lines(db.Scan(Range{}))
+	require.NoError(t, db.Close())
+	file, err := mem.OpenRead(newest)
+	require.NoError(t, err)
+	size, err := file.Size()
+	require.NoError(t, errors.Join(err, file.Close()))
+	open := func(what string, damage func(mem *vfs.Mem)) {
+		damaged := mem.Clone()
+		damage(damaged)
+		opts := manual(damaged)
+		opts.ReadOnly = true
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err, what)
+		require.Equal(t, want, lines(db.Scan(Range{})), what)
+		require.Len(t, db.Recovery().Skipped, 1, what)
+		require.NoError(t, db.Close())
+	}
+	for bit := range 8 * size {
+		open(fmt.Sprintf("bit %d flipped", bit), func(mem *vfs.Mem) { flipBit(t, mem, newest, bit) })
+	}
+	for cut := range size {
+		open(fmt.Sprintf("cut to %d bytes", cut), func(mem *vfs.Mem) {
+			file, err := mem.Open(newest)
+			require.NoError(t, err)
+			require.NoError(t, errors.Join(file.Truncate(cut), file.Close()))
+		})
+	}
+}
+
+func snapshotPath(offset uint64) string {
+	return filepath.Join(storeDir, snapshotName, fmt.Sprintf("%020d.snap", offset))
+}
