@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 
@@ -49,19 +46,22 @@ func (a *app) check(command, part string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	violations, err := kv.Check(ctx, dir, opts)
 	if err != nil {
-		return err
+		return whyEnded(ctx, err)
 	}
-	damaged, notices := 0, 0
+	damaged, notices, closer := 0, 0, "snapshot verify"
 	for _, violation := range violations {
 		if part != "" && isOutside(violation.Path, filepath.Join(dir, part)) {
 			continue
 		}
 		if violation.Damage {
 			damaged++
+			if violation.Path == "" || isOutside(violation.Path, filepath.Join(dir, snapshotDirectory)) {
+				closer = "wal dump"
+			}
 		} else {
 			notices++
 		}
@@ -73,7 +73,7 @@ func (a *app) check(command, part string) error {
 		return err
 	}
 	return damageFoundError{fmt.Sprintf("%s: %s; see what can still be read: %s", command, damagedPlaces(dir, damaged),
-		a.commandLine("wal dump"))}
+		a.commandLine(closer))}
 }
 
 // isOutside reports whether path is known to lie elsewhere than in dir. What has no path may lie anywhere, and damage

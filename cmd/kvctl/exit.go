@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 
@@ -31,6 +34,34 @@ type damageFoundError struct{ text string }
 
 func (e damageFoundError) Error() string { return e.text }
 
+// closerError is damage to something else than the store at hand, with the command that looks closer at it; "" where there
+// is none.
+type closerError struct {
+	error
+	command string
+}
+
+// Unwrap returns the damage.
+func (e closerError) Unwrap() error { return e.error }
+
+var errInterrupted = errors.New("interrupted")
+
+// interruptible returns a context that ends when somebody wants the command to end. A second interrupt then ends the process
+// at once, as it would without us.
+func interruptible() (ctx context.Context, stop context.CancelFunc) {
+	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// whyEnded is err, or that the command was interrupted where that is the reason for it.
+func whyEnded(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
 // exitCode maps an error to the exit code. A reader of standard output that went away has what it wanted.
 func exitCode(err error) int {
 	var usage usageError
@@ -54,10 +85,22 @@ func (a *app) report(err error) {
 		return
 	}
 	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", "; "), "kv: ")
-	if errors.Is(err, kv.ErrCorrupt) {
-		text += "; look closer: " + a.commandLine("check")
+	if command := a.closer(err); command != "" {
+		text += "; look closer: " + command
 	}
 	fmt.Fprintf(a.stderr, "kvctl: %s\n", text)
+}
+
+// closer returns the command that looks closer at damage that was met; "" where none was, or no command does.
+func (a *app) closer(err error) string {
+	var elsewhere closerError
+	switch {
+	case errors.As(err, &elsewhere):
+		return elsewhere.command
+	case errors.Is(err, kv.ErrCorrupt):
+		return a.commandLine("check")
+	}
+	return ""
 }
 
 // commandLine is a kvctl command on the same store, ready to be pasted into a shell.

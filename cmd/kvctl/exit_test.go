@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,6 +30,8 @@ func TestExitCodeSaysWhatKindOfErrorItWas(t *testing.T) {
 		{"wrong usage", fmt.Errorf("put: %w", usagef("--ttl")), exitUsage},
 		{"no such key", fmt.Errorf("get: %w", kv.ErrNotFound), exitNotFound},
 		{"damage met", fmt.Errorf("open: %w", &kv.CorruptError{Err: errors.New("checksum")}), exitDamage},
+		{"damage met elsewhere", fmt.Errorf("restore: %w", closerError{&kv.CorruptError{Err: errors.New("checksum")}, ""}), exitDamage},
+		{"interrupted", errInterrupted, exitFailed},
 		{"damage found", fmt.Errorf("check: %w", damageFoundError{"damaged"}), exitDamage},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, exitCode(c.err)) })
@@ -58,6 +61,35 @@ func TestScanEndsQuietlyWhenItsReaderGoesAway(t *testing.T) {
 	require.Empty(t, stderr.String())
 }
 
+func TestABackupWhoseReaderGoesAwayHasFailed(t *testing.T) {
+	dir := t.TempDir()
+	db, err := kv.Open(dir, kv.Options{})
+	require.NoError(t, err)
+	// More than a pipe and all buffers hold, and nothing that compression makes smaller.
+	noise := rand.NewChaCha8([32]byte{})
+	for i := range 4 {
+		value := make([]byte, 1<<20)
+		_, err := noise.Read(value)
+		require.NoError(t, err)
+		_, err = db.Put(fmt.Append(nil, i), value)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	backup := exec.Command("kvctl", "--dir", dir, "backup", "-")
+	var stderr bytes.Buffer
+	backup.Stderr = &stderr
+	stdout, err := backup.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, backup.Start())
+	_, err = stdout.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, stdout.Close())
+	var exit *exec.ExitError
+	require.ErrorAs(t, backup.Wait(), &exit)
+	require.Equal(t, exitFailed, exit.ExitCode())
+	require.Regexp(t, `^kvctl: backup: .*broken pipe\n$`, stderr.String())
+}
+
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -77,6 +109,25 @@ func TestReportIsOneLine(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
 	require.Contains(t, stderr.String(), "x.store at position 7")
 	require.True(t, strings.HasSuffix(stderr.String(), "; look closer: kvctl --dir 'my store' check\n"), stderr.String())
+}
+
+func TestReportNamesTheCommandThatLooksCloser(t *testing.T) {
+	damage := &kv.CorruptError{Path: "copy.walnut", Err: errors.New("checksum")}
+	for _, c := range []struct {
+		name, want string
+		err        error
+	}{
+		{"damage to the store", "; look closer: kvctl --dir store check\n", damage},
+		{"damage to a backup", "; look closer: kvctl snapshot verify copy.walnut\n", closerError{damage, "kvctl snapshot verify copy.walnut"}},
+		{"damage to what no command can read again", "checksum\n", closerError{damage, ""}},
+		{"no damage", "broken\n", errors.New("broken")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			(&app{stderr: &stderr, dirFlag: "store"}).report(c.err)
+			require.True(t, strings.HasSuffix(stderr.String(), c.want), stderr.String())
+		})
+	}
 }
 
 func TestShellReadsAQuotedWordBack(t *testing.T) {

@@ -16,7 +16,8 @@ func newGet(a *app) *cobra.Command {
 		Long: `get writes the value of a key to standard output: its bytes and nothing else, not even a line's end. Under
 --encoding hex and base64 it is one line of text. Exit code 3 says that there is no such key.
 
-With --at it is the value that the key had right after the commit at that offset.`,
+With --at it is the value that the key had right after the commit at that offset: of any commit since the oldest
+snapshot, or of all as long as none has been truncated.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:1 Grace
   kvctl --dir store get user:1
@@ -42,19 +43,18 @@ With --at it is the value that the key had right after the commit at that offset
 
 // lookUp returns the key's value, as of an offset where one is asked for.
 func (a *app) lookUp(key []byte, at uint64, hasAt bool) (value []byte, err error) {
-	keep := func(found []byte, err error) error {
-		if err != nil {
-			return fmt.Errorf("get %s: %w", shown(key), err)
-		}
-		value = found
-		return nil
-	}
 	if hasAt {
-		err = a.withLog(func(log *kv.Log) error { return keep(valueAt(log, key, at)) })
+		value, err = a.valueAt(key, at)
 	} else {
-		err = a.withStore(forReading, func(db *kv.DB) error { return keep(db.Get(key)) })
+		err = a.withStore(forReading, func(db *kv.DB) error {
+			value, err = db.Get(key)
+			return err
+		})
 	}
-	return value, err
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", shown(key), err)
+	}
+	return value, nil
 }
 
 func (a *app) printValue(key, value []byte) error {

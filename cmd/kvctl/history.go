@@ -2,17 +2,49 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/walnutkv/walnut/kv"
 )
 
-// valueAt returns the value that key had right after the commit at offset at, by reading the log up to there. A
-// deadline counts as of that commit's own time. The error is kv.ErrNotFound where the key had no value then.
-func valueAt(log *kv.Log, key []byte, at uint64) ([]byte, error) {
-	if log.First() > 1 {
-		return nil, fmt.Errorf("offset %d: the log begins at %d, so the state before that is not in it", at, log.First())
+// valueAt returns the value that key had right after the commit at offset at. A deadline counts as of that commit's own
+// time. The error is kv.ErrNotFound where the key had no value then.
+//
+// A log that still begins with the first commit has all there is to know: reading it up to there takes no memory, and
+// works in front of damage. Otherwise it takes a snapshot to begin with.
+func (a *app) valueAt(key []byte, at uint64) (value []byte, err error) {
+	whole := false
+	err = a.withLog(func(log *kv.Log) (err error) {
+		if whole = log.First() == 1; whole {
+			value, err = valueInLog(log, key, at)
+		}
+		return err
+	})
+	if whole || err != nil {
+		return value, err
 	}
+	err = a.withStore(forReading, func(db *kv.DB) error {
+		value, err = a.valueInState(db, key, at)
+		return err
+	})
+	return value, err
+}
+
+// valueInState returns the value from the state as of an offset.
+func (a *app) valueInState(db *kv.DB, key []byte, at uint64) ([]byte, error) {
+	ctx, stop := interruptible()
+	defer stop()
+	state, err := db.At(ctx, at)
+	if err != nil {
+		return nil, whyEnded(ctx, err)
+	}
+	value, err := state.Get(key)
+	return value, errors.Join(err, state.Close())
+}
+
+// valueInLog returns the value from a log that begins with the first commit.
+func valueInLog(log *kv.Log, key []byte, at uint64) ([]byte, error) {
 	var last kv.Mutation
 	var seen kv.Commit
 	for commit, err := range log.Commits(log.First()) {

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -145,10 +141,8 @@ func (a *app) runImport(name string, flags importFlags) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.name, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	// A second interrupt then ends the process at once, as it would without us.
-	context.AfterFunc(ctx, stop)
 	return a.withStore(forWriting, func(db *kv.DB) error {
 		i := &importer{app: a, db: db, in: in, ack: flags.ack, bar: a.newImportBar(in)}
 		err := i.run(ctx, &batchReader{pairs: pairs, size: flags.batch})
@@ -174,8 +168,6 @@ type importer struct {
 
 	pairs, commits, offset uint64 // Acknowledged; offset is the last commit's.
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // run applies the input batch by batch. The next batch is read while one is being written; an interrupt doesn't wait
 // for an input that has nothing to read.

@@ -190,25 +190,3 @@ func TestReadingAheadEndsWithItsReader(t *testing.T) {
 	cancel()
 	<-done
 }
-
-func TestProgressBarShowsPairsAndRate(t *testing.T) {
-	var out bytes.Buffer
-	in := &input{size: 1000, count: &countingReader{from: strings.NewReader(strings.Repeat("x", 1000))}}
-	bar := &importBar{bar: newBar(&out, in.size), w: &out, in: in}
-	_, err := io.Copy(io.Discard, in.count)
-	require.NoError(t, err)
-	bar.update(40)
-	bar.finish()
-	require.Contains(t, out.String(), "40 pairs, ")
-	require.Contains(t, out.String(), "100%")
-	require.True(t, strings.HasSuffix(out.String(), "\n"))
-
-	// Where standard error is no terminal there is no bar, and it takes calls all the same.
-	a := &app{stderr: &out}
-	require.Nil(t, a.newImportBar(in))
-	require.Nil(t, a.newReplayBar())
-	a.newImportBar(in).update(1)
-	a.newImportBar(in).finish()
-	a.newReplayBar().update(kv.Progress{Offset: 1, Last: 2})
-	a.newReplayBar().finish()
-}

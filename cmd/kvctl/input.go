@@ -20,6 +20,8 @@ type input struct {
 	count *countingReader
 	text  *bufio.Reader // Decompressed, and without a byte order mark.
 	file  *os.File      // Nil for standard input.
+
+	compressed bool
 }
 
 // countingReader counts the bytes that pass, for a progress bar in another goroutine.
@@ -64,6 +66,7 @@ func (in *input) decompress(name string) error {
 		return fmt.Errorf("read %s: %w", in.name, err)
 	}
 	plain := io.Reader(raw)
+	in.compressed = true
 	switch {
 	case strings.HasSuffix(name, ".gz") || bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		plain, err = gzip.NewReader(raw)
@@ -72,7 +75,7 @@ func (in *input) decompress(name string) error {
 		// program takes at most, so that a lying header can't ask for more.
 		plain, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 	default:
-		err = nil
+		in.compressed, err = false, nil
 	}
 	if err != nil {
 		return fmt.Errorf("decompress %s: %w", in.name, err)

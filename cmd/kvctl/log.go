@@ -2,19 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"sync"
 )
 
 // logger writes what the store tells an operator: warnings always, routine where asked for. The time is left out,
-// since a command's lines are read as they come.
+// since a command's lines are read as they come; and so are errors, since the command that meets one ends with it and says
+// so in a line of its own.
 func (a *app) logger(w io.Writer) *slog.Logger {
 	level := slog.LevelWarn
 	if a.verbose {
 		level = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+	return slog.New(belowError{slog.NewTextHandler(w, &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 			if attr.Key == slog.TimeKey && len(groups) == 0 {
@@ -22,7 +24,15 @@ func (a *app) logger(w io.Writer) *slog.Logger {
 			}
 			return attr
 		},
-	}))
+	})})
+}
+
+// belowError leaves errors out.
+type belowError struct{ slog.Handler }
+
+// Enabled reports whether a line of this level is wanted.
+func (h belowError) Enabled(ctx context.Context, level slog.Level) bool {
+	return level < slog.LevelError && h.Handler.Enabled(ctx, level)
 }
 
 // heldLog keeps lines back until it is released, and from then on passes them on. Where opening a store fails, the

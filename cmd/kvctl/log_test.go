@@ -19,6 +19,9 @@ func TestLogIsHeldUntilReleased(t *testing.T) {
 	logger.Warn("more")
 	require.Contains(t, out.String(), "msg=more\n")
 
+	logger.Error("the command says so itself")
+	require.NotContains(t, out.String(), "itself")
+
 	out.Reset()
 	(&app{verbose: true}).logger(&out).Info("routine")
 	require.Equal(t, "level=INFO msg=routine\n", out.String())

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 //	hold DIR              keeps a kvctl that writes to DIR running until the script ends, its process id in $HOLDER
 //	damage FILE WORD      flips one bit of the first WORD in a file, which may be a pattern
 //	rawsize FILE N        the file holds N bytes
+//	history DIR N         makes a store of N commits in small segments; commit I puts I under the key k, and under kI
+//	flip FILE POSITION    flips one bit at a position; a negative one counts from the file's end
+//	cut FILE N            takes the last N bytes off
+//	newer FILE            makes a snapshot one of a newer format, checksum and all
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
@@ -41,6 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "hold": hold, "damage": damage, "rawsize": rawSize,
+			"history": history, "flip": flip, "cut": cut, "newer": newer,
 		},
 	})
 }

@@ -32,11 +32,18 @@ func (a *app) options(want access, log io.Writer) (kv.Options, error) {
 	if err != nil {
 		return kv.Options{}, usageError{err}
 	}
-	return kv.Options{ReadOnly: want == forReading, Sync: mode, Logger: a.logger(log)}, nil
+	opts := kv.Options{ReadOnly: want == forReading, Sync: mode, Logger: a.logger(log)}
+	if want == forWriting {
+		// A checkpoint takes from the log what the program that owns the store may want in its archive, and only that
+		// program knows where that is. So none starts by itself here.
+		opts.CheckpointFactor = -1
+	}
+	return opts, nil
 }
 
-// withStore opens the store, hands it to use, and closes it. The first error wins: use's, then the close's.
-func (a *app) withStore(want access, use func(db *kv.DB) error) (err error) {
+// withStore opens the store, under options that may be adjusted, hands it to use, and closes it. The first error wins:
+// use's, then the close's.
+func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options)) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -46,10 +53,13 @@ func (a *app) withStore(want access, use func(db *kv.DB) error) (err error) {
 	if err != nil {
 		return err
 	}
-	replay := a.newReplayBar()
-	opts.Progress = replay.update
+	for _, change := range adjust {
+		change(&opts)
+	}
+	opening := a.newOpenBar()
+	opts.Progress = opening.update
 	db, err := kv.Open(dir, opts)
-	replay.finish()
+	opening.finish()
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -15,8 +16,8 @@ import (
 const (
 	// barInterval is how often a bar is drawn at most.
 	barInterval = 100 * time.Millisecond
-	// replayPatience is how long opening a store may take before a bar says what it is doing.
-	replayPatience = 500 * time.Millisecond
+	// patience is how long something may take before a bar says what it is.
+	patience = 500 * time.Millisecond
 )
 
 // isTerminal says whether somebody is watching.
@@ -80,37 +81,127 @@ func (b *importBar) finish() {
 	fmt.Fprintln(b.w)
 }
 
-// replayBar shows how far the replay of a log is, where that takes a while. A nil one shows nothing.
-type replayBar struct {
-	bar   *progressbar.ProgressBar // Nil until it has taken a while.
+// openBar shows how far the opening of a store is, where that takes a while: first a snapshot is loaded, then the log behind
+// it is replayed. A nil one shows nothing.
+type openBar struct {
 	w     io.Writer
 	start time.Time
+
+	bar  *progressbar.ProgressBar // Nil until it has taken a while.
+	what string                   // What the bar is for: load or replay.
+	from uint64                   // The commit at which the replay was when it was first heard of.
 }
 
-// newReplayBar returns nil where standard error is no terminal.
-func (a *app) newReplayBar() *replayBar {
+// newOpenBar returns nil where standard error is no terminal.
+func (a *app) newOpenBar() *openBar {
 	if !isTerminal(a.stderr) {
 		return nil
 	}
-	return &replayBar{w: a.stderr, start: time.Now()}
+	return &openBar{w: a.stderr, start: time.Now()}
 }
 
-// update is what kv calls while it replays.
-func (b *replayBar) update(p kv.Progress) {
-	if b == nil || time.Since(b.start) < replayPatience || p.Last == 0 {
+// update is what kv calls while it loads and replays.
+func (b *openBar) update(p kv.Progress) {
+	switch {
+	case b == nil:
+	case p.Offset == 0 && p.Loaded > 0:
+		b.show("load", "pairs", p.Loaded, p.Pairs)
+	case p.Offset > 0 && p.Last > 0:
+		if b.from == 0 {
+			b.from = p.Offset
+		}
+		b.show("replay", "commits", p.Offset-b.from, p.Last-b.from)
+	}
+}
+
+// show draws the bar for a part of the work, of which so much is done; a size of 0 isn't known.
+func (b *openBar) show(what, unit string, done, size uint64) {
+	if time.Since(b.start) < patience {
 		return
 	}
-	if b.bar == nil {
-		b.bar = newBar(b.w, int64(p.Last), progressbar.OptionSetDescription("replay"), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("commits"), progressbar.OptionThrottle(barInterval))
+	if b.what != what {
+		b.finish()
+		b.what, b.bar = what, newBar(b.w, knownSize(int64(size)), progressbar.OptionSetDescription(what+" "+unit),
+			progressbar.OptionShowCount(), progressbar.OptionThrottle(barInterval))
 	}
-	_ = b.bar.Set64(int64(p.Offset))
+	// A bar that can't be drawn is no reason to end what it shows.
+	_ = b.bar.Set64(int64(done))
 }
 
 // finish takes the bar away: the command's own output follows.
-func (b *replayBar) finish() {
+func (b *openBar) finish() {
 	if b != nil && b.bar != nil {
 		_ = b.bar.Clear()
 		_ = b.bar.Exit()
+		b.bar = nil
 	}
+}
+
+// knownSize is the size for a bar, which takes -1 for one that isn't known.
+func knownSize(size int64) int64 {
+	if size <= 0 {
+		return -1
+	}
+	return size
+}
+
+// taskBar shows how far something is that doesn't call back: now and then it asks. A nil one shows nothing.
+type taskBar struct {
+	bar   *progressbar.ProgressBar
+	done  func() int64
+	stop  chan struct{}
+	ended sync.WaitGroup
+}
+
+// newTaskBar starts a bar for so many bytes, 0 or less where that isn't known; done says how many are behind, and is nil
+// where nothing does. It returns nil where standard error is no terminal.
+func (a *app) newTaskBar(what string, size int64, done func() int64) *taskBar {
+	if !isTerminal(a.stderr) {
+		return nil
+	}
+	return startTaskBar(a.stderr, what, size, done)
+}
+
+func startTaskBar(w io.Writer, what string, size int64, done func() int64) *taskBar {
+	options := []progressbar.Option{progressbar.OptionSetDescription(what), progressbar.OptionSetElapsedTime(true)}
+	if done != nil {
+		options = append(options, progressbar.OptionShowBytes(true))
+	}
+	b := &taskBar{bar: newBar(w, knownSize(size), options...), done: done, stop: make(chan struct{})}
+	b.ended.Go(b.run)
+	return b
+}
+
+// run draws until the bar is finished, and not at all where that is soon.
+func (b *taskBar) run() {
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-wait.C:
+			b.draw()
+			wait.Reset(barInterval)
+		}
+	}
+}
+
+// draw shows a bar of which nothing is behind as well.
+func (b *taskBar) draw() {
+	if b.done != nil {
+		_ = b.bar.Set64(b.done())
+	}
+	_ = b.bar.RenderBlank()
+}
+
+// finish takes the bar away: the command's own output follows.
+func (b *taskBar) finish() {
+	if b == nil {
+		return
+	}
+	close(b.stop)
+	b.ended.Wait()
+	_ = b.bar.Clear()
+	_ = b.bar.Exit()
 }

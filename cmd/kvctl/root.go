@@ -25,6 +25,9 @@ type app struct {
 	sync     choice
 	verbose  bool
 
+	// toTerminal says that standard output is one, where bytes that aren't text do harm.
+	toTerminal bool
+
 	// started is set once a command's flags and arguments have been accepted: an error before that is wrong usage.
 	started bool
 }
@@ -32,10 +35,12 @@ type app struct {
 // run does what one command line says and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	a := &app{
-		stdin: stdin, stdout: bufio.NewWriterSize(stdout, 64<<10), stderr: stderr, getenv: getenv,
+		stdin: stdin, stdout: newOutput(stdout), stderr: stderr, getenv: getenv,
 		output:   newChoice(outputText, outputJSON),
 		encoding: newChoice(string(encodingUTF8), string(encodingHex), string(encodingBase64)),
 		sync:     newChoice("always", "interval", "never"),
+
+		toTerminal: isTerminal(stdout),
 	}
 	root := newRoot(a)
 	root.SetArgs(args)
@@ -50,6 +55,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	a.report(err)
 	return exitCode(err)
 }
+
+// newOutput returns a buffer in front of a stream.
+func newOutput(to io.Writer) *bufio.Writer { return bufio.NewWriterSize(to, 64<<10) }
 
 // newRoot builds the command tree.
 func newRoot(a *app) *cobra.Command {
@@ -76,7 +84,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 	a.addGlobalFlags(root)
 	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newImport(a), newExport(a))
-	addTo(root, "care", newStats(a), newCheck(a), newWal(a))
+	addTo(root, "care", newStats(a), newCheck(a), newCheckpoint(a), newSnapshot(a), newBackup(a), newRestore(a), newWal(a))
 	addTo(root, "", newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))
 	return root

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -66,6 +68,7 @@ func writeStats(w io.Writer, s kv.Stats) error {
 	if s.FreeBytes >= 0 {
 		add("free bytes", "%s", withUnit(s.FreeBytes))
 	}
+	writeCheckpoints(add, s.Checkpoints)
 	writeActivity(add, s)
 	if s.Failed != nil {
 		add("failed", "%v", s.Failed)
@@ -74,11 +77,29 @@ func writeStats(w io.Writer, s kv.Stats) error {
 	return table.Flush()
 }
 
+// writeCheckpoints writes what a start would begin with, and what it would have to replay.
+func writeCheckpoints(add row, c kv.CheckpointStats) {
+	if c.Snapshots == 0 {
+		add("snapshots", "0")
+	} else {
+		add("snapshots", "%d, %s, the newest as of offset %d", c.Snapshots, withUnit(c.SnapshotBytes), c.Offset)
+	}
+	due := "no checkpoint starts by itself"
+	if c.Due != math.MaxInt64 {
+		due = "a checkpoint is due from " + withUnit(c.Due) + " on"
+	}
+	add("  log behind", "%s; %s", withUnit(c.Behind), due)
+}
+
 // writeActivity writes what has happened since the store was opened, the details only where there are any.
 func writeActivity(add row, s kv.Stats) {
 	add("since opened", "%d commits of %d bytes, written as %d", s.Appends, s.AppendedBytes, s.WrittenBytes)
 	add("  log", "%d writes, %d syncs (%d slow), %d rolls, %d indexes rebuilt", s.Writes, s.Syncs, s.SlowSyncs, s.Rolls, s.IndexRebuilds)
-	add("  snapshots", "%d open, the oldest for %v", s.OpenSnapshots, s.OldestSnapshot.Round(time.Millisecond))
+	add("  checkpoints", "%d taken, %d failures, the last in %v", s.Checkpoints.Taken, s.Checkpoints.Failed, shortTime(s.Checkpoints.Last))
+	if s.Checkpoints.Err != nil {
+		add("  last failure", "%v", s.Checkpoints.Err)
+	}
+	add("  views", "%d open, the oldest for %v", s.OpenSnapshots, s.OldestSnapshot.Round(time.Millisecond))
 	writeLatency(add, "  sync", s.SyncLatency)
 	writeLatency(add, "  commit", s.CommitLatency)
 	writeLatency(add, "  clone", s.CloneLatency)
@@ -95,6 +116,14 @@ func writeLatency(add row, name string, l kv.Latency) {
 
 func writeRecovery(add row, r kv.Recovery) {
 	add("last recovery", "%s: %d segments, offsets %d to %d", r.Log.Outcome, r.Log.Segments, r.Log.First, r.Log.Last)
+	if r.Snapshot == "" {
+		add("  loaded", "no snapshot")
+	} else {
+		add("  loaded", "%d pairs of %s", r.Loaded, r.Snapshot)
+	}
+	for _, skipped := range r.Skipped {
+		add("  skipped", "%s: %v", skipped.Path, skipped.Err)
+	}
 	add("  replayed", "%d commits, %d keys, in %v (log %v)", r.Replayed, r.Keys, shortTime(r.Elapsed), shortTime(r.Log.Elapsed))
 	if r.Log.CutBytes > 0 {
 		add("  cut", "%d bytes of %s at position %d", r.Log.CutBytes, r.Log.CutPath, r.Log.CutPosition)
@@ -108,8 +137,8 @@ func writeRecovery(add row, r kv.Recovery) {
 	if len(r.Log.RebuiltIndexes) > 0 {
 		add("  rebuilt", "%s", strings.Join(r.Log.RebuiltIndexes, ", "))
 	}
-	if len(r.Log.Removed) > 0 {
-		add("  removed", "%s", strings.Join(r.Log.Removed, ", "))
+	if removed := slices.Concat(r.Log.Removed, r.Removed); len(removed) > 0 {
+		add("  removed", "%s", strings.Join(removed, ", "))
 	}
 	if r.Log.Truncated {
 		add("  finished", "a truncation of the log's end")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -17,11 +18,13 @@ func TestStatsTellEverythingARecoveryDid(t *testing.T) {
 	log := &stats.Recovery.Log
 	log.CutBytes, log.CutPath, log.CutPosition, log.QuarantinePath = 77, "wal/1.store", 4096, "quarantine/x"
 	log.ReloggedBytes, log.RebuiltIndexes, log.Removed, log.Truncated = 99, []string{"wal/1.index"}, []string{"wal/2.store"}, true
+	stats.Recovery.Snapshot, stats.Recovery.Loaded, stats.Recovery.Removed = "snapshot/8.snap", 444, []string{"snapshot/9.snap.tmp"}
+	stats.Recovery.Skipped = []kv.SkippedSnapshot{{Path: "snapshot/9.snap", Err: kv.ErrCorrupt}}
 	var out bytes.Buffer
 	require.NoError(t, writeStats(&out, stats))
 	for _, want := range []string{
 		"77 bytes of wal/1.store at position 4096", "quarantine/x", "99 bytes", "wal/1.index", "wal/2.store", "truncation",
-		"5 commits", "1.5s", kv.ErrFailed.Error(),
+		"5 commits", "1.5s", "444 pairs of snapshot/8.snap", "snapshot/9.snap: " + kv.ErrCorrupt.Error(), "wal/2.store, snapshot/9.snap.tmp", kv.ErrFailed.Error(),
 	} {
 		require.Contains(t, out.String(), want)
 	}
@@ -50,6 +53,37 @@ func TestStatsShowWhatWasMeasuredAndNothingThatWasNot(t *testing.T) {
 		require.Contains(t, busy, want)
 	}
 	require.Equal(t, 3, strings.Count(busy, "p50 1ns, p90 2µs, p99 3ms, p99.9 4s, max 1m0s (9 measured)"))
+}
+
+func TestStatsTellWhatAStartWouldDoAndWhatCameOfCheckpoints(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		stats kv.CheckpointStats
+		want  []string
+	}{
+		{
+			"nothing yet",
+			kv.CheckpointStats{Behind: 2048, Due: 1 << 20},
+			[]string{`^snapshots +0$`, `log behind +2048 \(2.0 KiB\); a checkpoint is due from 1048576 \(1.0 MiB\) on$`},
+		},
+		{"none by itself", kv.CheckpointStats{Due: math.MaxInt64}, []string{`log behind +0; no checkpoint starts by itself$`}},
+		{
+			"some taken, the last one failed",
+			kv.CheckpointStats{Snapshots: 2, SnapshotBytes: 300, Offset: 77, Taken: 5, Failed: 1, Last: time.Second, Err: kv.ErrNoSpace},
+			[]string{
+				`^snapshots +2, 300, the newest as of offset 77$`, `^  checkpoints +5 taken, 1 failures, the last in 1s$`,
+				`^  last failure +` + kv.ErrNoSpace.Error() + `$`,
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.NoError(t, writeStats(&out, kv.Stats{Checkpoints: c.stats}))
+			for _, want := range c.want {
+				require.Regexp(t, `(?m)`+want, out.String())
+			}
+		})
+	}
 }
 
 func TestSizesAreShownInTheUnitThatFits(t *testing.T) {

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// backupFlags say what to back up, and how.
+type backupFlags struct {
+	since       uint64
+	increment   bool // Only what is behind since.
+	force       bool
+	compression choice
+}
+
+func newBackup(a *app) *cobra.Command {
+	flags := backupFlags{compression: newCompression()}
+	cmd := &cobra.Command{
+		Use:   "backup FILE|-",
+		Short: "Write a copy of the store as of now to a file, and print its offset",
+		Long: `backup writes every pair, as of one commit, to a file, and prints that commit's offset. It works beside a live writer.
+restore makes a store of it, and snapshot verify reads every byte of it.
+
+With --since it writes an increment: only the commits behind an offset, which is what the backup or increment before
+printed. restore takes it with --increment. A log that has been truncated behind that offset needs a whole backup again.
+
+The file gets its name when it is whole and durable; until then it is FILE.tmp. A file that is there already is refused,
+unless --force says to replace it. With - the bytes go to standard output, and the offset to standard error.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store backup monday.walnut
+  kvctl --dir store put user:2 Grace
+  kvctl --dir store backup tuesday.walnut --since 1
+  kvctl --dir store backup - --compression zstd > copy.walnut
+  kvctl snapshot verify monday.walnut tuesday.walnut`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().Uint64Var(&flags.since, "since", 0, "only the commits behind this offset, as an increment")
+	cmd.Flags().BoolVar(&flags.force, "force", false, "replace the file where there is one")
+	addCompression(cmd, &flags.compression)
+	cmd.RunE = a.starts(func(args []string) error {
+		flags.increment = cmd.Flags().Changed("since")
+		return a.backup(args[0], flags)
+	})
+	return cmd
+}
+
+// backup opens the store before it makes the file, so that a directory mistyped makes no file.
+func (a *app) backup(name string, flags backupFlags) error {
+	compression, err := flags.compression.compression()
+	if err != nil {
+		return err
+	}
+	if name == "-" && a.toTerminal {
+		return usagef("backup: standard output is a terminal; say where the bytes shall go")
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	err = a.withStore(forReading, func(db *kv.DB) error {
+		b := &backup{app: a, ctx: ctx, db: db, flags: flags, name: name}
+		if name == "-" {
+			return b.toStdout()
+		}
+		return b.toFile()
+	}, func(opts *kv.Options) { opts.SnapshotCompression = compression })
+	if errors.Is(err, syscall.EPIPE) {
+		// Not wrapped: a reader that went away doesn't make half a backup a success.
+		return fmt.Errorf("backup: %v", err)
+	}
+	return whyEnded(ctx, err)
+}
+
+// backup is one under way.
+type backup struct {
+	app   *app
+	ctx   context.Context
+	db    *kv.DB
+	flags backupFlags
+	name  string
+}
+
+// backupJSON is what a backup comes to, in JSON.
+type backupJSON struct {
+	Path   string  `json:"path,omitempty"` // Left out where the bytes went to standard output.
+	Offset uint64  `json:"offset"`
+	Since  *uint64 `json:"since,omitempty"` // Of an increment.
+	Bytes  int64   `json:"bytes"`
+}
+
+func (b *backup) toFile() error {
+	file, err := createBackupFile(b.name, b.flags.force)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	outcome, err := b.write(file)
+	if err == nil {
+		err = file.keep()
+	}
+	if err != nil {
+		file.discard()
+		return fmt.Errorf("backup to %s: %w", b.name, err)
+	}
+	outcome.Path = b.name
+	return b.app.printResult(outcome.Offset, outcome)
+}
+
+// toStdout says what it has to say on standard error, since the bytes are the output.
+func (b *backup) toStdout() error {
+	outcome, err := b.write(b.app.stdout)
+	if err == nil {
+		err = b.app.stdout.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("backup to standard output: %w", err)
+	}
+	beside := *b.app
+	beside.stdout = newOutput(b.app.stderr)
+	return errors.Join(beside.printResult(outcome.Offset, outcome), beside.stdout.Flush())
+}
+
+// write writes the backup or increment.
+func (b *backup) write(to io.Writer) (backupJSON, error) {
+	out := &countingWriter{to: to}
+	bar := b.app.newTaskBar("backup", -1, out.n.Load)
+	defer bar.finish()
+	var outcome backupJSON
+	var err error
+	if b.flags.increment {
+		outcome.Since = &b.flags.since
+		outcome.Offset, err = b.db.BackupSince(b.ctx, out, b.flags.since)
+	} else {
+		outcome.Offset, err = b.db.Backup(b.ctx, out)
+	}
+	outcome.Bytes = out.n.Load()
+	return outcome, err
+}
+
+// countingWriter counts the bytes that pass, for a progress bar in another goroutine.
+type countingWriter struct {
+	to io.Writer
+	n  atomic.Int64
+}
+
+// Write writes to the underlying writer.
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// createIn returns a backup file under the name copy in a directory of its own, with some bytes in it.
+func createIn(t *testing.T, force bool) (file *backupFile, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "copy")
+	file, err := createBackupFile(path, force)
+	require.NoError(t, err)
+	_, err = file.WriteString("whole")
+	require.NoError(t, err)
+	return file, path
+}
+
+func TestABackupFileHasItsNameOnlyOnceItIsKept(t *testing.T) {
+	file, path := createIn(t, false)
+	require.NoFileExists(t, path)
+	require.NoError(t, file.keep())
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "whole", string(data))
+	require.NoFileExists(t, path+".tmp")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm(), "a backup is as private as the store")
+}
+
+func TestABackupFileThatIsDiscardedLeavesNothing(t *testing.T) {
+	file, path := createIn(t, false)
+	file.discard()
+	require.NoFileExists(t, path)
+	require.NoFileExists(t, path+".tmp")
+}
+
+func TestABackupDoesNotTakeANameThatSomebodyElseTookMeanwhile(t *testing.T) {
+	file, path := createIn(t, false)
+	require.NoError(t, os.WriteFile(path, []byte("theirs"), 0o600))
+	require.ErrorContains(t, file.keep(), "is there already")
+	file.discard()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "theirs", string(data))
+	require.NoFileExists(t, path+".tmp")
+}
+
+func TestABackupDoesNotGiveItsNameToAnotherOnesBytes(t *testing.T) {
+	file, path := createIn(t, true)
+	second, err := createBackupFile(path, true)
+	require.NoError(t, err, "who forces it replaces what is under way")
+	require.ErrorContains(t, file.keep(), "was replaced meanwhile")
+	file.discard()
+	require.FileExists(t, path+".tmp", "it is the other one's")
+	require.NoError(t, second.keep())
+}
+
+func TestABackupFileIsNotSharedByTwoBackups(t *testing.T) {
+	file, path := createIn(t, false)
+	_, err := createBackupFile(path, false)
+	require.ErrorContains(t, err, path+".tmp is there")
+	require.NoError(t, file.keep())
+}

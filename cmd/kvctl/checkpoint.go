@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// checkpointFlags say what a checkpoint leaves.
+type checkpointFlags struct {
+	keep        int
+	archive     string
+	compression choice
+}
+
+func newCheckpoint(a *app) *cobra.Command {
+	flags := checkpointFlags{compression: newCompression()}
+	cmd := &cobra.Command{
+		Use:   "checkpoint",
+		Short: "Write a snapshot, then truncate the log in front of it",
+		Long: `checkpoint writes a snapshot of everything in the store, so that the next start needs only the log behind it, and
+prints the snapshot's offset. Where nothing was committed since the newest snapshot it writes nothing. Then it removes
+the oldest snapshots, all but --keep of them, and truncates the log in front of the oldest that is left, whole segments
+at a time.
+
+With --archive, the segments of the log that go are kept in a directory, for a restore to any moment. A program that
+opens the store with an archive of its own does the same: use that one's directory then, or its archive gets a gap.
+
+A failure leaves the snapshots and the log as they were. A program that has the store open takes its checkpoints itself.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store checkpoint
+  kvctl --dir store put user:2 Grace
+  kvctl --dir store checkpoint --keep 1 --archive archive -o json
+  kvctl --dir store snapshot ls`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().IntVar(&flags.keep, "keep", kv.DefaultSnapshotsKept, "how many snapshots to leave")
+	cmd.Flags().StringVar(&flags.archive, "archive", "", "where to keep the segments that the log loses (default nowhere)")
+	addCompression(cmd, &flags.compression)
+	completeDirectory(cmd, "archive")
+	cmd.RunE = a.starts(func([]string) error { return a.checkpoint(flags) })
+	return cmd
+}
+
+func (a *app) checkpoint(flags checkpointFlags) error {
+	if flags.keep < 1 {
+		return usagef("checkpoint: --keep %d: want 1 or more", flags.keep)
+	}
+	compression, err := flags.compression.compression()
+	if err != nil {
+		return err
+	}
+	if err := a.mustExist("checkpoint"); err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	return a.withStore(forWriting, func(db *kv.DB) error {
+		bar := a.newTaskBar("checkpoint", -1, nil)
+		offset, err := db.Checkpoint(ctx)
+		bar.finish()
+		if err != nil {
+			return whyEnded(ctx, err)
+		}
+		return a.printOffset(offset)
+	}, func(opts *kv.Options) {
+		opts.SnapshotsKept, opts.ArchiveDir, opts.SnapshotCompression = flags.keep, flags.archive, compression
+	})
+}
+
+// printOffset writes an offset as the whole of a command's output.
+func (a *app) printOffset(offset uint64) error {
+	return a.printResult(offset, struct {
+		Offset uint64 `json:"offset"`
+	}{offset})
+}
+
+// mustExist refuses a directory without a store, for commands that write to one but have no reason to make one.
+func (a *app) mustExist(command string) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	log, err := kv.OpenLog(dir, kv.Options{})
+	if err == nil {
+		err = log.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
+}
+
+// newCompression returns the choice for how snapshots and backups are stored.
+func newCompression() choice { return newChoice("s2", "zstd", "none") }
+
+func (c choice) compression() (kv.Compression, error) {
+	compression, err := kv.ParseCompression(c.value)
+	if err != nil {
+		return 0, usageError{err}
+	}
+	return compression, nil
+}
+
+// addCompression adds the flag for it.
+func addCompression(cmd *cobra.Command, compression *choice) {
+	cmd.Flags().Var(compression, "compression", "how it is stored: s2 is fast, zstd smaller")
+	// The only error is a flag that doesn't exist.
+	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(compression.allowed, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func completeDirectory(cmd *cobra.Command, flag string) {
+	// The only error is a flag that doesn't exist.
+	_ = cmd.MarkFlagDirname(flag)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// restoreFlags say what to restore besides a backup, and up to when.
+type restoreFlags struct {
+	increments  []string
+	archives    []string
+	toOffset    uint64
+	toTime      string
+	compression choice
+}
+
+func newRestore(a *app) *cobra.Command {
+	flags := restoreFlags{compression: newCompression()}
+	cmd := &cobra.Command{
+		Use:   "restore FILE|-",
+		Short: "Make a store from a backup, as of then or of any moment since",
+		Long: `restore makes a store in --dir, which must be empty or missing, from what backup wrote, and prints the offset of the
+last commit in it. It does so wholly or not at all: a restore that failed has left nothing, and one that was killed
+leaves a directory that no command takes for a store and in which restore can be run again.
+
+It goes on from there, in this order: with the commits of increments (--increment, as often as there are some, the
+oldest first), and with those of segments of the log (--archive: the archive's directory, and the directory wal of the
+store itself where that is left). With --to-offset or --to-time it ends with that commit, or with the last one made by
+that time.
+
+A file compressed with gzip or zstd is read as it is. With - it is read from standard input.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store backup monday.walnut
+  kvctl --dir store put user:1 Grace
+  kvctl --dir store put user:1 Oops
+  kvctl --dir store backup tuesday.walnut --since 1
+  kvctl --dir copy restore monday.walnut
+  kvctl --dir before restore monday.walnut --increment tuesday.walnut --to-offset 2
+  kvctl --dir before get user:1`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringArrayVar(&flags.increments, "increment", nil, "an increment that backup --since wrote; may be said again")
+	cmd.Flags().StringArrayVar(&flags.archives, "archive", nil, "a directory with segments of the log; may be said again")
+	cmd.Flags().Uint64Var(&flags.toOffset, "to-offset", 0, "the last commit to restore (default all there are)")
+	cmd.Flags().StringVar(&flags.toTime, "to-time", "", "restore the commits made up to this time, such as 2026-01-31T23:59:00Z")
+	addCompression(cmd, &flags.compression)
+	completeDirectory(cmd, "archive")
+	cmd.MarkFlagsMutuallyExclusive("to-offset", "to-time")
+	cmd.RunE = a.starts(func(args []string) error {
+		if cmd.Flags().Changed("to-offset") && flags.toOffset == 0 {
+			return usagef("restore: --to-offset 0: commits are numbered from 1 on")
+		}
+		return a.restore(args[0], flags)
+	})
+	return cmd
+}
+
+// options returns what kv has to know, but for the increments.
+func (f restoreFlags) options() (kv.RestoreOptions, error) {
+	compression, err := f.compression.compression()
+	if err != nil {
+		return kv.RestoreOptions{}, err
+	}
+	opts := kv.RestoreOptions{Archive: f.archives, ToOffset: f.toOffset, Compression: compression}
+	if f.toTime != "" {
+		if opts.ToTime, err = time.Parse(time.RFC3339, f.toTime); err != nil {
+			return opts, usagef("restore: --to-time %s: want a time such as 2026-01-31T23:59:00Z", shown(f.toTime))
+		}
+	}
+	return opts, nil
+}
+
+func (a *app) restore(backup string, flags restoreFlags) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	opts, err := flags.options()
+	if err != nil {
+		return err
+	}
+	files, err := a.openRestoreFiles(append([]string{backup}, flags.increments...))
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer files.close()
+	ctx, stop := interruptible()
+	defer stop()
+	opts.Logger = a.logger(a.stderr)
+	offset, err := a.runRestore(ctx, dir, files, opts)
+	if err != nil {
+		return whyEnded(ctx, files.explain(dir, err))
+	}
+	files.warnOfRest(opts.Logger)
+	return a.printOffset(offset)
+}
+
+// runRestore restores under a progress bar: of the bytes read, or of the commits where there are more than the files have.
+func (a *app) runRestore(ctx context.Context, dir string, files *restoreFiles, opts kv.RestoreOptions) (uint64, error) {
+	if len(opts.Archive) > 0 {
+		bar := a.newOpenBar()
+		defer bar.finish()
+		opts.Progress = bar.update
+	} else {
+		bar := a.newTaskBar("restore", files.size(), files.behind)
+		defer bar.finish()
+	}
+	readers := files.readers()
+	opts.Increments = readers[1:]
+	return kv.Restore(ctx, readers[0], dir, opts)
+}
+
+// openRestoreFiles opens the backup and the increments.
+func (a *app) openRestoreFiles(names []string) (*restoreFiles, error) {
+	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
+		return nil, usagef("standard input can be only one of the files")
+	}
+	files := &restoreFiles{}
+	for _, name := range names {
+		in, err := a.openInput(name)
+		if err != nil {
+			files.close()
+			return nil, err
+		}
+		files.all = append(files.all, in)
+	}
+	return files, nil
+}
+
+// explain names the file whose bytes are damaged, and how to look closer at it: to kv it was a stream.
+func (f *restoreFiles) explain(dir string, err error) error {
+	var damage *kv.CorruptError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	if damage.Path != "" {
+		return closerError{err, ""} // In an archive, for which there is no store to check.
+	}
+	in := f.reading.Load()
+	named := *damage
+	named.Path = in.name
+	command := ""
+	if in.file != nil && !in.compressed {
+		command = "kvctl snapshot verify " + shellQuote(in.name)
+	}
+	return closerError{fmt.Errorf("restore %s: %w", dir, &named), command}
+}

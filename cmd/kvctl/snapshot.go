@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// snapshotDirectory is where a store has its snapshots.
+const snapshotDirectory = "snapshot"
+
+func newSnapshot(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "snapshot",
+		Short: "Look at the store's snapshots",
+		Long: `snapshot looks at the snapshots that checkpoints wrote, and at backups, which have the same format. Only prune
+changes anything.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store checkpoint
+  kvctl --dir store snapshot ls
+  kvctl --dir store snapshot inspect 1
+  kvctl --dir store snapshot verify
+  kvctl --dir store snapshot prune --keep 1`,
+		Args: noSuchCommand,
+		RunE: func(*cobra.Command, []string) error { return errors.New("which snapshot command?") },
+	}
+	addTo(cmd, "", newSnapshotLs(a), newSnapshotInspect(a), newSnapshotVerify(a), newSnapshotPrune(a))
+	return cmd
+}
+
+// snapshots returns the store's snapshots, those of later offsets first.
+func (a *app) snapshots() ([]kv.SnapshotFile, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	return kv.Snapshots(dir, kv.Options{})
+}
+
+// snapshotOf returns the snapshot that an argument means: a number is the offset of one of the store's, everything else
+// the path of a file. Of a file that isn't one of the store's only path and size are known.
+func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
+	offset, err := strconv.ParseUint(argument, 10, 64)
+	isOffset := err == nil
+	if !isOffset && !a.isInStore(argument) {
+		info, err := os.Stat(argument)
+		if err != nil {
+			return kv.SnapshotFile{}, err
+		}
+		return kv.SnapshotFile{Path: argument, Bytes: info.Size()}, nil
+	}
+	files, err := a.snapshots()
+	if err != nil {
+		return kv.SnapshotFile{}, err
+	}
+	for _, file := range files {
+		if isOffset && file.Offset == offset || !isOffset && filepath.Base(file.Path) == filepath.Base(argument) {
+			return file, nil
+		}
+	}
+	return kv.SnapshotFile{}, fmt.Errorf("no snapshot %s in the store; see what there is: %s", argument, a.commandLine("snapshot ls"))
+}
+
+// isInStore reports whether a path is that of a file among the store's snapshots.
+func (a *app) isInStore(path string) bool {
+	dir, err := a.dir()
+	if err != nil {
+		return false
+	}
+	own, ownErr := os.Stat(filepath.Join(dir, snapshotDirectory))
+	parent, err := os.Stat(filepath.Dir(path))
+	return errors.Join(ownErr, err) == nil && os.SameFile(own, parent)
+}
+
+// completeSnapshots offers the store's snapshots, by their offsets, and files.
+func (a *app) completeSnapshots(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	files, err := a.snapshots()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var offsets []cobra.Completion
+	for _, file := range files {
+		offsets = append(offsets, cobra.CompletionWithDesc(strconv.FormatUint(file.Offset, 10), withUnit(file.Bytes)))
+	}
+	return offsets, cobra.ShellCompDirectiveDefault
+}
+
+// snapshotJSON is a snapshot as JSON output has it. What its file doesn't say, or can't, is left out.
+type snapshotJSON struct {
+	Path        string  `json:"path"`
+	Bytes       int64   `json:"bytes"`
+	Offset      *uint64 `json:"offset,omitempty"`
+	Time        string  `json:"time,omitempty"`
+	Entries     *uint64 `json:"entries,omitempty"`
+	Blocks      *int    `json:"blocks,omitempty"`
+	Compression string  `json:"compression,omitempty"`
+	Error       string  `json:"error,omitempty"`
+}
+
+func newSnapshotJSON(f kv.SnapshotFile) snapshotJSON {
+	file := snapshotJSON{Path: f.Path, Bytes: f.Bytes, Offset: &f.Offset}
+	if f.Err != nil {
+		file.Error = f.Err.Error()
+		return file
+	}
+	file.Time, file.Entries, file.Blocks, file.Compression = formatTime(f.Time), &f.Entries, &f.Blocks, f.Packed
+	return file
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func newSnapshotLs(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List the store's snapshots",
+		Long: `ls lists the store's snapshots, those of later offsets first: the offset, when the snapshot was taken, its pairs,
+its blocks and how they are compressed, its bytes, and whether a start would begin with it. That is told by what is at
+the file's two ends; verify reads the rest.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store checkpoint
+  kvctl --dir store snapshot ls
+  kvctl --dir store snapshot ls -o json`,
+		Args: cobra.NoArgs,
+		RunE: a.starts(func([]string) error {
+			files, err := a.snapshots()
+			if err != nil {
+				return err
+			}
+			if a.wantsJSON() {
+				return a.printSnapshotsJSON(files)
+			}
+			return a.printSnapshots(files)
+		}),
+	}
+}
+
+func (a *app) printSnapshotsJSON(files []kv.SnapshotFile) error {
+	for _, file := range files {
+		if err := a.printJSON(newSnapshotJSON(file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printSnapshots(files []kv.SnapshotFile) error {
+	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "offset\ttaken\tpairs\tblocks\tcompression\tbytes\t  state\n")
+	for _, file := range files {
+		if file.Err != nil {
+			fmt.Fprintf(table, "%d\t-\t-\t-\t-\t%d\t  %v\n", file.Offset, file.Bytes, file.Err)
+			continue
+		}
+		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%s\t%d\t  ok\n", file.Offset, formatTime(file.Time), file.Entries, file.Blocks, file.Packed, file.Bytes)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func newSnapshotPrune(a *app) *cobra.Command {
+	var keep int
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove the oldest snapshots and print their paths",
+		Long: `prune removes the oldest snapshots, all but --keep of them, and prints the paths of those that are gone. Damaged ones
+are left alone and don't count. The log stays as it is: the next checkpoint truncates it.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store checkpoint
+  kvctl --dir store put user:2 Grace
+  kvctl --dir store checkpoint
+  kvctl --dir store snapshot prune --keep 1`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().IntVar(&keep, "keep", kv.DefaultSnapshotsKept, "how many snapshots to leave")
+	cmd.RunE = a.starts(func([]string) error {
+		if keep < 1 {
+			return usagef("snapshot prune: --keep %d: want 1 or more", keep)
+		}
+		return a.pruneSnapshots(keep)
+	})
+	return cmd
+}
+
+func (a *app) pruneSnapshots(keep int) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	if err := a.mustExist("snapshot prune"); err != nil {
+		return err
+	}
+	opts, err := a.options(forWriting, a.stderr)
+	if err != nil {
+		return err
+	}
+	removed, err := kv.PruneSnapshots(dir, keep, opts)
+	// What is gone is told even where something failed then.
+	for _, path := range removed {
+		if err := a.printRemoved(path); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (a *app) printRemoved(path string) error {
+	if a.wantsJSON() {
+		return a.printJSON(struct {
+			Removed string `json:"removed"`
+		}{path})
+	}
+	_, err := fmt.Fprintln(a.stdout, path)
+	return err
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func newSnapshotVerify(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [OFFSET|FILE…]",
+		Short: "Read every byte of snapshots or backups and say what is wrong",
+		Long: `verify reads every byte of the store's snapshots, or of those named: a number means the store's snapshot as of that
+offset, anything else a file, which may be a backup. Each is a line, the last line is the summary, and damage makes the
+exit code 4. Of a snapshot that lies in the store it also says where it is another store's.`,
+		Example: `  kvctl --dir store put user:1 Ada
+  kvctl --dir store checkpoint
+  kvctl --dir store snapshot verify
+  kvctl --dir store snapshot verify 1 -o json
+  kvctl --dir store backup copy.walnut
+  kvctl snapshot verify copy.walnut`,
+		ValidArgsFunction: a.completeSnapshots,
+		RunE:              a.starts(a.verifySnapshots),
+	}
+}
+
+func (a *app) verifySnapshots(arguments []string) error {
+	files, err := a.snapshotsOf(arguments)
+	if err != nil {
+		return fmt.Errorf("snapshot verify: %w", err)
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	v := &verification{app: a, listed: len(arguments) == 0}
+	bar := a.newTaskBar("verify", bytesOf(files), v.read.Load)
+	for _, file := range files {
+		v.verify(ctx, file)
+	}
+	bar.finish()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return v.print()
+}
+
+// snapshotsOf returns the snapshots that arguments mean, all of the store's where there are none.
+func (a *app) snapshotsOf(arguments []string) (files []kv.SnapshotFile, err error) {
+	if len(arguments) == 0 {
+		return a.snapshots()
+	}
+	for _, argument := range arguments {
+		file, err := a.snapshotOf(argument)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func bytesOf(files []kv.SnapshotFile) (total int64) {
+	for _, file := range files {
+		total += file.Bytes
+	}
+	return total
+}
+
+// verification is what came of reading snapshots.
+type verification struct {
+	app     *app
+	listed  bool         // The snapshots are those that were in the store a moment ago: a checkpoint may have removed some.
+	read    atomic.Int64 // Bytes behind, for a progress bar in another goroutine.
+	files   []verifiedJSON
+	damaged []error
+	failed  []error // Why others could not be judged.
+}
+
+// verifiedJSON is what came of one, in JSON.
+type verifiedJSON struct {
+	Path     string `json:"path"`
+	Bytes    int64  `json:"bytes"`
+	Damage   bool   `json:"damage"`
+	Position int64  `json:"position"`
+	Problem  string `json:"problem"`
+}
+
+// verify reads one.
+func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
+	err := file.Err
+	if err == nil {
+		err = kv.VerifySnapshot(ctx, file.Path, kv.Options{})
+	}
+	v.read.Add(file.Bytes)
+	if v.listed && errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	verified := verifiedJSON{Path: file.Path, Bytes: file.Bytes}
+	var damage *kv.CorruptError
+	switch {
+	case errors.As(err, &damage):
+		verified.Damage, verified.Position, verified.Problem = true, damage.Position, damage.Err.Error()
+		v.damaged = append(v.damaged, damage)
+	case err != nil:
+		verified.Problem = err.Error()
+		v.failed = append(v.failed, err)
+	}
+	v.files = append(v.files, verified)
+}
+
+// print lists what was found. Damage outweighs what could not be judged.
+func (v *verification) print() error {
+	for _, file := range v.files {
+		if err := v.app.printVerified(file); err != nil {
+			return err
+		}
+	}
+	if err := v.app.printVerification(len(v.files), len(v.damaged)); err != nil {
+		return err
+	}
+	if len(v.damaged) > 0 {
+		return v.damageFound()
+	}
+	return errors.Join(v.failed...)
+}
+
+// damageFound says what to do next: where the store is known, to see whether it can do without.
+func (v *verification) damageFound() error {
+	text := fmt.Sprintf("snapshot verify: %v", v.damaged[0])
+	if more := len(v.damaged) - 1; more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	if _, err := v.app.dir(); err == nil {
+		text += "; see whether the store can do without: " + v.app.commandLine("check")
+	}
+	return damageFoundError{text}
+}
+
+func (a *app) printVerified(file verifiedJSON) error {
+	if a.wantsJSON() {
+		return a.printJSON(file)
+	}
+	var err error
+	switch {
+	case file.Damage:
+		_, err = fmt.Fprintf(a.stdout, "damage  %s at position %d: %s\n", file.Path, file.Position, file.Problem)
+	case file.Problem != "":
+		_, err = fmt.Fprintf(a.stdout, "failed  %s: %s\n", file.Path, file.Problem)
+	default:
+		_, err = fmt.Fprintf(a.stdout, "ok      %s, %s\n", file.Path, withUnit(file.Bytes))
+	}
+	return err
+}
+
+func (a *app) printVerification(verified, damaged int) error {
+	if a.wantsJSON() {
+		return a.printJSON(struct {
+			Verified int `json:"verified"`
+			Damaged  int `json:"damaged"`
+		}{verified, damaged})
+	}
+	_, err := fmt.Fprintf(a.stdout, "%d %s verified, %d damaged\n", verified, plural(verified, "snapshot"), damaged)
+	return err
+}
