@@ -47,17 +47,38 @@ func (l *Log) inFrontOf(first uint64) ([]*segment, error) {
 	return slices.Clone(l.segments[:keep]), nil
 }
 
-// dropFront takes the segments in front of one from the log. truncateMu has been held since they were chosen.
+// dropFront takes the segments in front of one from the log. truncateMu has been held since they were chosen. Appends wait
+// for the mark, of which little is left to sync by then, and not for the files to go.
 func (l *Log) dropFront(keep int) error {
-	l.submitMu.Lock()
-	defer l.submitMu.Unlock()
-	// The mark is what makes it so: a segment that is missing without one is damage.
-	if err := l.writeMark(l.segments[keep].base(), l.submitted); err != nil {
+	if err := l.syncBehind(); err != nil {
 		return err
 	}
-	removed := l.replaceSegments(l.segments[keep:])
-	l.first.Store(l.segments[0].base())
+	removed, err := l.forgetFront(keep)
+	if err != nil {
+		return err
+	}
 	return l.remove(removed)
+}
+
+// syncBehind makes durable what the modes that sync seldom have left for later.
+func (l *Log) syncBehind() error {
+	if l.syncsSeldom() {
+		return l.syncAcknowledged()
+	}
+	return nil
+}
+
+// forgetFront lets the log begin with one of its segments, and returns those in front of it. The mark is what makes it so:
+// a segment that is missing without one is damage.
+func (l *Log) forgetFront(keep int) (removed []*segment, err error) {
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	if err := l.writeMark(l.segments[keep].base(), l.submitted); err != nil {
+		return nil, err
+	}
+	removed = l.replaceSegments(l.segments[keep:])
+	l.first.Store(l.segments[0].base())
+	return removed, nil
 }
 
 // replaceSegments makes these the log's segments and returns those that no longer are.
