@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -142,4 +144,161 @@ func TestAtShowsEveryStateThatIsHeld(t *testing.T) {
 	require.GreaterOrEqual(t, held, 41)
 	_, err = db.At(t.Context(), 61)
 	require.ErrorIs(t, err, ErrOutOfRange)
+}
+
+// TestADamagedSnapshotIsNotOneOfThoseKept damages the older of two: the next checkpoint must leave the log that the newer one
+// needs, as if the damaged one weren't there, and must not remove it.
+func TestADamagedSnapshotIsNotOneOfThoseKept(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	filler := string(make([]byte, 1000))
+	var offsets []uint64
+	for range 3 {
+		for i := range 10 {
+			put(t, db, fmt.Sprint(i), filler)
+		}
+		if len(offsets) == 2 {
+			flipBit(t, mem, snapshotPath(offsets[1]), 100)
+		}
+		offsets = append(offsets, checkpoint(t, db))
+	}
+	want := lines(db.Scan(Range{}))
+	files, err := Snapshots(storeDir, manual(mem))
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	require.NoError(t, files[0].Err)
+	require.ErrorIs(t, files[1].Err, ErrCorrupt)
+	require.NoError(t, files[2].Err, "a damaged one doesn't take the place of a sound one")
+	require.NoError(t, db.Close())
+
+	flipBit(t, mem, snapshotPath(offsets[2]), 100)
+	db, err = Open(storeDir, manual(mem))
+	require.NoError(t, err, "the log goes back to the one that is left")
+	require.Len(t, db.Recovery().Skipped, 2)
+	require.Equal(t, want, lines(db.Scan(Range{})))
+	require.NoError(t, db.Close())
+}
+
+func TestWhatDoesNotGoTogetherWithTheLogIsRefused(t *testing.T) {
+	cases := []struct {
+		sentence string
+		damage   func(t *testing.T, mem *vfs.Mem, last uint64)
+		says     string
+	}{
+		{"every snapshot is gone, and the log doesn't begin with the first commit", func(t *testing.T, mem *vfs.Mem, last uint64) {
+			require.NoError(t, mem.Remove(snapshotPath(last)))
+			require.NoError(t, mem.Remove(snapshotPath(last-10)))
+		}, "nothing holds the commits in front of it"},
+		{"every snapshot is damaged", func(t *testing.T, mem *vfs.Mem, last uint64) {
+			flipBit(t, mem, snapshotPath(last), 8)
+			flipBit(t, mem, snapshotPath(last-10), 8)
+		}, "nothing holds the commits in front of it"},
+		{"the older snapshot is gone and the newer one damaged", func(t *testing.T, mem *vfs.Mem, last uint64) {
+			flipBit(t, mem, snapshotPath(last), 8)
+			require.NoError(t, mem.Remove(snapshotPath(last-10)))
+		}, "nothing holds the commits in front of it"},
+		{"the log's files are gone", func(t *testing.T, mem *vfs.Mem, last uint64) {
+			dir := filepath.Join(storeDir, walName)
+			entries, err := mem.List(dir)
+			require.NoError(t, err)
+			for _, entry := range entries {
+				require.NoError(t, mem.Remove(filepath.Join(dir, entry.Name)))
+			}
+		}, "a part of the log is missing"},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			mem := vfs.NewMem()
+			db, err := Open(storeDir, manual(mem))
+			require.NoError(t, err)
+			var last uint64
+			for i := range 30 {
+				last = put(t, db, fmt.Sprint(i), string(make([]byte, 1000)))
+				if i%10 == 9 {
+					checkpoint(t, db)
+				}
+			}
+			require.Greater(t, db.Stats().First, uint64(1))
+			require.NoError(t, db.Close())
+			c.damage(t, mem, last)
+			_, err = Open(storeDir, manual(mem))
+			require.ErrorIs(t, err, ErrCorrupt)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+func TestACheckpointThatFailsLeavesTheOldOnesInForce(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	random := rand.New(rand.NewPCG(1, 13))
+	for i := range 20 {
+		put(t, db, fmt.Sprint(i), string(randomBytes(random, 5000, 5000)))
+	}
+	first := checkpoint(t, db)
+	put(t, db, "one", "more")
+	stats := db.Stats()
+	mem.SetCapacity(stats.DiskBytes + stats.Checkpoints.SnapshotBytes + 40<<10)
+	_, err = db.Checkpoint(t.Context())
+	require.ErrorIs(t, err, ErrNoSpace)
+	stats = db.Stats()
+	require.EqualValues(t, 1, stats.Checkpoints.Failed)
+	require.ErrorIs(t, stats.Checkpoints.Err, ErrNoSpace)
+	require.Equal(t, first, stats.Checkpoints.Offset)
+	require.Equal(t, 1, stats.Checkpoints.Snapshots)
+	put(t, db, "the store", "goes on")
+	mem.SetCapacity(0)
+	require.Equal(t, first+2, checkpoint(t, db), "there is room")
+	require.NoError(t, db.Stats().Checkpoints.Err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	put(t, db, "k", "v")
+	_, err = db.Checkpoint(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, db.Update(func(*Tx) error {
+		_, err := db.Checkpoint(t.Context())
+		require.ErrorIs(t, err, ErrNested)
+		return nil
+	}))
+	require.NoError(t, db.Close())
+	_, err = db.Checkpoint(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	requireSound(t, storeDir, manual(mem))
+}
+
+func TestCheckpointsStartByThemselvesWhenTheLogHasGrown(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.SegmentSize, opts.CheckpointFloor, opts.CheckpointFactor = 4<<10, 20_000, 2
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	for range 20 {
+		for i := range 50 {
+			put(t, db, fmt.Sprint(i), string(make([]byte, 500)))
+		}
+		waitUntil(t, func() bool {
+			stats := db.Stats().Checkpoints
+			return stats.Behind < stats.Due
+		})
+	}
+	require.Greater(t, db.Stats().Checkpoints.Taken, uint64(5))
+	require.Less(t, db.Stats().DiskBytes, int64(200_000), "the log is bounded")
+	require.NoError(t, db.Close())
+	requireSound(t, storeDir, opts)
+}
+
+func TestCloseTakesACheckpointIfAsked(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	opts.CheckpointOnClose = true
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	require.NoError(t, db.Close())
+	db, err = Open(storeDir, opts)
+	require.NoError(t, err)
+	require.Zero(t, db.Recovery().Replayed)
+	require.Equal(t, 1, db.Recovery().Loaded)
+	require.NoError(t, db.Close())
 }

@@ -94,13 +94,6 @@ var mutants = []mutant{
 		pkg:     "./wal", test: crashTest,
 	},
 	{
-		mistake: "a name that can be seen is taken for durable",
-		file:    "wal/mend.go",
-		old:     "if len(v.leftovers) > 0 || v.tail.seal == 0 {",
-		new:     "if false {",
-		pkg:     "./wal", test: crashTest,
-	},
-	{
 		mistake: "segments are removed by a mark that can be read but may not be durable",
 		file:    "wal/mend.go",
 		old:     "\tif len(v.stores) > 0 {\n\t\tif err := l.mendTail(v)",
@@ -177,12 +170,84 @@ var mutants = []mutant{
 		new:     "err := error(nil); err",
 		pkg:     "./kv", test: modelTest, args: modelArgs,
 	},
+	{
+		mistake: "the log is truncated before the snapshot that stands for it is there",
+		file:    "kv/checkpoint.go",
+		old:     "\tstarted := time.Now()\n\theader := snapshot.Header",
+		new:     "\tif err := db.log.TruncateFront(shown.offset + 1); err != nil {\n\t\treturn 0, err\n\t}\n\tstarted := time.Now()\n\theader := snapshot.Header",
+		pkg:     "./kv", test: checkpointCrashTest,
+	},
+	{
+		mistake: "the oldest snapshot is removed before the new one is durable and read back",
+		file:    "kv/checkpoint.go",
+		old:     "\tstarted := time.Now()\n\theader := snapshot.Header",
+		new:     "\tif _, err := prune(db.opts, dir, db.log.ID(), db.opts.SnapshotsKept-1); err != nil {\n\t\treturn 0, err\n\t}\n\tstarted := time.Now()\n\theader := snapshot.Header",
+		pkg:     "./kv", test: checkpointCrashTest,
+	},
+	{
+		mistake: "the log is truncated in front of the newest snapshot instead of the oldest kept",
+		file:    "kv/checkpoint.go",
+		old:     "if kept++; kept <= keep {\n\t\t\toldest = place.Offset",
+		new:     "if kept++; kept <= keep {\n\t\t\toldest = places[0].Offset",
+		pkg:     "./kv", test: checkpointCrashTest,
+	},
+	{
+		mistake: "a snapshot gets its name before it is durable",
+		file:    "snapshot/write.go",
+		old:     "\t\terr = file.Sync()\n",
+		new:     "\t\terr = nil\n",
+		pkg:     "./kv", test: checkpointCrashTest,
+	},
+	{
+		mistake: "a snapshot shows commits that a power cut can still take from the log",
+		file:    "kv/checkpoint.go",
+		old:     "if err := db.log.Sync(); err != nil {",
+		new:     "if err := error(nil); err != nil {",
+		pkg:     "./kv", test: checkpointCrashTest,
+	},
+	{
+		mistake: "a damaged snapshot counts as one of those kept",
+		file:    "kv/checkpoint.go",
+		old:     "\t\t\tcontinue\n\t\t}\n\t\tif err == nil {\n\t\t\terr = file.Close()",
+		new:     "\t\t\tkept++\n\t\t\toldest = place.Offset\n\t\t\tcontinue\n\t\t}\n\t\tif err == nil {\n\t\t\terr = file.Close()",
+		pkg:     "./kv", test: "TestADamagedSnapshotIsNotOneOfThoseKept",
+	},
+	{
+		mistake: "segments leave the log before their names in the archive are durable",
+		file:    "wal/archive.go",
+		old:     "if err := l.opts.FS.SyncDir(dir); err != nil {\n\t\treturn archiveError(",
+		new:     "if err := error(nil); err != nil {\n\t\treturn archiveError(",
+		pkg:     "./wal", test: crashTest,
+	},
+	{
+		mistake: "segments leave the log before they are archived",
+		file:    "wal/truncate.go",
+		old:     "\tif err := l.archive(leaving); err != nil {\n\t\treturn err\n\t}\n\treturn l.dropFront(len(leaving))",
+		new:     "\treturn errors.Join(l.dropFront(len(leaving)), l.archive(leaving))",
+		pkg:     "./wal", test: crashTest,
+	},
+	{
+		mistake: "a segment's copy in the archive gets its name before it is durable",
+		file:    "wal/mend.go",
+		old:     "return to.(vfs.File).Sync()",
+		new:     "return nil",
+		pkg:     "./wal", test: crashTest,
+	},
+	{
+		mistake: "records that were withdrawn stay in the archive",
+		file:    "wal/truncate.go",
+		old:     "if err := l.unarchive(l.holder(last)); err != nil {",
+		new:     "if err := error(nil); err != nil {",
+		pkg:     "./wal", test: crashTest,
+	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.
 const (
 	serialTest = "TestConcurrentOperationsAreSerializable"
 	modelTest  = "TestRandomOperationsAgreeWithAModel"
+
+	checkpointCrashTest = "TestCrashDuringCheckpointsLeavesAStateThatWas"
 )
 
 var modelArgs = []string{"-random.operations=200000", "-rapid.shrinktime=1s"}
