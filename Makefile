@@ -9,6 +9,11 @@ FUZZTIME ?= 30s
 # How far `make crash` goes; `make test` runs about a tenth of it.
 CRASH_STATES ?= 1000000
 CRASH_WORKLOADS ?= 300
+KILL_ROUNDS ?= 1000
+# How far `make random` and `make soak` go; `make test` runs a million operations, a thousand histories of each kind, and seconds.
+OPERATIONS ?= 300000000
+HISTORIES ?= 100000
+SOAK_TIME ?= 10m
 # Which packages `make fuzz`, `make microbench` and `make race` look at.
 PACKAGES ?= ./...
 
@@ -38,9 +43,18 @@ race: ## Run the tests under the race detector, the longest ones shortened
 	go test -race -short $(PACKAGES)
 
 .PHONY: crash
-crash: ## Run the crash tests at length: CRASH_STATES (1000000) of wal, CRASH_WORKLOADS (300) of kv
+crash: ## Run the crash tests at length: CRASH_STATES (1000000) of wal, CRASH_WORKLOADS (300) and KILL_ROUNDS (1000) of kv
 	go test -count=1 -timeout=60m -run=Crash ./wal -crash.states=$(CRASH_STATES)
-	go test -count=1 -timeout=60m -run='Crash|Kill' ./kv -crash.workloads=$(CRASH_WORKLOADS)
+	go test -count=1 -timeout=60m -run='Crash|Kill' ./kv -crash.workloads=$(CRASH_WORKLOADS) -kill.rounds=$(KILL_ROUNDS)
+
+.PHONY: random
+random: ## Run random operations and concurrent histories for hours: OPERATIONS (300000000), HISTORIES (100000)
+	go test -count=1 -timeout=0 -run='RandomOperations|Serializable' ./kv \
+		-random.operations=$(OPERATIONS) -serial.histories=$(HISTORIES)
+
+.PHONY: soak
+soak: ## Write, take checkpoints and kill for SOAK_TIME (10m), and watch disk, goroutines and descriptors
+	go test -count=1 -timeout=0 -run=TestSoak -v ./kv -soak.duration=$(SOAK_TIME)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s)

@@ -21,9 +21,10 @@ func (at instant) scan(r Range) iter.Seq2[[]byte, []byte] { return at.state.scan
 // count walks the range, since a pair that has expired is in the tree and doesn't count.
 func (at instant) count(r Range) int {
 	pairs := 0
-	for range at.scan(r) {
+	at.state.visit(r, at.now, func(item) bool {
 		pairs++
-	}
+		return true
+	})
 	return pairs
 }
 
