@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"io"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -97,6 +98,11 @@ func (s *badgerStore) Update(key []byte, change func(old []byte) []byte) error {
 			return err
 		}
 	}
+}
+
+func (s *badgerStore) Backup(w io.Writer) error {
+	_, err := s.db.Backup(w, 0)
+	return err
 }
 
 func (s *badgerStore) Sync() error  { return s.db.Sync() }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
@@ -87,6 +88,13 @@ func (s *bboltStore) Update(key []byte, change func(old []byte) []byte) error {
 	return s.write(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bboltBucket)
 		return bucket.Put(key, change(bucket.Get(key)))
+	})
+}
+
+func (s *bboltStore) Backup(w io.Writer) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"path/filepath"
 	"unsafe"
 
@@ -32,7 +33,7 @@ func openBuntdb(dir string, settings Settings) (Store, error) {
 	return &buntdbStore{db, policy}, db.SetConfig(buntdbConfig(policy))
 }
 
-// buntdbConfig keeps buntdb from rewriting its file, since Walnut checkpoints in none of these workloads either.
+// buntdbConfig keeps buntdb from rewriting its file by itself: it does so only where a workload asks for a checkpoint.
 func buntdbConfig(policy buntdb.SyncPolicy) buntdb.Config {
 	return buntdb.Config{SyncPolicy: policy, AutoShrinkDisabled: true}
 }
@@ -99,5 +100,10 @@ func (s *buntdbStore) Sync() error {
 	})
 	return errors.Join(err, s.db.SetConfig(buntdbConfig(s.policy)))
 }
+
+func (s *buntdbStore) Checkpoint() error { return s.db.Shrink() }
+
+// Backup keeps writers out.
+func (s *buntdbStore) Backup(w io.Writer) error { return s.db.Save(w) }
 
 func (s *buntdbStore) Close() error { return s.db.Close() }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,26 +11,37 @@ import (
 // childVariable is the environment variable that makes a process of this program a child: it holds the Spec.
 const childVariable = "WALNUT_BENCH_CHILD"
 
-// child is what a process does that a runner has started. It prints one Measurement; one that prepares prints an empty
-// one, once the directory is as it should be.
+// child is what a process does that a runner has started. It prints a Measurement for each workload; one that
+// prepares prints an empty one, once the directory is as it should be.
 func child(specification string) error {
 	go dieWithParent()
 	var spec Spec
 	if err := json.Unmarshal([]byte(specification), &spec); err != nil {
 		return fmt.Errorf("what to measure: %w", err)
 	}
-	r, err := newRun(spec)
+	runs, err := newRuns(spec)
 	if err != nil {
 		return err
 	}
 	if spec.Prepare {
-		return r.prepareAndDie()
+		return runs[0].prepareAndDie()
 	}
-	measurement, err := r.measure()
+	measurements, err := measureAll(runs)
+	for _, measurement := range measurements {
+		err = errors.Join(err, json.NewEncoder(os.Stdout).Encode(measurement))
+	}
+	return err
+}
+
+func measureAll(runs []*run) ([]Measurement, error) {
+	if len(runs) > 1 {
+		return measureTogether(runs)
+	}
+	measurement, err := runs[0].measure()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return json.NewEncoder(os.Stdout).Encode(measurement)
+	return []Measurement{measurement}, nil
 }
 
 func (r *run) prepareAndDie() error {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // The sizes of every key and value, in bytes.
@@ -40,6 +41,28 @@ func (d dataset) orderedKey(dst []byte, i uint64) {
 func putKey(dst []byte, high uint64) {
 	binary.BigEndian.PutUint64(dst, high)
 	binary.BigEndian.PutUint64(dst[8:], mix(high+golden))
+}
+
+// shuffled returns a number from 0 to pairs-1 for every i: each of them once for i from any multiple of pairs to the next,
+// in an order that looks random.
+func (d dataset) shuffled(i uint64) uint64 {
+	for i %= d.pairs; ; {
+		if i = d.scatter(i); i < d.pairs {
+			return i
+		}
+	}
+}
+
+// scatter is a bijection on the numbers of as many bits as pairs has. Multiplying by an odd number and folding the upper half
+// onto the lower one can both be undone.
+func (d dataset) scatter(i uint64) uint64 {
+	width := bits.Len64(d.pairs)
+	mask := uint64(1)<<width - 1
+	for range 3 {
+		i = i*golden&mask ^ mix(d.seed)&mask
+		i ^= i >> ((width + 1) / 2)
+	}
+	return i
 }
 
 // value writes the value of pair i into dst.

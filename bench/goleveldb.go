@@ -35,6 +35,10 @@ func (s *goleveldbStore) Put(key, value []byte) error { return s.db.Put(key, val
 
 func (s *goleveldbStore) Get(key []byte, use func(value []byte)) error {
 	value, err := s.db.Get(key, nil)
+	return useGoleveldb(value, err, use)
+}
+
+func useGoleveldb(value []byte, err error, use func(value []byte)) error {
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return errNotFound
 	}
@@ -72,4 +76,21 @@ func (s *goleveldbStore) Sync() error {
 	return s.db.Delete([]byte("no pair has this key"), &opt.WriteOptions{Sync: true})
 }
 
+func (s *goleveldbStore) Hold() (Held, error) {
+	snapshot, err := s.db.GetSnapshot()
+	return goleveldbHeld{snapshot}, err
+}
+
 func (s *goleveldbStore) Close() error { return s.db.Close() }
+
+type goleveldbHeld struct{ *leveldb.Snapshot }
+
+func (h goleveldbHeld) Get(key []byte, use func(value []byte)) error {
+	value, err := h.Snapshot.Get(key, nil)
+	return useGoleveldb(value, err, use)
+}
+
+func (h goleveldbHeld) Close() error {
+	h.Release()
+	return nil
+}

@@ -8,7 +8,7 @@ import (
 
 var treeLimit = Peer{
 	Name: "bare-btree", Module: "github.com/google/btree", OpenStore: openTreeLimit, Limit: true,
-	Only: []string{"W2", "W4", "W5", "W8"},
+	Only: []string{"W2", "W4", "W5", "W8/heap", "W11/free/relaxed", "W11/held/relaxed"},
 }
 
 // treeDegree is a middling one; more or less changes little, since the time goes into fetching keys from memory.
@@ -56,6 +56,9 @@ func (s treeStore) Scan(start []byte, limit int, visit func(key, value []byte)) 
 	return nil
 }
 
+// Hold shares all nodes until one of the two trees changes them.
+func (s treeStore) Hold() (Held, error) { return &treeHeld{treeStore{s.tree.Clone()}}, nil }
+
 func (s treeStore) Update(key []byte, change func(old []byte) []byte) error {
 	old, _ := s.tree.Get(Pair{Key: key})
 	return s.Put(key, change(old.Value))
@@ -63,3 +66,10 @@ func (s treeStore) Update(key []byte, change func(old []byte) []byte) error {
 
 func (s treeStore) Sync() error  { return nil }
 func (s treeStore) Close() error { return nil }
+
+type treeHeld struct{ treeStore }
+
+func (h *treeHeld) Close() error {
+	h.tree = nil
+	return nil
+}

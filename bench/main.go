@@ -44,6 +44,7 @@ type choices struct {
 	rounds                               int
 	pairs, seed                          uint64
 	seconds, warmup                      float64
+	together                             bool
 }
 
 func parse(arguments []string, stderr io.Writer) (choices, error) {
@@ -58,6 +59,8 @@ func parse(arguments []string, stderr io.Writer) (choices, error) {
 	flags.Uint64Var(&c.pairs, "pairs", 1_000_000, "pairs in a loaded store")
 	flags.Float64Var(&c.seconds, "seconds", 5, "how long to measure what doesn't end by itself, in seconds")
 	flags.Float64Var(&c.warmup, "warmup", 10, "how long to warm up where a store was loaded first, in seconds")
+	flags.BoolVar(&c.together, "together", false, "measure W4 to W6 one after another on one loaded store for each mode, so that\n"+
+		"loading takes less of the time; see README.md for what is less comparable then")
 	flags.Uint64Var(&c.seed, "seed", 1, "where keys, values and choices come from; round n adds n")
 	flags.StringVar(&c.dir, "dir", os.TempDir(), "directory in which to make a directory for data, removed at the end")
 	flags.StringVar(&c.out, "out", "", "file for the lines of JSON (default standard output)")
@@ -130,8 +133,13 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	r := &runner{rounds: c.rounds, progress: stderr, spec: Spec{
 		Pairs: c.pairs, Seed: c.seed, Time: inSeconds(c.seconds), Warmup: inSeconds(c.warmup),
 	}}
-	if r.workloads, err = c.chooseWorkloads(); err != nil {
+	chosen, err := c.chooseWorkloads()
+	if err != nil {
 		return err
+	}
+	r.groups = apart(chosen)
+	if c.together {
+		r.groups = sharing(chosen)
 	}
 	if r.peers, err = c.choosePeers(); err != nil {
 		return err

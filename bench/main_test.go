@@ -53,8 +53,12 @@ func TestComparisonMeasuresInChildrenAndCleansUp(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{
 		"W1/durable/goroutines=1 walnut": 2, "W1/durable/goroutines=1 buntdb": 2, "W1/durable/goroutines=1 bare-file": 2,
+		"W7/snapshot/goroutines=1 walnut": 2, "W7/snapshot/goroutines=1 buntdb": 2,
+		"W7/both/goroutines=1 walnut": 2, "W7/both/goroutines=1 buntdb": 2,
 		"W7/clean/goroutines=1 walnut": 2, "W7/clean/goroutines=1 buntdb": 2,
 		"W7/killed/goroutines=1 walnut": 2, "W7/killed/goroutines=1 buntdb": 2,
+		"W8/start/goroutines=1 walnut": 2, "W8/start/goroutines=1 buntdb": 2,
+		"W8/checkpoint/goroutines=1 walnut": 2, "W8/checkpoint/goroutines=1 buntdb": 2,
 		"W8/heap/goroutines=1 walnut": 2, "W8/heap/goroutines=1 buntdb": 2, "W8/heap/goroutines=1 bare-btree": 2,
 	}, counts)
 	requireEmpty(t, dir)
@@ -70,7 +74,7 @@ func TestFailedMeasurementIsReportedAndTheOthersGoOn(t *testing.T) {
 	workload, err := workloadByID("W2/random/goroutines=1")
 	require.NoError(t, err)
 	r := &runner{
-		spec: Spec{Pairs: 10, Time: time.Second}, rounds: 1, workloads: []Workload{workload},
+		spec: Spec{Pairs: 10, Time: time.Second}, rounds: 1, groups: apart([]Workload{workload}),
 		peers: []Peer{broken, walnutPeer}, dir: t.TempDir(), out: &lines, progress: &progress,
 	}
 	all, err := r.run(context.Background())

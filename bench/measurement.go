@@ -24,9 +24,27 @@ type Measurement struct {
 	HeapBytes int64 `json:"heap_bytes"` // Live Go heap at the end, with the peer open.
 	PeakBytes int64 `json:"peak_bytes"` // The most memory that the process had resident; 0 where that isn't known.
 
+	More []Extra `json:"more,omitempty"` // What the workload tells besides; the same names in the same order each time.
+
 	Weaker string `json:"weaker,omitempty"` // What the peer promises less here than Walnut does.
 	Notes  string `json:"notes,omitempty"`
 	Error  string `json:"error,omitempty"` // Why there is no figure.
+}
+
+// Extra is a figure that not every workload has.
+type Extra struct {
+	Name   string  `json:"name"` // With the unit.
+	Figure float64 `json:"figure"`
+}
+
+// extra returns the figure of that name, 0 where there is none.
+func (m Measurement) extra(name string) float64 {
+	for _, extra := range m.More {
+		if extra.Name == name {
+			return extra.Figure
+		}
+	}
+	return 0
 }
 
 // take fills in what a drive has measured.

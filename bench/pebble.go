@@ -51,8 +51,10 @@ func openPebble(dir string, settings Settings) (Store, error) {
 
 func (s *pebbleStore) Put(key, value []byte) error { return s.db.Set(key, value, s.write) }
 
-func (s *pebbleStore) Get(key []byte, use func(value []byte)) error {
-	value, closer, err := s.db.Get(key)
+func (s *pebbleStore) Get(key []byte, use func(value []byte)) error { return usePebble(s.db, key, use) }
+
+func usePebble(from pebble.Reader, key []byte, use func(value []byte)) error {
+	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return errNotFound
 	}
@@ -96,8 +98,16 @@ func (s *pebbleStore) Update(key []byte, change func(old []byte) []byte) error {
 	return s.locks.update(s, key, change)
 }
 
+func (s *pebbleStore) Hold() (Held, error) { return pebbleHeld{s.db.NewSnapshot()}, nil }
+
 func (s *pebbleStore) Sync() error  { return s.db.LogData(nil, pebble.Sync) }
 func (s *pebbleStore) Close() error { return s.db.Close() }
+
+type pebbleHeld struct{ *pebble.Snapshot }
+
+func (h pebbleHeld) Get(key []byte, use func(value []byte)) error {
+	return usePebble(h.Snapshot, key, use)
+}
 
 // silent is a logger of nothing, but for what ends the process.
 type silent struct{}

@@ -38,8 +38,18 @@ func (p Peer) takes(workload Workload) bool {
 		(len(workload.Only) == 0 || p.Limit || slices.Contains(workload.Only, p.Name))
 }
 
+// taken returns those of the workloads that the peer takes part in.
+func (p Peer) taken(workloads []Workload) (taken []Workload) {
+	for _, workload := range workloads {
+		if p.takes(workload) {
+			taken = append(taken, workload)
+		}
+	}
+	return taken
+}
+
 // promising are the workloads whose figures depend on what is promised of a write.
-var promising = []string{"W1", "W2", "W3", "W6", "L1", "L2", "L3"}
+var promising = []string{"W1", "W2", "W3", "W6", "W9", "W10", "W11", "L1", "L2", "L3"}
 
 // weaker says what the peer promises less in a workload.
 func (p Peer) weaker(workload Workload) string {

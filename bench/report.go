@@ -116,7 +116,7 @@ func isRival(p Peer) bool  { return !p.Limit && p.Name != walnutName }
 func (r *report) write(out io.Writer) error {
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Walnut beside its peers\n\n%s\n", r.environment)
-	fmt.Fprint(&page, "Medians over the rounds. A ratio is a median over another; where the unit is s or B/pair, less is\n",
+	fmt.Fprint(&page, "Medians over the rounds. A ratio is a median over another; where the unit is s, B/pair or live heaps, less is\n",
 		"better. A peer with * promises less there than Walnut does: see its row. README.md says what the workloads are.\n\n")
 	r.writeSummary(&page)
 	for _, id := range r.order {
@@ -142,12 +142,16 @@ func (r *report) writeWorkload(page *strings.Builder, id string) {
 		about = workload.About
 	}
 	fmt.Fprintf(page, "\n## %s\n\n%s\n\n", id, about)
-	table(page, "peer", "version", lines[0].unit, "min to max", "/ best peer", "/ limit",
-		"p50 µs", "p99 µs", "p99.9 µs", "max µs", "heap MB", "peak MB", "disk MB", "notes")
+	more := extras(lines)
+	table(page, slices.Concat([]string{
+		"peer", "version", lines[0].unit, "min to max", "/ best peer", "/ limit",
+		"p50 µs", "p99 µs", "p99.9 µs", "max µs", "heap MB", "peak MB", "disk MB",
+	}, more, []string{"notes"})...)
 	rival, limit := best(lines, isRival), best(lines, isLimit)
 	for _, l := range lines {
 		low, high := l.spread()
-		row(page, l.name(), l.version(), l.cell(), figure(low)+" to "+figure(high), ratio(l, rival), ratio(l, limit),
+		cells := []string{
+			l.name(), l.version(), l.cell(), figure(low) + " to " + figure(high), ratio(l, rival), ratio(l, limit),
 			l.latency(func(m Measurement) float64 { return m.P50 }),
 			l.latency(func(m Measurement) float64 { return m.P99 }),
 			l.latency(func(m Measurement) float64 { return m.P999 }),
@@ -155,8 +159,26 @@ func (r *report) writeWorkload(page *strings.Builder, id string) {
 			l.megabytes(func(m Measurement) int64 { return m.HeapBytes }),
 			l.megabytes(func(m Measurement) int64 { return m.PeakBytes }),
 			l.megabytes(func(m Measurement) int64 { return m.DiskBytes }),
-			l.notes())
+		}
+		for _, name := range more {
+			cells = append(cells, figure(l.median(func(m Measurement) float64 { return m.extra(name) })))
+		}
+		row(page, append(cells, l.notes())...)
 	}
+}
+
+// extras are the names of the figures that only some workloads have.
+func extras(lines []*line) (names []string) {
+	for _, l := range lines {
+		for _, m := range l.rounds {
+			for _, extra := range m.More {
+				if !slices.Contains(names, extra.Name) {
+					names = append(names, extra.Name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // name is the peer's, with a star where it promises less.

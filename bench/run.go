@@ -15,6 +15,7 @@ import (
 // Spec says what a process is to measure. It is how the runner tells its children.
 type Spec struct {
 	Workload string
+	After    []string // The workloads that are measured after it on the same store.
 	Peer     string
 	Dir      string // Empty, or what Prepare has left.
 	Pairs    uint64
@@ -32,7 +33,9 @@ type run struct {
 	peer     Peer
 	data     dataset
 	result   Measurement
+	writers  int    // How many there are at most while the store is open, where other workloads follow.
 	seen     uint64 // What was read of records, so that reading them can't be left out.
+	bare     int64  // What the process had resident before it measured.
 }
 
 func newRun(spec Spec) (*run, error) {
@@ -53,8 +56,9 @@ func newRun(spec Spec) (*run, error) {
 	return nil, fmt.Errorf("there is no peer %q that does %s", spec.Peer, spec.Workload)
 }
 
-// measure returns the measurement. It belongs into a process of its own.
+// measure returns the measurement. It belongs into a process of its own, as everything does that measures.
 func (r *run) measure() (Measurement, error) {
+	r.bare = memoryOf("VmRSS:")
 	measure := r.workload.measure
 	if measure == nil {
 		measure = measureRepeated
@@ -69,18 +73,35 @@ func (r *run) measure() (Measurement, error) {
 }
 
 // measureRepeated measures what the workers repeat on a store.
-func measureRepeated(r *run) (err error) {
-	store, err := r.peer.OpenStore(r.Dir, r.workload.settings())
+func measureRepeated(r *run) error {
+	do := func(store Store) error { return r.drive(r.workload.repeated(store)) }
+	if r.workload.loaded {
+		return r.onLoaded(do)
+	}
+	return r.onStore(do)
+}
+
+// onStore does something with a store that is closed afterwards.
+func (r *run) onStore(do func(store Store) error) (err error) {
+	settings := r.workload.settings()
+	settings.Writers = max(settings.Writers, r.writers)
+	store, err := r.peer.OpenStore(r.Dir, settings)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if r.workload.loaded {
+	return do(store)
+}
+
+// onLoaded does something with a store that has the data set in it.
+func (r *run) onLoaded(do func(store Store) error) error {
+	return r.onStore(func(store Store) error {
 		if err := load(store, r.data); err != nil {
 			return err
 		}
-	}
-	return r.drive(r.workload.repeated(store))
+		runtime.GC() // The garbage of loading is nobody's fault.
+		return do(store)
+	})
 }
 
 // loadBatch is how many pairs a commit has when a store is loaded.
@@ -102,7 +123,7 @@ func load(store Store, data dataset) error {
 // drive lets a crew repeat an operation, to warm up and then to be measured.
 func (r *run) drive(repeated operation) error {
 	workers := crew(r.data, r.workload)
-	runtime.GC() // The garbage of loading is nobody's fault.
+	runtime.GC() // What making the workers left is nobody's fault either.
 	if r.workload.warm && r.Warmup > 0 {
 		if _, err := drive(workers, repeated, bounds{time: r.Warmup}); err != nil {
 			return err
@@ -113,12 +134,17 @@ func (r *run) drive(repeated operation) error {
 	if err != nil {
 		return err
 	}
+	r.take(total, until)
+	return nil
+}
+
+// take makes the result of what a drive has done, which was to go so far. The heap is weighed as it is now.
+func (r *run) take(total *tally, until bounds) {
 	r.result.take(total, r.workload.record)
 	if total.operations < until.operations {
 		r.note("stopped after %d of %d", total.operations, until.operations)
 	}
 	r.result.HeapBytes = liveHeap()
-	return nil
 }
 
 // logBytesPerPair scales the logs' workloads with the stores': a million pairs go with half a gigabyte of records.
@@ -134,6 +160,11 @@ func (r *run) bounds() bounds {
 	return bounds{time: r.Time}
 }
 
+// more adds a figure to the result that only this workload has.
+func (r *run) more(name string, figure float64) {
+	r.result.More = append(r.result.More, Extra{name, figure})
+}
+
 func (r *run) note(format string, args ...any) { r.result.Notes = fmt.Sprintf(format, args...) }
 
 // liveHeap returns how many bytes of the Go heap are reachable.
@@ -146,13 +177,16 @@ func liveHeap() int64 {
 }
 
 // peakMemory returns the most bytes of memory that the process had resident, where the system tells.
-func peakMemory() int64 {
+func peakMemory() int64 { return memoryOf("VmHWM:") }
+
+// memoryOf returns one of the sizes that the system tells of the process, in bytes.
+func memoryOf(field string) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+		if rest, found := strings.CutPrefix(line, field); found {
 			kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			return kilobytes << 10
 		}

@@ -14,6 +14,9 @@ const (
 type Settings struct {
 	Mode    Mode
 	Writers int // How many goroutines write at a time.
+	// OnDemand says that a Checkpointer takes a checkpoint when it is asked to, and none by itself. Other peers do their work
+	// in the background as always.
+	OnDemand bool
 }
 
 // cacheBytes is what every peer with a cache gets: more than the data of five million pairs, since Walnut holds all of

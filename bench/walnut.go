@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
+	"time"
 
 	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/wal"
@@ -19,7 +22,11 @@ func walnutSync(mode Mode) kv.SyncMode {
 }
 
 func openWalnut(dir string, settings Settings) (Store, error) {
-	db, err := kv.Open(dir, kv.Options{Sync: walnutSync(settings.Mode)})
+	options := kv.Options{Sync: walnutSync(settings.Mode)}
+	if settings.OnDemand {
+		options.CheckpointFactor = -1
+	}
+	db, err := kv.Open(dir, options)
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +40,10 @@ func (s *walnutStore) Put(key, value []byte) error {
 
 func (s *walnutStore) Get(key []byte, use func(value []byte)) error {
 	value, err := s.db.Get(key)
+	return useWalnut(value, err, use)
+}
+
+func useWalnut(value []byte, err error, use func(value []byte)) error {
 	if errors.Is(err, kv.ErrNotFound) {
 		return errNotFound
 	}
@@ -69,8 +80,32 @@ func (s *walnutStore) Update(key []byte, change func(old []byte) []byte) error {
 	})
 }
 
+func (s *walnutStore) Hold() (Held, error) {
+	snapshot, err := s.db.Snapshot()
+	return walnutHeld{snapshot}, err
+}
+
+func (s *walnutStore) Checkpoint() error {
+	_, err := s.db.Checkpoint(context.Background())
+	return err
+}
+
+func (s *walnutStore) LongestClone() time.Duration { return s.db.Stats().CloneLatency.Max }
+
+func (s *walnutStore) Backup(w io.Writer) error {
+	_, err := s.db.Backup(context.Background(), w)
+	return err
+}
+
 func (s *walnutStore) Sync() error  { return s.db.Sync() }
 func (s *walnutStore) Close() error { return s.db.Close() }
+
+type walnutHeld struct{ *kv.Snapshot }
+
+func (h walnutHeld) Get(key []byte, use func(value []byte)) error {
+	value, err := h.Snapshot.Get(key)
+	return useWalnut(value, err, use)
+}
 
 type walnutLog struct{ log *wal.Log }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,7 @@ type operation func(w *worker) (keys int, err error)
 type bounds struct {
 	time       time.Duration
 	operations int64 // Of all workers together.
+	ctx        context.Context
 }
 
 // tally is what the workers of a drive did.
@@ -107,6 +109,9 @@ func drive(workers []*worker, repeated operation, until bounds) (*tally, error) 
 	var stop atomic.Bool
 	if until.time > 0 {
 		defer time.AfterFunc(until.time, func() { stop.Store(true) }).Stop()
+	}
+	if until.ctx != nil {
+		defer context.AfterFunc(until.ctx, func() { stop.Store(true) })()
 	}
 	errs := make([]error, len(workers))
 	started := time.Now()
@@ -139,9 +144,10 @@ func drive(workers []*worker, repeated operation, until bounds) (*tally, error) 
 	return total, nil
 }
 
-// repeat goes on until stop is set or most operations are done, where most isn't 0.
+// repeat goes on until stop is set or most operations are done, where most isn't 0. It does one in any case, so that there is
+// a figure also where the machine was busy elsewhere for all of the time.
 func (w *worker) repeat(repeated operation, stop *atomic.Bool, most int64) error {
-	for ; !stop.Load() && (most == 0 || w.operations < most); w.operations++ {
+	for ; w.operations == 0 || !stop.Load() && (most == 0 || w.operations < most); w.operations++ {
 		sampled := w.operations%int64(w.sampling) == 0
 		var started time.Time
 		if sampled {

@@ -17,11 +17,15 @@ type Workload struct {
 	Only       []string // The names of the peers, besides limits, for which it makes sense; nil is all.
 	Killed     bool     // What prepare opened is left behind by a kill, not closed.
 
+	onDemand bool    // Checkpoints happen when they are asked for, not by themselves.
+	snapshot float64 // Behind which share of the data set prepare takes a checkpoint; 0 is none.
+
 	loaded  bool // It starts on a store with the data set in it, otherwise on an empty one.
 	warm    bool // What is repeated is repeated for a while before it is measured.
 	fill    bool // It ends when the data set is written, or after four times the usual time.
 	zipfian bool
-	record  int // The size of a record in bytes, for a log.
+	writes  float64 // The share of its operations that change a loaded store.
+	record  int     // The size of a record in bytes, for a log.
 
 	// repeated makes the operation that the workers repeat on a store.
 	repeated func(store Store) operation
@@ -37,10 +41,13 @@ const (
 	bytesRate      = "MB/s"
 	seconds        = "s"
 	bytesPerPair   = "B/pair"
+	liveHeaps      = "live heaps"
 )
 
 // lowerIsBetter says of which two figures in a unit the better one is.
-func lowerIsBetter(unit string) bool { return unit == seconds || unit == bytesPerPair }
+func lowerIsBetter(unit string) bool {
+	return unit == seconds || unit == bytesPerPair || unit == liveHeaps
+}
 
 // workloads are all there are, in the order of the report.
 var workloads = slices.Concat(
@@ -76,10 +83,11 @@ var workloads = slices.Concat(
 	mixedWorkloads(Relaxed),
 	mixedWorkloads(Durable),
 	openWorkloads(),
-	at(Workload{
-		Name: "W8/heap", About: "live heap with the data set in memory, key and value of 116 bytes included",
-		Mode: Relaxed, Unit: bytesPerPair, measure: weighHeap, Only: []string{walnutName, "buntdb", "badger"},
-	}, 1),
+	weightWorkloads(),
+	tailWorkloads(),
+	backupWorkloads(),
+	heldWorkloads(),
+	besideWorkloads(),
 	logWorkloads(),
 )
 
@@ -98,30 +106,19 @@ func mixedWorkloads(mode Mode) (all []Workload) {
 	for _, mix := range []struct {
 		letter, about string
 		repeated      func(Store) operation
+		writes        float64
 	}{
-		{"A", "one half gets, one half puts of keys that are there", mixed(0.5)},
-		{"B", "95 % gets, 5 % puts of keys that are there", mixed(0.95)},
-		{"F", "one half gets, one half read-modify-writes", readModifyWrite},
+		{"A", "one half gets, one half puts of keys that are there", mixed(0.5), 0.5},
+		{"B", "95 % gets, 5 % puts of keys that are there", mixed(0.95), 0.05},
+		{"F", "one half gets, one half read-modify-writes", readModifyWrite, 0.5},
 	} {
 		all = append(all, at(Workload{
 			Name: "W6/" + mix.letter + "/" + string(mode), About: "YCSB " + mix.letter + ", " + string(mode) + ": " + mix.about,
-			Mode: mode, Unit: operationsRate, loaded: true, warm: true, zipfian: true, repeated: mix.repeated,
+			Mode: mode, Unit: operationsRate, loaded: true, warm: true, zipfian: true,
+			repeated: mix.repeated, writes: mix.writes,
 		}, 16)...)
 	}
 	return all
-}
-
-func openWorkloads() []Workload {
-	return slices.Concat(
-		at(Workload{
-			Name: "W7/clean", About: "from opening a store that was closed to the first get",
-			Mode: Relaxed, Unit: seconds, prepare: fillStore, measure: openStore,
-		}, 1),
-		at(Workload{
-			Name: "W7/killed", About: "from opening a store whose process was killed, after a sync, to the first get",
-			Mode: Relaxed, Unit: seconds, Killed: true, prepare: fillStore, measure: openStore,
-		}, 1),
-	)
 }
 
 func logWorkloads() []Workload {
@@ -160,14 +157,24 @@ func (w Workload) sampling() int {
 	if w.Mode == Durable {
 		return 1
 	}
-	return 16
+	return sparseSampling
 }
+
+const sparseSampling = 16
 
 // valueSize is how long the workers' values, or records, are in bytes.
 func (w Workload) valueSize() int { return max(w.record, valueSize) }
 
 // settings are what an adapter gets to know.
-func (w Workload) settings() Settings { return Settings{Mode: w.Mode, Writers: w.Goroutines} }
+func (w Workload) settings() Settings {
+	return Settings{Mode: w.Mode, Writers: w.Goroutines, OnDemand: w.onDemand}
+}
+
+// shares says whether both can be measured one after another on one store: they repeat something on a loaded store that was
+// opened in the same mode.
+func (w Workload) shares(other Workload) bool {
+	return w.loaded && other.loaded && w.Mode == other.Mode
+}
 
 // selected says whether a selector is the name, or a part of it from the front up to a slash.
 func selected(selectors []string, name string) bool {
