@@ -21,11 +21,11 @@ func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error
 	defer db.inflight.Done()
 	shown := db.visible.load()
 	// An increment that goes on from here must find the same commits in the log, whatever happens to the power.
-	if err := db.syncForBackup(); err != nil {
+	if err := db.syncVisible(); err != nil {
 		return 0, fmt.Errorf("kv: backup: %w", err)
 	}
 	header := snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: shown.offset, Time: time.Unix(0, db.now())}
-	if err := writeSnapshot(ctx, w, header, db.opts, shown.entries()); err != nil {
+	if err := writeSnapshot(ctx, w, header, db.opts, db.resting(shown.entries(), backupRest)); err != nil {
 		return 0, fmt.Errorf("kv: backup as of commit %d: %w", shown.offset, err)
 	}
 	return shown.offset, nil
@@ -40,7 +40,7 @@ func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset
 		return 0, fmt.Errorf("kv: backup: %w", err)
 	}
 	defer db.inflight.Done()
-	if err := db.syncForBackup(); err != nil {
+	if err := db.syncVisible(); err != nil {
 		return 0, fmt.Errorf("kv: backup: %w", err)
 	}
 	if offset, err = db.backupSince(ctx, w, from); err != nil {
@@ -49,8 +49,8 @@ func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset
 	return offset, nil
 }
 
-// syncForBackup makes durable what readers see, where that is not what makes it visible.
-func (db *DB) syncForBackup() error {
+// syncVisible makes durable what readers see, where that is not what makes it visible.
+func (db *DB) syncVisible() error {
 	if db.relaxed() || db.opts.ReadOnly {
 		return db.log.Sync()
 	}

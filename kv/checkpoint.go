@@ -86,6 +86,10 @@ func (c *checkpoints) grew(bytes int) {
 	}
 }
 
+// late reports whether the log has grown so far beyond what makes a checkpoint due that the one under way must not take its
+// time any more.
+func (c *checkpoints) late() bool { return c.behind.Load()/2 > c.due.Load() }
+
 // startCheckpoints starts the background.
 func (db *DB) startCheckpoints() {
 	c := &db.checkpoints
@@ -201,12 +205,12 @@ func (db *DB) checkpoint(ctx context.Context) (uint64, error) {
 		return shown.offset, db.shorten(dir)
 	}
 	// The log must not end in front of a snapshot once the power has gone.
-	if err := db.log.Sync(); err != nil {
+	if err := db.syncVisible(); err != nil {
 		return 0, err
 	}
 	started := time.Now()
 	header := snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: shown.offset, Time: time.Unix(0, db.now())}
-	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, header, db.opts.snapshot(), shown.entries())
+	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, header, db.opts.snapshot(), db.resting(shown.entries(), checkpointRest))
 	if err != nil {
 		return 0, noSpace(err)
 	}

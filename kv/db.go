@@ -153,7 +153,7 @@ func openWAL(dir string, opts Options) (*wal.Log, error) {
 func (db *DB) publishRecovered(recovered *state, started time.Time) {
 	db.recovery.Elapsed = time.Since(started)
 	db.last = recovered.offset
-	db.visible.start(recovered, !db.relaxed())
+	db.visible.start(recovered)
 	db.startCheckpoints()
 }
 

@@ -43,21 +43,17 @@ func behindPrefix(prefix []byte) []byte {
 // scan returns the pairs of a range that are visible at an instant.
 func (s *state) scan(r Range, now int64) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		g := gatherer{yield: yield}
-		if s.visit(r, now, g.add) {
-			g.flush()
-		}
+		s.visit(r, now, func(it item) bool { return yield(it.key(), it.value()) })
 	}
 }
 
-// visit calls a function for the items of a range that are visible at an instant, in order, until it returns false, and
-// reports whether it never did.
-func (s *state) visit(r Range, now int64, call func(it item) bool) bool {
+// visit calls a function for the items of a range that are visible at an instant, in order, until it returns false.
+func (s *state) visit(r Range, now int64, call func(it item) bool) {
 	start, end, possible := r.bounds()
 	if !possible {
-		return true
+		return
 	}
-	visited, wanted := 0, true
+	visited := 0
 	walk := s.tree.ascend
 	if r.Reverse {
 		walk = s.tree.descend
@@ -67,44 +63,6 @@ func (s *state) visit(r Range, now int64, call func(it item) bool) bool {
 			return true
 		}
 		visited++
-		wanted = call(it)
-		return wanted && visited != r.Limit
+		return call(it) && visited != r.Limit
 	})
-	return wanted
-}
-
-// gatherMax is how many items a gatherer has at the most. More gained nothing.
-const gatherMax = 32
-
-// gatherer yields items a few at a time. Where pairs lie is as random as the order in which they came, so that reading one
-// after the other waits for memory each time; reading a byte of several at once lets the processor wait for all of them
-// together. It begins with few, for those who stop after the first.
-type gatherer struct {
-	yield   func(key, value []byte) bool
-	items   [gatherMax]item
-	count   int
-	most    int  // How many to gather this time, less one.
-	touched byte // What was read; it is of no use but keeps the reads from being left out.
-}
-
-func (g *gatherer) add(it item) bool {
-	g.items[g.count] = it
-	g.touched ^= it.touch()
-	if g.count++; g.count <= g.most {
-		return true
-	}
-	g.most = min(2*g.most+1, gatherMax-1)
-	return g.flush()
-}
-
-// flush yields what was gathered, and reports whether more is wanted.
-func (g *gatherer) flush() bool {
-	gathered := g.items[:g.count]
-	g.count = 0
-	for i := range gathered {
-		if !g.yield(gathered[i].key(), gathered[i].value()) {
-			return false
-		}
-	}
-	return true
 }

@@ -69,9 +69,9 @@ type Options struct {
 	// most and once at the end.
 	Progress func(Progress)
 	// CheckpointFactor is how large the log behind the newest snapshot may grow, in proportion to that snapshot, before
-	// a checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes about three times
-	// its data on disk, compression left out of account. A larger one writes less and starts more slowly; a negative one
-	// starts none.
+	// a checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
+	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
+	// compress; text takes less than half of that. A larger one writes less and starts more slowly; a negative one starts none.
 	CheckpointFactor float64
 	// CheckpointFloor is how many bytes that log has to have before, however small the snapshot is. The default is 64 MiB,
 	// which a start replays in a second or two.

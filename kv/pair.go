@@ -88,16 +88,3 @@ func (p pair) expired(now int64) bool { return p.hasDeadline() && p.deadline() <
 
 // size returns what the pair counts in Stats.DataBytes; 0 for none.
 func (p pair) size() int64 { return int64(p.keySize) + int64(p.valueSize&^deadlineFlag) }
-
-// touch reads a byte of each of the first two cache lines, so that they are on their way when the pair is read.
-func (p pair) touch() byte {
-	const line = 64
-	memory := p.memory()
-	switch {
-	case len(memory) > line:
-		return memory[0] ^ memory[line]
-	case len(memory) > 0:
-		return memory[0]
-	}
-	return 0
-}

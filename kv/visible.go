@@ -6,15 +6,15 @@ import (
 )
 
 // readsToPublish is how many reads of a key have to find nothing published, with no commit between them, before one of
-// them publishes in the relaxed modes. Where commits come as fast as reads, a clone for each read would cost a commit
-// several times its price.
-const readsToPublish = 64
+// them publishes. Where commits come as fast as reads, a clone for each read would cost a commit several times its price.
+const readsToPublish = 32
 
 // visibleState is the state that readers see, and how the next commits get into it.
 //
-// A commit is applied in place while nobody else has the state, so that a put costs no more than its item. The first
-// reader to come publishes the state: from then on reading is loading a pointer, and the next commit goes into a clone,
-// which is not published before somebody asks again. So clones are made for those who read, and a writer alone makes none.
+// A commit is applied in place while nobody else has the state, so that a put costs no more than its item. Whoever needs the
+// state for longer than a moment publishes it, and so do many reads of keys: from then on reading is loading a pointer, and
+// the next commit goes into a clone, which is not published before somebody asks again. So clones are made for those who
+// read, and a writer alone makes none.
 //
 // Invariants:
 //   - published is nil or current, and what it points to is never changed;
@@ -23,7 +23,6 @@ const readsToPublish = 64
 type visibleState struct {
 	published atomic.Pointer[state]
 	offset    atomic.Uint64 // Of the last visible commit.
-	eager     bool          // The first read publishes. Where it is false, readsToPublish do.
 	reads     atomic.Int32  // Reads of a key that found nothing published since the last commit.
 	clones    timer         // How long clones take.
 
@@ -32,8 +31,8 @@ type visibleState struct {
 }
 
 // start makes a state visible before anybody else has the store.
-func (v *visibleState) start(s *state, eager bool) {
-	v.current, v.eager = s, eager
+func (v *visibleState) start(s *state) {
+	v.current = s
 	v.offset.Store(s.offset)
 }
 
@@ -58,7 +57,7 @@ func (v *visibleState) get(key []byte, now func() int64) ([]byte, error) {
 	if v.current == nil {
 		return nil, ErrClosed
 	}
-	if v.eager || v.reads.Add(1) >= readsToPublish {
+	if v.reads.Add(1) >= readsToPublish {
 		v.published.Store(v.current)
 	}
 	return v.current.get(key, now)

@@ -140,6 +140,49 @@ func (l *Log) writeMark(first, last uint64) error {
 	return l.waitFor(g)
 }
 
+// putMark is writeMark for those who wait for the mark when they have given the submit lock back. Records may stand in front
+// of it that aren't durable yet, and behind it.
+func (l *Log) putMark(first, last uint64) (durable func() error, err error) {
+	store := l.active.store
+	if err := l.roomForMark(store); err != nil {
+		return nil, err
+	}
+	if l.storesThroughMap() {
+		l.mapActive()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	if l.syncsSeldom() {
+		return l.giveMark(first, last)
+	}
+	g := l.formingAt(store.end)
+	g.wait() // So that it isn't used again before it was looked at.
+	g.force = true
+	g.buffer = store.layOutBounds(g.buffer, kindMark, first, last)
+	store.sealed.Store(false)
+	l.marked = true
+	return func() error {
+		l.mu.Lock()
+		return l.waitFor(g)
+	}, nil
+}
+
+// giveMark gives a mark to the kernel. The submit lock and l.mu are held.
+func (l *Log) giveMark(first, last uint64) (durable func() error, err error) {
+	store := l.active.store
+	payload := bounds{first: first, last: last, chain: store.chain}.encode()
+	if err := store.giveFrame(kindMark, payload[:], payloadSum(payload[:])); err != nil {
+		l.fail(err)
+		return nil, l.failed
+	}
+	store.sealed.Store(false)
+	acknowledged := l.acknowledged.Load()
+	return func() error { return l.syncRecords(store, acknowledged) }, nil
+}
+
 // roomForMark makes room for a mark and the seal behind it. What is kept in reserve does in most cases.
 func (l *Log) roomForMark(store *store) error {
 	need := store.end + 2*boundsFrameSize

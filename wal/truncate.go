@@ -47,38 +47,40 @@ func (l *Log) inFrontOf(first uint64) ([]*segment, error) {
 	return slices.Clone(l.segments[:keep]), nil
 }
 
-// dropFront takes the segments in front of one from the log. truncateMu has been held since they were chosen. Appends wait
-// for the mark, of which little is left to sync by then, and not for the files to go.
+// dropFront takes the segments in front of one from the log. truncateMu has been held since they were chosen. The mark is
+// what makes it so: a segment that is missing without one is damage. Appends wait neither for the mark nor for the files to
+// go.
 func (l *Log) dropFront(keep int) error {
-	if err := l.syncBehind(); err != nil {
-		return err
-	}
-	removed, err := l.forgetFront(keep)
+	durable, err := l.markFront(keep)
 	if err != nil {
 		return err
 	}
-	return l.remove(removed)
-}
-
-// syncBehind makes durable what the modes that sync seldom have left for later.
-func (l *Log) syncBehind() error {
-	if l.syncsSeldom() {
-		return l.syncAcknowledged()
+	if err := durable(); err != nil {
+		return err
 	}
-	return nil
+	return l.remove(l.forgetFront(keep))
 }
 
-// forgetFront lets the log begin with one of its segments, and returns those in front of it. The mark is what makes it so:
-// a segment that is missing without one is damage.
-func (l *Log) forgetFront(keep int) (removed []*segment, err error) {
+// markFront lays out the mark that says that the log begins with one of its segments, and returns what waits for it to be
+// durable. A segment that follows says so as well.
+func (l *Log) markFront(keep int) (durable func() error, err error) {
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
-	if err := l.writeMark(l.segments[keep].base(), l.submitted); err != nil {
+	if err := l.writable(); err != nil {
 		return nil, err
 	}
-	removed = l.replaceSegments(l.segments[keep:])
-	l.first.Store(l.segments[0].base())
-	return removed, nil
+	first := l.segments[keep].base()
+	if durable, err = l.putMark(first, l.submitted); err == nil {
+		l.first.Store(first)
+	}
+	return durable, err
+}
+
+// forgetFront returns the segments in front of one, which are the log's no longer.
+func (l *Log) forgetFront(keep int) (removed []*segment) {
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	return l.replaceSegments(l.segments[keep:])
 }
 
 // replaceSegments makes these the log's segments and returns those that no longer are.

@@ -75,8 +75,8 @@ var mutants = []mutant{
 	{
 		mistake: "segments are removed in front before a mark says so",
 		file:    "wal/truncate.go",
-		old:     "if err := l.writeMark(l.segments[keep].base(), l.submitted); err != nil {",
-		new:     "if err := l.settle(); err != nil {",
+		old:     "if err := durable(); err != nil {\n\t\treturn err\n\t}\n\treturn l.remove(l.forgetFront(keep))",
+		new:     "if err := l.remove(l.forgetFront(keep)); err != nil {\n\t\treturn err\n\t}\n\treturn durable()",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -201,7 +201,7 @@ var mutants = []mutant{
 	{
 		mistake: "a snapshot shows commits that a power cut can still take from the log",
 		file:    "kv/checkpoint.go",
-		old:     "if err := db.log.Sync(); err != nil {",
+		old:     "if err := db.syncVisible(); err != nil {",
 		new:     "if err := error(nil); err != nil {",
 		pkg:     "./kv", test: checkpointCrashTest,
 	},

@@ -1,0 +1,98 @@
+package kv
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// BenchmarkGetBesideWriter measures readers alone, beside a writer who commits durably without pause, and beside one who does
+// the same to a bare file: what readers lose to that one is the price of the system calls, and not of the store. The three
+// take turns, so that the ratios are of one time.
+func BenchmarkGetBesideWriter(b *testing.B) {
+	for _, readers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			db := openNoise(b, b.TempDir(), Options{})
+			file := openBare(b)
+			gets, writes := map[string]int64{}, map[string]int64{}
+			sides := []struct {
+				name  string
+				write func(i int)
+			}{
+				{"alone", nil},
+				{"store", func(i int) {
+					_, err := db.Put(noiseKey(uint64(i%*checkpointPairs)), noiseValue(uint64(i)))
+					require.NoError(b, err)
+				}},
+				{"file", func(i int) {
+					_, err := file.WriteAt(make([]byte, 160), int64(i%bareRecords)*160)
+					require.NoError(b, err)
+					require.NoError(b, file.Sync())
+				}},
+			}
+			for b.Loop() {
+				for _, side := range sides {
+					g, w := readFor(300*time.Millisecond, db, readers, side.write)
+					gets[side.name] += g
+					writes[side.name] += w
+				}
+			}
+			seconds := 0.3 * float64(b.N)
+			b.ReportMetric(float64(gets["alone"])/seconds, "gets/s")
+			b.ReportMetric(float64(gets["store"])/float64(gets["alone"]), "beside-store")
+			b.ReportMetric(float64(gets["file"])/float64(gets["alone"]), "beside-file")
+			b.ReportMetric(float64(writes["store"])/seconds, "store-puts/s")
+			b.ReportMetric(float64(writes["file"])/seconds, "file-syncs/s")
+			require.NoError(b, db.Close())
+		})
+	}
+}
+
+const bareRecords = 100_000
+
+// openBare opens a file with all its space written, as a segment of the log has it.
+func openBare(b *testing.B) vfs.File {
+	file, err := vfs.OS.Create(filepath.Join(b.TempDir(), "bare"))
+	require.NoError(b, err)
+	require.NoError(b, file.Allocate(bareRecords*160))
+	require.NoError(b, file.Sync())
+	b.Cleanup(func() { require.NoError(b, file.Close()); _ = os.Remove(filepath.Join(b.TempDir(), "bare")) })
+	return file
+}
+
+// readFor lets readers get random keys for a while, beside a writer if there is one, and counts both.
+func readFor(d time.Duration, db *DB, readers int, write func(i int)) (gets, writes int64) {
+	var stop atomic.Bool
+	var read atomic.Int64
+	var done sync.WaitGroup
+	for range readers {
+		done.Go(func() {
+			n := int64(0)
+			for ; !stop.Load(); n++ {
+				_, _ = db.Get(noiseKey(uint64(rand.IntN(*checkpointPairs))))
+			}
+			read.Add(n)
+		})
+	}
+	if write != nil {
+		done.Go(func() {
+			for i := rand.IntN(1 << 20); !stop.Load(); i++ {
+				write(i)
+				writes++
+			}
+		})
+	}
+	time.Sleep(d)
+	stop.Store(true)
+	done.Wait()
+	return read.Load(), writes
+}

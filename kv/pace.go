@@ -1,0 +1,36 @@
+package kv
+
+import (
+	"iter"
+	"time"
+)
+
+// A checkpoint or a backup reads and packs the whole store, and on few processors a commit that comes back from the disk
+// would wait for its turn until that is over or interrupted. So between pieces of its work it rests, in proportion to how
+// long they took, as long as commits keep coming. BenchmarkPutBesideCheckpoint, with a million pairs and 16 writers who sync,
+// had a p99 of 2.7 to 3.4 times the one without a checkpoint with pieces of 128 KiB, and 1.7 to 1.8 times with these.
+const (
+	restBytes      = 16 << 10 // Of entries, between two rests.
+	checkpointRest = 3        // Rests for so many times as long as it worked.
+	backupRest     = 1
+)
+
+// resting yields the entries, and rests between them while commits go on.
+func (db *DB) resting(entries iter.Seq2[[]byte, []byte], rest time.Duration) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, data []byte) bool) {
+		seen, since, bytes := db.visible.offset.Load(), time.Now(), 0
+		for key, data := range entries {
+			if !yield(key, data) {
+				return
+			}
+			if bytes += len(key) + len(data); bytes < restBytes {
+				continue
+			}
+			if offset := db.visible.offset.Load(); offset != seen && !db.checkpoints.late() {
+				seen = offset
+				time.Sleep(rest * time.Since(since))
+			}
+			since, bytes = time.Now(), 0
+		}
+	}
+}
