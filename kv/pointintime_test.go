@@ -148,11 +148,10 @@ func (h *longHistory) restored(t *testing.T, random *rand.Rand, i int) []string 
 	return lines(db.Scan(Range{}))
 }
 
-// TestARestoreThatDiesIsNoStore takes every state that a power cut could leave before each call of a restore: it is the
-// whole store, or none that opens, and then another restore may use the directory.
-func TestARestoreThatDiesIsNoStore(t *testing.T) {
-	source := vfs.NewMem()
-	db, err := Open(storeDir, manual(source))
+// smallBackup returns a backup of a few pairs, and the pairs.
+func smallBackup(t *testing.T) (backup []byte, want []string) {
+	t.Helper()
+	db, err := Open(storeDir, manual(vfs.NewMem()))
 	require.NoError(t, err)
 	for i := range 30 {
 		put(t, db, fmt.Sprint(i), string(make([]byte, 300)))
@@ -160,9 +159,15 @@ func TestARestoreThatDiesIsNoStore(t *testing.T) {
 	var out bytes.Buffer
 	_, err = db.Backup(t.Context(), &out)
 	require.NoError(t, err)
-	want := lines(db.Scan(Range{}))
+	want = lines(db.Scan(Range{}))
 	require.NoError(t, db.Close())
+	return out.Bytes(), want
+}
 
+// TestARestoreThatDiesIsNoStore takes every state that a power cut could leave before each call of a restore: it is the
+// whole store, or none that opens, and then another restore may use the directory.
+func TestARestoreThatDiesIsNoStore(t *testing.T) {
+	whole, want := smallBackup(t)
 	mem := vfs.NewMem()
 	random := rand.New(rand.NewPCG(1, 12))
 	var crashed []*vfs.Mem
@@ -178,19 +183,19 @@ func TestARestoreThatDiesIsNoStore(t *testing.T) {
 		return nil
 	})
 	restore := func(mem *vfs.Mem) error {
-		_, err := Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
 		return err
 	}
 	require.NoError(t, restore(mem))
 	mem.SetHook(nil)
 	crashed, says = append(crashed, mem.Crash(1, vfs.Policies[0])), append(says, "after it returned")
-	whole, none := 0, 0
+	complete, none := 0, 0
 	for i, state := range crashed {
 		opts := manual(state)
 		opts.ReadOnly = true
 		db, err := Open("/data/restored", opts)
 		if err == nil {
-			whole++
+			complete++
 			require.Equal(t, want, lines(db.Scan(Range{})), says[i])
 			require.NoError(t, db.Close())
 			continue
@@ -201,22 +206,13 @@ func TestARestoreThatDiesIsNoStore(t *testing.T) {
 		require.NoError(t, restore(state), says[i])
 		requireSound(t, "/data/restored", manual(state))
 	}
-	t.Logf("%d whole, %d none", whole, none)
-	require.Positive(t, whole)
+	t.Logf("%d whole, %d none", complete, none)
+	require.Positive(t, complete)
 	require.Greater(t, none, 100)
 }
 
 func TestAFailedRestoreLeavesNothing(t *testing.T) {
-	source := vfs.NewMem()
-	db, err := Open(storeDir, manual(source))
-	require.NoError(t, err)
-	for i := range 30 {
-		put(t, db, fmt.Sprint(i), string(make([]byte, 300)))
-	}
-	var out bytes.Buffer
-	_, err = db.Backup(t.Context(), &out)
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
+	whole, _ := smallBackup(t)
 	for n := 1; ; n++ {
 		mem := vfs.NewMem()
 		seen := 0
@@ -228,7 +224,7 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
 		mem.SetHook(nil)
 		if seen < n {
 			require.NoError(t, err)
@@ -242,7 +238,7 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 		require.ErrorIs(t, err, errDisk, "call %d", n)
 		_, err = Open("/data/restored", Options{FS: mem, ReadOnly: true})
 		require.ErrorIs(t, err, ErrNotStore, "call %d", n)
-		_, err = Restore(t.Context(), bytes.NewReader(out.Bytes()), "/data/restored", RestoreOptions{FS: mem})
+		_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
 		require.NoError(t, err, "call %d", n)
 	}
 }
