@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -148,26 +149,38 @@ func (h *longHistory) restored(t *testing.T, random *rand.Rand, i int) []string 
 	return lines(db.Scan(Range{}))
 }
 
-// smallBackup returns a backup of a few pairs, and the pairs.
-func smallBackup(t *testing.T) (backup []byte, want []string) {
+// smallBackup returns a backup of a few pairs, an increment to it, and the pairs before and after that.
+func smallBackup(t *testing.T) (backup, increment []byte, before, after []string) {
 	t.Helper()
 	db, err := Open(storeDir, manual(vfs.NewMem()))
 	require.NoError(t, err)
 	for i := range 30 {
 		put(t, db, fmt.Sprint(i), string(make([]byte, 300)))
 	}
-	var out bytes.Buffer
-	_, err = db.Backup(t.Context(), &out)
+	var whole, rest bytes.Buffer
+	offset, err := db.Backup(t.Context(), &whole)
 	require.NoError(t, err)
-	want = lines(db.Scan(Range{}))
+	before = lines(db.Scan(Range{}))
+	put(t, db, "one", "more")
+	_, err = db.BackupSince(t.Context(), &rest, offset)
+	require.NoError(t, err)
+	after = lines(db.Scan(Range{}))
 	require.NoError(t, db.Close())
-	return out.Bytes(), want
+	return whole.Bytes(), rest.Bytes(), before, after
 }
 
-// TestARestoreThatDiesIsNoStore takes every state that a power cut could leave before each call of a restore: it is the
-// whole store, or none that opens, and then another restore may use the directory.
+// TestARestoreThatDiesIsNoStore takes every state that a power cut could leave before each call of a restore, from a backup
+// alone and with an increment: it is the whole store, or none that opens, and then another restore may use the directory.
 func TestARestoreThatDiesIsNoStore(t *testing.T) {
-	whole, want := smallBackup(t)
+	whole, increment, before, after := smallBackup(t)
+	requireWholeOrNone(t, before, func() (io.Reader, []io.Reader) { return bytes.NewReader(whole), nil })
+	requireWholeOrNone(t, after, func() (io.Reader, []io.Reader) {
+		return bytes.NewReader(whole), []io.Reader{bytes.NewReader(increment)}
+	})
+}
+
+func requireWholeOrNone(t *testing.T, want []string, from func() (backup io.Reader, increments []io.Reader)) {
+	t.Helper()
 	mem := vfs.NewMem()
 	random := rand.New(rand.NewPCG(1, 12))
 	var crashed []*vfs.Mem
@@ -183,7 +196,8 @@ func TestARestoreThatDiesIsNoStore(t *testing.T) {
 		return nil
 	})
 	restore := func(mem *vfs.Mem) error {
-		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
+		backup, increments := from()
+		_, err := Restore(t.Context(), backup, "/data/restored", RestoreOptions{FS: mem, Increments: increments})
 		return err
 	}
 	require.NoError(t, restore(mem))
@@ -212,7 +226,7 @@ func TestARestoreThatDiesIsNoStore(t *testing.T) {
 }
 
 func TestAFailedRestoreLeavesNothing(t *testing.T) {
-	whole, _ := smallBackup(t)
+	whole, _, _, _ := smallBackup(t)
 	for n := 1; ; n++ {
 		mem := vfs.NewMem()
 		seen := 0
