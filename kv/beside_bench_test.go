@@ -3,7 +3,6 @@ package kv
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -65,7 +64,7 @@ func openBare(b *testing.B) vfs.File {
 	require.NoError(b, err)
 	require.NoError(b, file.Allocate(bareRecords*160))
 	require.NoError(b, file.Sync())
-	b.Cleanup(func() { require.NoError(b, file.Close()); _ = os.Remove(filepath.Join(b.TempDir(), "bare")) })
+	b.Cleanup(func() { require.NoError(b, file.Close()) })
 	return file
 }
 

@@ -38,8 +38,6 @@ type checkpoints struct {
 	behind atomic.Int64 // Bytes of records behind the newest snapshot.
 	due    atomic.Int64 // From how many on a checkpoint is due.
 
-	newestSize int64 // Of the snapshot that opening started from, in bytes.
-
 	mu    sync.Mutex // Guards what follows.
 	stats CheckpointStats
 }
@@ -60,7 +58,6 @@ type CheckpointStats struct {
 // start takes over what opening found, before anybody else has the store.
 func (c *checkpoints) start(b base, behind int64) {
 	c.behind.Store(behind)
-	c.newestSize = b.bytes
 	if b.path != "" {
 		c.stats.Offset = b.offset
 	}
@@ -96,7 +93,6 @@ func (db *DB) startCheckpoints() {
 	c.turn, c.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.turn <- struct{}{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	db.setDue(c.newestSize)
 	c.countSnapshots(db.opts, db.snapshotDir())
 	if db.opts.ReadOnly || db.opts.CheckpointFactor < 0 {
 		return

@@ -65,6 +65,7 @@ func (db *DB) recover() (*state, error) {
 		return nil, err
 	}
 	db.checkpoints.start(b, replayed.bytes)
+	db.setDue(b.bytes)
 	db.opts.Progress(Progress{Pairs: uint64(r.Loaded), Loaded: uint64(r.Loaded), Offset: b.state.offset, Last: b.state.offset})
 	r.Replayed, r.Keys = b.state.offset-b.offset, b.state.tree.len()
 	return b.state, nil
