@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,6 +224,31 @@ func requireWholeOrNone(t *testing.T, want []string, from func() (backup io.Read
 	t.Logf("%d whole, %d none", complete, none)
 	require.Positive(t, complete)
 	require.Greater(t, none, 100)
+}
+
+// TestARestoreLeavesAloneWhatAnotherHasFinishedMeanwhile lets the other one run when the first has found the directory free.
+func TestARestoreLeavesAloneWhatAnotherHasFinishedMeanwhile(t *testing.T) {
+	whole, _, want, _ := smallBackup(t)
+	mem := vfs.NewMem()
+	restore := func() error {
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
+		return err
+	}
+	other := false
+	mem.SetHook(func(c vfs.Call) error {
+		if !other && c.Op == vfs.OpLock && strings.HasPrefix(c.Name, "/data/restored") {
+			other = true
+			return restore()
+		}
+		return nil
+	})
+	require.ErrorIs(t, restore(), ErrNotEmpty)
+	require.True(t, other)
+	mem.SetHook(nil)
+	db, err := Open("/data/restored", manual(mem))
+	require.NoError(t, err)
+	require.Equal(t, want, lines(db.Scan(Range{})))
+	require.NoError(t, db.Close())
 }
 
 func TestAFailedRestoreLeavesNothing(t *testing.T) {

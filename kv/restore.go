@@ -80,7 +80,7 @@ func newRestore(ctx context.Context, dir string, opts RestoreOptions) (*restore,
 
 // run takes the directory, restores, and gives up everything where that fails.
 func (r *restore) run(backup io.Reader) (offset uint64, err error) {
-	made, err := r.check()
+	missing, err := r.check()
 	if err != nil {
 		return 0, err
 	}
@@ -91,6 +91,10 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// Somebody may have made a store here before the lock was taken. What undo removes must be this restore's own.
+	if _, err := r.check(); err != nil {
+		return 0, errors.Join(err, lock.Close())
+	}
 	if err = r.claim(); err == nil {
 		offset, err = r.fill(backup)
 	}
@@ -98,7 +102,7 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 		err = r.finish()
 	}
 	if err != nil {
-		err = errors.Join(err, r.undo(made))
+		err = errors.Join(err, r.undo(missing))
 	}
 	return offset, errors.Join(err, lock.Close())
 }
@@ -378,12 +382,12 @@ func (r *restore) finish() error {
 	return r.kv.FS.SyncDir(r.dir)
 }
 
-// undo removes what was made, the marker last.
-func (r *restore) undo(made bool) error {
+// undo removes what was made, the marker last, and the directory where that was missing.
+func (r *restore) undo(missing bool) error {
 	if err := r.clear(); err != nil {
 		return err
 	}
-	if err := ignoreMissing(r.kv.FS.Remove(filepath.Join(r.dir, restoringName))); err != nil || !made {
+	if err := ignoreMissing(r.kv.FS.Remove(filepath.Join(r.dir, restoringName))); err != nil || !missing {
 		return err
 	}
 	return errors.Join(ignoreMissing(r.kv.FS.Remove(filepath.Join(r.dir, lockName))), r.kv.FS.Remove(r.dir))
