@@ -54,7 +54,9 @@ func archiveError(s *segment, err error) error {
 // refuseOwnDirectory refuses an archive that is the log's directory, perhaps by another path: there, each segment would
 // seem to be archived already, and then be lost. No archive ever has the segment that is written to.
 func (l *Log) refuseOwnDirectory() error {
-	active := l.activeStore()
+	l.mu.Lock()
+	active := l.active.store
+	l.mu.Unlock()
 	kept, err := l.archived(active)
 	if kept == nil || err != nil {
 		return err

@@ -49,7 +49,7 @@ func (l *Log) runBackground() {
 		case <-l.wake:
 			l.workAhead()
 		case <-syncs:
-			l.syncAhead()
+			_ = l.syncAcknowledged() // A failure is in the log now: every later call returns it.
 		case <-idles:
 			if last := l.Last(); last != seen {
 				seen = last
@@ -82,9 +82,14 @@ func (l *Log) wakeBackground() {
 // workAhead makes space that appends will need soon, and syncs what a roll would have to. That the disk is full is for
 // the append to say that runs out of space; it may be a long time till then.
 func (l *Log) workAhead() {
-	store := l.activeStore()
+	u, err := l.unsynced()
+	if err != nil {
+		return
+	}
+	defer func() { _ = u.segment.release() }() // Its files are closed here only where a truncation has just removed them.
+	store := u.segment.store
 	if store.written.Load()-store.durable.Load() >= writebackStep {
-		l.syncAhead()
+		_ = l.syncRecords(u) // A failure is in the log now: every later call returns it.
 	}
 	allocated := store.allocated.Load()
 	if allocated >= l.opts.SegmentSize || allocated-store.written.Load() > min(allocated, growStepMax)/2 {
@@ -93,13 +98,6 @@ func (l *Log) workAhead() {
 	defer l.watchSpace()
 	if err := l.sticky(store.grow(l.growTarget(store, 0))); err != nil {
 		l.opts.Logger.Warn("log can't allocate ahead", "path", store.path, "error", err)
-	}
-}
-
-// syncAhead makes durable what was acknowledged.
-func (l *Log) syncAhead() {
-	if l.Durable() < l.Last() {
-		_ = l.syncStore() // A failure is in the log now: every later call returns it.
 	}
 }
 
@@ -179,8 +177,9 @@ func (l *Log) giveMark(first, last uint64) (durable func() error, err error) {
 		return nil, l.failed
 	}
 	store.sealed.Store(false)
-	acknowledged := l.acknowledged.Load()
-	return func() error { return l.syncRecords(store, acknowledged) }, nil
+	// Its caller keeps other truncations away, so the segment stays in use.
+	u := l.acknowledgedNow()
+	return func() error { return l.syncRecords(u) }, nil
 }
 
 // roomForMark makes room for a mark and the seal behind it. What is kept in reserve does in most cases.
@@ -190,11 +189,4 @@ func (l *Log) roomForMark(store *store) error {
 		return nil
 	}
 	return l.sticky(store.grow(l.growTarget(store, need)))
-}
-
-// activeStore returns the store of the active segment, for those who don't hold the submit lock.
-func (l *Log) activeStore() *store {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.active.store
 }

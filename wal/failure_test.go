@@ -391,3 +391,39 @@ func TestAFailureInTheBackgroundStopsTheLog(t *testing.T) {
 		require.ErrorIs(t, l.Close(), ErrFailed)
 	})
 }
+
+// TestASyncOutlivesATruncationOfWhatItSyncs: a sync in the background looks at the active segment first, and the log may
+// have gone on before it syncs that.
+func TestASyncOutlivesATruncationOfWhatItSyncs(t *testing.T) {
+	t.Run("the log rolls and truncates: the segment is still open", func(t *testing.T) {
+		l, u := openUnsynced(t)
+		for l.Stats().Rolls < 1 {
+			fill(t, l, l.Last()+1)
+		}
+		require.NoError(t, l.TruncateFront(l.Last()))
+		require.Greater(t, l.First(), u.last)
+		require.NoError(t, errors.Join(l.syncRecords(u), u.segment.release()))
+		requireRecords(t, l, l.First(), l.Last())
+		require.NoError(t, l.Close())
+	})
+	t.Run("records are withdrawn: those that get their offsets are not durable", func(t *testing.T) {
+		l, u := openUnsynced(t)
+		require.NoError(t, l.TruncateBack(1))
+		fill(t, l, u.last)
+		require.NoError(t, errors.Join(l.syncRecords(u), u.segment.release()))
+		require.EqualValues(t, 1, l.Durable())
+		require.NoError(t, l.Close())
+	})
+}
+
+// openUnsynced opens a log with three records, and begins to sync them.
+func openUnsynced(t *testing.T) (*Log, unsynced) {
+	t.Helper()
+	opts := testOptions(vfs.NewMem())
+	opts.Sync = SyncNever
+	l := openTest(t, opts)
+	fill(t, l, 3)
+	u, err := l.unsynced()
+	require.NoError(t, err)
+	return l, u
+}

@@ -349,17 +349,42 @@ func (l *Log) syncRead() error {
 	return errors.Join(segment.store.file.Sync(), segment.release())
 }
 
-// syncAcknowledged makes durable what was acknowledged. A segment that was rolled meanwhile was durable then.
+// syncAcknowledged makes durable what was acknowledged.
 func (l *Log) syncAcknowledged() error {
-	last := l.Last()
-	if l.Durable() >= last {
+	if l.Durable() >= l.Last() {
 		return nil
 	}
-	segment, err := l.segmentOf(last)
+	u, err := l.unsynced()
 	if err != nil {
 		return err
 	}
-	return errors.Join(l.syncRecords(segment.store, last), segment.release())
+	return errors.Join(l.syncRecords(u), u.segment.release())
+}
+
+// unsynced is what a sync apart from a group makes durable: the records up to an offset. Those that aren't in the segment
+// were durable when it was made.
+type unsynced struct {
+	segment *segment
+	last    uint64
+	epoch   uint64 // Of the log then: once it has another one, the offset may be another record's.
+}
+
+// unsynced returns what a sync would make durable now. The segment is in use until it is released, so that it can be synced
+// though the log rolls, and truncates it, in between.
+func (l *Log) unsynced() (unsynced, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return unsynced{}, err
+	}
+	l.active.users.Add(1)
+	return l.acknowledgedNow(), nil
+}
+
+// acknowledgedNow is what was acknowledged, for those under whose eyes the active segment stays in use. The submit lock or l.mu
+// is held.
+func (l *Log) acknowledgedNow() unsynced {
+	return unsynced{segment: l.active, last: l.acknowledged.Load(), epoch: l.epoch.Load()}
 }
 
 // settle writes and syncs everything that was submitted. The submit lock is held, so nothing forms meanwhile.
@@ -368,35 +393,29 @@ func (l *Log) settle() error {
 		return err
 	}
 	if store := l.active.store; store.durable.Load() < store.end {
-		return l.syncStore()
+		return l.syncRecords(l.acknowledgedNow())
 	}
-	l.publishDurable(l.acknowledged.Load()) // The sync that made space ahead of need was one of records too.
+	l.publishDurable(l.acknowledged.Load(), l.epoch.Load()) // The sync that made space ahead of need was one of records too.
 	return nil
 }
 
-// syncStore syncs the active store apart from a group.
-func (l *Log) syncStore() error {
-	written := l.acknowledged.Load() // Before the store, which may be followed by another one at any moment.
-	return l.syncRecords(l.activeStore(), written)
-}
-
-// syncRecords syncs the store that was active when the record at this offset was acknowledged.
-func (l *Log) syncRecords(store *store, written uint64) error {
-	if err := l.timedSync(store, max(written, l.Durable())-l.Durable()); err != nil {
+// syncRecords syncs a segment that is in use.
+func (l *Log) syncRecords(u unsynced) error {
+	if err := l.timedSync(u.segment.store, max(u.last, l.Durable())-l.Durable()); err != nil {
 		return l.failWith(err)
 	}
-	l.publishDurable(written)
+	l.publishDurable(u.last, u.epoch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Syncs++
 	return nil
 }
 
-// publishDurable notes that records up to an offset are durable.
-func (l *Log) publishDurable(offset uint64) {
+// publishDurable notes that records up to an offset of an epoch are durable.
+func (l *Log) publishDurable(offset, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if offset > l.durable.Load() {
+	if epoch == l.epoch.Load() && offset > l.durable.Load() {
 		l.durable.Store(offset)
 		l.notify()
 	}
