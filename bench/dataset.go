@@ -12,6 +12,9 @@ const (
 	valueSize = 100
 )
 
+// randomKeys is the shape of keys that have nothing in common.
+const randomKeys = "random"
+
 // dataset says what pair i is, for every i, without holding any: what a process has in memory is the peer's.
 type dataset struct {
 	pairs uint64 // How many are loaded where a workload starts on a loaded store.

@@ -8,8 +8,10 @@ type Measurement struct {
 	Goroutines int     `json:"goroutines"`
 	Peer       string  `json:"peer"`
 	Version    string  `json:"version"`
-	Round      int     `json:"round"` // From 1.
-	Pairs      uint64  `json:"pairs"` // Of the data set.
+	Round      int     `json:"round"`       // From 1.
+	Pairs      uint64  `json:"pairs"`       // Of the data set.
+	Keys       string  `json:"keys"`        // Their shape.
+	ValueBytes int     `json:"value_bytes"` // Of each value.
 	Figure     float64 `json:"figure"`
 	Unit       string  `json:"unit"`
 

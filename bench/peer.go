@@ -34,6 +34,9 @@ func (p Peer) takes(workload Workload) bool {
 	if workload.Log && p.OpenLog == nil || !workload.Log && p.OpenStore == nil {
 		return false
 	}
+	if p.Limit && workload.restarted {
+		return false // It keeps nothing.
+	}
 	return (len(p.Only) == 0 || selected(p.Only, workload.ID())) &&
 		(len(workload.Only) == 0 || p.Limit || slices.Contains(workload.Only, p.Name))
 }

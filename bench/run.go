@@ -48,7 +48,8 @@ func newRun(spec Spec) (*run, error) {
 			r := &run{Spec: spec, workload: workload, peer: peer, data: dataset{pairs: spec.Pairs, seed: spec.Seed}}
 			r.result = Measurement{
 				Workload: workload.Name, Goroutines: workload.Goroutines, Peer: peer.Name, Version: peer.version(),
-				Round: spec.Round, Pairs: spec.Pairs, Unit: workload.Unit, Weaker: peer.weaker(workload),
+				Round: spec.Round, Pairs: spec.Pairs, Keys: randomKeys, ValueBytes: valueSize, Unit: workload.Unit,
+				Weaker: peer.weaker(workload),
 			}
 			return r, nil
 		}
@@ -95,6 +96,12 @@ func (r *run) onStore(do func(store Store) error) (err error) {
 
 // onLoaded does something with a store that has the data set in it.
 func (r *run) onLoaded(do func(store Store) error) error {
+	if r.workload.restarted {
+		if err := r.onStore(r.loadAndCheckpoint); err != nil {
+			return err
+		}
+		return r.onStore(do)
+	}
 	return r.onStore(func(store Store) error {
 		if err := load(store, r.data); err != nil {
 			return err
@@ -102,6 +109,17 @@ func (r *run) onLoaded(do func(store Store) error) error {
 		runtime.GC() // The garbage of loading is nobody's fault.
 		return do(store)
 	})
+}
+
+// loadAndCheckpoint leaves behind what the store makes of the data set at its own pace or when it is asked to.
+func (r *run) loadAndCheckpoint(store Store) error {
+	if err := load(store, r.data); err != nil {
+		return err
+	}
+	if checkpointer, can := store.(Checkpointer); can {
+		return checkpointer.Checkpoint()
+	}
+	return nil
 }
 
 // loadBatch is how many pairs a commit has when a store is loaded.

@@ -31,6 +31,7 @@ func TestWorkloadsThatShareAStoreComeInTheOrderOfWhatTheyChange(t *testing.T) {
 			"W4/uniform/goroutines=1", "W4/uniform/goroutines=2", "W5/full/goroutines=1", "W5/short/goroutines=1",
 			"W6/B/relaxed/goroutines=16", "W6/A/relaxed/goroutines=16", "W6/F/relaxed/goroutines=16",
 		},
+		{"W5/full/restarted/goroutines=1", "W5/short/restarted/goroutines=1"},
 		{"W6/B/durable/goroutines=16", "W6/A/durable/goroutines=16", "W6/F/durable/goroutines=16"},
 		{"W8/heap/goroutines=1"},
 		{"W11/held/relaxed/goroutines=1"},

@@ -20,12 +20,13 @@ type Workload struct {
 	onDemand bool    // Checkpoints happen when they are asked for, not by themselves.
 	snapshot float64 // Behind which share of the data set prepare takes a checkpoint; 0 is none.
 
-	loaded  bool // It starts on a store with the data set in it, otherwise on an empty one.
-	warm    bool // What is repeated is repeated for a while before it is measured.
-	fill    bool // It ends when the data set is written, or after four times the usual time.
-	zipfian bool
-	writes  float64 // The share of its operations that change a loaded store.
-	record  int     // The size of a record in bytes, for a log.
+	loaded    bool // It starts on a store with the data set in it, otherwise on an empty one.
+	restarted bool // The store was closed in between, behind a checkpoint if it takes one on demand.
+	warm      bool // What is repeated is repeated for a while before it is measured.
+	fill      bool // It ends when the data set is written, or after four times the usual time.
+	zipfian   bool
+	writes    float64 // The share of its operations that change a loaded store.
+	record    int     // The size of a record in bytes, for a log.
 
 	// repeated makes the operation that the workers repeat on a store.
 	repeated func(store Store) operation
@@ -72,14 +73,8 @@ var workloads = slices.Concat(
 		Name: "W4/zipfian", About: "gets of keys whose popularity is Zipf's, 0.99",
 		Mode: Relaxed, Unit: operationsRate, loaded: true, warm: true, zipfian: true, repeated: getZipfian,
 	}, 1, 2),
-	at(Workload{
-		Name: "W5/full", About: "scans of everything",
-		Mode: Relaxed, Unit: keysRate, loaded: true, warm: true, repeated: scanFull,
-	}, 1),
-	at(Workload{
-		Name: "W5/short", About: "scans of 100 pairs from a random key on",
-		Mode: Relaxed, Unit: operationsRate, loaded: true, warm: true, repeated: scanShort,
-	}, 1),
+	scanWorkloads(false),
+	scanWorkloads(true),
 	mixedWorkloads(Relaxed),
 	mixedWorkloads(Durable),
 	openWorkloads(),
@@ -99,6 +94,20 @@ func batchWorkloads(sizes ...int) (all []Workload) {
 		}, 1)...)
 	}
 	return all
+}
+
+// scanWorkloads scan a store as loading in random order has left it, or as a start makes it.
+func scanWorkloads(restarted bool) []Workload {
+	suffix, about := "", ""
+	if restarted {
+		suffix, about = "/restarted", ", once the store was closed and opened again"
+	}
+	scan := Workload{Mode: Relaxed, loaded: true, restarted: restarted, warm: true}
+	full, short := scan, scan
+	full.Name, full.About, full.Unit, full.repeated = "W5/full"+suffix, "scans of everything"+about, keysRate, scanFull
+	short.Name, short.About, short.Unit = "W5/short"+suffix, "scans of 100 pairs from a random key on"+about, operationsRate
+	short.repeated = scanShort
+	return slices.Concat(at(full, 1), at(short, 1))
 }
 
 // mixedWorkloads are YCSB's: 16 goroutines on a loaded store, keys by Zipf's law.
@@ -173,7 +182,7 @@ func (w Workload) settings() Settings {
 // shares says whether both can be measured one after another on one store: they repeat something on a loaded store that was
 // opened in the same mode.
 func (w Workload) shares(other Workload) bool {
-	return w.loaded && other.loaded && w.Mode == other.Mode
+	return w.loaded && other.loaded && w.Mode == other.Mode && w.restarted == other.restarted
 }
 
 // selected says whether a selector is the name, or a part of it from the front up to a slash.
