@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,15 +96,40 @@ func (db *DB) open() (err error) {
 			return err
 		}
 	}
-	if db.log, err = openWAL(db.dir, db.opts); err != nil {
-		return err
-	}
-	recovered, err := db.recover()
+	recovered, err := db.openState()
 	if err != nil {
 		return err
 	}
 	db.publishRecovered(recovered, started)
 	return nil
+}
+
+// openTries is how often a store is opened for reading only while a live writer takes away what that was about to read.
+const openTries = 8
+
+// openState opens the log and makes the state. What a reader finds missing beside a live writer counts only if no snapshot came
+// or went meanwhile: the writer prunes snapshots, and the log in front of those that it keeps.
+func (db *DB) openState() (*state, error) {
+	for try := 1; ; try++ {
+		before := snapshotOffsets(db.dir, db.opts)
+		recovered, err := db.tryState()
+		if err == nil || !db.opts.ReadOnly || try == openTries || slices.Equal(before, snapshotOffsets(db.dir, db.opts)) {
+			return recovered, err
+		}
+		if db.log != nil {
+			if err := db.log.Close(); err != nil {
+				return nil, err
+			}
+		}
+		db.log, db.recovery = nil, Recovery{}
+	}
+}
+
+func (db *DB) tryState() (recovered *state, err error) {
+	if db.log, err = openWAL(db.dir, db.opts); err != nil {
+		return nil, err
+	}
+	return db.recover()
 }
 
 // checkDir says whether the directory holds a store, or may become one.

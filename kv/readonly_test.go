@@ -138,3 +138,44 @@ func TestReadingWorksBesideAWriter(t *testing.T) {
 	require.NoError(t, db.Close())
 	require.Greater(t, opened, 200)
 }
+
+// TestReadingWorksBesideCheckpoints takes a checkpoint, which prunes the snapshot before it, at every call that opening the
+// store for reading makes.
+func TestReadingWorksBesideCheckpoints(t *testing.T) {
+	for nth, opening := 1, true; opening; nth++ {
+		mem := vfs.NewMem()
+		opts := memOptions(mem)
+		opts.SnapshotsKept, opts.CheckpointFactor = 1, -1
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		advance := func() {
+			put(t, db, fmt.Sprint(db.Offset()), "a value of some length that makes the log roll")
+			_, err := db.Checkpoint(context.Background())
+			require.NoError(t, err)
+		}
+		for range 12 {
+			advance()
+		}
+		calls := 0
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op != vfs.OpList && c.Op != vfs.OpOpen && c.Op != vfs.OpRead {
+				return nil // The writer's background, which must not be kept from its work.
+			}
+			if calls++; calls == nth {
+				mem.SetHook(nil)
+				advance()
+			}
+			return nil
+		})
+		reading := opts
+		reading.ReadOnly = true
+		reader, err := Open(storeDir, reading)
+		require.NoError(t, err, "checkpoint before call %d", nth)
+		opening = calls >= nth
+		mem.SetHook(nil)
+		require.GreaterOrEqual(t, reader.Offset(), uint64(12))
+		require.Len(t, lines(reader.Scan(Range{})), int(reader.Offset()))
+		require.NoError(t, reader.Close())
+		require.NoError(t, db.Close())
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -44,12 +45,24 @@ func snapshotFiles(dir string, opts Options, id [16]byte) ([]SnapshotFile, error
 	if err != nil {
 		return nil, err
 	}
-	files := make([]SnapshotFile, len(places))
-	for i, place := range places {
-		files[i] = SnapshotFile{Path: place.Path, Offset: place.Offset, Bytes: place.Bytes}
-		files[i].look(opts, id)
+	files := make([]SnapshotFile, 0, len(places))
+	for _, place := range places {
+		file := SnapshotFile{Path: place.Path, Offset: place.Offset, Bytes: place.Bytes}
+		file.look(opts, id)
+		if !errors.Is(file.Err, fs.ErrNotExist) { // A writer has pruned it since.
+			files = append(files, file)
+		}
 	}
 	return files, nil
+}
+
+// snapshotOffsets returns the offsets of what is listed; where that fails, those who read the directory next will say so.
+func snapshotOffsets(dir string, opts Options) (offsets []uint64) {
+	places, _ := snapshot.List(opts.FS, filepath.Join(dir, snapshotName))
+	for _, place := range places {
+		offsets = append(offsets, place.Offset)
+	}
+	return offsets
 }
 
 // look opens the file and takes down what it says.
@@ -126,6 +139,9 @@ func findBase(dir string, opts Options, log *wal.Log, most uint64, told func(Pro
 		}
 		if err = b.load(opts, place.Path, log.ID(), told); err == nil {
 			return b, nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // It was pruned since, so there is a newer one.
 		}
 		if !errors.Is(err, ErrCorrupt) {
 			return b, err
