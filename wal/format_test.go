@@ -4,31 +4,18 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/doctable"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// formatDocument is the one full description of the layout. The tests of this file keep it true.
-func formatDocument(t *testing.T) string {
-	text, err := os.ReadFile("../docs/format.md")
-	require.NoError(t, err)
-	return string(text)
-}
-
-// section returns a part of the document, from its heading to the next one of the same rank.
+// section returns a part of the one full description of the layout. The tests of this file keep it true.
 func section(t *testing.T, heading string) string {
 	t.Helper()
-	_, behind, found := strings.Cut(formatDocument(t), "\n## "+heading+"\n")
-	require.True(t, found, "docs/format.md has no section %q", heading)
-	part, _, _ := strings.Cut(behind, "\n## ")
-	return part
+	return doctable.Section(t, "../docs/format.md", heading)
 }
 
 // exampleHead is the header of the worked example, whose identity and salt are easy to find in a dump.
@@ -57,31 +44,10 @@ func writeExample(t *testing.T) (store, index []byte) {
 	return store, index
 }
 
-// parseDump reads the bytes out of a dump whose lines are a position in hexadecimal, bytes, and text behind a bar.
-func parseDump(t *testing.T, dump string) []byte {
-	t.Helper()
-	var data []byte
-	for line := range strings.Lines(dump) {
-		line, _, _ = strings.Cut(strings.TrimSpace(line), "|")
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
-			continue
-		}
-		at, err := strconv.ParseInt(fields[0], 16, 64)
-		require.NoError(t, err)
-		require.EqualValues(t, len(data), at, "the dump's positions have a gap")
-		line, err2 := hex.DecodeString(strings.Join(fields[1:], ""))
-		require.NoError(t, err2)
-		data = append(data, line...)
-	}
-	return data
-}
-
 // documentedExample returns the bytes of the worked example as the document has them.
 func documentedExample(t *testing.T) []byte {
-	dump := regexp.MustCompile("(?s)```\n(.*?)```").FindStringSubmatch(section(t, "A worked example"))
-	require.NotNil(t, dump)
-	return parseDump(t, dump[1])
+	t.Helper()
+	return doctable.Dump(t, section(t, "A worked example"))
 }
 
 func TestTheDocumentedExampleIsWhatTheCodeWrites(t *testing.T) {
@@ -107,90 +73,46 @@ func TestTheDocumentedExampleIsReadByTheCode(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// TestTheExampleIsGoneThroughAsItIs checks the field-by-field walk through the example: each row's bytes stand in the
-// dump at the row's position, and the rows leave nothing out.
+// TestTheExampleIsGoneThroughAsItIs checks the field-by-field walk through the example.
 func TestTheExampleIsGoneThroughAsItIs(t *testing.T) {
-	data := documentedExample(t)
-	row := regexp.MustCompile("(?m)^\\| 0x([0-9a-f]{2}) \\| `([0-9a-f ]+)(…)?` \\|")
-	next := 0
-	for _, match := range row.FindAllStringSubmatch(section(t, "A worked example"), -1) {
-		at, err := strconv.ParseInt(match[1], 16, 64)
-		require.NoError(t, err)
-		require.EqualValues(t, next, at, "the walk skips bytes or goes back")
-		want, err := hex.DecodeString(strings.ReplaceAll(match[2], " ", ""))
-		require.NoError(t, err)
-		require.Equal(t, want, data[at:][:len(want)], "at %#x", at)
-		next += len(want)
-	}
-	require.Len(t, data, next, "the walk ends too soon")
-}
-
-// field is a row of a table of fields: its first byte and its length.
-type field struct{ at, size int }
-
-// documentedFields returns the rows of the table of fields in a section.
-func documentedFields(t *testing.T, heading string) map[string]field {
-	t.Helper()
-	row := regexp.MustCompile("(?m)^\\| (\\d+) \\| (\\d+) \\| `(\\w+)` \\|")
-	fields := map[string]field{}
-	for _, match := range row.FindAllStringSubmatch(section(t, heading), -1) {
-		at, err := strconv.Atoi(match[1])
-		require.NoError(t, err)
-		size, err := strconv.Atoi(match[2])
-		require.NoError(t, err)
-		fields[match[3]] = field{at, size}
-	}
-	return fields
+	doctable.Walk(t, section(t, "A worked example"))
 }
 
 func TestTheDocumentedFieldsAreTheCodes(t *testing.T) {
-	require.Equal(t, map[string]field{
-		"magic":     {headMagicAt, headVersionAt - headMagicAt},
-		"version":   {headVersionAt, headReservedAt - headVersionAt},
-		"reserved":  {headReservedAt, headIDAt - headReservedAt},
-		"id":        {headIDAt, headSaltAt - headIDAt},
-		"salt":      {headSaltAt, headBaseAt - headSaltAt},
-		"base":      {headBaseAt, headFirstAt - headBaseAt},
-		"first":     {headFirstAt, headPrevSaltAt - headFirstAt},
-		"prevSalt":  {headPrevSaltAt, headPrevChainAt - headPrevSaltAt},
-		"prevChain": {headPrevChainAt, headSumAt - headPrevChainAt},
-		"sum":       {headSumAt, headSize - headSumAt},
-	}, documentedFields(t, "The header of a store"))
-	require.Equal(t, map[string]field{
-		"headSum":       {frameSumAt, frameLengthAt - frameSumAt},
-		"kindAndLength": {frameLengthAt, frameIndexAt - frameLengthAt},
-		"index":         {frameIndexAt, frameBackAt - frameIndexAt},
-		"back":          {frameBackAt, framePayloadAt - frameBackAt},
-		"payloadSum":    {framePayloadAt, frameHeadSize - framePayloadAt},
-	}, documentedFields(t, "A frame"))
-	require.Equal(t, map[string]field{
-		"first": {boundsFirstAt, boundsLastAt - boundsFirstAt},
-		"last":  {boundsLastAt, boundsChainAt - boundsLastAt},
-		"chain": {boundsChainAt, boundsSize - boundsChainAt},
-	}, documentedFields(t, "Marks and seals"))
-	require.Equal(t, map[string]field{
-		"offset":   {entryOffsetAt, entryPositionAt - entryOffsetAt},
-		"position": {entryPositionAt, entrySize - entryPositionAt},
-	}, documentedFields(t, "The index"))
-}
-
-// documentedNumbers returns the rows of a table that gives names numbers.
-func documentedNumbers(t *testing.T, heading string) map[string]int64 {
-	t.Helper()
-	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d+) \\|")
-	numbers := map[string]int64{}
-	for _, match := range row.FindAllStringSubmatch(section(t, heading), -1) {
-		number, err := strconv.ParseInt(match[2], 10, 64)
-		require.NoError(t, err)
-		numbers[match[1]] = number
-	}
-	return numbers
+	require.Equal(t, map[string]doctable.Field{
+		"magic":     doctable.Between(headMagicAt, headVersionAt),
+		"version":   doctable.Between(headVersionAt, headReservedAt),
+		"reserved":  doctable.Between(headReservedAt, headIDAt),
+		"id":        doctable.Between(headIDAt, headSaltAt),
+		"salt":      doctable.Between(headSaltAt, headBaseAt),
+		"base":      doctable.Between(headBaseAt, headFirstAt),
+		"first":     doctable.Between(headFirstAt, headPrevSaltAt),
+		"prevSalt":  doctable.Between(headPrevSaltAt, headPrevChainAt),
+		"prevChain": doctable.Between(headPrevChainAt, headSumAt),
+		"sum":       doctable.Between(headSumAt, headSize),
+	}, doctable.Fields(t, section(t, "The header of a store")))
+	require.Equal(t, map[string]doctable.Field{
+		"headSum":       doctable.Between(frameSumAt, frameLengthAt),
+		"kindAndLength": doctable.Between(frameLengthAt, frameIndexAt),
+		"index":         doctable.Between(frameIndexAt, frameBackAt),
+		"back":          doctable.Between(frameBackAt, framePayloadAt),
+		"payloadSum":    doctable.Between(framePayloadAt, frameHeadSize),
+	}, doctable.Fields(t, section(t, "A frame")))
+	require.Equal(t, map[string]doctable.Field{
+		"first": doctable.Between(boundsFirstAt, boundsLastAt),
+		"last":  doctable.Between(boundsLastAt, boundsChainAt),
+		"chain": doctable.Between(boundsChainAt, boundsSize),
+	}, doctable.Fields(t, section(t, "Marks and seals")))
+	require.Equal(t, map[string]doctable.Field{
+		"offset":   doctable.Between(entryOffsetAt, entryPositionAt),
+		"position": doctable.Between(entryPositionAt, entrySize),
+	}, doctable.Fields(t, section(t, "The index")))
 }
 
 func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 	require.Equal(t, map[string]int64{
 		"record": int64(kindRecord), "mark": int64(kindMark), "closed": int64(kindClosed), "rolled": int64(kindRolled),
-	}, documentedNumbers(t, "A frame"))
+	}, doctable.Numbers(t, section(t, "A frame")))
 	require.Equal(t, map[string]int64{
 		"storeVersion":       storeVersion,
 		"headSize":           headSize,
@@ -202,7 +124,7 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"MinSegmentSize":     MinSegmentSize,
 		"MaxSegmentSize":     MaxSegmentSize,
 		"MaxRecordSizeLimit": MaxRecordSizeLimit,
-	}, documentedNumbers(t, "Limits"))
+	}, doctable.Numbers(t, section(t, "Limits")))
 	require.Equal(t, storeMagic, "WALNUTWL")
 	require.Contains(t, section(t, "The header of a store"), "`"+storeMagic+"`")
 	require.EqualValues(t, MaxRecordSizeLimit, frameLengthMax)
