@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,9 @@ type DB struct {
 	nesting nesting     // Who runs inside an Update.
 	commits timer       // How long commits take.
 
+	committing atomic.Int32 // Commits under way.
+	processors int32        // That they have to share.
+
 	checkpoints checkpoints
 
 	mu       sync.Mutex
@@ -74,7 +78,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{dir: dir, opts: opts, forming: new(group), now: func() int64 { return time.Now().UnixNano() }}
-	db.nesting.number = storesOpened.Add(1)
+	db.nesting.number, db.processors = storesOpened.Add(1), int32(runtime.GOMAXPROCS(0))
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
 	}

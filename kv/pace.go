@@ -2,6 +2,7 @@ package kv
 
 import (
 	"iter"
+	"runtime"
 	"time"
 )
 
@@ -29,6 +30,8 @@ func (db *DB) resting(entries iter.Seq2[[]byte, []byte], rest time.Duration) ite
 			if offset := db.visible.offset.Load(); offset != seen && !db.checkpoints.late() {
 				seen = offset
 				time.Sleep(rest * time.Since(since))
+			} else if db.committing.Load() > 0 {
+				runtime.Gosched() // It may be a processor that the commit waits for, which it would not get for 10 ms.
 			}
 			since, bytes = time.Now(), 0
 		}
