@@ -65,8 +65,12 @@ bench: ## Compare with buntdb, bbolt and Pebble in under ten minutes
 	@$(MAKE) --no-print-directory -C bench bench
 
 .PHONY: bench-full
-bench-full: ## Compare with every peer in every workload, which takes hours
+bench-full: ## Compare with every peer in what there is a figure to reach for, which takes an hour
 	@$(MAKE) --no-print-directory -C bench bench-full
+
+.PHONY: bench-scale
+bench-scale: ## Show how costs grow with pairs, value sizes and shapes of keys, in under twenty minutes
+	@$(MAKE) --no-print-directory -C bench bench-scale
 
 .PHONY: microbench
 microbench: ## Run the microbenchmarks beside the code

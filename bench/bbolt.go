@@ -8,7 +8,7 @@ import (
 )
 
 var bboltPeer = Peer{
-	Name: "bbolt", Module: "go.etcd.io/bbolt", OpenStore: openBbolt,
+	Name: "bbolt", Module: "go.etcd.io/bbolt", OpenStore: openBbolt, Pages: true,
 	Weaker: map[Mode]string{Relaxed: "a power cut can damage the whole file (NoSync)"},
 }
 

@@ -135,7 +135,7 @@ func heldWorkloads() (all []Workload) {
 	} {
 		workload := Workload{
 			Name: "W11/" + held.name + "/relaxed", About: held.about + "; relaxed", Mode: Relaxed,
-			Unit: operationsRate, Only: holders, measure: overwriteAll(held.hold),
+			Unit: operationsRate, Only: holders, loaded: true, measure: overwriteAll(held.hold),
 		}
 		all = append(all, at(workload, 1)...)
 		workload.Name, workload.About, workload.Mode = "W11/"+held.name+"/durable", held.about+"; durable", Durable
@@ -155,7 +155,7 @@ func besideWorkloads() (all []Workload) {
 	} {
 		workload := Workload{
 			Name: "W12/" + read.name + "/alone", About: read.about, Mode: Durable, Unit: operationsRate,
-			measure: readBeside(0, read.repeated),
+			loaded: true, measure: readBeside(0, read.repeated),
 		}
 		all = append(all, at(workload, 2)...)
 		workload.Name = "W12/" + read.name + "/beside"

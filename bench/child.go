@@ -34,7 +34,10 @@ func child(specification string) error {
 }
 
 func measureAll(runs []*run) ([]Measurement, error) {
-	if len(runs) > 1 {
+	switch {
+	case len(runs) > 1 && runs[0].workload.stage != nil:
+		return measureStages(runs)
+	case len(runs) > 1:
 		return measureTogether(runs)
 	}
 	measurement, err := runs[0].measure()
@@ -45,7 +48,11 @@ func measureAll(runs []*run) ([]Measurement, error) {
 }
 
 func (r *run) prepareAndDie() error {
-	if err := r.workload.prepare(r); err != nil {
+	prepare := r.workload.prepare
+	if r.Loaded {
+		prepare = prepareLoaded
+	}
+	if err := prepare(r); err != nil {
 		return fmt.Errorf("prepare %s for %s: %w", r.Peer, r.Workload, err)
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(r.result); err != nil || !r.workload.Killed {

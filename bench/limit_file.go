@@ -144,7 +144,11 @@ const framing = 12
 func (s fileStore) Put(key, value []byte) error { return s.Batch([]Pair{{key, value}}) }
 
 func (s fileStore) Batch(pairs []Pair) error {
-	record := make([]byte, 0, len(pairs)*(framing+keySize+valueSize))
+	size := 0
+	for _, pair := range pairs {
+		size += framing + len(pair.Key) + len(pair.Value)
+	}
+	record := make([]byte, 0, size)
 	for _, pair := range pairs {
 		record = append(record, make([]byte, framing)...)
 		record = append(append(record, pair.Key...), pair.Value...)

@@ -8,7 +8,7 @@ import (
 
 var treeLimit = Peer{
 	Name: "bare-btree", Module: "github.com/google/btree", OpenStore: openTreeLimit, Limit: true,
-	Only: []string{"W2", "W4", "W5", "W8/heap", "W11/free/relaxed", "W11/held/relaxed"},
+	Only: []string{"W2", "W4", "W5", "W8/heap", "W11/free/relaxed", "W11/held/relaxed", "S/put", "S/heap", "S/get"},
 }
 
 // treeDegree is a middling one; more or less changes little, since the time goes into fetching keys from memory.

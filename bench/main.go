@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -42,9 +43,13 @@ func main() {
 type choices struct {
 	workloads, peers, dir, out, markdown string
 	rounds                               int
-	pairs, seed                          uint64
+	pairs                                []uint64 // None is what is usual for a workload.
+	keys                                 []string
+	valueBytes                           []int
+	seed                                 uint64
 	seconds, warmup                      float64
 	together                             bool
+	from, pictures, about                string
 }
 
 func parse(arguments []string, stderr io.Writer) (choices, error) {
@@ -54,9 +59,9 @@ func parse(arguments []string, stderr io.Writer) (choices, error) {
 	flags.StringVar(&c.workloads, "workloads", "", "workloads to run, commas between, by the beginnings of their names:\n"+
 		strings.Join(workloadNames(), ", ")+" (default all)")
 	flags.StringVar(&c.peers, "peers", "", "peers to measure, commas between; limit is every limit:\n"+
-		strings.Join(peerNames(), ", ")+" (default all)")
+		strings.Join(peerNames(), ", ")+" (default all);\none takes part only in the workloads behind a colon: pebble:W1+W9/checkpoint")
 	flags.IntVar(&c.rounds, "rounds", 5, "how often to measure each")
-	flags.Uint64Var(&c.pairs, "pairs", 1_000_000, "pairs in a loaded store")
+	c.extentFlags(flags)
 	flags.Float64Var(&c.seconds, "seconds", 5, "how long to measure what doesn't end by itself, in seconds")
 	flags.Float64Var(&c.warmup, "warmup", 10, "how long to warm up where a store was loaded first, in seconds")
 	flags.BoolVar(&c.together, "together", false, "measure W4 to W6 one after another on one loaded store for each mode, so that\n"+
@@ -65,10 +70,13 @@ func parse(arguments []string, stderr io.Writer) (choices, error) {
 	flags.StringVar(&c.dir, "dir", os.TempDir(), "directory in which to make a directory for data, removed at the end")
 	flags.StringVar(&c.out, "out", "", "file for the lines of JSON (default standard output)")
 	flags.StringVar(&c.markdown, "markdown", "", "file for the Markdown page (default standard output)")
+	flags.StringVar(&c.pictures, "pictures", "", "directory for the pictures that belong to the page (default none)")
+	flags.StringVar(&c.about, "about", "", "a sentence about the run, for the page")
+	flags.StringVar(&c.from, "from", "", "measure nothing: write the page and the pictures from files that -out has written, commas between")
 	if err := flags.Parse(arguments); err != nil {
 		return c, err
 	}
-	if flags.NArg() > 0 || c.rounds < 1 || c.pairs < 1 || c.pairs > 1<<32 || c.seconds <= 0 || c.warmup < 0 {
+	if flags.NArg() > 0 || c.rounds < 1 || c.seconds <= 0 || c.warmup < 0 {
 		flags.Usage()
 		return c, fmt.Errorf("an argument is out of range: %s", strings.Join(arguments, " "))
 	}
@@ -93,31 +101,61 @@ func peerNames() (names []string) {
 func (c choices) chooseWorkloads() (chosen []Workload, err error) {
 	names := split(c.workloads)
 	for _, workload := range workloads {
-		if len(names) == 0 || selected(names, workload.ID()) {
-			chosen = append(chosen, workload)
+		if len(names) == 0 && !workload.byName || selected(names, workload.ID()) {
+			chosen = append(chosen, c.withPeers(workload))
 		}
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(workloads, func(w Workload) bool { return selected([]string{name}, w.ID()) }) {
-			return nil, fmt.Errorf("no workload is called %q; there are %s", name, strings.Join(workloadNames(), ", "))
-		}
-	}
-	return chosen, nil
+	return chosen, knowWorkloads(names)
 }
 
+// knowWorkloads is an error where a name selects no workload.
+func knowWorkloads(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(workloads, func(w Workload) bool { return selected([]string{name}, w.ID()) }) {
+			return fmt.Errorf("no workload is called %q; there are %s", name, strings.Join(workloadNames(), ", "))
+		}
+	}
+	return nil
+}
+
+// choosePeers returns the peers that a list of names selects, each with the workloads behind its name's colon; an empty list
+// selects all.
 func (c choices) choosePeers() (chosen []Peer, err error) {
 	names := split(c.peers)
 	for _, peer := range peers {
-		if len(names) == 0 || slices.Contains(names, peer.Name) || peer.Limit && slices.Contains(names, "limit") {
+		asked := len(names) == 0
+		for _, name := range names {
+			name, only, limited := strings.Cut(name, ":")
+			if name != peer.Name && !(peer.Limit && name == "limit") {
+				continue
+			}
+			asked = true
+			if limited {
+				peer.chosen = append(peer.chosen, strings.Split(only, "+")...)
+			}
+		}
+		if asked {
 			chosen = append(chosen, peer)
 		}
 	}
+	return chosen, knowPeers(names)
+}
+
+// knowPeers is an error where a name is no peer's, or what is behind its colon no workload's.
+func knowPeers(names []string) error {
 	for _, name := range names {
+		name, only, limited := strings.Cut(name, ":")
 		if name != "limit" && !slices.Contains(peerNames(), name) {
-			return nil, fmt.Errorf("no peer is called %q; there are %s", name, strings.Join(peerNames(), ", "))
+			return fmt.Errorf("no peer is called %q; there are %s", name, strings.Join(peerNames(), ", "))
+		}
+		if !limited {
+			continue
+		}
+		if err := knowWorkloads(strings.Split(only, "+")); err != nil {
+			return err
 		}
 	}
-	return chosen, nil
+	return nil
 }
 
 func split(list string) []string {
@@ -130,14 +168,17 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	r := &runner{rounds: c.rounds, progress: stderr, spec: Spec{
-		Pairs: c.pairs, Seed: c.seed, Time: inSeconds(c.seconds), Warmup: inSeconds(c.warmup),
+	if c.from != "" {
+		return c.publishAgain(stdout)
+	}
+	r := &runner{rounds: c.rounds, progress: stderr, extents: c.extents, spec: Spec{
+		Seed: c.seed, Time: inSeconds(c.seconds), Warmup: inSeconds(c.warmup),
 	}}
 	chosen, err := c.chooseWorkloads()
 	if err != nil {
 		return err
 	}
-	r.groups = apart(chosen)
+	r.groups = staged(chosen)
 	if c.together {
 		r.groups = sharing(chosen)
 	}
@@ -149,6 +190,7 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
 	where := newEnvironment(r.dir)
+	where.About = c.about
 	if where.keepsInMemory() {
 		fmt.Fprintf(stderr, "walnut-bench: %s is in memory: durable writes mean nothing there; see -dir\n", r.dir)
 	}
@@ -158,11 +200,17 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	}
 	defer func() { err = errors.Join(err, closeOut()) }()
 	r.out = out
+	if err := writeHeading(out, where); err != nil {
+		return err
+	}
 	measurements, err := r.run(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeReport(c.markdown, stdout, newReport(where, r.peers, measurements)), failures(measurements))
+	for i := range measurements {
+		measurements[i].origin = &where
+	}
+	return errors.Join(c.publish(stdout, measurements), failures(measurements))
 }
 
 func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -179,12 +227,33 @@ func create(name string, standard io.Writer) (io.Writer, func() error, error) {
 	return file, file.Close, nil
 }
 
-func writeReport(name string, stdout io.Writer, page *report) error {
-	out, closeOut, err := create(name, stdout)
+// publish writes the page, and the pictures if they are asked for.
+func (c choices) publish(stdout io.Writer, measurements []Measurement) error {
+	page := newReport(peers, measurements)
+	var links []pictureLink
+	var err error
+	if c.pictures != "" {
+		links, err = page.writePictures(c.pictures)
+	}
+	out, closeOut, createErr := create(c.markdown, stdout)
+	if createErr != nil {
+		return errors.Join(err, createErr)
+	}
+	return errors.Join(err, page.write(out, filepath.Dir(c.markdown), links), closeOut())
+}
+
+// publishAgain publishes what was measured before. What failed then is no error now.
+func (c choices) publishAgain(stdout io.Writer) error {
+	measurements, err := readMeasurements(strings.Split(c.from, ","))
 	if err != nil {
 		return err
 	}
-	return errors.Join(page.write(out), closeOut())
+	for _, m := range measurements {
+		if c.about != "" {
+			m.origin.About = c.about
+		}
+	}
+	return c.publish(stdout, measurements)
 }
 
 // failures is an error where a measurement has no figure.

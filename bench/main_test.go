@@ -44,7 +44,9 @@ func TestComparisonMeasuresInChildrenAndCleansUp(t *testing.T) {
 	err := compare(context.Background(), append(strings.Fields(arguments), "-dir", dir, "-markdown", page), &lines, &progress)
 	require.NoError(t, err, progress.String())
 	counts := map[string]int{}
-	for line := range strings.Lines(lines.String()) {
+	first, rest, _ := strings.Cut(lines.String(), "\n")
+	require.Contains(t, first, `{"environment":{"processor":`)
+	for line := range strings.Lines(rest) {
 		var m Measurement
 		require.NoError(t, json.Unmarshal([]byte(line), &m))
 		require.Empty(t, m.Error)
@@ -129,6 +131,9 @@ func TestWrongArgumentsAreRefused(t *testing.T) {
 		{"-workloads W99", `no workload is called "W99"`},
 		{"-workloads W", `no workload is called "W"`},
 		{"-peers redis", `no peer is called "redis"`},
+		{"-peers redis:W1", `no peer is called "redis"`},
+		{"-peers walnut:W1+W99", `no workload is called "W99"`},
+		{"-peers walnut:", `no workload is called ""`},
 		{"-rounds 0", "out of range"},
 		{"-pairs 0", "out of range"},
 		{"-seconds 0", "out of range"},

@@ -1,6 +1,11 @@
 package main
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Measurement is what one process has measured: one line of JSON.
 type Measurement struct {
@@ -31,6 +36,8 @@ type Measurement struct {
 	Weaker string `json:"weaker,omitempty"` // What the peer promises less here than Walnut does.
 	Notes  string `json:"notes,omitempty"`
 	Error  string `json:"error,omitempty"` // Why there is no figure.
+
+	origin *environment // Where it was measured; a line of its own says so.
 }
 
 // Extra is a figure that not every workload has.
@@ -74,3 +81,37 @@ func rate(unit string, t *tally, recordSize int) float64 {
 
 // ID names what was measured, whoever did it.
 func (m Measurement) ID() string { return Workload{Name: m.Workload, Goroutines: m.Goroutines}.ID() }
+
+// subject is what was measured, whoever did it: a workload on a data set.
+type subject struct {
+	id         string // Of the workload.
+	pairs      uint64
+	keys       string
+	valueBytes int
+}
+
+// usualPairs is how many pairs a data set has where nothing else is said, and what the bars are about.
+const usualPairs = 1_000_000
+
+// subject says what was measured. What a measurement that failed doesn't say of its data set is as usual.
+func (m Measurement) subject() subject {
+	return subject{m.ID(), cmp.Or(m.Pairs, usualPairs), cmp.Or(m.Keys, randomKeys), cmp.Or(m.ValueBytes, valueSize)}
+}
+
+// usualData says whether keys and values are the usual ones.
+func (s subject) usualData() bool { return s.keys == randomKeys && s.valueBytes == valueSize }
+
+// String names the workload, and of the data set what isn't as usual.
+func (s subject) String() string {
+	parts := []string{s.id}
+	if s.pairs != usualPairs {
+		parts = append(parts, figure(float64(s.pairs))+" pairs")
+	}
+	if s.keys != randomKeys {
+		parts = append(parts, s.keys+" keys")
+	}
+	if s.valueBytes != valueSize {
+		parts = append(parts, fmt.Sprintf("values of %d bytes", s.valueBytes))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -7,6 +7,16 @@ func putFresh(store Store) operation { return put(store, dataset.key) }
 // putOrdered puts keys in their order. That is so with one worker only.
 func putOrdered(store Store) operation { return put(store, dataset.orderedKey) }
 
+// putShuffled puts the data set in random order, whatever its keys are.
+func putShuffled(store Store) operation {
+	return func(w *worker) (int, error) {
+		i := w.data.shuffled(w.fresh())
+		w.data.key(w.key, i)
+		w.data.value(w.value, i)
+		return 1, store.Put(w.key, w.value)
+	}
+}
+
 func put(store Store, key func(data dataset, dst []byte, i uint64)) operation {
 	return func(w *worker) (int, error) {
 		i := w.fresh()
@@ -27,7 +37,7 @@ func putBatch(size int) func(store Store) operation {
 // freshBatch returns new pairs in memory that is valid until the next call.
 func (w *worker) freshBatch(size int) []Pair {
 	for len(w.batch) < size {
-		w.batch = append(w.batch, Pair{make([]byte, keySize), make([]byte, valueSize)})
+		w.batch = append(w.batch, Pair{make([]byte, w.data.keySize()), make([]byte, w.data.valueSize())})
 	}
 	for _, pair := range w.batch[:size] {
 		i := w.fresh()

@@ -14,10 +14,15 @@ type Peer struct {
 	OpenLog   func(dir string, settings Settings) (Log, error)
 	// Only are the workloads that the peer can do, as selected has them; nil is all.
 	Only []string
+	// Pages says that what the peer works on is its file, so that it makes no difference who has loaded that: a loaded store is
+	// loaded once and copied for each measurement.
+	Pages bool
 	// Limit says that the peer is a limit.
 	Limit bool
 	// Weaker says what the peer promises less than Walnut does in a mode.
 	Weaker map[Mode]string
+
+	chosen []string // The workloads that it was asked for with, besides Only; nil is all.
 }
 
 const walnutName = "walnut"
@@ -38,6 +43,7 @@ func (p Peer) takes(workload Workload) bool {
 		return false // It keeps nothing.
 	}
 	return (len(p.Only) == 0 || selected(p.Only, workload.ID())) &&
+		(len(p.chosen) == 0 || selected(p.chosen, workload.ID())) &&
 		(len(workload.Only) == 0 || p.Limit || slices.Contains(workload.Only, p.Name))
 }
 

@@ -143,7 +143,7 @@ func openWorkloads() (all []Workload) {
 func weightWorkloads() (all []Workload) {
 	for _, weight := range []Workload{
 		{
-			Name: "W8/heap", About: "live heap with the data set in memory, key and value of 116 bytes included",
+			Name: "W8/heap", About: "live heap with the data set in memory, keys and values included",
 			Mode: Relaxed, Unit: bytesPerPair, measure: weighHeap, Only: []string{walnutName, "buntdb", "badger"},
 		},
 		{
@@ -152,7 +152,7 @@ func weightWorkloads() (all []Workload) {
 		},
 		{
 			Name: "W8/checkpoint", About: "the most resident memory while a checkpoint of the data set is taken",
-			Mode: Durable, Unit: liveHeaps, onDemand: true, measure: weighCheckpoint, Only: checkpointers,
+			Mode: Durable, Unit: liveHeaps, onDemand: true, loaded: true, measure: weighCheckpoint, Only: checkpointers,
 		},
 	} {
 		all = append(all, at(weight, 1)...)

@@ -22,7 +22,7 @@ func pageOf(t *testing.T, measurements ...[]Measurement) string {
 		all = append(all, some...)
 	}
 	var page strings.Builder
-	require.NoError(t, newReport(environment{}, peers, all).write(&page))
+	require.NoError(t, newReport(peers, all).write(&page, ".", nil))
 	return page.String()
 }
 
@@ -59,6 +59,43 @@ func TestFiguresAreReadable(t *testing.T) {
 	} {
 		require.Equal(t, want, figure(value))
 	}
+}
+
+// on is measurements as they would be with other data.
+func on(pairs uint64, keys string, valueBytes int, measurements []Measurement) []Measurement {
+	for i := range measurements {
+		measurements[i].Pairs, measurements[i].Keys, measurements[i].ValueBytes = pairs, keys, valueBytes
+	}
+	return measurements
+}
+
+func TestReportTellsDataSetsApart(t *testing.T) {
+	page := pageOf(t, on(usualPairs, randomKeys, valueSize, made("walnut", 300)), on(5*usualPairs, randomKeys, valueSize, made("walnut", 200)),
+		on(usualPairs, "sequential", valueSize, made("walnut", 400)), on(1000, "sequential", 16, made("walnut", 500)))
+	require.Contains(t, page, "| workload | pairs | keys | value bytes | unit | walnut |")
+	require.Contains(t, page, "| W1/durable/goroutines=16 | 1 000 000 | random | 100 | ops/s | 300 |")
+	require.Contains(t, page, "| W1/durable/goroutines=16 | 5 000 000 | random | 100 | ops/s | 200 |")
+	for _, heading := range []string{
+		"\n## W1/durable/goroutines=16\n", "\n## W1/durable/goroutines=16, 5 000 000 pairs\n",
+		"\n## W1/durable/goroutines=16, sequential keys\n",
+		"\n## W1/durable/goroutines=16, 1 000 pairs, sequential keys, values of 16 bytes\n",
+	} {
+		require.Contains(t, page, heading)
+	}
+}
+
+func TestReportHasAColumnOnlyForWhatIsUnusual(t *testing.T) {
+	page := pageOf(t, on(200_000, randomKeys, valueSize, made("walnut", 300)))
+	require.Contains(t, page, "| workload | pairs | unit | walnut |")
+	require.Contains(t, pageOf(t, made("walnut", 300)), "| workload | unit | walnut |")
+}
+
+func TestReportFindsTheDataOfAFailure(t *testing.T) {
+	failed := made("walnut", 0)
+	failed[0].Error = "gone"
+	page := pageOf(t, on(usualPairs, randomKeys, valueSize, made("walnut", 300)), failed)
+	require.Contains(t, page, "| failed: gone |")
+	require.Equal(t, 1, strings.Count(page, "\n## W1"), "what isn't said is as usual")
 }
 
 func TestTheLongestMountPointAboveADirectoryCounts(t *testing.T) {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +21,23 @@ type Spec struct {
 	Peer     string
 	Dir      string // Empty, or what Prepare has left.
 	Pairs    uint64
+	Keys     string        // Their shape; empty is the usual one.
+	Value    int           // Bytes of each value; 0 is the usual size.
 	Time     time.Duration // How long a workload goes on that doesn't end by itself.
 	Warmup   time.Duration
 	Seed     uint64
 	Round    int
 	Prepare  bool // Prepare the directory and measure nothing.
+	Loaded   bool // The directory has a store with the data set in it; with Prepare, it is to get one.
+}
+
+// data returns the data set of the measurement.
+func (s Spec) data() (dataset, error) {
+	shape := slices.Index(keyShapes, cmp.Or(s.Keys, randomKeys))
+	if shape < 0 {
+		return dataset{}, fmt.Errorf("no keys are called %q; there are %s", s.Keys, strings.Join(keyShapes, ", "))
+	}
+	return dataset{pairs: s.Pairs, seed: s.Seed, shape: keyShape(shape), valueBytes: s.Value}, nil
 }
 
 // run is one measurement of one peer.
@@ -43,12 +57,16 @@ func newRun(spec Spec) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	data, err := spec.data()
+	if err != nil {
+		return nil, err
+	}
 	for _, peer := range peers {
 		if peer.Name == spec.Peer && peer.takes(workload) {
-			r := &run{Spec: spec, workload: workload, peer: peer, data: dataset{pairs: spec.Pairs, seed: spec.Seed}}
+			r := &run{Spec: spec, workload: workload, peer: peer, data: data}
 			r.result = Measurement{
 				Workload: workload.Name, Goroutines: workload.Goroutines, Peer: peer.Name, Version: peer.version(),
-				Round: spec.Round, Pairs: spec.Pairs, Keys: randomKeys, ValueBytes: valueSize, Unit: workload.Unit,
+				Round: spec.Round, Pairs: spec.Pairs, Keys: keyShapes[data.shape], ValueBytes: data.valueSize(), Unit: workload.Unit,
 				Weaker: peer.weaker(workload),
 			}
 			return r, nil
@@ -96,6 +114,9 @@ func (r *run) onStore(do func(store Store) error) (err error) {
 
 // onLoaded does something with a store that has the data set in it.
 func (r *run) onLoaded(do func(store Store) error) error {
+	if r.Loaded {
+		return r.onStore(do)
+	}
 	if r.workload.restarted {
 		if err := r.onStore(r.loadAndCheckpoint); err != nil {
 			return err
@@ -111,6 +132,15 @@ func (r *run) onLoaded(do func(store Store) error) error {
 	})
 }
 
+// prepareLoaded leaves a store for every workload that starts on a loaded one, whatever its mode.
+func prepareLoaded(r *run) error {
+	store, err := r.peer.OpenStore(r.Dir, Settings{Mode: Relaxed, Writers: 1})
+	if err != nil {
+		return err
+	}
+	return errors.Join(load(store, r.data), store.Close())
+}
+
 // loadAndCheckpoint leaves behind what the store makes of the data set at its own pace or when it is asked to.
 func (r *run) loadAndCheckpoint(store Store) error {
 	if err := load(store, r.data); err != nil {
@@ -122,14 +152,18 @@ func (r *run) loadAndCheckpoint(store Store) error {
 	return nil
 }
 
-// loadBatch is how many pairs a commit has when a store is loaded.
-const loadBatch = 1000
+// A commit has so many pairs, or so many bytes of them if that is less, when a store is loaded.
+const (
+	loadBatch      = 1000
+	loadBatchBytes = 1 << 20
+)
 
 // load puts the data set into a store.
 func load(store Store, data dataset) error {
 	w := newWorker(data, 0, 1)
+	most := min(loadBatch, max(1, uint64(loadBatchBytes/(data.keySize()+data.valueSize()))))
 	for left := data.pairs; left > 0; {
-		size := min(left, loadBatch)
+		size := min(left, most)
 		if err := store.Batch(w.freshBatch(int(size))); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-var sqlitePeer = Peer{Name: "sqlite", Module: "modernc.org/sqlite", OpenStore: openSqlite}
+var sqlitePeer = Peer{Name: "sqlite", Module: "modernc.org/sqlite", OpenStore: openSqlite, Pages: true}
 
 const (
 	sqliteSchema = `CREATE TABLE IF NOT EXISTS pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`

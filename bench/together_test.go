@@ -75,7 +75,7 @@ func TestComparisonOfWhatSharesAStoreHasALineForEachWorkload(t *testing.T) {
 	var measured []string
 	for line := range strings.Lines(lines.String()) {
 		var m Measurement
-		if json.Unmarshal([]byte(line), &m) == nil {
+		if json.Unmarshal([]byte(line), &m) == nil && m.Workload != "" {
 			measured = append(measured, m.ID()+" "+m.Peer)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -40,12 +41,13 @@ func crew(data dataset, workload Workload) []*worker {
 	var ranks []uint32
 	if workload.zipfian {
 		ranks = drawZipf(data.pairs, rand.New(rand.NewPCG(data.seed, golden)))
+		data.spread(ranks)
 	}
 	for i := range workers {
 		w := newWorker(data, uint64(i), uint64(len(workers)))
 		w.sampling = workload.sampling()
 		w.ranks, w.drawn = ranks, i*zipfDraws/len(workers)
-		w.value = make([]byte, workload.valueSize())
+		w.value = make([]byte, cmp.Or(workload.record, data.valueSize()))
 		fill(w.value, w.rng.Uint64())
 		workers[i] = w
 	}
@@ -55,7 +57,7 @@ func crew(data dataset, workload Workload) []*worker {
 func newWorker(data dataset, number, stride uint64) *worker {
 	w := &worker{
 		data: data, rng: rand.New(rand.NewPCG(data.seed, number)), next: number, stride: stride,
-		key: make([]byte, keySize), value: make([]byte, valueSize), sampling: 1,
+		key: make([]byte, data.keySize()), value: make([]byte, data.valueSize()), sampling: 1,
 	}
 	w.look = func(value []byte) { w.seen += uint64(value[0]) + uint64(value[len(value)-1]) }
 	w.visit = func(key, value []byte) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Workload is one thing that is measured.
@@ -28,10 +29,17 @@ type Workload struct {
 	writes    float64 // The share of its operations that change a loaded store.
 	record    int     // The size of a record in bytes, for a log.
 
+	byName bool          // It is measured only where it is asked for by name.
+	usual  []string      // Those it is measured with unless others are asked for, besides limits; nil is all it takes.
+	pairs  uint64        // How many the data set has unless it is said; 0 is usualPairs.
+	least  time.Duration // It is measured for so long at least, whatever is said.
+
 	// repeated makes the operation that the workers repeat on a store.
 	repeated func(store Store) operation
 	// measure does everything where there is nothing to repeat on a store.
 	measure func(r *run) error
+	// stage is what a workload does that is measured in one process with others of its kind; measure does it alone.
+	stage func(l *life, r *run) error
 	// prepare makes the directory on which measure is run, in a process of its own, once for all rounds.
 	prepare func(r *run) error
 }
@@ -84,6 +92,8 @@ var workloads = slices.Concat(
 	heldWorkloads(),
 	besideWorkloads(),
 	logWorkloads(),
+	scaleWorkloads(),
+	garbageWorkloads(),
 )
 
 func batchWorkloads(sizes ...int) (all []Workload) {
@@ -171,17 +181,20 @@ func (w Workload) sampling() int {
 
 const sparseSampling = 16
 
-// valueSize is how long the workers' values, or records, are in bytes.
-func (w Workload) valueSize() int { return max(w.record, valueSize) }
-
 // settings are what an adapter gets to know.
 func (w Workload) settings() Settings {
 	return Settings{Mode: w.Mode, Writers: w.Goroutines, OnDemand: w.onDemand}
 }
 
-// shares says whether both can be measured one after another on one store: they repeat something on a loaded store that was
-// opened in the same mode.
+// shares says whether both can be measured one after another on one store: they are stages of its life, or they repeat
+// something, and nothing else, on a loaded store that was opened in the same mode.
 func (w Workload) shares(other Workload) bool {
+	if w.stage != nil || other.stage != nil {
+		return w.stage != nil && other.stage != nil
+	}
+	if w.measure != nil || other.measure != nil {
+		return false
+	}
 	return w.loaded && other.loaded && w.Mode == other.Mode && w.restarted == other.restarted
 }
 
