@@ -34,7 +34,7 @@ func TestStoresAreOpenedFromWhatTheWorkloadSays(t *testing.T) {
 			require.NoError(t, db.Close())
 			m, err := r.measure()
 			require.NoError(t, err)
-			require.Positive(t, m.Figure)
+			requireFigure(t, m)
 			require.GreaterOrEqual(t, m.extra("peak resident / live heap"), m.extra("peak heap / live heap"))
 			require.Positive(t, m.extra("peak heap / live heap"))
 		})

@@ -76,7 +76,7 @@ func TestEveryWorkloadFindsTheLoadedStore(t *testing.T) {
 				}
 				m, err := r.measure()
 				require.NoError(t, err)
-				require.Positive(t, m.Figure)
+				requireFigure(t, m)
 			})
 		}
 	}

@@ -33,7 +33,7 @@ func TestEveryWorkloadMeasuresEveryPeer(t *testing.T) {
 				}
 				m, err := r.measure()
 				require.NoError(t, err)
-				require.Positive(t, m.Figure)
+				requireFigure(t, m)
 				require.Equal(t, workload.Unit, m.Unit)
 			})
 		}

@@ -58,7 +58,7 @@ func TestEveryPeerMeasuresWhatSharesItsStore(t *testing.T) {
 				require.Len(t, all, len(taken))
 				for i, m := range all {
 					require.Equal(t, taken[i].ID(), m.ID())
-					require.Positive(t, m.Figure)
+					requireFigure(t, m)
 					require.Equal(t, all[0].DiskBytes, m.DiskBytes)
 				}
 			})
