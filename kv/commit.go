@@ -66,13 +66,15 @@ var batches = sync.Pool{New: func() any { return new(Batch) }}
 
 // applySingle makes a commit of one mutation, which add adds.
 func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
+	db.committing.Add(1) // From here on: one that is taken off its processor in front of the lock waits for others as well.
+	defer func() { db.giveWay(offset) }()
 	b := batches.Get().(*Batch)
 	defer func() {
 		b.Reset()
 		batches.Put(b)
 	}()
 	add(b)
-	return db.Apply(b)
+	return db.commitCounted(context.Background(), b)
 }
 
 // Put gives the key the value, as a commit of its own, and returns the commit's offset. A nil value is an empty one.
@@ -134,22 +136,18 @@ type changeFunc func(db *DB) (*Batch, *state, error)
 
 func (f changeFunc) make(db *DB) (*Batch, *state, error) { return f(db) }
 
-// commit is the one way into the store.
+// commit counts a commit as one under way until it is over, however it ends.
+func (db *DB) commit(ctx context.Context, c change) (offset uint64, err error) {
+	db.committing.Add(1)
+	defer func() { db.giveWay(offset) }()
+	return db.commitCounted(ctx, c)
+}
+
+// commitCounted is the one way into the store.
 //
 // In the default mode the commit then waits, with others, for the disk. In the relaxed modes it is acknowledged, and
 // visible, once the log has it, which it has at once.
-func (db *DB) commit(ctx context.Context, c change) (uint64, error) {
-	db.committing.Add(1)
-	offset, err := db.commitOne(ctx, c)
-	others := db.committing.Add(-1)
-	if offset%turn == 0 && others >= db.processors && db.relaxed() {
-		runtime.Gosched()
-	}
-	return offset, err
-}
-
-// commitOne is commit without what makes way for others.
-func (db *DB) commitOne(ctx context.Context, c change) (uint64, error) {
+func (db *DB) commitCounted(ctx context.Context, c change) (uint64, error) {
 	started := db.commits.start()
 	offset, joined, leads, err := db.submit(ctx, c)
 	if err != nil {
@@ -175,6 +173,14 @@ func (db *DB) commitOne(ctx context.Context, c change) (uint64, error) {
 // there are processors, one that was taken off its processor in the middle would otherwise wait for the full time slices of
 // all others, 10 ms each. Two writers that run beside each other have no need of it.
 const turn = 64
+
+// giveWay ends the counting of a commit, and lets others have the processor where it is their turn.
+func (db *DB) giveWay(offset uint64) {
+	others := db.committing.Add(-1)
+	if offset%turn == 0 && others >= db.processors && db.relaxed() {
+		runtime.Gosched()
+	}
+}
 
 // await waits for a group's outcome, and leads the group where that falls to the caller.
 func (db *DB) await(joined *group, leads bool) error {

@@ -379,3 +379,26 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}
 }
+
+// TestNoCommitIsUnderWayOnceItIsOver: a function that panicked was counted for good once.
+func TestNoCommitIsUnderWayOnceItIsOver(t *testing.T) {
+	db, _ := openMem(t)
+	commit := func() error {
+		_, err := db.Put([]byte("key"), nil)
+		return err
+	}
+	for sentence, call := range map[string]func() error{
+		"a put":                   commit,
+		"a put that is refused":   func() error { return db.Update(func(tx *Tx) error { return tx.Put(nil, nil) }) },
+		"a function that fails":   func() error { return db.Update(func(*Tx) error { return errMind }) },
+		"a function that panics":  func() error { return db.Update(func(*Tx) error { panic("oops") }) },
+		"a commit within another": func() error { return db.Update(func(*Tx) error { return commit() }) },
+		"an empty batch": func() error {
+			_, err := db.Apply(new(Batch))
+			return err
+		},
+	} {
+		_ = outcome(call)
+		require.Zero(t, db.committing.Load(), sentence)
+	}
+}
