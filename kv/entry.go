@@ -43,18 +43,29 @@ func decodePair(e snapshot.Entry) (pair, error) {
 	return newPair(e.Key, e.Data[n:], deadline), nil
 }
 
-// loadState makes a state of the entries of a snapshot as of an offset. told is called with how many there were, now and then.
-func loadState(offset uint64, entries iter.Seq2[snapshot.Entry, error], told func(loaded uint64)) (*state, error) {
-	const tellEvery = 1 << 14
-	s, loaded := newState(), uint64(0)
-	s.offset = offset
-	var failed error
-	s.tree.load(func(yield func(pair) bool) {
+// decodePairs yields the pairs of entries that come from a stream; of a file, snapshot.Decode does that in parallel.
+func decodePairs(entries iter.Seq2[snapshot.Entry, error]) iter.Seq2[pair, error] {
+	return func(yield func(pair, error) bool) {
 		for e, err := range entries {
 			var p pair
 			if err == nil {
 				p, err = decodePair(e)
 			}
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// loadState makes a state of the pairs of a snapshot as of an offset. told is called with how many there were, now and then.
+func loadState(offset uint64, pairs iter.Seq2[pair, error], told func(loaded uint64)) (*state, error) {
+	const tellEvery = 1 << 14
+	s, loaded := newState(), uint64(0)
+	s.offset = offset
+	var failed error
+	s.tree.load(func(yield func(pair) bool) {
+		for p, err := range pairs {
 			if failed = err; failed != nil {
 				return
 			}

@@ -153,6 +153,10 @@ func findBase(dir string, opts Options, log *wal.Log, most uint64, told func(Pro
 	return b, nil
 }
 
+// loadAhead is how many blocks are decoded ahead besides one a processor. The tree takes pairs in bursts of loadChunk, which
+// are some blocks. A million pairs took 0.50 s with it and 0.59 s without (medians of seven interleaved rounds).
+const loadAhead = 4
+
 // load loads one snapshot of the store.
 func (b *base) load(opts Options, path string, id [16]byte, told func(Progress)) (err error) {
 	file, err := openSnapshot(opts, path, id)
@@ -161,7 +165,7 @@ func (b *base) load(opts Options, path string, id [16]byte, told func(Progress))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	info := file.Info()
-	s, err := loadState(info.Offset, file.Entries(runtime.GOMAXPROCS(0)), func(loaded uint64) {
+	s, err := loadState(info.Offset, snapshot.Decode(file, loadAhead+runtime.GOMAXPROCS(0), decodePair), func(loaded uint64) {
 		told(Progress{Loaded: loaded, Pairs: info.Entries})
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"iter"
+	"slices"
 )
 
 // Entries yields all entries in order. Blocks are read and decoded by so many workers ahead of the one that is handed out,
@@ -12,46 +13,93 @@ func (f *File) Entries(workers int) iter.Seq2[Entry, error] { return f.EntriesFr
 
 // EntriesFrom is Entries, but for the entries with smaller keys.
 func (f *File) EntriesFrom(key []byte, workers int) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
+	return decodeFrom(f, key, workers, func(e Entry) (Entry, error) { return e, nil })
+}
+
+// Decode is Entries, but yields what decode makes of each entry. The workers call it, several at a time and ahead of what
+// is yielded, so whoever uses the values needn't spend the time to make them. The entry's bytes are valid until decode
+// returns. An error of decode is the last thing yielded, as it is, behind the values of the entries in front.
+func Decode[T any](f *File, workers int, decode func(Entry) (T, error)) iter.Seq2[T, error] {
+	return decodeFrom(f, nil, workers, decode)
+}
+
+// decodeFrom is Decode, but for the entries with smaller keys. An entry's bytes are valid until the next value.
+func decodeFrom[T any](f *File, key []byte, workers int, decode func(Entry) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		o, err := Options{Workers: workers}.withDefaults()
 		if err != nil {
-			yield(Entry{}, err)
+			yield(none, err)
 			return
 		}
-		c := &cursor{file: f, next: max(f.blockOf(key), 0), reading: queue[*block]{limit: o.Workers}}
+		c := &cursor[T]{
+			file: f, key: key, decode: decode,
+			next: max(f.blockOf(key), 0), reading: queue[*decodedBlock[T]]{limit: o.Workers},
+		}
 		defer c.reading.wait()
 		for b := c.block(); b != nil; b = c.block() {
-			if b.err != nil {
-				yield(Entry{}, b.err)
-				return
-			}
-			for _, e := range b.entries[entryFrom(b.entries, key):] {
-				if !yield(e, nil) {
+			for _, value := range b.values {
+				if !yield(value, nil) {
 					return
 				}
+			}
+			if b.err != nil {
+				yield(none, b.err)
+				return
 			}
 			c.free = append(c.free, b.reset())
 		}
 	}
 }
 
+// decodedBlock is a block of a file with the values made of its entries. Where err is set, they are those in front of it.
+type decodedBlock[T any] struct {
+	block
+	values []T
+}
+
+// reset makes a block ready for another use. Cleared, the values keep nothing alive.
+func (b *decodedBlock[T]) reset() *decodedBlock[T] {
+	clear(b.values)
+	return &decodedBlock[T]{block: *b.block.reset(), values: b.values[:0]}
+}
+
 // cursor goes through the blocks of a file, several at a time.
-type cursor struct {
+type cursor[T any] struct {
 	file    *File
+	key     []byte // Entries with smaller keys are left out.
+	decode  func(Entry) (T, error)
 	next    int // The number of the next block to read.
-	reading queue[*block]
-	free    []*block
+	reading queue[*decodedBlock[T]]
+	free    []*decodedBlock[T]
 }
 
 // block returns the next block, or nil behind the last.
-func (c *cursor) block() *block {
+func (c *cursor[T]) block() *decodedBlock[T] {
 	for !c.reading.full() && c.next < len(c.file.trailer.rows) {
-		b, number := takeBlock(&c.free), c.next
-		c.reading.start(b, func() { c.file.readBlock(b, number) })
+		b, number := takeFree(&c.free), c.next
+		c.reading.start(b, func() { c.read(b, number) })
 		c.next++
 	}
 	if c.reading.empty() {
 		return nil
 	}
 	return c.reading.next()
+}
+
+// read reads a block and makes its values, in a worker.
+func (c *cursor[T]) read(b *decodedBlock[T], number int) {
+	if c.file.readBlock(&b.block, number); b.err != nil {
+		return
+	}
+	entries := b.entries[entryFrom(b.entries, c.key):]
+	b.values = slices.Grow(b.values, len(entries))
+	for _, e := range entries {
+		value, err := c.decode(e)
+		if err != nil {
+			b.err = err
+			return
+		}
+		b.values = append(b.values, value)
+	}
 }

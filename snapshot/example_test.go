@@ -59,6 +59,37 @@ func Example() {
 	// blue true <nil>
 }
 
+// Several goroutines make the values, and one gets them in order.
+func ExampleDecode() {
+	dir, err := os.MkdirTemp("", "snapshot-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path, _, err := snapshot.Write(context.Background(), nil, dir, snapshot.Header{}, snapshot.Options{}, fruit)
+	if err != nil {
+		log.Fatal(err)
+	}
+	file, err := snapshot.Open(nil, path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	describe := func(e snapshot.Entry) (string, error) { return fmt.Sprintf("%s %s", e.Data, e.Key), nil }
+	for description, err := range snapshot.Decode(file, 0, describe) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(description)
+	}
+	if err := file.Close(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// red apple
+	// yellow lemon
+	// blue plum
+}
+
 // A backup goes to any io.Writer. Whoever reads it knows at its end, and not before, that it was whole.
 func ExampleWriter() {
 	var backup bytes.Buffer

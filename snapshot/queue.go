@@ -42,11 +42,11 @@ func (q *queue[T]) wait() {
 	}
 }
 
-// takeBlock takes a block from a list of those that may be used again, or makes one.
-func takeBlock(free *[]*block) *block {
+// takeFree takes a block from a list of those that may be used again, or makes one.
+func takeFree[T any](free *[]*T) *T {
 	last := len(*free) - 1
 	if last < 0 {
-		return &block{}
+		return new(T)
 	}
 	b := (*free)[last]
 	*free = (*free)[:last]

@@ -120,7 +120,7 @@ func (r *Reader) readBlock() error {
 	if err := fields.check(r.head.compression); err != nil {
 		return corrupt("", position, err)
 	}
-	b := takeBlock(&r.free)
+	b := takeFree(&r.free)
 	b.blockHead, b.position = fields, position
 	r.passed(encoded[:])
 	if b.packed, err = r.readPart(b.packed, int(fields.storedSize)); err != nil {

@@ -80,7 +80,7 @@ func (w *Writer) turn() error {
 	}
 	b := w.filling
 	w.packing.start(b, func() { b.pack(w.opts.Compression) })
-	w.filling = takeBlock(&w.free)
+	w.filling = takeFree(&w.free)
 	return nil
 }
 

@@ -197,6 +197,11 @@ func TestNoGoroutineOutlivesItsUse(t *testing.T) {
 		for range f.Entries(8) {
 			break
 		}
+		for range Decode(f, 8, decodeUpTo(entries[1].Key)) { // The second entry is an error.
+		}
+		for range Decode(f, 8, decodeUpTo([]byte("~"))) {
+			break
+		}
 	})
 }
 
