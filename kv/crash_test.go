@@ -25,6 +25,8 @@ var (
 // crashNow is the clock of the crash tests. It stands still, so that the model needs no clock.
 const crashNow = 1_000_000
 
+func crashClock() int64 { return crashNow }
+
 // history is what a crashed store is held against: the state after each offset, and what was promised.
 type history struct {
 	after        [][]string // After offset i, at i: the pairs as key=value.
@@ -199,13 +201,13 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 	// What was acknowledged after a crash is as safe as what was before: the power goes again.
 	again := opts
+	again.clock = crashClock
 	again.FS = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
 	before.FS = again.FS.(*vfs.Mem).Clone()
 	r.damageNewest(before, want, says+", after a second crash")
 	require.NoError(r.t, db.Close(), says)
 	db, err = Open(storeDir, again)
 	require.NoError(r.t, err, says)
-	db.now = func() int64 { return crashNow }
 	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, after a second crash", says)
 	require.NoError(r.t, db.Close(), says)
 	requireSound(r.t, storeDir, again)
@@ -213,9 +215,9 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 // requireState opens a store that crashed and requires a state of its history from an offset on.
 func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
+	opts.clock = crashClock
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, says)
-	db.now = func() int64 { return crashNow }
 	offset := db.Offset()
 	require.GreaterOrEqual(r.t, offset, from, says)
 	require.Less(r.t, offset, uint64(len(r.history.after)), says)
@@ -253,9 +255,9 @@ func (r *crashRun) damageNewest(opts Options, want []string, says string) {
 		return
 	}
 	flipBit(r.t, mem, places[0].Path, r.dice.Int64N(8*places[0].Bytes))
+	opts.clock = crashClock
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, "%s, and the newest snapshot was damaged", says)
-	db.now = func() int64 { return crashNow }
 	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, and the newest snapshot was damaged", says)
 	require.Len(r.t, db.Recovery().Skipped, 1, says)
 	require.NoError(r.t, db.Close(), says)
@@ -407,9 +409,10 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 // requireOneOf opens a store and requires the state after an offset from one on.
 func requireOneOf(t *testing.T, mem *vfs.Mem, states [][]string, from int, says string) {
 	t.Helper()
-	db, err := Open(storeDir, memOptions(mem))
+	opts := memOptions(mem)
+	opts.clock = crashClock
+	db, err := Open(storeDir, opts)
 	require.NoError(t, err, says)
-	db.now = func() int64 { return crashNow }
 	offset := int(db.Offset())
 	require.GreaterOrEqual(t, offset, from, says)
 	require.Less(t, offset, len(states), says)

@@ -39,7 +39,7 @@ const (
 type DB struct {
 	dir      string
 	opts     Options
-	now      func() int64 // Nanoseconds since 1970; tests replace it.
+	now      func() int64 // Nanoseconds since 1970; tests replace it where nothing runs by itself yet.
 	log      *wal.Log
 	lock     io.Closer // The lock file; nil in a read-only store.
 	recovery Recovery
@@ -77,7 +77,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, forming: new(group), now: func() int64 { return time.Now().UnixNano() }}
+	db := &DB{dir: dir, opts: opts, forming: new(group), now: opts.clock}
 	db.nesting.number, db.processors = storesOpened.Add(1), int32(runtime.GOMAXPROCS(0))
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))

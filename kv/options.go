@@ -89,6 +89,8 @@ type Options struct {
 	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
 	// tests.
 	FS vfs.FS
+
+	clock func() int64 // Nanoseconds since 1970; tests have their own.
 }
 
 // Compression says how the blocks of a snapshot are stored.
@@ -154,6 +156,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS
+	}
+	if o.clock == nil {
+		o.clock = func() int64 { return time.Now().UnixNano() }
 	}
 	return o, nil
 }

@@ -150,6 +150,8 @@ func (r *randomRun) open() {
 		CheckpointFactor:  []float64{-1, -1, 0.1}[r.number("checkpoint factor", 2)],
 		CheckpointFloor:   3000,
 		CheckpointOnClose: r.number("checkpoint on close", 3) == 0,
+
+		clock: r.clockNow,
 	}
 	db, err := Open(storeDir, r.opts)
 	r.db = db
@@ -161,7 +163,6 @@ func (r *randomRun) open() {
 	if err != nil {
 		r.Fatalf("open: %v", err)
 	}
-	db.now = r.clockNow
 	r.requireRecovered()
 }
 

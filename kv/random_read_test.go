@@ -250,7 +250,6 @@ func (r *randomRun) readOnly() {
 	if err != nil {
 		r.Fatalf("read-only: %v", err)
 	}
-	db.now = r.clockNow
 	view := r.seen()
 	r.require(db.Offset() == view.state.offset, "read-only at offset %d, want %d", db.Offset(), view.state.offset)
 	r.requireScan(db, view)
