@@ -46,15 +46,16 @@ func newRecordSource(dir string, log *wal.Log) recordSource {
 
 // replay applies commits to a state, from the one behind the state's offset up to the one at most, as long as ctx lasts.
 func replay(ctx context.Context, source recordSource, s *state, most uint64, told func(Progress)) (r replayed, err error) {
-	chunks, stop := make(chan decoded, replayChunks), make(chan struct{})
-	defer close(stop)
-	go source.decode(s.offset+1, most, chunks, stop)
+	ahead := conveyor{chunks: make(chan decoded, replayChunks), free: make(chan []Mutation, replayChunks), stop: make(chan struct{})}
+	defer close(ahead.stop)
+	go source.decode(s.offset+1, most, ahead)
 	loaded := uint64(s.tree.len())
-	for c := range chunks {
+	for c := range ahead.chunks {
 		if c.offset != 0 {
 			s.apply(c.offset, c.mutations)
 			r.time = c.time
 		}
+		ahead.recycle(c.mutations)
 		r.bytes += c.bytes
 		if err := errors.Join(c.err, ctx.Err()); err != nil {
 			return r, err
@@ -64,16 +65,45 @@ func replay(ctx context.Context, source recordSource, s *state, most uint64, tol
 	return r, nil
 }
 
+// conveyor joins the one who decodes, and is ahead, to the one who applies.
+type conveyor struct {
+	chunks chan decoded
+	free   chan []Mutation // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
+	stop   chan struct{}   // Closed when nobody wants more.
+}
+
+// recycle gives memory of a chunk back, without what it points to. That of a large commit is not for keeping.
+func (c conveyor) recycle(mutations []Mutation) {
+	if cap(mutations) > 4*replayChunk {
+		return
+	}
+	clear(mutations)
+	select {
+	case c.free <- mutations[:0]:
+	default:
+	}
+}
+
+// memory returns memory for a chunk.
+func (c conveyor) memory() []Mutation {
+	select {
+	case used := <-c.free:
+		return used
+	default:
+		return make([]Mutation, 0, replayChunk)
+	}
+}
+
 // decode sends chunks until there is nothing more, or nobody wants more.
-func (r recordSource) decode(from, most uint64, chunks chan<- decoded, stop <-chan struct{}) {
-	defer close(chunks)
-	var c decoded
+func (r recordSource) decode(from, most uint64, ahead conveyor) {
+	defer close(ahead.chunks)
+	c := decoded{mutations: ahead.memory()}
 	send := func() bool {
 		select {
-		case chunks <- c:
-			c = decoded{mutations: make([]Mutation, 0, replayChunk)}
+		case ahead.chunks <- c:
+			c = decoded{mutations: ahead.memory()}
 			return true
-		case <-stop:
+		case <-ahead.stop:
 			return false
 		}
 	}
