@@ -18,7 +18,7 @@ import (
 // the same to a bare file: what readers lose to that one is the price of the system calls, and not of the store. The three
 // take turns, so that the ratios are of one time.
 func BenchmarkGetBesideWriter(b *testing.B) {
-	for _, readers := range []int{1, 2} {
+	for _, readers := range []int{1, 2, 16} {
 		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
 			db := openNoise(b, b.TempDir(), Options{})
 			file := openBare(b)
