@@ -9,12 +9,17 @@ import (
 // them publishes. Where commits come as fast as reads, a clone for each read would cost a commit several times its price.
 const readsToPublish = 32
 
+// publishAhead is the commits, from one that found the state published, until readers have to ask again: the states of those
+// between are published at once. Where many read, each of them would otherwise ask under the lock after every commit, and
+// whoever of them loses his processor there holds up the next commit.
+const publishAhead = 16
+
 // visibleState is the state that readers see, and how the next commits get into it.
 //
 // A commit is applied in place while nobody else has the state, so that a put costs no more than its item. Whoever needs the
 // state for longer than a moment publishes it, and so do many reads of keys: from then on reading is loading a pointer, and
-// the next commit goes into a clone, which is not published before somebody asks again. So clones are made for those who
-// read, and a writer alone makes none.
+// the next commit goes into a clone. The clones of a few commits are published at once, since those who read do so again, and
+// then none is before somebody asks. So clones are made for those who read, and a writer alone makes none.
 //
 // Invariants:
 //   - published is nil or current, and what it points to is never changed;
@@ -28,6 +33,7 @@ type visibleState struct {
 
 	mu      sync.RWMutex // Held while commits are applied in place, and shared to read or publish what isn't published.
 	current *state
+	ahead   int // Of the commits in publishAhead, those to come; changed with current.
 }
 
 // start makes a state visible before anybody else has the store.
@@ -82,9 +88,18 @@ func (v *visibleState) apply(offset uint64, mutations []Mutation) {
 		started := v.clones.start()
 		next = next.clone()
 		v.clones.stop(started)
+		if v.ahead == 0 {
+			v.ahead = publishAhead
+		}
 	}
 	next.apply(offset, mutations)
 	v.replace(next)
+	if v.ahead > 0 {
+		v.ahead--
+	}
+	if v.ahead > 0 {
+		v.published.Store(next)
+	}
 }
 
 // replace makes a state visible that nobody else will change. The caller holds mu.

@@ -1,0 +1,40 @@
+package kv
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Readers who are there find each state published; once they have gone commits are applied in place again.
+func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
+	var v visibleState
+	v.start(newState())
+	offset := uint64(0)
+	commit := func() {
+		offset++
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.apply(offset, []Mutation{{Kind: MutationPut, Key: []byte("k")}})
+	}
+	commit()
+	require.False(t, v.shared(), "a writer alone publishes nothing")
+	for range 3 {
+		require.NotNil(t, v.load(), "a reader asks")
+		for ahead := 1; ahead < publishAhead; ahead++ {
+			held := v.load()
+			commit()
+			require.True(t, v.shared(), "state %d after the reader", ahead)
+			require.NotSame(t, held, v.load(), "what was published isn't changed")
+			require.Equal(t, offset, v.load().offset)
+		}
+		commit()
+		require.False(t, v.shared(), "a reader has to ask again")
+	}
+	alone := v.current
+	for range 2 * publishAhead {
+		commit()
+		require.False(t, v.shared())
+		require.Same(t, alone, v.current, "with nobody there a commit is applied in place")
+	}
+}
