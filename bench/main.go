@@ -31,12 +31,21 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := compare(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "walnut-bench:", err)
 		os.Exit(2)
-	}
-	if err != nil {
+	default:
 		fatal("%v", err)
 	}
+}
+
+// errUsage is in the error about arguments that can't be meant. The program's exit code is 2 then.
+var errUsage = errors.New("-h lists the flags, workloads and peers")
+
+func usageError(format string, args ...any) error {
+	return fmt.Errorf("%w (%w)", fmt.Errorf(format, args...), errUsage)
 }
 
 // choices are the program's flags.
@@ -55,7 +64,7 @@ type choices struct {
 func parse(arguments []string, stderr io.Writer) (choices, error) {
 	var c choices
 	flags := flag.NewFlagSet("walnut-bench", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // An error needs no page of flags behind it.
 	flags.StringVar(&c.workloads, "workloads", "", "workloads to run, commas between, by the beginnings of their names:\n"+
 		strings.Join(workloadNames(), ", ")+" (default all)")
 	flags.StringVar(&c.peers, "peers", "", "peers to measure, commas between; limit is every limit:\n"+
@@ -73,12 +82,21 @@ func parse(arguments []string, stderr io.Writer) (choices, error) {
 	flags.StringVar(&c.pictures, "pictures", "", "directory for the pictures that belong to the page (default none)")
 	flags.StringVar(&c.about, "about", "", "a sentence about the run, for the page")
 	flags.StringVar(&c.from, "from", "", "measure nothing: write the page and the pictures from files that -out has written, commas between")
-	if err := flags.Parse(arguments); err != nil {
-		return c, err
-	}
-	if flags.NArg() > 0 || c.rounds < 1 || c.seconds <= 0 || c.warmup < 0 {
+	switch err := flags.Parse(arguments); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stderr)
 		flags.Usage()
-		return c, fmt.Errorf("an argument is out of range: %s", strings.Join(arguments, " "))
+		return c, err
+	case err != nil:
+		return c, usageError("%w", err)
+	case flags.NArg() > 0:
+		return c, usageError("there are flags only, %q is none", flags.Arg(0))
+	case c.rounds < 1:
+		return c, usageError("-rounds is %d, out of range: at least 1", c.rounds)
+	case c.seconds <= 0:
+		return c, usageError("-seconds is %v, out of range: more than 0", c.seconds)
+	case c.warmup < 0:
+		return c, usageError("-warmup is %v, out of range: at least 0", c.warmup)
 	}
 	return c, nil
 }
@@ -112,7 +130,7 @@ func (c choices) chooseWorkloads() (chosen []Workload, err error) {
 func knowWorkloads(names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(workloads, func(w Workload) bool { return selected([]string{name}, w.ID()) }) {
-			return fmt.Errorf("no workload is called %q; there are %s", name, strings.Join(workloadNames(), ", "))
+			return usageError("no workload is called %q", name)
 		}
 	}
 	return nil
@@ -146,7 +164,7 @@ func knowPeers(names []string) error {
 	for _, name := range names {
 		name, only, limited := strings.Cut(name, ":")
 		if name != "limit" && !slices.Contains(peerNames(), name) {
-			return fmt.Errorf("no peer is called %q; there are %s", name, strings.Join(peerNames(), ", "))
+			return usageError("no peer is called %q", name)
 		}
 		if !limited {
 			continue

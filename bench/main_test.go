@@ -135,17 +135,30 @@ func TestWrongArgumentsAreRefused(t *testing.T) {
 		{"-peers walnut:W1+W99", `no workload is called "W99"`},
 		{"-peers walnut:", `no workload is called ""`},
 		{"-rounds 0", "out of range"},
-		{"-pairs 0", "out of range"},
+		{"-pairs 0", `"0" is no number from 1 to 4294967296`},
+		{"-keys odd", `"odd" is none of random, sequential, prefixed`},
+		{"-value-bytes 1e3", `"1e3" is no number from 1 to 16777216`},
+		{"-unheard 1", "-unheard"},
 		{"-seconds 0", "out of range"},
-		{"W1", "out of range"},
-		{"-dir /nowhere/at/all", "no such file"},
+		{"W1", `"W1" is none`},
 	} {
 		t.Run(test.arguments, func(t *testing.T) {
-			var ignored bytes.Buffer
-			err := compare(context.Background(), strings.Fields(test.arguments), &ignored, &ignored)
+			var nothing bytes.Buffer
+			err := compare(context.Background(), strings.Fields(test.arguments), &nothing, &nothing)
 			require.ErrorContains(t, err, test.complaint)
+			require.ErrorIs(t, err, errUsage)
+			require.Empty(t, nothing.String(), "the complaint is all that there is to read")
 		})
 	}
+}
+
+func TestOnlyWrongArgumentsAreAMatterOfUsage(t *testing.T) {
+	var help bytes.Buffer
+	err := compare(context.Background(), []string{"-dir", "/nowhere/at/all"}, &help, &help)
+	require.ErrorContains(t, err, "no such file")
+	require.NotErrorIs(t, err, errUsage)
+	require.ErrorIs(t, compare(context.Background(), []string{"-h"}, &help, &help), flag.ErrHelp)
+	require.Contains(t, help.String(), "-workloads")
 }
 
 func TestSelectorsAreBeginningsUpToASlash(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -28,31 +29,49 @@ const (
 func (c *choices) extentFlags(flags *flag.FlagSet) {
 	c.keys, c.valueBytes = []string{randomKeys}, []int{valueSize}
 	flags.Func("pairs", fmt.Sprintf("pairs in a loaded store; commas between several, each of which is measured\n(default %d, G %d)",
-		usualPairs, garbagePairs), list(&c.pairs, func(text string) (uint64, error) {
-		return strconv.ParseUint(text, 10, 64)
-	}, func(pairs uint64) bool { return pairs >= 1 && pairs <= mostPairs }))
+		usualPairs, garbagePairs), list(&c.pairs, numberUpTo[uint64](mostPairs)))
 	flags.Func("keys", fmt.Sprintf("shapes of keys, of %s, likewise (default %s)", strings.Join(keyShapes, ", "), randomKeys),
-		list(&c.keys, func(text string) (string, error) { return text, nil },
-			func(shape string) bool { return slices.Contains(keyShapes, shape) }))
+		list(&c.keys, oneOf(keyShapes)))
 	flags.Func("value-bytes", fmt.Sprintf("size of each value, likewise; several lower the pairs so that there is 1 GiB of data at most\n(default %d)",
-		valueSize), list(&c.valueBytes, strconv.Atoi, func(size int) bool { return size >= 1 && size <= mostValueBytes }))
+		valueSize), list(&c.valueBytes, numberUpTo[int](mostValueBytes)))
 }
 
 // list returns what reads a flag with commas.
-func list[T any](into *[]T, parse func(string) (T, error), fits func(T) bool) func(string) error {
+func list[T any](into *[]T, parse func(string) (T, error)) func(string) error {
 	return func(text string) error {
 		*into = nil
 		for _, part := range split(text) {
 			one, err := parse(part)
-			if err != nil || !fits(one) {
-				return fmt.Errorf("%q is out of range", part)
+			if err != nil {
+				return err
 			}
 			*into = append(*into, one)
 		}
 		if len(*into) == 0 {
-			return fmt.Errorf("%q is out of range: there is nothing in it", text)
+			return errors.New("there is nothing in it")
 		}
 		return nil
+	}
+}
+
+// numberUpTo returns what reads a number from 1 on.
+func numberUpTo[T int | uint64](most uint64) func(string) (T, error) {
+	return func(text string) (T, error) {
+		number, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || number < 1 || number > most {
+			return 0, fmt.Errorf("%q is no number from 1 to %d", text, most)
+		}
+		return T(number), nil
+	}
+}
+
+// oneOf returns what reads one of some names.
+func oneOf(names []string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		if !slices.Contains(names, text) {
+			return "", fmt.Errorf("%q is none of %s", text, strings.Join(names, ", "))
+		}
+		return text, nil
 	}
 }
 

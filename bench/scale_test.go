@@ -49,7 +49,7 @@ func TestWrongListsAreRefused(t *testing.T) {
 		"-pairs 0", "-pairs 1,x", "-pairs ,", "-pairs 9999999999", "-keys round", "-value-bytes 0", "-value-bytes 100,-1", "-value-bytes 99999999",
 	} {
 		_, err := parse(strings.Fields(arguments), &bytes.Buffer{})
-		require.ErrorContains(t, err, "out of range", arguments)
+		require.ErrorContains(t, err, "invalid value", arguments)
 	}
 }
 
