@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"os"
 	"testing"
 
@@ -44,6 +45,64 @@ func TestWhereNothingCanBeMappedRecordsAreWritten(t *testing.T) {
 		requireRecords(t, openTest(t, died), 1, 200)
 		require.NoError(t, l.Close())
 	}
+}
+
+func TestRelaxedRecordsThatAreLargeCostOneWriteEachAndLieAmongTheOthers(t *testing.T) {
+	if !writesThroughMap {
+		t.Skip("this system's fsync doesn't cover mappings")
+	}
+	dir := t.TempDir()
+	l, err := Open(dir, Options{Sync: SyncNever, SegmentSize: 1 << 20})
+	require.NoError(t, err)
+	var want [][]byte
+	for i := range 200 {
+		payload := bytes.Repeat([]byte{byte(i)}, []int{10, defaultWriteFrom - 1, defaultWriteFrom, 3 * defaultWriteFrom}[i%4])
+		want = append(want, payload)
+		_, err := l.Append(payload)
+		require.NoError(t, err)
+	}
+	check := func(l *Log) {
+		got := 0
+		for record, err := range l.Records(1) {
+			require.NoError(t, err)
+			require.Equal(t, want[got], record.Payload)
+			got++
+		}
+		require.Len(t, want, got)
+	}
+	check(l)
+	require.NoError(t, l.Close())
+	l, err = Open(dir, Options{})
+	require.NoError(t, err)
+	check(l)
+	require.NoError(t, l.Close())
+
+	mem := vfs.NewMem()
+	l = openTest(t, Options{FS: mem, Sync: SyncNever, SegmentSize: 4 << 20, IdleMark: -1, foreground: true})
+	writes := map[int64]int{}
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpWrite {
+			writes[c.Len]++
+		}
+		return nil
+	})
+	for range 10 {
+		for _, size := range []int{defaultWriteFrom - 1, defaultWriteFrom} {
+			_, err := l.Append(make([]byte, size))
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, map[int64]int{frameSize(defaultWriteFrom): 10}, writes)
+	require.NoError(t, l.Close())
+}
+
+func TestTheMemoryOfAHugeRecordIsLetGo(t *testing.T) {
+	opts := Options{FS: vfs.NewMem(), Sync: SyncNever, IdleMark: -1, foreground: true}
+	l := openTest(t, opts)
+	_, err := l.Append(make([]byte, 16<<20))
+	require.NoError(t, err)
+	require.LessOrEqual(t, cap(l.active.store.scratch), groupLimit)
+	require.NoError(t, l.Close())
 }
 
 func TestAStoreCutUnderItsMappingIsAnErrorNotADeath(t *testing.T) {

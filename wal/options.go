@@ -105,6 +105,7 @@ type Options struct {
 	FS vfs.FS
 
 	foreground bool // For tests: nothing happens but in the caller's goroutine.
+	writeFrom  int  // For tests: see defaultWriteFrom.
 }
 
 // withDefaults returns the options with every zero field set, or an error naming a field out of range.
@@ -126,6 +127,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.LowSpace == 0 {
 		o.LowSpace = DefaultLowSpace
+	}
+	if o.writeFrom == 0 {
+		o.writeFrom = defaultWriteFrom
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -28,7 +28,8 @@ type store struct {
 	next  uint64 // The offset of the next record.
 	chain uint32 // Of every frame in front of end.
 
-	scratch      []byte      // Where a frame is laid out that can't be stored through a mapping.
+	scratch      []byte      // Where a frame is laid out that isn't stored through a mapping.
+	writeFrom    int         // The size of a payload from which a frame isn't stored through the mapping.
 	seldomSynced bool        // Set once, where a sync is not part of every append.
 	mapping      vfs.Mapping // Of the active store, where records are stored through it; nil otherwise.
 
