@@ -132,7 +132,7 @@ func runCrashWorkload(t *testing.T, seed uint64, all *stateSet) {
 	r.disk.SetHook(r.call)
 	r.opts = testOptions(r.disk)
 	r.opts.Sync = SyncMode(r.rng.IntN(3))
-	r.opts.writeFrom = []int{0, 1, 100}[seed/2%3] // Where files are mapped: the default, only writes, some.
+	r.opts.writeFrom = []int{0, 0, 0, 1, 0, 0, 0, 100}[seed/2%8] // Where files are mapped: the default, only writes, some.
 	r.opts.SegmentSize <<= r.rng.IntN(2)
 	if seed%2 == 1 {
 		r.opts.ArchiveDir, r.copies = archiveDir, r.rng.IntN(3) == 0

@@ -105,7 +105,7 @@ var mutants = []mutant{
 		file:    "wal/survey.go",
 		old:     "if err := prev.readSeal(next); err == nil {",
 		new:     "if err := prev.readSeal(next); err == nil {\n\t\t\tv.rolling = false",
-		pkg:     "./wal", test: crashTest,
+		pkg:     "./wal", test: crashTest, args: []string{"-crash.states=1000000"},
 	},
 	{
 		mistake: "a sync that succeeds after one that failed is believed",
