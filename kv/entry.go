@@ -24,10 +24,12 @@ var errDeadline = errors.New("pair has no deadline that can be read")
 func (s *state) entries() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, data []byte) bool) {
 		var data []byte
-		s.tree.ascend(nil, nil, func(it item) bool {
-			data = append(binary.AppendVarint(data[:0], it.deadline()), it.value()...)
-			return yield(it.key(), data)
+		ahead := newLookahead(func(p pair) bool {
+			data = append(binary.AppendVarint(data[:0], p.deadline()), p.value()...)
+			return yield(p.key(), data)
 		})
+		s.tree.ascend(nil, nil, func(it item) bool { return ahead.take(it.pair) })
+		ahead.flush()
 	}
 }
 

@@ -43,7 +43,13 @@ func behindPrefix(prefix []byte) []byte {
 // scan returns the pairs of a range that are visible at an instant.
 func (s *state) scan(r Range, now int64) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		s.visit(r, now, func(it item) bool { return yield(it.key(), it.value()) })
+		if 0 < r.Limit && r.Limit < lookaheadMin {
+			s.visit(r, now, func(it item) bool { return yield(it.key(), it.value()) })
+			return
+		}
+		ahead := newLookahead(func(p pair) bool { return yield(p.key(), p.value()) })
+		s.visit(r, now, func(it item) bool { return ahead.take(it.pair) })
+		ahead.flush()
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 //
 // Invariants: first points to an allocation of at least keySize + valueSize bytes, and 8 more where hasDeadline, or is
 // nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed, so that readers can
-// be given it without a copy, and trees can share it. Only newPair and probe make pairs, and only they and memory know
-// of the pointer: all else goes through slices, whose bounds Go checks.
+// be given it without a copy, and trees can share it. Only newPair and probe make pairs, and only they, memory and
+// near know of the pointer: all else goes through slices, whose bounds Go checks.
 type pair struct {
 	first     *byte
 	keySize   uint32
@@ -61,6 +61,13 @@ func (p pair) memory() []byte {
 		size += deadlineSize
 	}
 	return unsafe.Slice(p.first, size)
+}
+
+// near reports whether two pairs lie within a page of memory, 4 KiB, of each other.
+func (p pair) near(other pair) bool {
+	const page = 4 << 10
+	distance := uintptr(unsafe.Pointer(p.first)) - uintptr(unsafe.Pointer(other.first))
+	return distance+page <= 2*page
 }
 
 // key returns the key, with its capacity clipped.

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"iter"
 
 	"github.com/google/btree"
@@ -102,19 +101,16 @@ func (t tree) ascend(start, end []byte, yield func(item) bool) {
 }
 
 // descend yields what ascend does, in the opposite order. The B-tree's own descending range includes its upper and
-// excludes its lower bound, so both bounds are judged here.
+// excludes its lower bound, so both bounds are judged here, as items: as a rule that needs no look at a pair's key.
 func (t tree) descend(start, end []byte, yield func(item) bool) {
-	inRange := func(it item) bool {
-		if len(end) != 0 && bytes.Equal(it.key(), end) {
-			return true
-		}
-		return bytes.Compare(it.key(), start) >= 0 && yield(it)
-	}
+	lower, upper := t.item(probe(start)), t.item(probe(end))
 	if len(end) == 0 {
-		t.items.Descend(inRange)
+		t.items.Descend(func(it item) bool { return !it.less(lower) && yield(it) })
 		return
 	}
-	t.items.DescendLessOrEqual(t.item(probe(end)), inRange)
+	t.items.DescendLessOrEqual(upper, func(it item) bool {
+		return !it.less(upper) || !it.less(lower) && yield(it)
+	})
 }
 
 // removeRange removes the items with start <= key < end and calls removed for each. It works in chunks, because the tree
