@@ -60,11 +60,8 @@ func openFileLimitLog(dir string, settings Settings) (Log, error) {
 }
 
 func (l *fileLog) prepare() error {
-	zeros := make([]byte, 1<<20)
-	for position := int64(0); position < preparedSize; position += int64(len(zeros)) {
-		if _, err := l.file.WriteAt(zeros, position); err != nil {
-			return err
-		}
+	if err := l.file.Allocate(preparedSize); err != nil {
+		return err
 	}
 	return l.file.Sync()
 }

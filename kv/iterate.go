@@ -43,7 +43,7 @@ func behindPrefix(prefix []byte) []byte {
 // scan returns the pairs of a range that are visible at an instant.
 func (s *state) scan(r Range, now int64) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		if 0 < r.Limit && r.Limit < lookaheadMin {
+		if 0 < r.Limit && r.Limit < lookaheadMin { // So few aren't worth what a lookahead costs.
 			s.visit(r, now, func(it item) bool { return yield(it.key(), it.value()) })
 			return
 		}
