@@ -60,17 +60,27 @@ func (l *Log) runBackground() {
 	}
 }
 
-// writebackStep is how many bytes the modes that sync seldom let gather before the background syncs them: the disk then
-// works while records are appended, and the sync of a full segment finds little left to do.
-const writebackStep = 8 << 20
+// The modes that sync seldom let so many bytes gather before the background syncs them: the disk then works while records
+// are appended. Towards the end of a segment the step shrinks with what is left of it, down to the smaller one, so that the
+// append that fills the segment, which has to wait for a sync, finds little left to do.
+const (
+	writebackStep    = 8 << 20
+	writebackStepMin = 1 << 20
+)
+
+// needsWriteback reports whether the background should sync a store, in the modes that sync seldom.
+func (l *Log) needsWriteback(s *store) bool {
+	written := s.written.Load()
+	step := min(writebackStep, max(writebackStepMin, l.opts.SegmentSize-written))
+	return l.syncsSeldom() && written-s.durable.Load() >= step
+}
 
 // wakeBackground asks for more space, or for a sync, before appends run into either. l.mu is held.
 func (l *Log) wakeBackground() {
 	store := l.active.store
 	allocated, written := store.allocated.Load(), store.written.Load()
 	needsSpace := allocated < l.opts.SegmentSize && allocated-written <= min(allocated, growStepMax)/2
-	needsSync := l.syncsSeldom() && written-store.durable.Load() >= writebackStep
-	if !needsSpace && !needsSync {
+	if !needsSpace && !l.needsWriteback(store) {
 		return
 	}
 	select {
@@ -88,7 +98,7 @@ func (l *Log) workAhead() {
 	}
 	defer func() { _ = u.segment.release() }() // Its files are closed here only where a truncation has just removed them.
 	store := u.segment.store
-	if store.written.Load()-store.durable.Load() >= writebackStep {
+	if l.needsWriteback(store) {
 		_ = l.syncRecords(u) // A failure is in the log now: every later call returns it.
 	}
 	allocated := store.allocated.Load()

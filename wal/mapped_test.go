@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -94,6 +95,28 @@ func TestRelaxedRecordsThatAreLargeCostOneWriteEachAndLieAmongTheOthers(t *testi
 	}
 	require.Equal(t, map[int64]int{frameSize(defaultWriteFrom): 10}, writes)
 	require.NoError(t, l.Close())
+}
+
+func TestTheLessIsLeftOfASegmentTheLessIsLeftToSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := testOptions(vfs.NewMem())
+		opts.Sync, opts.SegmentSize, opts.foreground = SyncNever, 24<<20, false
+		l := openTest(t, opts)
+		record := make([]byte, 100<<10)
+		most := int64(0)
+		for s := l.active.store; s.written.Load()+2*int64(len(record)) < opts.SegmentSize; {
+			_, err := l.Submit(record)
+			require.NoError(t, err)
+			synctest.Wait()
+			written := s.written.Load()
+			unsynced := written - s.durable.Load()
+			require.Less(t, unsynced, max(1<<20, opts.SegmentSize-written), "at %d bytes of %d", written, opts.SegmentSize)
+			most = max(most, unsynced)
+		}
+		require.Greater(t, most, int64(7<<20), "syncs come no earlier than they have to")
+		require.Less(t, most, int64(8<<20))
+		require.NoError(t, l.Close())
+	})
 }
 
 func TestTheMemoryOfAHugeRecordIsLetGo(t *testing.T) {
