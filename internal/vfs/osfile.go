@@ -11,7 +11,7 @@ import (
 // zeros is what Allocate writes, in chunks of at most its size. It is never changed.
 //
 // The size is not about how fast space is made. Linux caches what one write brought as one large folio, and each later write
-// and sync of a few bytes within goes through all of its pages: a sync behind chunks of 1 MiB takes a fifth longer
+// and sync of a few bytes within goes through all of its pages: behind chunks of 1 MiB they take a sixth longer
 // (BenchmarkOSWriteAndSync).
 var zeros [64 << 10]byte
 
