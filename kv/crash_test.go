@@ -70,8 +70,11 @@ func TestCrashLeavesAStateThatWas(t *testing.T) {
 // TestCrashDuringCheckpointsLeavesAStateThatWas is TestCrashLeavesAStateThatWas for checkpoints, with every policy before
 // every call. Besides, damage to the newest snapshot must never be more than a longer start.
 func TestCrashDuringCheckpointsLeavesAStateThatWas(t *testing.T) {
-	states := 0
-	for i := range uint64(max(1, *crashWorkloads/5)) {
+	states, share := 0, 5
+	if testing.Short() { // Under the race detector a workload takes three times as long.
+		share = 10
+	}
+	for i := range uint64(max(1, *crashWorkloads/share)) {
 		run := newCrashRun(t, *crashSeed+i)
 		run.checkpoints = true
 		run.opts.SegmentSize, run.opts.CheckpointFactor = 4<<10, -1
