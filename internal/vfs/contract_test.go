@@ -274,6 +274,63 @@ var contract = []struct {
 		require.Equal(t, "abce45678d", read(t, f))
 		require.NoError(t, short.Close())
 	}},
+	{"a mapping is read at a position as a file is, until it is closed", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "a")
+		f := create(t, fsys, name, "hello, world")
+		m, err := f.Map(5)
+		require.NoError(t, err)
+		m.Bytes()[0] = 'j'
+		p := make([]byte, 4)
+		for _, c := range []struct {
+			off  int64
+			want string
+			err  error
+		}{{0, "jell", nil}, {1, "ello", nil}, {3, "lo", io.EOF}, {5, "", io.EOF}, {1 << 40, "", io.EOF}} {
+			n, err := m.ReadAt(p, c.off)
+			require.Equal(t, c.err, err, "at %d", c.off)
+			require.Equal(t, c.want, string(p[:n]), "at %d", c.off)
+		}
+		_, err = m.ReadAt(p, -1)
+		require.ErrorIs(t, err, syscall.EINVAL)
+		requirePath(t, err, name)
+		require.NoError(t, m.Close())
+		_, err = m.ReadAt(p, 0)
+		require.ErrorIs(t, err, fs.ErrClosed)
+	}},
+	{"past the end of a file that became shorter a mapping faults, and nowhere else", func(t *testing.T, fsys FS, dir string) {
+		page := int64(os.Getpagesize())
+		name := filepath.Join(dir, "a")
+		f := create(t, fsys, name, string(bytes.Repeat([]byte("x"), int(3*page))))
+		m, err := f.Map(3 * page)
+		require.NoError(t, err)
+		store := func() error {
+			return Guard(func() error {
+				m.Bytes()[2*page] = 'y'
+				return nil
+			})
+		}
+		require.NoError(t, store())
+		require.NoError(t, f.Truncate(page+3))
+		p := make([]byte, 4)
+		for _, off := range []int64{2 * page, 3*page - 4, 2*page - 2} {
+			n, err := m.ReadAt(p, off)
+			require.ErrorIs(t, err, ErrFault)
+			requirePath(t, err, name)
+			require.Zero(t, n)
+		}
+		require.ErrorIs(t, store(), ErrFault)
+		for off, want := range map[int64]string{0: "xxxx", page - 2: "xxxx", page + 1: "xx\x00\x00", page + 100: "\x00\x00\x00\x00"} {
+			_, err := m.ReadAt(p, off)
+			require.NoError(t, err)
+			require.Equal(t, want, string(p), "at %d", off)
+		}
+		require.NoError(t, f.Truncate(3*page))
+		require.NoError(t, store())
+		_, err = m.ReadAt(p, 2*page-1)
+		require.NoError(t, err)
+		require.Equal(t, "\x00y\x00\x00", string(p))
+		require.NoError(t, m.Close())
+	}},
 	{"nothing, and more than the file holds, can't be mapped", func(t *testing.T, fsys FS, dir string) {
 		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
 		for _, size := range []int64{-1, 0, 6, 1 << 40} {

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 )
@@ -68,7 +69,7 @@ func (m *Mem) Crash(seed uint64, policy Policy) *Mem {
 	cut := &powerCut{rng: rand.New(rand.NewPCG(seed, uint64(policy))), policy: policy, numbers: pendingNumbers(dirs, files)}
 	cut.choosePoint()
 	t := newTwins(dirs, files, func(f *memFile) *memFile {
-		twin := &memFile{id: f.id}
+		twin := &memFile{id: f.id, bad: maps.Clone(f.bad)}
 		twin.settle(cut.forInode().content(f))
 		return twin
 	})

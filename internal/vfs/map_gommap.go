@@ -9,8 +9,11 @@ import (
 )
 
 // osMapping is a mapping by the operating system. Once closed it has no bytes, so that a late access through Bytes
-// panics; one through a slice kept from before ends the process.
-type osMapping struct{ data gommap.MMap }
+// panics; one through a slice kept from before faults.
+type osMapping struct {
+	name string // Of the file.
+	data gommap.MMap
+}
 
 func mapFile(f *os.File, size int64, readOnly bool) (Mapping, error) {
 	prot := gommap.PROT_READ | gommap.PROT_WRITE
@@ -21,7 +24,11 @@ func mapFile(f *os.File, size int64, readOnly bool) (Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osMapping{data: data}, nil
+	return &osMapping{name: f.Name(), data: data}, nil
+}
+
+func (m *osMapping) ReadAt(p []byte, off int64) (int, error) {
+	return readMapped(m.name, m.data, p, off, nil)
 }
 
 func (m *osMapping) Bytes() []byte { return m.data }

@@ -1,6 +1,9 @@
 package vfs
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // change is one unsynced change of a file's bytes or length: a write, a truncate or an allocate.
 type change struct {
@@ -32,6 +35,7 @@ type memFile struct {
 	pending []change
 	views   []*view
 	blocks  blocks
+	bad     map[int64]bool // Pages that can't be read.
 	locked  bool
 }
 
@@ -47,7 +51,14 @@ func (f *memFile) record(ch change, from *view) {
 		f.blocks.occupy(ch.off, ch.end())
 	}
 	f.cache.apply(ch)
+	f.trim()
+}
+
+// trim takes back what lies past the end: space, and pages that are bad.
+func (f *memFile) trim() {
 	f.blocks.trim(f.cache.size())
+	maps.DeleteFunc(f.bad, func(page int64, _ bool) bool { return page >= blocksIn(f.cache.size()) })
+	f.checkViews()
 }
 
 // collect turns what was stored through mappings since the last collect into pending writes, one for each run of
@@ -80,7 +91,7 @@ func (f *memFile) settle(c content) {
 	}
 	f.durable, f.pending = c, nil
 	f.cache = f.durable.share()
-	f.blocks.trim(c.size())
+	f.trim()
 	f.blocks.occupy(0, c.size())
 }
 
@@ -92,6 +103,7 @@ func (f *memFile) clone() *memFile {
 		cache:   f.cache.share(),
 		pending: slices.Clone(f.pending),
 		blocks:  slices.Clone(f.blocks),
+		bad:     maps.Clone(f.bad),
 	}
 }
 
@@ -104,5 +116,6 @@ func (f *memFile) viewOf(size int64) *view {
 	}
 	v := &view{bytes: slices.Clone(f.cache.bytes[:size])}
 	f.views = append(f.views, v)
+	f.checkViews()
 	return v
 }

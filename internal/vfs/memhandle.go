@@ -54,6 +54,10 @@ func (h *memHandle) ReadAt(p []byte, off int64) (n int, err error) {
 			return syscall.EINVAL
 		}
 		n = copy(p, h.file.cache.bytes[min(off, h.file.cache.size()):])
+		if bad, found := h.file.badFrom(off, off+int64(n)); found {
+			n = int(max(0, bad-off))
+			return syscall.EIO
+		}
 		return nil
 	})
 	if err == nil && n < len(p) {
@@ -148,7 +152,7 @@ func (h *memHandle) Map(size int64) (Mapping, error) {
 		}
 		v := h.file.viewOf(size)
 		v.users++
-		mapping = &memMapping{mem: h.mem, file: h.file, view: v, size: size}
+		mapping = &memMapping{mem: h.mem, file: h.file, name: h.name, view: v, size: size}
 		return nil
 	})
 	if err != nil {

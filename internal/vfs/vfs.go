@@ -80,21 +80,9 @@ type File interface {
 	Sync() error
 	// Map maps the first size bytes, which must lie inside the file and be more than none. The mapping is shared:
 	// what is stored in it is what ReadAt returns, and what Sync makes durable. It outlives Close of the file. A file
-	// from OpenRead is mapped for reading: a store in it ends the process. So does a store where a Truncate left no
-	// space and the disk has none, and an access behind the end of a file that became shorter.
+	// from OpenRead is mapped for reading: a store in it faults.
 	Map(size int64) (Mapping, error)
 }
-
-// Mapping is a part of a file in memory.
-type Mapping interface {
-	// Bytes is the mapped memory. It must not be touched once Close has been called.
-	Bytes() []byte
-	// Close ends the mapping; a second call does nothing. It must not run beside any use of the bytes.
-	Close() error
-}
-
-// ErrMapUnsupported is what File.Map wraps on a platform without mappings. A caller reads the file instead.
-var ErrMapUnsupported = errors.New("mapping files is not supported on this platform")
 
 // ErrLocked is what a *LockedError is, for errors.Is.
 var ErrLocked = errors.New("locked by another process")

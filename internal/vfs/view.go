@@ -2,15 +2,16 @@ package vfs
 
 import (
 	"encoding/binary"
-	"slices"
+	"sync/atomic"
 )
 
 // view is memory in which a file is mapped from its start. Holders of mappings store in it at any time and without a
 // lock, as they do in a real mapping. The race detector must not see the Mem touch it: on a real disk it is the kernel
 // that does. What the Mem reads in the middle of a store is what a power cut in the middle of it could leave.
 type view struct {
-	bytes []byte
-	users int // Mappings that are not closed.
+	bytes  []byte
+	users  int         // Mappings that are not closed.
+	faulty atomic.Bool // Some page can't be accessed. Read without the Mem's mutex, so that a mapping takes no lock.
 }
 
 // limit returns how many bytes of the view lie inside the file.
@@ -87,33 +88,3 @@ func (v *view) follow(cache *content, ch change) {
 
 // sectorEnd returns the end of the disk sector that has position off, or limit where that comes first.
 func sectorEnd(off, limit int64) int64 { return min(limit, (off/sectorSize+1)*sectorSize) }
-
-// memMapping is a mapping of a file of a Mem.
-type memMapping struct {
-	mem  *Mem
-	file *memFile
-	view *view // nil once it is closed.
-	size int64
-}
-
-func (p *memMapping) Bytes() []byte {
-	if p.view == nil {
-		return nil
-	}
-	return p.view.bytes[:p.size:p.size]
-}
-
-func (p *memMapping) Close() error {
-	p.mem.mu.Lock()
-	defer p.mem.mu.Unlock()
-	if p.view == nil {
-		return nil
-	}
-	p.file.collect(p.mem)
-	p.view.users--
-	if p.view.users == 0 {
-		p.file.views = slices.DeleteFunc(p.file.views, func(v *view) bool { return v == p.view })
-	}
-	p.view = nil
-	return nil
-}
