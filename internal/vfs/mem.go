@@ -21,8 +21,9 @@ type Mem struct {
 	mu         sync.Mutex // Guards all below, and all that root leads to. No hook is called under it.
 	root       *memDir
 	hook       func(Call) error
-	calls      int   // Calls that a hook was asked about, or would have been.
-	lastNumber int64 // Of the last change of bytes or names.
+	held       []*heldWrite // Writes to hold back.
+	calls      int          // Calls that a hook was asked about, or would have been.
+	lastNumber int64        // Of the last change of bytes or names.
 	lastInode  int64
 	capacity   int64 // In bytes; 0 is unlimited.
 }
@@ -106,7 +107,7 @@ func (m *Mem) Remove(name string) error {
 
 // Rename implements FS.
 func (m *Mem) Rename(oldName, newName string) error {
-	err := m.enter(Call{Op: OpRename, Name: oldName})
+	_, err := m.enter(Call{Op: OpRename, Name: oldName})
 	if err == nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -145,7 +146,7 @@ func (m *Mem) rename(oldName, newName string) error {
 
 // Link implements FS.
 func (m *Mem) Link(oldName, newName string) error {
-	err := m.enter(Call{Op: OpLink, Name: oldName})
+	_, err := m.enter(Call{Op: OpLink, Name: oldName})
 	if err == nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -234,22 +235,22 @@ func (m *Mem) SyncDir(dir string) error {
 	})
 }
 
-// enter counts a call and asks the hook about it.
-func (m *Mem) enter(c Call) error {
+// enter counts a call, asks the hook about it, and returns it with its number.
+func (m *Mem) enter(c Call) (Call, error) {
 	m.mu.Lock()
 	m.calls++
 	c.N = m.calls
 	hook := m.hook
 	m.mu.Unlock()
 	if hook == nil {
-		return nil
+		return c, nil
 	}
-	return hook(c)
+	return c, hook(c)
 }
 
 // do asks the hook, then does the call's work under the lock.
 func (m *Mem) do(c Call, work func() error) error {
-	err := m.enter(c)
+	_, err := m.enter(c)
 	if err == nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -67,7 +67,7 @@ func (h *memHandle) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 func (h *memHandle) WriteAt(p []byte, off int64) (n int, err error) {
-	err = h.mem.enter(Call{Op: OpWrite, Name: h.name, Off: off, Len: int64(len(p))})
+	call, err := h.mem.enter(Call{Op: OpWrite, Name: h.name, Off: off, Len: int64(len(p))})
 	var short *ShortWrite
 	if errors.As(err, &short) {
 		p = p[:max(0, min(short.Bytes, len(p)))]
@@ -80,7 +80,13 @@ func (h *memHandle) WriteAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		end = off
 	}
-	if failed := h.use(func() error { return h.mayChange(end, func() error { return h.write(p, off) }) }); failed != nil {
+	failed := h.use(func() error {
+		return h.mayChange(end, func() error {
+			h.mem.hold(call)
+			return h.write(p, off)
+		})
+	})
+	if failed != nil {
 		return 0, pathError(OpWrite, h.name, failed)
 	}
 	return len(p), pathError(OpWrite, h.name, err)
@@ -90,6 +96,7 @@ func (h *memHandle) write(p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
+	h.file.collect(h.mem) // Again, since it may have been held back.
 	if err := h.mem.room(h.file, off, off+int64(len(p))); err != nil {
 		return err
 	}
@@ -122,7 +129,7 @@ func (h *memHandle) Allocate(size int64) error {
 }
 
 func (h *memHandle) Sync() error {
-	err := h.mem.enter(Call{Op: OpSync, Name: h.name})
+	_, err := h.mem.enter(Call{Op: OpSync, Name: h.name})
 	h.mem.mu.Lock()
 	defer h.mem.mu.Unlock()
 	failed := h.use(func() error {
