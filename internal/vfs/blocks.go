@@ -60,6 +60,14 @@ func (m *Mem) room(f *memFile, off, end int64) error {
 	return nil
 }
 
+// nameRoom returns ENOSPC where names need space and no block is free.
+func (m *Mem) nameRoom() error {
+	if m.namesNeedSpace && m.capacity > 0 && (m.used()+1)*blockSize > m.capacity {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
 // used counts the blocks that all files have, those of a file with several names once.
 func (m *Mem) used() int64 {
 	var used int64

@@ -32,10 +32,12 @@ func (m *Mem) Exit() *Mem { return m.Clone() }
 // with returns a Mem of the same disk whose inodes are the twins.
 func (m *Mem) with(t twins) *Mem {
 	return &Mem{
-		root:       t[m.root].(*memDir),
-		lastNumber: m.lastNumber,
-		lastInode:  m.lastInode,
-		capacity:   m.capacity,
+		root:           t[m.root].(*memDir),
+		lastNumber:     m.lastNumber,
+		lastInode:      m.lastInode,
+		capacity:       m.capacity,
+		namesNeedSpace: m.namesNeedSpace,
+		tornNeighbours: m.tornNeighbours,
 	}
 }
 

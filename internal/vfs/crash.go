@@ -66,7 +66,12 @@ func (m *Mem) Crash(seed uint64, policy Policy) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dirs, files := m.inodes()
-	cut := &powerCut{rng: rand.New(rand.NewPCG(seed, uint64(policy))), policy: policy, numbers: pendingNumbers(dirs, files)}
+	cut := &powerCut{
+		rng:        rand.New(rand.NewPCG(seed, uint64(policy))),
+		policy:     policy,
+		numbers:    pendingNumbers(dirs, files),
+		neighbours: m.tornNeighbours,
+	}
 	cut.choosePoint()
 	t := newTwins(dirs, files, func(f *memFile) *memFile {
 		twin := &memFile{id: f.id, bad: maps.Clone(f.bad)}

@@ -237,6 +237,54 @@ func TestAFileMayHaveGrownForBytesThatDidNotArrive(t *testing.T) {
 	require.Len(t, found, 4)
 }
 
+func TestAnInterruptedWriteMayDamageDurableBytesInItsSectorsWhereThatIsAssumed(t *testing.T) {
+	const sector = 4096
+	durable := strings.Repeat("-", 3*sector)
+	mem, f := synced(t, durable)
+	write(t, f, sector+1000, strings.Repeat("x", 50))
+	damaged := func(disk *Mem, policy Policy) (damaged int) {
+		for seed := range uint64(300) {
+			data := contentOf(disk.Crash(seed, policy), "a")
+			require.Equal(t, durable[:sector], data[:sector], "no other sector is")
+			require.Equal(t, durable[2*sector:], data[2*sector:], "no other sector is")
+			if data[sector:sector+1000] != durable[:1000] || data[sector+1050:2*sector] != durable[:sector-1050] {
+				damaged++
+			}
+		}
+		return damaged
+	}
+	for _, policy := range Policies {
+		require.Zero(t, damaged(mem, policy), "by default none is: %v", policy)
+	}
+	mem.SetTornNeighbours(sector)
+	for _, disk := range []*Mem{mem, mem.Clone(), mem.Exit()} {
+		for _, policy := range []Policy{TornTail, OneLost, Sectors, Mixed} {
+			require.Positive(t, damaged(disk, policy), policy)
+		}
+		for _, policy := range []Policy{KeepNone, KeepAll, NamesOnly, ContentOnly, LengthsOnly, Reverse} {
+			require.Zero(t, damaged(disk, policy), policy)
+		}
+	}
+	require.NoError(t, f.Sync())
+	for _, policy := range Policies {
+		require.Zero(t, damaged(mem, policy), "what was synced is interrupted no more: %v", policy)
+	}
+	mem.SetTornNeighbours(0)
+	write(t, f, sector+1000, "y")
+	require.Zero(t, damaged(mem, Sectors), "it is switched off")
+}
+
+func TestSpaceBeingAllocatedIsAWriteThatMayDamageItsNeighbours(t *testing.T) {
+	mem, f := synced(t, "durable")
+	mem.SetTornNeighbours(512)
+	require.NoError(t, f.Allocate(1000))
+	damaged := false
+	for seed := range uint64(300) {
+		damaged = damaged || contentOf(mem.Crash(seed, Sectors), "a")[:7] != "durable"
+	}
+	require.True(t, damaged)
+}
+
 func TestATruncateMayRevertAndIsAtomic(t *testing.T) {
 	mem, f := synced(t, "hello")
 	require.NoError(t, f.Truncate(2))

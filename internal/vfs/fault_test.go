@@ -204,6 +204,46 @@ func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
 	require.NoError(t, g.Allocate(10*blockSize))
 }
 
+func TestWhereNamesNeedSpaceAFullDiskRefusesThemAndChangesNothing(t *testing.T) {
+	mem, f := synced(t, "hello")
+	require.NoError(t, mem.MkdirAll("x"))
+	mem.SetCapacity(2 * blockSize)
+	mem.SetNamesNeedSpace(true)
+	calls := map[string]func(disk *Mem) error{
+		"create": func(disk *Mem) error { _, err := disk.Create("b"); return err },
+		"lock":   func(disk *Mem) error { _, err := disk.Lock("x/LOCK"); return err },
+		"rename": func(disk *Mem) error { return disk.Rename("a", "c") },
+		"link":   func(disk *Mem) error { return disk.Link("a", "x/d") },
+		"mkdir":  func(disk *Mem) error { return disk.MkdirAll("y") },
+	}
+	succeed := func() {
+		t.Helper()
+		for name, call := range calls {
+			require.NoError(t, call(mem.Clone()), name)
+		}
+	}
+	succeed()
+	require.NoError(t, f.Allocate(2*blockSize))
+	for _, disk := range []*Mem{mem, mem.Clone(), mem.Exit(), mem.Crash(0, KeepAll)} {
+		for name, call := range calls {
+			require.ErrorIs(t, call(disk), syscall.ENOSPC, name)
+		}
+		require.Equal(t, []string{"a", "x"}, names(t, disk, "/"))
+		require.Empty(t, names(t, disk, "x"))
+	}
+
+	_, err := mem.Create("a")
+	require.ErrorIs(t, err, fs.ErrExist, "what is wrong anyhow fails for that")
+	require.NoError(t, mem.Rename("a", "a"), "nothing changes")
+	require.NoError(t, mem.MkdirAll("x"))
+	require.NoError(t, mem.WriteFile("z/e", nil))
+	require.NoError(t, mem.Remove("z/e"), "a remove needs none")
+	require.NoError(t, mem.Remove("z"))
+
+	mem.SetNamesNeedSpace(false)
+	succeed()
+}
+
 func TestFreeSpaceIsWhatFilesCanStillTake(t *testing.T) {
 	mem, f := synced(t, "hello")
 	free := func() int64 {

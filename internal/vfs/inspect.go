@@ -64,7 +64,7 @@ func (m *Mem) makeFile(name string) (*memFile, error) {
 	defer dir.sync()
 	f, err := m.findFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m.create(name)
+		return m.add(dir, path.Base(clean(name))), nil
 	}
 	return f, err
 }

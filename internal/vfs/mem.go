@@ -26,6 +26,9 @@ type Mem struct {
 	lastNumber int64        // Of the last change of bytes or names.
 	lastInode  int64
 	capacity   int64 // In bytes; 0 is unlimited.
+
+	namesNeedSpace bool
+	tornNeighbours int64 // The size of the sectors that a power cut may damage, in bytes; 0 for none.
 }
 
 var _ FS = (*Mem)(nil)
@@ -51,6 +54,15 @@ func (m *Mem) SetCapacity(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.capacity = bytes
+}
+
+// SetNamesNeedSpace makes Create, Rename, Link, MkdirAll and a Lock that makes its file fail with ENOSPC while no block is
+// free: a directory may need a block for a new name, and some file systems need one for any change. By default names take no
+// space. Remove never needs any.
+func (m *Mem) SetNamesNeedSpace(need bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.namesNeedSpace = need
 }
 
 // Create implements FS.
@@ -140,6 +152,9 @@ func (m *Mem) rename(oldName, newName string) error {
 	case ontoDir:
 		return syscall.EEXIST
 	}
+	if err := m.nameRoom(); err != nil {
+		return err
+	}
 	dir.record(nameChange{number: m.nextNumber(), name: newBase, node: moved, from: oldBase})
 	return nil
 }
@@ -163,16 +178,15 @@ func (m *Mem) link(oldName, newName string) error {
 	if err != nil {
 		return err
 	}
-	dir, base, err := m.place(newName)
+	dir, base, err := m.vacant(newName)
 	if err != nil {
 		return err
 	}
-	_, isFile := linked.(*memFile)
-	switch {
-	case dir.names[base] != nil:
-		return syscall.EEXIST
-	case !isFile:
+	if _, isFile := linked.(*memFile); !isFile {
 		return syscall.EPERM
+	}
+	if err := m.nameRoom(); err != nil {
+		return err
 	}
 	dir.record(nameChange{number: m.nextNumber(), name: base, node: linked})
 	return nil
@@ -212,9 +226,9 @@ func (m *Mem) isDir(name string) (bool, error) {
 
 func (m *Mem) mkdir(name string) error {
 	return m.do(Call{Op: OpMkdir, Name: name}, func() error {
-		parent, base, err := m.place(name)
-		if err == nil && parent.names[base] != nil {
-			err = syscall.EEXIST
+		parent, base, err := m.vacant(name)
+		if err == nil {
+			err = m.nameRoom()
 		}
 		if err != nil {
 			return err

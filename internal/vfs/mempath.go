@@ -61,15 +61,30 @@ func (m *Mem) place(name string) (dir *memDir, base string, err error) {
 	return dir, base, err
 }
 
-func (m *Mem) create(name string) (*memFile, error) {
-	dir, base, err := m.place(name)
+// vacant returns the directory for a name that it doesn't have yet.
+func (m *Mem) vacant(name string) (dir *memDir, base string, err error) {
+	dir, base, err = m.place(name)
 	if err == nil && dir.names[base] != nil {
 		err = syscall.EEXIST
+	}
+	return dir, base, err
+}
+
+// create makes a file where there is room for its name.
+func (m *Mem) create(name string) (*memFile, error) {
+	dir, base, err := m.vacant(name)
+	if err == nil {
+		err = m.nameRoom()
 	}
 	if err != nil {
 		return nil, err
 	}
+	return m.add(dir, base), nil
+}
+
+// add makes a file under a name that is vacant.
+func (m *Mem) add(dir *memDir, base string) *memFile {
 	f := &memFile{id: m.nextInode()}
 	dir.record(nameChange{number: m.nextNumber(), name: base, node: f})
-	return f, nil
+	return f
 }

@@ -33,6 +33,7 @@ type model struct {
 type modelFile struct {
 	cache, durable []byte
 	pending        []modelChange
+	sector         int // Bytes of the sectors of this size that a pending write touches may be any; 0 for none.
 }
 
 // modelChange is a write of data at off, or where length isn't negative, a truncate.
@@ -51,6 +52,11 @@ func (ch modelChange) apply(to []byte) []byte {
 	}
 	copy(to[ch.off:], ch.data)
 	return to
+}
+
+// touches reports whether the change is a write of some byte of a sector.
+func (ch modelChange) touches(sector, size int) bool {
+	return ch.length < 0 && len(ch.data) > 0 && ch.off/size <= sector && sector <= (ch.off+len(ch.data)-1)/size
 }
 
 func (f *modelFile) record(ch modelChange) {
@@ -96,6 +102,9 @@ func (f *modelFile) allowsByte(i int, b byte) bool {
 			return true // Cut off, and perhaps grown over again.
 		}
 		if ch.length < 0 && i >= ch.off && i < ch.off+len(ch.data) && ch.data[i-ch.off] == b {
+			return true
+		}
+		if f.sector > 0 && ch.touches(i/f.sector, f.sector) {
 			return true
 		}
 	}
@@ -184,10 +193,13 @@ type run struct {
 	model *model
 	open  map[*modelFile]File
 	maps  map[*modelFile]Mapping
+
+	sector int // The size of the sectors that a power cut may damage, in bytes; 0 for none.
 }
 
 func newRun(t *testing.T, seed uint64) *run {
-	r := &run{t: t, rng: rand.New(rand.NewPCG(seed, 1)), mem: NewMem()}
+	r := &run{t: t, rng: rand.New(rand.NewPCG(seed, 1)), mem: NewMem(), sector: []int{0, 512, 1024}[seed%3]}
+	r.mem.SetTornNeighbours(int64(r.sector))
 	r.model = &model{durable: map[string]*modelFile{}, names: map[string]*modelFile{}, since: map[string][]*modelFile{}}
 	r.open, r.maps = map[*modelFile]File{}, map[*modelFile]Mapping{}
 	require.NoError(t, r.mem.MkdirAll("/x"))
@@ -270,7 +282,7 @@ func (r *run) link(name, second string) {
 }
 
 func (r *run) create(name string) {
-	f := &modelFile{}
+	f := &modelFile{sector: r.sector}
 	r.open[f] = create(r.t, r.mem, name, "")
 	r.model.names[name] = f
 	r.model.since[name] = append(r.model.since[name], f)

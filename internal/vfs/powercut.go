@@ -15,6 +15,9 @@ type powerCut struct {
 	policy  Policy
 	numbers []int64 // Of all unsynced changes, in order.
 	point   int64   // The number of the change at which the policy makes a difference; above all of them for none.
+
+	neighbours  int64   // The size of the sectors that the cut may damage when it interrupts a write; 0 for none.
+	interrupted []int64 // Positions in the file at hand at which it did.
 }
 
 // fate is what becomes of a change.
@@ -43,9 +46,10 @@ func (p *powerCut) forInode() *powerCut {
 	if p.policy != Mixed {
 		return p
 	}
-	own := &powerCut{rng: p.rng, policy: Policy(p.rng.IntN(int(Mixed))), numbers: p.numbers}
+	own := *p
+	own.policy = Policy(p.rng.IntN(int(Mixed)))
 	own.choosePoint()
-	return own
+	return &own
 }
 
 // fate returns what becomes of a change of a file.
@@ -133,6 +137,7 @@ func (p *powerCut) content(f *memFile) content {
 			measure(&c, ch)
 		}
 	}
+	p.damageNeighbours(&c)
 	return c
 }
 
@@ -154,6 +159,7 @@ func (p *powerCut) tear(c *content, ch change) {
 		return
 	}
 	n := p.rng.Int64N(ch.end() - ch.off)
+	p.tore(ch.off + n)
 	switch {
 	case n == 0:
 	case ch.op == OpWrite:
@@ -183,6 +189,9 @@ func (p *powerCut) scatterWrite(c *content, ch change) {
 		next := sectorEnd(off, ch.end())
 		if p.coin() {
 			start, end := p.tearSector(off, next)
+			if start > off || end < next {
+				p.tore(off)
+			}
 			c.write(ch.data[start-ch.off:end-ch.off], start)
 		}
 		off = next

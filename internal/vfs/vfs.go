@@ -2,12 +2,19 @@
 // interfaces. OS is the real file system. Mem is one in memory that knows which bytes and which names were synced, and
 // can hand out any state that a power cut could have left behind.
 //
-// The rules of the seam are the assumptions that docs/design.md makes of a disk:
+// The rules of the seam are the assumptions that docs/design.md makes about a disk:
 //
-//   - what WriteAt, Truncate, Allocate or a mapping changed is durable once Sync of that file has returned nil;
-//   - a name that Create, Link, Rename, Remove or Lock changed is durable once SyncDir of its directory has returned nil;
-//   - until then a power cut keeps any part of the change, or nothing of it;
-//   - after a Sync that failed, nothing is known, and a later Sync that succeeds proves nothing about it.
+//  1. What WriteAt, Truncate, Allocate or a mapping changed is durable once Sync of that file has returned nil.
+//  2. A name that Create, Link, Rename, Remove or Lock changed is durable once SyncDir of its directory has returned nil.
+//  3. Until then a power cut keeps any part of the change, or nothing of it, and leaves all other bytes and names alone.
+//  4. After a Sync that failed, nothing is known, and a later Sync that succeeds proves nothing about it.
+//
+// A Mem does worse where a test asks for it:
+//
+//   - Mem.SetTornNeighbours weakens 3: a power cut that interrupts a write may damage the rest of the sectors it touches.
+//   - Mem.SetBadPage makes bytes unreadable, durable ones too.
+//   - Mem.HoldWrite lets a write land after its file was closed and opened again.
+//   - Mem.SetCapacity limits the space, and Mem.SetNamesNeedSpace makes names need some too.
 package vfs
 
 import (
