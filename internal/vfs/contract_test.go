@@ -3,6 +3,7 @@ package vfs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -376,6 +377,55 @@ var contract = []struct {
 		require.NoError(t, again.Close())
 		require.Equal(t, []string{"LOCK"}, names(t, fsys, dir))
 	}},
+	{"removing the lock file by hand admits no second holder", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "LOCK")
+		held, err := fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, fsys.Remove(name))
+		for range 2 {
+			_, err = fsys.Lock(name)
+			var locked *LockedError
+			require.ErrorAs(t, err, &locked)
+			require.Equal(t, LockedError{Name: name}, *locked, "the file isn't the holder's")
+		}
+		require.NoError(t, held.Close())
+		again, err := fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, again.Held())
+		require.NoError(t, again.Close())
+	}},
+	{"a held lock notices that its file was removed or replaced", func(t *testing.T, fsys FS, dir string) {
+		name, aside := filepath.Join(dir, "LOCK"), filepath.Join(dir, "aside")
+		held, err := fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, held.Held())
+		require.NoError(t, fsys.Rename(name, aside))
+		requirePath(t, held.Held(), name)
+		create(t, fsys, name, "")
+		require.ErrorIs(t, held.Held(), errLockLost)
+		require.NoError(t, fsys.Rename(aside, name))
+		require.NoError(t, held.Held(), "it is back")
+		require.NoError(t, held.Close())
+	}},
+	{"a directory has one lock, and another directory another", func(t *testing.T, fsys FS, dir string) {
+		sub := filepath.Join(dir, "sub")
+		require.NoError(t, fsys.MkdirAll(sub))
+		held, err := fsys.Lock(filepath.Join(dir, "LOCK"))
+		require.NoError(t, err)
+		_, err = fsys.Lock(filepath.Join(dir, "other"))
+		require.ErrorIs(t, err, ErrLocked)
+		below, err := fsys.Lock(filepath.Join(sub, "LOCK"))
+		require.NoError(t, err)
+		require.NoError(t, below.Close())
+		require.NoError(t, held.Close())
+	}},
+	{"what is no file can't be locked", func(t *testing.T, fsys FS, dir string) {
+		name := filepath.Join(dir, "LOCK")
+		require.NoError(t, fsys.MkdirAll(name))
+		_, err := fsys.Lock(name)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, ErrLocked)
+	}},
 	{"a lock file with something else in it can be locked, and has the holder alone in it then", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "LOCK")
 		create(t, fsys, name, "a sentence that is longer than a process id")
@@ -385,6 +435,7 @@ var contract = []struct {
 		var locked *LockedError
 		require.ErrorAs(t, err, &locked)
 		require.Equal(t, os.Getpid(), locked.PID)
+		require.Equal(t, fmt.Sprintln(os.Getpid()), read(t, open(t, fsys, name)))
 		require.NoError(t, held.Close())
 	}},
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"syscall"
 	"testing"
 
@@ -272,6 +273,21 @@ func TestAFileWithTwoNamesTakesItsSpaceOnce(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC, "it has another name still")
 	require.NoError(t, mem.Remove("b"))
 	write(t, open(t, mem, "c"), 0, "x")
+}
+
+func TestAFullDiskCanBeLocked(t *testing.T) {
+	mem, f := synced(t, "hello")
+	mem.SetCapacity(blockSize)
+	lock, err := mem.Lock("LOCK")
+	require.NoError(t, err)
+	require.Empty(t, contentOf(mem, "LOCK"), "there is no room for the holder")
+	require.NoError(t, lock.Close())
+	require.NoError(t, mem.WriteFile("LOCK", []byte("a sentence that is longer than a process id")))
+	require.NoError(t, f.Allocate(blockSize))
+	lock, err = mem.Lock("LOCK")
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintln(os.Getpid()), contentOf(mem, "LOCK"), "it takes no more space than before")
+	require.NoError(t, lock.Close())
 }
 
 func TestTheDiskIsAsFullAfterAPowerCut(t *testing.T) {

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -16,11 +17,89 @@ func TestALockIsGivenBackThoughAProcessBeingStartedHasItsFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "LOCK")
 	held, err := lockFile(name)
 	require.NoError(t, err)
-	inherited, err := syscall.Dup(int(held.(*osLock).f.Fd()))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, syscall.Close(inherited)) }()
+	for _, f := range []*os.File{held.(*osLock).file, held.(*osLock).dir} {
+		inherited, err := syscall.Dup(int(f.Fd()))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, syscall.Close(inherited)) }()
+	}
 	require.NoError(t, held.Close())
 	again, err := lockFile(name)
 	require.NoError(t, err)
 	require.NoError(t, again.Close())
+}
+
+func TestALockThatIsASymbolicLinkIsRefusedAndItsTargetKept(t *testing.T) {
+	dir := t.TempDir()
+	target, name := filepath.Join(dir, "target"), filepath.Join(dir, "LOCK")
+	require.NoError(t, os.WriteFile(target, []byte("precious"), 0o600))
+	for _, to := range []string{target, filepath.Join(dir, "missing"), dir} {
+		require.NoError(t, os.Symlink(to, name))
+		_, err := OS.Lock(name)
+		require.ErrorIs(t, err, errSymlink)
+		requirePath(t, err, name)
+		require.NoError(t, os.Remove(name))
+	}
+	content, err := os.ReadFile(target)
+	require.NoError(t, err)
+	require.Equal(t, "precious", string(content))
+	require.Equal(t, []string{"target"}, names(t, OS, dir))
+}
+
+func TestALockWhoseFileIsRemovedBeforeItIsLockedIsTakenAgain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	takes := 0
+	losing := func(losses int) (*osLock, error) {
+		takes = 0
+		return untilHeld(func() (*osLock, error) {
+			l, err := takeLock(name)
+			if takes++; takes <= losses {
+				require.NoError(t, os.Remove(name))
+			}
+			return l, err
+		})
+	}
+	l, err := losing(3)
+	require.NoError(t, err)
+	require.Equal(t, 4, takes)
+	require.NoError(t, l.Held())
+	require.NoError(t, l.Close())
+
+	_, err = losing(1000)
+	require.ErrorIs(t, err, errLockLost)
+	require.Equal(t, lockTries, takes)
+	again, err := OS.Lock(name)
+	require.NoError(t, err, "what was taken in vain is given back")
+	require.NoError(t, again.Close())
+}
+
+// flocked locks a file or a directory as another program would.
+func flocked(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	require.NoError(t, flock(f))
+}
+
+func TestALockOfTheFileAloneKeepsOut(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	require.NoError(t, os.WriteFile(name, []byte("1234"), 0o600))
+	flocked(t, name)
+	_, err := OS.Lock(name)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, LockedError{Name: name, PID: 1234}, *locked)
+}
+
+func TestALockOfTheDirectoryAloneKeepsOutAndNamesNoProcess(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	require.NoError(t, os.WriteFile(name, []byte("1234"), 0o600)) // Left by an earlier holder.
+	flocked(t, filepath.Dir(name))
+	_, err := OS.Lock(name)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, LockedError{Name: name}, *locked)
+	content, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, "1234", string(content))
 }

@@ -4,11 +4,10 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 )
 
 // lockFile refuses: without a lock that ends with its holder, two processes could write to one store.
-func lockFile(name string) (io.Closer, error) {
+func lockFile(name string) (Lock, error) {
 	return nil, &fs.PathError{Op: "lock", Path: name, Err: errors.ErrUnsupported}
 }

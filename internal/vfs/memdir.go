@@ -29,6 +29,7 @@ type memDir struct {
 	durable map[string]node
 	names   map[string]node
 	pending []nameChange
+	lock    *memFile // The file by which the directory is locked; nil if it isn't.
 }
 
 func newDir(id int64) *memDir { return &memDir{id: id, names: map[string]node{}} }

@@ -36,7 +36,6 @@ type memFile struct {
 	views   []*view
 	blocks  blocks
 	bad     map[int64]bool // Pages that can't be read.
-	locked  bool
 }
 
 // record remembers an unsynced change and makes it in the page cache and in every view but the one it came from.

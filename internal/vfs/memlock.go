@@ -2,49 +2,82 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"strconv"
 )
 
 // Lock implements FS: it fails for a second holder in the same Mem. The states that Crash, Exit and Clone return have no holder.
-func (m *Mem) Lock(name string) (io.Closer, error) {
-	var f *memFile
-	held := false
+func (m *Mem) Lock(name string) (Lock, error) {
+	var l *memLock
+	var locked *LockedError
 	err := m.do(Call{Op: OpLock, Name: name}, func() (err error) {
-		f, err = m.findFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			f, err = m.create(name)
-		}
-		if held = err == nil && f.locked; held || err != nil {
-			return err
-		}
-		f.locked = true
-		m.record(f, change{op: OpTruncate})
-		m.record(f, change{op: OpWrite, data: strconv.AppendInt(nil, int64(os.Getpid()), 10)})
-		return nil
+		l, locked, err = m.lock(name)
+		return err
 	})
-	if held {
-		return nil, &LockedError{Name: name, PID: os.Getpid()}
-	}
 	if err != nil {
 		return nil, err
 	}
-	return &memLock{mem: m, file: f}, nil
+	if locked != nil {
+		return nil, locked
+	}
+	return l, nil
+}
+
+func (m *Mem) lock(name string) (*memLock, *LockedError, error) {
+	dir, _, err := m.place(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := m.findFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = m.create(name)
+	}
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case dir.lock == f:
+		return nil, &LockedError{Name: name, PID: os.Getpid()}, nil
+	case dir.lock != nil:
+		return nil, &LockedError{Name: name}, nil
+	}
+	dir.lock = f
+	m.writeHolder(f)
+	return &memLock{mem: m, dir: dir, file: f, name: name}, nil, nil
+}
+
+// writeHolder leaves the file empty on a full disk.
+func (m *Mem) writeHolder(f *memFile) {
+	text := holder()
+	if m.room(f, 0, int64(len(text))) != nil {
+		text = nil
+	} else {
+		m.record(f, change{op: OpWrite, data: text})
+	}
+	m.record(f, change{op: OpTruncate, size: int64(len(text))})
 }
 
 // memLock is a held lock; closing it again releases nothing.
 type memLock struct {
 	mem  *Mem
-	file *memFile
+	dir  *memDir
+	file *memFile // nil once it is closed.
+	name string
+}
+
+func (l *memLock) Held() error {
+	l.mem.mu.Lock()
+	defer l.mem.mu.Unlock()
+	if n, err := l.mem.find(l.name); err != nil || n != l.file {
+		return lockLost(l.name)
+	}
+	return nil
 }
 
 func (l *memLock) Close() error {
 	l.mem.mu.Lock()
 	defer l.mem.mu.Unlock()
 	if l.file != nil {
-		l.file.locked = false
+		l.dir.lock = nil
 	}
 	l.file = nil
 	return nil

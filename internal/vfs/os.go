@@ -2,7 +2,7 @@ package vfs
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,25 +22,38 @@ const (
 // must be told at once: opening a pipe without a writer would wait forever.
 var errNotRegular = errors.New("not a regular file")
 
+// errSymlink is what opening or creating a symbolic link gets. What it leads to belongs to somebody else.
+var errSymlink = errors.New("a symbolic link, which is not followed")
+
 type osFS struct{}
 
 func (osFS) Create(name string) (File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	return newFile(f, false, err)
+}
+
+func (osFS) Open(name string) (File, error) {
+	f, err := openFile(name, os.O_RDWR)
+	return newFile(f, false, err)
+}
+
+func (osFS) OpenRead(name string) (File, error) {
+	f, err := openFile(name, os.O_RDONLY)
+	return newFile(f, true, err)
+}
+
+func newFile(f *os.File, readOnly bool, err error) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{File: f}, nil
+	return &osFile{File: f, readOnly: readOnly}, nil
 }
 
-func (osFS) Open(name string) (File, error) { return openRegular(name, os.O_RDWR) }
-
-func (osFS) OpenRead(name string) (File, error) { return openRegular(name, os.O_RDONLY) }
-
-// openRegular opens a file without waiting for whatever a name that is no regular file might wait for.
-func openRegular(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK, 0)
+// openFile opens a regular file. It follows no symbolic link, and doesn't wait, as opening a pipe would.
+func openFile(name string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK|noFollow, fileMode)
 	if err != nil {
-		return nil, err
+		return nil, explainSymlink(name, err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -49,7 +62,17 @@ func openRegular(name string, flag int) (File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &osFile{File: f, readOnly: flag == os.O_RDONLY}, nil
+	return f, nil
+}
+
+// explainSymlink says of a name that can't be opened that it is a symbolic link: the system's own error differs from one
+// system to the next.
+func explainSymlink(name string, cause error) error {
+	info, err := os.Lstat(name)
+	if err != nil || info.Mode().Type() != fs.ModeSymlink {
+		return cause
+	}
+	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: %w", errSymlink, errors.Unwrap(cause))}
 }
 
 func (osFS) Remove(name string) error { return os.Remove(name) }
@@ -120,4 +143,4 @@ func (osFS) FreeSpace(dir string) (int64, error) {
 	return free, nil
 }
 
-func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }
+func (osFS) Lock(name string) (Lock, error) { return lockFile(name) }

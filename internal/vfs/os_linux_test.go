@@ -71,6 +71,9 @@ func TestOSLockNamesTheProcessThatHoldsItAndEndsWithIt(t *testing.T) {
 	var locked *LockedError
 	require.ErrorAs(t, err, &locked)
 	require.Equal(t, LockedError{Name: name, PID: child.Process.Pid}, *locked)
+	require.NoError(t, os.Remove(name))
+	_, err = OS.Lock(name)
+	require.ErrorIs(t, err, ErrLocked, "a process that finds no lock file is kept out too")
 
 	require.NoError(t, child.Process.Kill())
 	require.Error(t, child.Wait())
@@ -127,6 +130,49 @@ func TestOSAllocateOnAFullDiskLeavesTheOldLengthAndContent(t *testing.T) {
 	size, err := f.Size()
 	require.NoError(t, err)
 	require.Equal(t, int64(512<<10), size)
+}
+
+func TestOSAFullDiskCanBeLocked(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	defer func() { require.NoError(t, syscall.Unmount(dir, 0)) }()
+	f, err := OS.Create(filepath.Join(dir, "a"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	require.NoError(t, f.Allocate(64<<10))
+	name := filepath.Join(dir, "LOCK")
+	lock, err := OS.Lock(name)
+	require.NoError(t, err)
+	_, err = OS.Lock(name)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Zero(t, locked.PID, "there was no room for it")
+	require.NoError(t, lock.Close())
+}
+
+func TestOSOpensAndCreatesNoSymbolicLink(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	target, name := filepath.Join(outside, "target"), filepath.Join(dir, "a")
+	create(t, OS, target, "precious")
+	for _, to := range []string{target, filepath.Join(outside, "missing"), outside} {
+		require.NoError(t, os.Symlink(to, name))
+		for _, open := range []func(string) (File, error){OS.Open, OS.OpenRead, OS.Create} {
+			_, err := open(name)
+			require.ErrorIs(t, err, errSymlink)
+			require.ErrorContains(t, err, "symbolic link")
+			requirePath(t, err, name)
+		}
+		_, err := OS.Create(name)
+		require.ErrorIs(t, err, fs.ErrExist)
+		require.NoError(t, OS.Remove(name))
+	}
+	require.Equal(t, "precious", read(t, open(t, OS, target)))
+	require.Equal(t, []string{"target"}, names(t, OS, outside))
+
+	require.NoError(t, os.Symlink(outside, name))
+	require.Equal(t, "precious", read(t, open(t, OS, filepath.Join(name, "target"))), "a directory may be one")
 }
 
 func TestOSErrorsOfPermissionCanBeAskedFor(t *testing.T) {

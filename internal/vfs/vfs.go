@@ -17,16 +17,13 @@
 //   - Mem.SetCapacity limits the space, and Mem.SetNamesNeedSpace makes names need some too.
 package vfs
 
-import (
-	"errors"
-	"fmt"
-	"io"
-)
+import "io"
 
 // FS is a file system. Its methods may be called concurrently. Errors name the operation and the path, as *fs.PathError
 // and *os.LinkError do, and errors.Is(err, fs.ErrNotExist), fs.ErrExist, fs.ErrPermission and syscall.ENOSPC can be asked.
 type FS interface {
-	// Create makes a new, empty file with mode 0600, open for reading and writing. The name must not exist.
+	// Create makes a new, empty file with mode 0600, open for reading and writing. The name must not exist. Like Open,
+	// OpenRead and Lock it refuses a name that is a symbolic link; links among the directories before it are followed.
 	Create(name string) (File, error)
 	// Open opens an existing file for reading and writing. What is no regular file (a directory, a pipe) is an error.
 	Open(name string) (File, error)
@@ -53,10 +50,11 @@ type FS interface {
 	// FreeSpace returns how many bytes the file system of a directory has left for whoever isn't its superuser. Where the
 	// system doesn't say, the error is errors.ErrUnsupported; what has no limit is math.MaxInt64.
 	FreeSpace(dir string) (int64, error)
-	// Lock takes an exclusive lock that lasts until the Closer is closed or the process ends, by way of a file that
-	// is created with mode 0600 if it isn't there and left behind afterwards. The file holds the holder's process
-	// id in decimal. Where another holder has it, the error is a *LockedError.
-	Lock(name string) (io.Closer, error)
+	// Lock takes an exclusive lock that lasts until it is closed or the process ends, by way of a file that is created with
+	// mode 0600 if it isn't there and stays afterwards. The file holds the holder's process id in decimal, or nothing on a
+	// full disk. A directory has one lock, whatever the file's name, and removing the file releases nothing. Where another
+	// holder has the lock, the error is a *LockedError.
+	Lock(name string) (Lock, error)
 }
 
 // Entry is one name in a directory.
@@ -90,23 +88,3 @@ type File interface {
 	// from OpenRead is mapped for reading: a store in it faults.
 	Map(size int64) (Mapping, error)
 }
-
-// ErrLocked is what a *LockedError is, for errors.Is.
-var ErrLocked = errors.New("locked by another process")
-
-// LockedError says who holds a lock.
-type LockedError struct {
-	Name string
-	PID  int // The holder, as the lock file has it; 0 if that can't be read.
-}
-
-// Error names the lock and, where it is known, the process that holds it.
-func (e *LockedError) Error() string {
-	if e.PID == 0 {
-		return fmt.Sprintf("%s is locked by another process", e.Name)
-	}
-	return fmt.Sprintf("%s is locked by process %d", e.Name, e.PID)
-}
-
-// Is reports that a LockedError is ErrLocked.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
