@@ -70,16 +70,16 @@ func TestAHeldWriteTakesItsSpaceWhenItLands(t *testing.T) {
 	require.Equal(t, "hello", read(t, f))
 }
 
-func TestAHeldWriteKeepsWhatWasStoredThroughAMappingMeanwhile(t *testing.T) {
+func TestAHeldWriteLandsAfterWhatWasStoredThroughAMappingMeanwhile(t *testing.T) {
 	mem, f := synced(t, strings.Repeat("-", 8))
 	m, err := f.Map(8)
 	require.NoError(t, err)
-	release, wrote := holdNext(t, mem, f, 2, "late")
+	release, wrote := holdNext(t, mem, f, 2, "l--e") // In the middle the bytes that were there before the stores.
 	copy(m.Bytes(), "mapped")
 	release()
 	require.NoError(t, <-wrote)
-	require.Equal(t, "malate--", read(t, f))
-	require.Equal(t, "malate--", string(m.Bytes()))
+	require.Equal(t, "mal--e--", read(t, f))
+	require.Equal(t, "mal--e--", string(m.Bytes()))
 	require.NoError(t, m.Close())
 }
 

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -92,6 +93,15 @@ func requireBad(t *testing.T, f File, m Mapping) {
 	_, err = m.ReadAt(p, blockSize-4)
 	require.NoError(t, err)
 	require.ErrorIs(t, Guard(func() error { m.Bytes()[blockSize] = 'z'; return nil }), ErrFault)
+}
+
+func TestPastTheEndNoPageIsBad(t *testing.T) {
+	mem, f := synced(t, "hello")
+	require.NoError(t, mem.SetBadPage("a", 0, true))
+	_, err := f.ReadAt(make([]byte, 1), 4)
+	require.ErrorIs(t, err, syscall.EIO)
+	_, err = f.ReadAt(make([]byte, 1), 5)
+	require.Equal(t, io.EOF, err)
 }
 
 func TestABadPageThatATruncateCutsOffIsForgotten(t *testing.T) {
