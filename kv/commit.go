@@ -279,7 +279,7 @@ func (db *DB) append(mutations []Mutation, worked *state) error {
 		return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, db.opts.MaxCommitSize)
 	}
 	db.record = appendRecord(db.record[:0], now, mutations)
-	offset, err := db.log.Submit(db.record)
+	offset, _, err := db.log.Submit(db.record)
 	if cap(db.record) > recordBufferMax {
 		db.record = nil
 	}

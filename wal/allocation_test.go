@@ -61,7 +61,7 @@ func TestAllocationsOfTheLog(t *testing.T) {
 					return err
 				}},
 				{"an append that is waited for apart", 0, func() error {
-					offset, err := l.Submit(payload)
+					offset, _, err := l.Submit(payload)
 					if err != nil {
 						return err
 					}

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // groupLimit is how many bytes a group may gather before those who hand in more have to wait for it to be written.
@@ -10,9 +11,10 @@ const groupLimit = 8 << 20
 
 // group is a run of frames that one caller writes, and syncs, for all.
 //
-// Its life: forming (callers add frames to it), flying (its leader writes it), landed. There is at most one of the first
-// two each. All of it is guarded by Log.mu, but for what its leader does with the buffer while it flies. A group that
-// nobody but its leader waited for is used again.
+// Its life: forming (callers add frames to it), flying (its leader writes it), landed (it is as durable as the mode asks,
+// and waits for its turn of Options.Landed), acknowledged. There is at most one of the first two each. All of it is guarded
+// by Log.mu, except that its leader alone uses the buffer while it flies. A group that only its leader waited for is used
+// again.
 type group struct {
 	buffer []byte // The frames, as they will stand in the store.
 	start  int64  // Their position.
@@ -54,7 +56,7 @@ func (g *group) end(err error) {
 //
 // Concurrent calls share writes and syncs.
 func (l *Log) Append(payload []byte) (offset uint64, err error) {
-	offset, err = l.Submit(payload)
+	offset, _, err = l.Submit(payload)
 	if err != nil {
 		return 0, err
 	}
@@ -79,7 +81,7 @@ func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 	l.submitMu.Lock()
 	first = l.active.store.next
 	for _, payload := range payloads {
-		if _, err = l.submit(payload, payloadSum(payload)); err != nil {
+		if _, _, err = l.submit(payload, payloadSum(payload)); err != nil {
 			break
 		}
 	}
@@ -93,11 +95,14 @@ func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 
 // Submit hands over one record without waiting for the disk: it gets its offset, and in the default mode is written with
 // whatever else is handed over until somebody waits. In the other modes the record is acknowledged when Submit returns.
-// The payload is copied. Every Submit must be followed by a Wait for its offset or a later one, or by Sync. An error
-// means that no offset was used.
-func (l *Log) Submit(payload []byte) (offset uint64, err error) {
+// The payload is copied. Every Submit must be followed by a Wait for its offset or a later one, or by Sync. An error other
+// than ErrFailed means that no offset was used.
+//
+// Records with the same group, which is the offset of the first of them, are acknowledged together: by one write and one
+// sync, and one call of Options.Landed. In the relaxed modes each record is a group.
+func (l *Log) Submit(payload []byte) (offset, group uint64, err error) {
 	if len(payload) > l.opts.MaxRecordSize {
-		return 0, l.tooLarge(payload)
+		return 0, 0, l.tooLarge(payload)
 	}
 	sum := payloadSum(payload)
 	l.submitMu.Lock()
@@ -110,20 +115,21 @@ func (l *Log) tooLarge(payload []byte) error {
 }
 
 // submit lays a record out in the forming group. The submit lock is held.
-func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
+func (l *Log) submit(payload []byte, sum uint32) (offset, group uint64, err error) {
 	size := frameSize(len(payload))
 	if !l.hasRoom(size) {
 		if err := l.makeRoom(size); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.groupSpace(size); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if l.syncsSeldom() {
-		return l.giveRecord(payload, sum)
+		offset, err = l.giveRecord(payload, sum)
+		return offset, offset, err
 	}
 	segment := l.active
 	store := segment.store
@@ -139,7 +145,7 @@ func (l *Log) submit(payload []byte, sum uint32) (offset uint64, err error) {
 	}
 	g.last = offset
 	l.noteSubmitted(offset, len(payload))
-	return offset, nil
+	return offset, g.first, nil
 }
 
 // noteSubmitted counts a record that has its offset. l.mu is held.
@@ -153,18 +159,32 @@ func (l *Log) noteSubmitted(offset uint64, size int) {
 // groupSpace waits for the forming group to be written where it has grown too large to take more. l.mu is held, but not
 // while it waits.
 func (l *Log) groupSpace(size int64) error {
+	return l.flushUntil(func() bool {
+		held := int64(len(l.forming.buffer))
+		return held == 0 || held+size <= groupLimit
+	})
+}
+
+// flushUntil waits, leading where nothing leads, until groups are as a condition says, or the log is no longer usable. l.mu is
+// held, but not while it waits. The caller may hold a lock that Options.Landed takes, so it waits for no acknowledgement.
+func (l *Log) flushUntil(met func() bool) error {
 	for {
-		if err := l.usable(); err != nil {
+		if err := l.usable(); err != nil || met() {
 			return err
 		}
-		if held := int64(len(l.forming.buffer)); held == 0 || held+size <= groupLimit {
-			return nil
+		if l.leading || len(l.forming.buffer) == 0 {
+			l.turns.Wait()
+			continue
 		}
-		err := l.waitFor(l.forming)
+		l.leading = true
+		l.mu.Unlock()
+		g, turn, err := l.flush()
+		if err == nil && l.opts.Landed != nil {
+			go l.acknowledge(g, turn)
+		} else if err == nil {
+			l.acknowledge(g, turn)
+		}
 		l.mu.Lock()
-		if err != nil {
-			return err
-		}
 	}
 }
 
@@ -216,7 +236,7 @@ func (l *Log) waitFor(g *group) error {
 	if g == l.forming && !l.leading {
 		l.leading = true
 		l.mu.Unlock()
-		return l.flush()
+		return l.lead()
 	}
 	g.wait()
 	l.mu.Unlock()
@@ -224,23 +244,47 @@ func (l *Log) waitFor(g *group) error {
 	case <-g.done:
 		return g.err
 	case <-g.lead:
-		return l.flush()
+		return l.lead()
 	}
 }
 
-// flush writes the forming group, and syncs it where the mode asks for that. Its caller leads.
-func (l *Log) flush() error {
+// lead brings the forming group to its end.
+func (l *Log) lead() error {
+	g, turn, err := l.flush()
+	if err == nil {
+		l.acknowledge(g, turn)
+	}
+	return err
+}
+
+// flush writes the forming group, and syncs it where the mode asks for that. Its caller leads. Nothing is written once the
+// log has failed: it may have been opened again, and have given the place to other records.
+func (l *Log) flush() (g *group, turn uint64, err error) {
+	if l.crowded.Load() {
+		// Yield once so that goroutines woken by the previous group can join this one. Otherwise the first would lead a
+		// group of one, and every other sync would serve a single commit.
+		runtime.Gosched()
+	}
 	l.mu.Lock()
-	g, store := l.forming, l.active.store
+	if l.failed != nil {
+		defer l.mu.Unlock()
+		return nil, 0, l.failed
+	}
+	g = l.forming
+	store := l.active.store
 	l.flying, l.forming = g, l.newGroup()
+	l.crowded.Store(g.records() > 1)
+	l.writers.Add(1)
 	l.mu.Unlock()
 
-	err := store.write(g.buffer, g.start)
+	err = store.write(g.buffer, g.start)
 	synced := err == nil && (g.force || l.opts.Sync == SyncAlways)
 	if synced {
 		err = l.timedSync(store, g.records())
 	}
-	return l.land(g, synced, err)
+	l.writers.Done()
+	turn, err = l.land(g, synced, err)
+	return g, turn, err
 }
 
 // newGroup returns an empty group. l.mu is held.
@@ -254,33 +298,64 @@ func (l *Log) newGroup() *group {
 	return g
 }
 
-// land publishes the outcome of a group, and hands the lead to the next one.
-func (l *Log) land(g *group, synced bool, err error) error {
+// land notes that a group was written, hands the lead to the next one, and returns the group's turn to be acknowledged.
+func (l *Log) land(g *group, synced bool, err error) (turn uint64, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.turns.Broadcast()
 	l.stats.Writes++
 	if err != nil {
 		l.fail(err)
 	}
 	if l.failed != nil {
-		return l.failed // It has ended this group as well.
+		return 0, l.failed // It has ended this group as well.
 	}
 	l.flying = nil
-	if g.first != 0 {
-		l.acknowledged.Store(g.last)
-	}
 	if synced {
 		l.stats.Syncs++
-		l.durable.Store(l.acknowledged.Load())
+		l.durable.Store(max(g.last, l.durable.Load(), l.acknowledged.Load()))
 	}
-	g.end(nil)
-	l.recycle(g)
-	l.notify()
+	l.landed++
 	l.wakeBackground()
 	if l.leading = l.forming.done != nil; l.leading {
 		l.forming.lead <- struct{}{}
 	}
-	return nil
+	return l.landed - 1, nil
+}
+
+// acknowledge calls Options.Landed for the groups one at a time, in their order, and wakes the callers that wait for the
+// group. The next group may be on its way to the disk meanwhile.
+func (l *Log) acknowledge(g *group, turn uint64) {
+	if g.first != 0 && l.opts.Landed != nil {
+		l.mu.Lock()
+		for l.shown != turn {
+			l.turns.Wait()
+		}
+		l.mu.Unlock()
+		l.opts.Landed(g.last)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.shown != turn {
+		l.turns.Wait()
+	}
+	l.shown++
+	l.turns.Broadcast()
+	if g.first != 0 {
+		l.acknowledged.Store(g.last)
+	}
+	g.end(nil)
+	l.recycle(g)
+	l.notify()
+}
+
+// awaitAcknowledged waits until every group that has landed is acknowledged.
+func (l *Log) awaitAcknowledged() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.shown != l.landed {
+		l.turns.Wait()
+	}
 }
 
 // recycle keeps a group that has landed, or its buffer, for later. Those who waited for it still look at its error.
@@ -306,6 +381,7 @@ func (l *Log) fail(err error) {
 	}
 	l.forming.end(l.failed)
 	l.notify()
+	l.turns.Broadcast()
 }
 
 // usable says why the log takes no records now, if it doesn't. l.mu is held.
@@ -431,19 +507,7 @@ func (l *Log) failWith(err error) error {
 
 // drain waits until no group is forming or flying. The submit lock is held.
 func (l *Log) drain() error {
-	for {
-		l.mu.Lock()
-		g := l.flying
-		if g == nil && len(l.forming.buffer) == 0 {
-			err := l.failed
-			l.mu.Unlock()
-			return err
-		}
-		if g == nil {
-			g = l.forming
-		}
-		if err := l.waitFor(g); err != nil {
-			return err
-		}
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flushUntil(func() bool { return l.flying == nil && len(l.forming.buffer) == 0 })
 }

@@ -36,7 +36,10 @@ type Log struct {
 	forming   *group
 	flying    *group
 	spare     *group // For the next one.
-	leading   bool   // Somebody writes groups, or has been told to.
+	leading   bool   // A leader writes groups, or has been named.
+	landed    uint64 // Groups that have landed.
+	shown     uint64 // Those of them that were acknowledged.
+	turns     *sync.Cond
 	failed    error
 	closed    bool
 	submitted uint64 // Last offset given out.
@@ -44,7 +47,9 @@ type Log struct {
 	changed   chan struct{}
 	stats     counters
 
-	watch watch
+	watch   watch
+	crowded atomic.Bool    // The last group had more than one record.
+	writers sync.WaitGroup // Leaders that are writing. None starts once failed is set.
 
 	first        atomic.Uint64
 	acknowledged atomic.Uint64
@@ -76,6 +81,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		opts.QuarantineDir = joinName(dir, "quarantine")
 	}
 	l := &Log{dir: dir, opts: opts, forming: &group{}, marked: true}
+	l.turns = sync.NewCond(&l.mu)
 	if opts.ReadOnly {
 		err = l.openReadOnly()
 	} else {
@@ -130,6 +136,8 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	l.stopBackground()
 	err := l.sealForGood()
+	l.writers.Wait() // A write of a log that has failed would land in the files after they were opened again.
+	l.awaitAcknowledged()
 	l.mu.Lock()
 	l.closed = true
 	l.notify()
@@ -180,7 +188,7 @@ func (l *Log) First() uint64 { return l.first.Load() }
 func (l *Log) Last() uint64 { return l.acknowledged.Load() }
 
 // Durable returns the offset of the last record that a power cut can't take.
-func (l *Log) Durable() uint64 { return l.durable.Load() }
+func (l *Log) Durable() uint64 { return min(l.durable.Load(), l.acknowledged.Load()) }
 
 // ID returns the identity that the log was given when it was made.
 func (l *Log) ID() [16]byte { return l.id }

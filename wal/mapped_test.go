@@ -105,7 +105,7 @@ func TestTheLessIsLeftOfASegmentTheLessIsLeftToSync(t *testing.T) {
 		record := make([]byte, 100<<10)
 		most := int64(0)
 		for s := l.active.store; s.written.Load()+2*int64(len(record)) < opts.SegmentSize; {
-			_, err := l.Submit(record)
+			_, _, err := l.Submit(record)
 			require.NoError(t, err)
 			synctest.Wait()
 			written := s.written.Load()

@@ -97,6 +97,10 @@ type Options struct {
 	// rolls, that is told as a warning, and again only after there was enough. The default is 256 MiB, four segments
 	// of the default size; a negative value tells of nothing.
 	LowSpace int64
+	// Landed, if set, is called under SyncAlways for each group of records once the group is durable, with the offset of
+	// its last record: in the order of offsets, one call at a time, before a Wait for any of them returns. None of the
+	// log's locks is held, and the next group may be written meanwhile. It must not call the log's methods that write.
+	Landed func(last uint64)
 	// Logger gets what an operator should know. It is called where callers wait for the log, so it must not call the log
 	// and should not take long. The default discards it.
 	Logger *slog.Logger

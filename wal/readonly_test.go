@@ -31,7 +31,7 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 	require.ErrorIs(t, err, ErrReadOnly)
 	_, err = l.AppendBatch([][]byte{nil})
 	require.ErrorIs(t, err, ErrReadOnly)
-	_, err = l.Submit(nil)
+	_, _, err = l.Submit(nil)
 	require.ErrorIs(t, err, ErrReadOnly)
 	require.NoError(t, l.Sync(), "it makes durable what was read, and changes nothing")
 	for _, err := range []error{l.TruncateFront(50), l.TruncateBack(50), l.SetFirst(1)} {

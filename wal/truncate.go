@@ -146,6 +146,7 @@ func (l *Log) TruncateBack(last uint64) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
+	l.awaitAcknowledged()
 	if err := l.unarchive(l.holder(last)); err != nil {
 		return err
 	}

@@ -1,0 +1,72 @@
+package wal
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+func TestLandedIsCalledInOrderAfterTheSyncAndBeforeAnybodyIsWoken(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	var l *Log
+	var landed, calls, running atomic.Uint64
+	opts.Landed = func(last uint64) {
+		if running.Add(1) != 1 {
+			t.Error("two calls at a time")
+		}
+		if last <= landed.Load() || l.durable.Load() < last {
+			t.Errorf("landed %d after %d, durable %d", last, landed.Load(), l.durable.Load())
+		}
+		landed.Store(last)
+		calls.Add(1)
+		running.Add(^uint64(0))
+	}
+	l = openTest(t, opts)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				offset, group, err := l.Submit([]byte("record"))
+				if err != nil || group > offset {
+					t.Errorf("offset %d, group %d, error %v", offset, group, err)
+				}
+				if err := l.Wait(offset); err != nil || landed.Load() < offset {
+					t.Errorf("wait for %d: landed %d, error %v", offset, landed.Load(), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1600, landed.Load())
+	require.LessOrEqual(t, calls.Load(), uint64(1600))
+}
+
+func TestARollInsideALockThatLandedTakesDoesNotWaitForLanded(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	var mu sync.Mutex // As a store's lock, which is held while it submits.
+	opts.Landed = func(uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+	}
+	l := openTest(t, opts)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 300 {
+				mu.Lock()
+				offset, _, err := l.Submit(make([]byte, 300))
+				mu.Unlock()
+				if err := errors.Join(err, l.Wait(offset)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Greater(t, len(l.Segments()), 10)
+}
