@@ -106,7 +106,7 @@ func TestAFileThatIsNotTheOneIsRefused(t *testing.T) {
 		"a header of another snapshot":     {append(bytes.Clone(other[:headSize]), data[headSize:]...), ErrCorrupt},
 		"bytes missing in the middle":      {append(bytes.Clone(data[:headSize]), data[blocks[1].Position:]...), ErrCorrupt},
 		"bytes too many in the middle":     {append(bytes.Clone(data[:blocks[1].Position]), data[blocks[0].Position:]...), ErrCorrupt},
-		"a footer right behind the header": {append(bytes.Clone(data[:headSize]), data[len(data)-footSize:]...), ErrCorrupt},
+		"a footer right behind the header": {append(bytes.Clone(data[:headSize]), data[len(data)-footerSize:]...), ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.False(t, bytes.Equal(data, c.data), "the case changes nothing")

@@ -68,22 +68,22 @@ func (f *File) load() error {
 }
 
 func (f *File) loadTrailer() error {
-	footPosition := f.size - footSize
-	if footPosition < headSize+blockHeadSize+totalsSize {
+	footerPosition := f.size - footerSize
+	if footerPosition < headSize+blockHeadSize+totalsSize {
 		return corrupt(f.path, f.size, errCut)
 	}
-	foot := make([]byte, footSize)
-	if err := f.readAt(foot, footPosition); err != nil {
+	footer := make([]byte, footerSize)
+	if err := f.readAt(footer, footerPosition); err != nil {
 		return err
 	}
-	position, err := decodeFoot(foot, f.head)
+	position, err := decodeFooter(footer, f.head)
 	if err != nil {
-		return corrupt(f.path, footPosition, err)
+		return corrupt(f.path, footerPosition, err)
 	}
-	if position < headSize || position > footPosition-blockHeadSize {
-		return corrupt(f.path, footPosition, fmt.Errorf("footer says that the trailer is at %d", position))
+	if position < headSize || position > footerPosition-blockHeadSize {
+		return corrupt(f.path, footerPosition, fmt.Errorf("footer says that the trailer is at %d", position))
 	}
-	encoded := make([]byte, footPosition-position)
+	encoded := make([]byte, footerPosition-position)
 	if err := f.readAt(encoded, position); err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func TestInfoAndBlocksSayWhatThereIs(t *testing.T) {
 func TestASnapshotWithoutEntriesIsASnapshot(t *testing.T) {
 	f, err := openBytes(t, encode(t, Header{}, Options{}, nil))
 	require.NoError(t, err)
-	require.Equal(t, Info{Compression: S2, FileBytes: headSize + blockHeadSize + totalsSize + footSize}, f.Info())
+	require.Equal(t, Info{Compression: S2, FileBytes: headSize + blockHeadSize + totalsSize + footerSize}, f.Info())
 	require.Empty(t, f.Blocks())
 	_, found, err := f.Get([]byte("k"))
 	require.True(t, err == nil && !found)

@@ -20,7 +20,7 @@ type forgery struct {
 	trailer func(*trailer)   // Changes what the trailer says.
 	encoded func([]byte)     // Changes the encoded trailer.
 	ending  func(*blockHead) // Changes the trailer's head.
-	foot    func(int64) int64
+	footer  func(int64) int64
 }
 
 // forgedBlock is a block; its row in the trailer says the same, except for the key where that is given.
@@ -99,10 +99,10 @@ func (f *forgery) end(data []byte, t trailer) []byte {
 	data = append(data, make([]byte, blockHeadSize)...)
 	ending.put(data[position:], f.head, position)
 	data = append(data, encoded...)
-	if f.foot != nil {
-		position = f.foot(position)
+	if f.footer != nil {
+		position = f.footer(position)
 	}
-	return appendFoot(data, f.head, position)
+	return appendFooter(data, f.head, position)
 }
 
 func TestAnHonestForgeryIsRead(t *testing.T) {
@@ -184,9 +184,9 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 		"a row's key leads out of the trailer": {S2, byOpen, func(f *forgery) {
 			f.encoded = func(b []byte) { binary.LittleEndian.PutUint32(b[totalsSize+rowHeadSize-4:], 1<<16) }
 		}},
-		"the footer leads to a block":       {S2, byOpen, func(f *forgery) { f.foot = func(int64) int64 { return headSize } }},
-		"the footer leads into nothing":     {S2, byOpen, func(f *forgery) { f.foot = func(int64) int64 { return -1 } }},
-		"the footer leads behind the end":   {S2, byOpen, func(f *forgery) { f.foot = func(int64) int64 { return 1 << 62 } }},
+		"the footer leads to a block":       {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return headSize } }},
+		"the footer leads into nothing":     {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return -1 } }},
+		"the footer leads behind the end":   {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return 1 << 62 } }},
 		"a header from behind its offset":   {S2, byOpen, func(f *forgery) { f.head.From = 8; f.head.sum = sumOf(f.head.append(nil)[:headSumAt]) }},
 		"an S2 block that isn't":            {S2, byEntries, instead(packed(S2, []byte{50, 1, 2, 3}, 50, 1))},
 		"an S2 block of another size":       {S2, byEntries, instead(packed(S2, s2.Encode(nil, make([]byte, 5000)), 4000, 1))},

@@ -90,9 +90,9 @@ func TestTheDocumentedFieldsAreTheCodes(t *testing.T) {
 		"wholeSum":  doctable.Between(totalSumAt, totalsSize),
 	}, doctable.Fields(t, section(t, "The trailer")))
 	require.Equal(t, map[string]doctable.Field{
-		"trailer":  doctable.Between(footTrailerAt, footSumAt),
-		"footSum":  doctable.Between(footSumAt, footMagicAt),
-		"endMagic": doctable.Between(footMagicAt, footSize),
+		"trailer":   doctable.Between(footerTrailerAt, footerSumAt),
+		"footerSum": doctable.Between(footerSumAt, footerMagicAt),
+		"endMagic":  doctable.Between(footerMagicAt, footerSize),
 	}, doctable.Fields(t, section(t, "The footer")))
 }
 
@@ -106,7 +106,7 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"blockHeadSize":  blockHeadSize,
 		"totalsSize":     totalsSize,
 		"rowHeadSize":    rowHeadSize,
-		"footSize":       footSize,
+		"footerSize":     footerSize,
 		"nameDigits":     nameDigits,
 		"MaxKeySize":     MaxKeySize,
 		"MaxDataSize":    MaxDataSize,
@@ -115,7 +115,7 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"trailerSizeMax": trailerSizeMax,
 	}, doctable.Numbers(t, section(t, "Limits")))
 	require.Contains(t, section(t, "The header"), "`"+headMagic+"`")
-	require.Contains(t, section(t, "The footer"), "`"+footMagic+"`")
+	require.Contains(t, section(t, "The footer"), "`"+footerMagic+"`")
 }
 
 func TestTheDocumentedNamesAreTheCodes(t *testing.T) {

@@ -49,9 +49,9 @@ func FuzzTrailer(f *testing.F) {
 	h, err := newHead(testHeader(7), S2)
 	require.NoError(f, err)
 	data := specimen(f, S2)
-	position, err := decodeFoot(data[len(data)-footSize:], h)
+	position, err := decodeFooter(data[len(data)-footerSize:], h)
 	require.NoError(f, err)
-	f.Add(data[position+blockHeadSize:len(data)-footSize], uint32(3), position)
+	f.Add(data[position+blockHeadSize:len(data)-footerSize], uint32(3), position)
 	f.Add(make([]byte, totalsSize), uint32(0), int64(headSize))
 	f.Add([]byte("short"), uint32(0), int64(0))
 	f.Fuzz(func(t *testing.T, payload []byte, blocks uint32, position int64) {
@@ -126,7 +126,7 @@ func mend(data []byte, h head) {
 		b.payloadSum = sumOf(payload)
 		b.put(data[position:], h, int64(position))
 		if b.method == trailerMethod {
-			copy(data[end:], appendFoot(nil, h, int64(position)))
+			copy(data[end:], appendFooter(nil, h, int64(position)))
 			return
 		}
 		position = int(end)

@@ -12,7 +12,7 @@ import (
 // reasons, and a worked example that a test compares with this code; positions here chain, each from the one before.
 const (
 	headMagic     = "WALNUTSN"
-	footMagic     = "WALNUTSE"
+	footerMagic   = "WALNUTSE"
 	formatVersion = 1
 
 	headMagicAt       = 0
@@ -41,10 +41,10 @@ const (
 	totalSumAt       = totalDataBytesAt + 8
 	totalsSize       = totalSumAt + 4
 
-	footTrailerAt = 0
-	footSumAt     = footTrailerAt + 8
-	footMagicAt   = footSumAt + 4
-	footSize      = footMagicAt + 8
+	footerTrailerAt = 0
+	footerSumAt     = footerTrailerAt + 8
+	footerMagicAt   = footerSumAt + 4
+	footerSize      = footerMagicAt + 8
 )
 
 // castagnoli is the polynomial that processors have an instruction for.

@@ -195,17 +195,17 @@ func (r *Reader) finish() error {
 		return corrupt("", position, errors.New("trailer doesn't fit what was read"))
 	}
 	r.position += r.ending.size()
-	foot := make([]byte, footSize)
-	if err := r.readFull(foot); err != nil {
+	footer := make([]byte, footerSize)
+	if err := r.readFull(footer); err != nil {
 		return readFailure("", r.position, err)
 	}
-	at, err := decodeFoot(foot, r.head)
+	at, err := decodeFooter(footer, r.head)
 	if err == nil && at != position {
 		err = fmt.Errorf("footer says that the trailer is at %d, it is at %d", at, position)
 	}
 	if err != nil {
 		return corrupt("", r.position, err)
 	}
-	r.position += footSize
+	r.position += footerSize
 	return nil
 }

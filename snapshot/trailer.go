@@ -154,20 +154,20 @@ func (t *trailer) info(h head, size int64) Info {
 	}
 }
 
-// appendFoot appends an encoded footer, which says where the trailer is.
-func appendFoot(dst []byte, h head, trailerPosition int64) []byte {
+// appendFooter appends an encoded footer, which says where the trailer is.
+func appendFooter(dst []byte, h head, trailerPosition int64) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(trailerPosition))
 	dst = binary.LittleEndian.AppendUint32(dst, h.sumPlace(trailerPosition, nil))
-	return append(dst, footMagic...)
+	return append(dst, footerMagic...)
 }
 
-// decodeFoot is the inverse of appendFoot.
-func decodeFoot(b []byte, h head) (trailerPosition int64, err error) {
-	if string(b[footMagicAt:]) != footMagic {
-		return 0, fmt.Errorf("footer ends with %q, want %q: %w", b[footMagicAt:], footMagic, errCut)
+// decodeFooter is the inverse of appendFooter.
+func decodeFooter(b []byte, h head) (trailerPosition int64, err error) {
+	if string(b[footerMagicAt:]) != footerMagic {
+		return 0, fmt.Errorf("footer ends with %q, want %q: %w", b[footerMagicAt:], footerMagic, errCut)
 	}
 	trailerPosition = int64(binary.LittleEndian.Uint64(b))
-	sum, want := h.sumPlace(trailerPosition, nil), binary.LittleEndian.Uint32(b[footSumAt:])
+	sum, want := h.sumPlace(trailerPosition, nil), binary.LittleEndian.Uint32(b[footerSumAt:])
 	if sum != want {
 		return 0, fmt.Errorf("footer's checksum is %08x, want %08x", sum, want)
 	}

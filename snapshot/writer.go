@@ -150,9 +150,9 @@ func (w *Writer) finish() error {
 
 // ending returns the trailer with its head, and the footer.
 func (w *Writer) ending() []byte {
-	encoded := w.trailer.append(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footSize))
+	encoded := w.trailer.append(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footerSize))
 	w.trailer.head(encoded[blockHeadSize:]).put(encoded, w.head, w.position)
-	return appendFoot(encoded, w.head, w.position)
+	return appendFooter(encoded, w.head, w.position)
 }
 
 // Info returns what was written. It is complete once Close has returned nil.
