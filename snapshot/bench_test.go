@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -118,4 +119,24 @@ func BenchmarkRead(b *testing.B) {
 		}
 		require.NoError(b, file.Close())
 	})
+}
+
+// BenchmarkVerify measures the check of a whole file in the page cache: everything about it, and its checksums alone.
+func BenchmarkVerify(b *testing.B) {
+	w := text(b)
+	for _, compression := range compressions {
+		path, _, err := Write(b.Context(), nil, b.TempDir(), Header{Offset: 1}, Options{Compression: compression}, w.all)
+		require.NoError(b, err)
+		file, err := Open(nil, path)
+		require.NoError(b, err)
+		for name, verify := range map[string]func(context.Context) error{"all": file.Verify, "sums": file.VerifySums} {
+			b.Run(fmt.Sprintf("%v/%s", compression, name), func(b *testing.B) {
+				b.SetBytes(w.bytes)
+				for b.Loop() {
+					require.NoError(b, verify(b.Context()))
+				}
+			})
+		}
+		require.NoError(b, file.Close())
+	}
 }

@@ -136,8 +136,8 @@ func (b *block) decode() {
 }
 
 func (b *block) decodePayload() error {
-	if sum := crc32.Checksum(b.payload, castagnoli); sum != b.payloadSum {
-		return fmt.Errorf("block's checksum is %08x, want %08x", sum, b.payloadSum)
+	if err := b.checkSum(crc32.Checksum(b.payload, castagnoli)); err != nil {
+		return err
 	}
 	raw := b.payload
 	if b.method != NoCompression {

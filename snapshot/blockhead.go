@@ -69,6 +69,14 @@ func decodeBlockHead(src []byte, h head, position int64) (blockHead, error) {
 	return decodeBlockFields(fields)
 }
 
+// checkSum compares the checksum of the stored bytes with the one that the head says.
+func (b blockHead) checkSum(sum uint32) error {
+	if sum != b.payloadSum {
+		return fmt.Errorf("block's checksum is %08x, want %08x", sum, b.payloadSum)
+	}
+	return nil
+}
+
 // check compares the fields with the bounds and with each other, before memory is set aside by them.
 func (b blockHead) check(compression Compression) error {
 	alone := b.entryCount == 1 && b.rawSize <= rawSizeMax && b.rawSize/expansionMax <= b.storedSize

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/iotest"
 
@@ -39,6 +42,41 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 	}
 }
 
+// verifySums opens bytes as a file and compares them with their checksums alone.
+func verifySums(t testing.TB, data []byte) error {
+	t.Helper()
+	f, err := openBytes(t, data)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.VerifySums(t.Context()), f.Close())
+}
+
+func TestChecksumsAloneShowEveryFlippedBit(t *testing.T) {
+	for _, c := range compressions {
+		data := specimen(t, c)
+		require.NoError(t, verifySums(t, data))
+		for bit := range 8 * len(data) {
+			flipped := bytes.Clone(data)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			require.ErrorIs(t, verifySums(t, flipped), ErrCorrupt, "%v, bit %d", c, bit)
+		}
+	}
+}
+
+func TestChecksumsAloneAreVerifiedInLittleMemory(t *testing.T) {
+	large := make([]byte, 8<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(large)
+	path := filepath.Join(t.TempDir(), "large.snap")
+	data := encode(t, testHeader(7), Options{}, []Entry{{Key: []byte("k"), Data: large}})
+	data[headSize+blockHeadSize+7<<20] ^= 1 // Far beyond the first read.
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	f, err := Open(nil, path)
+	require.NoError(t, err)
+	require.Less(t, allocated(func() { requireDamage(t, f.VerifySums(t.Context()), path, headSize) }), uint64(2*sumBytes))
+	require.NoError(t, f.Close())
+}
+
 func TestEveryCutIsRefused(t *testing.T) {
 	for _, c := range compressions {
 		data := specimen(t, c)
@@ -63,6 +101,7 @@ func TestDamageInABlockShowsAtTheBlock(t *testing.T) {
 	requireDamage(t, err, "/some.file", blocks[1].Position)
 	requireEntries(t, compressible(9)[:blocks[0].Entries], got)
 	requireDamage(t, f.Verify(t.Context()), "/some.file", blocks[1].Position)
+	requireDamage(t, f.VerifySums(t.Context()), "/some.file", blocks[1].Position)
 	_, _, err = f.Get(blocks[1].FirstKey)
 	requireDamage(t, err, "/some.file", blocks[1].Position)
 	_, found, err := f.Get(blocks[2].FirstKey)
@@ -162,7 +201,10 @@ func TestAFailedReadIsNoDamage(t *testing.T) {
 			_, err = collect(f.Entries(1))
 		}
 		if err == nil {
-			require.Greater(t, n, 5)
+			err = f.VerifySums(t.Context())
+		}
+		if err == nil {
+			require.Greater(t, n, 10)
 			break
 		}
 		require.ErrorIs(t, err, broken)

@@ -269,8 +269,11 @@ func TestAContextThatEndsAtAnyCallEitherStopsItOrIsTooLate(t *testing.T) {
 }
 
 func TestWhatReadsBackAsSomethingElseIsNotPublished(t *testing.T) {
+	flipped := encode(t, testHeader(6), Options{}, compressible(30))
+	flipped[headSize+blockHeadSize+10] ^= 1
 	for name, other := range map[string][]byte{
-		"damaged":        specimen(t, S2)[:100],
+		"cut":            specimen(t, S2)[:100],
+		"one bit off":    flipped,
 		"whole, but old": encode(t, testHeader(6), Options{}, compressible(1)),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -161,10 +161,8 @@ func (f *File) readBlock(b *block, number int) {
 // decodeBlock decodes a block and compares it with its row, and with the next one's.
 func (f *File) decodeBlock(b *block, encoded []byte, number int) error {
 	r := f.trailer.rows[number]
-	known := make([]byte, blockHeadSize)
-	r.put(known, f.head, r.position)
-	if !bytes.Equal(encoded, known) {
-		return errors.New("block head doesn't fit the trailer")
+	if err := f.checkHead(encoded, r); err != nil {
+		return err
 	}
 	if b.decode(); b.err != nil {
 		return b.err
@@ -174,6 +172,16 @@ func (f *File) decodeBlock(b *block, encoded []byte, number int) error {
 	}
 	if next := number + 1; next < len(f.trailer.rows) && bytes.Compare(b.lastKey(), f.trailer.rows[next].firstKey) >= 0 {
 		return fmt.Errorf("last entry of the block and the next block: %w", ErrOrder)
+	}
+	return nil
+}
+
+// checkHead compares a block's head as it is stored with its row.
+func (f *File) checkHead(encoded []byte, r row) error {
+	known := make([]byte, blockHeadSize)
+	r.put(known, f.head, r.position)
+	if !bytes.Equal(encoded, known) {
+		return errors.New("block head doesn't fit the trailer")
 	}
 	return nil
 }

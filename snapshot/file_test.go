@@ -150,9 +150,10 @@ func TestVerifyStopsWithItsContext(t *testing.T) {
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(enough)
-	err = f.Verify(ctx)
-	require.ErrorIs(t, err, enough)
-	require.NotErrorIs(t, err, ErrCorrupt)
+	for _, err := range []error{f.Verify(ctx), f.VerifySums(ctx)} {
+		require.ErrorIs(t, err, enough)
+		require.NotErrorIs(t, err, ErrCorrupt)
+	}
 }
 
 func TestOpenOfWhatIsNotThereSaysSo(t *testing.T) {

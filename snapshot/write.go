@@ -15,8 +15,8 @@ import (
 const syncBytes = 16 << 20
 
 // Write writes a snapshot of entries, keys and data in ascending order, to the path that Path returns for the header's
-// offset. It makes the directory where it is missing. When it returns without an error, the snapshot is durable, and its
-// header and trailer have been read back.
+// offset. It makes the directory where it is missing. When it returns without an error, the snapshot is durable, and
+// every byte of it was read back and agreed with its checksum.
 //
 // Otherwise the snapshots in the directory are as they were: the file has a temporary name until it is durable and has been
 // read back, and is removed. Only where that fails too does it stay, for RemoveTemporary, and the error says so. There must
@@ -31,7 +31,10 @@ func Write(ctx context.Context, fsys vfs.FS, dir string, h Header, o Options, en
 		info, err = p.write(ctx, h, o, entries)
 	}
 	if err == nil {
-		err = p.publish(ctx, info)
+		err = p.readBack(ctx, info)
+	}
+	if err == nil {
+		err = p.publish(ctx)
 	}
 	if err != nil {
 		return "", Info{}, errors.Join(fmt.Errorf("write snapshot %s: %w", p.path, err), p.withdraw())
@@ -106,19 +109,21 @@ func writeAll(file *fileWriter, h Header, o Options, entries iter.Seq2[[]byte, [
 	return w.Info(), nil
 }
 
-// publish reads back what was written and gives it its name.
-func (p *publication) publish(ctx context.Context, info Info) error {
+// readBack reads every byte of the temporary file and compares it with its checksums, and the whole with what was written.
+func (p *publication) readBack(ctx context.Context, info Info) error {
 	written, err := Open(p.fsys, p.temporary())
 	if err != nil {
 		return err
 	}
-	same := written.Info() == info
-	if err := written.Close(); err != nil {
-		return err
+	err = written.VerifySums(ctx)
+	if err == nil && written.Info() != info {
+		err = corrupt(p.temporary(), 0, errors.New("another snapshot is read back than was written"))
 	}
-	if !same {
-		return corrupt(p.temporary(), 0, errors.New("what was written reads back as something else"))
-	}
+	return errors.Join(err, written.Close())
+}
+
+// publish gives the temporary file its name.
+func (p *publication) publish(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
