@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes pools drop things at random.
+// With the race detector, pools drop values at random.
 
 package snapshot
 
@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAllocationsOfEntries holds writing and reading to some allocations for each block: an entry has none of its own. The
-// ceilings have some room, for pools that a collection of garbage empties, and the least of some measurements counts.
+// TestAllocationsOfEntries bounds the allocations of writing and reading to a few for each block, so that there are none for
+// each entry. The bounds leave room for pools that a garbage collection empties, and the smallest of some measurements counts.
 func TestAllocationsOfEntries(t *testing.T) {
 	const count = 10_000
 	entries := compressible(count)
@@ -47,7 +47,7 @@ func TestAllocationsOfEntries(t *testing.T) {
 						least = min(least, testing.AllocsPerRun(3, func() { require.NoError(t, c.do()) }))
 					}
 					require.LessOrEqual(t, least/blocks, c.most,
-						"it has become dearer: find out why with -memprofile, or raise the number and say in the commit what that buys")
+						"more allocations than before: find out why with -memprofile, or raise the bound and say in the commit what that gains")
 				})
 			}
 			require.NoError(t, file.Close())

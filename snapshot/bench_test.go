@@ -22,8 +22,8 @@ type workload struct {
 	bytes   int64
 }
 
-// noise returns pairs with keys of 16 bytes that nothing can compress. They lie in memory in their order: where they
-// don't, it is the caches that are measured.
+// noise returns pairs with keys of 16 bytes that nothing can compress. They lie in memory in their order, since otherwise
+// the benchmark would measure cache misses.
 func noise(count, dataSize int) workload {
 	rng := rand.NewChaCha8([32]byte{1})
 	keys := make([][16]byte, count)
@@ -40,8 +40,8 @@ func noise(count, dataSize int) workload {
 	return w
 }
 
-// text returns a million pairs of real text: the lines of the Unicode character database by their code, as often as it
-// takes. Copies lie too far apart to help a compressor.
+// text returns a million pairs of real text: the lines of the Unicode character database by their code, repeated. The copies
+// lie too far apart to help a compressor.
 func text(b *testing.B) workload {
 	packed, err := os.ReadFile("../testdata/unicode/UnicodeData.tsv.gz")
 	require.NoError(b, err)

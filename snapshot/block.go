@@ -9,7 +9,7 @@ import (
 	"math/bits"
 )
 
-// Entry is a key with its data. Who got it must not change the bytes.
+// Entry is a key with its data. A receiver must not change the bytes.
 type Entry struct {
 	Key, Data []byte
 }
@@ -30,9 +30,9 @@ func appendEntry(dst, key, data []byte) []byte {
 	return append(dst, data...)
 }
 
-var errEntryLength = errors.New("an entry's length leads out of the block")
+var errEntryLength = errors.New("an entry's length reaches past the end of the block")
 
-// cutEntry returns the first entry of raw, which it points into, and what is behind it.
+// cutEntry returns the first entry of raw, which it points into, and the bytes that follow it.
 func cutEntry(raw []byte) (e Entry, rest []byte, err error) {
 	keySize, rest, ok := cutLength(raw, MaxKeySize)
 	if !ok {
@@ -46,7 +46,7 @@ func cutEntry(raw []byte) (e Entry, rest []byte, err error) {
 	return Entry{Key: rest[:keySize:keySize], Data: rest[keySize:end:end]}, rest[end:], nil
 }
 
-// cutLength returns the length that raw begins with, and what is behind it.
+// cutLength returns the length that raw begins with, and the bytes that follow it.
 func cutLength(raw []byte, limit uint64) (length int, rest []byte, ok bool) {
 	if len(raw) > 0 && raw[0] < 0x80 { // Most are this short.
 		return int(raw[0]), raw[1:], true
@@ -58,18 +58,18 @@ func cutLength(raw []byte, limit uint64) (length int, rest []byte, ok bool) {
 	return int(number), raw[size:], true
 }
 
-// block is a block on its way into or out of a snapshot, with buffers that the next one uses again.
+// block is a block on its way into or out of a snapshot. Its buffers are reused for later blocks.
 //
-// Invariant: in a writer's block, raw and packed begin with room for the head, so that head and payload are one write. In a
-// reader's, payload points into packed, and entries into packed or raw.
+// Invariant: in a writer's block, raw and packed begin with room for the head, so that one write takes head and payload. In
+// a reader's block, payload points into packed, and entries point into packed or raw.
 type block struct {
 	blockHead
 	raw      []byte  // The entries, encoded.
-	packed   []byte  // The same, compressed; of a reader, what was read.
-	payload  []byte  // Of a reader: the stored bytes.
-	entries  []Entry // Of a reader.
-	keySize  int64   // Of all keys in bytes.
-	dataSize int64
+	packed   []byte  // The same, compressed; in a reader, the bytes that were read.
+	payload  []byte  // The stored bytes; only in a reader.
+	entries  []Entry // The decoded entries; only in a reader.
+	keySize  int64   // The bytes of all keys.
+	dataSize int64   // The bytes of all data.
 	firstKey []byte
 	position int64
 	err      error
@@ -89,10 +89,10 @@ func (b *block) add(key, data []byte) {
 	b.dataSize += int64(len(data))
 }
 
-// filled returns how many bytes of entries there are.
+// filled returns the size of the entries in bytes.
 func (b *block) filled() int { return max(len(b.raw)-blockHeadSize, 0) }
 
-// pack compresses what was added and sets the head's fields.
+// pack compresses the entries and sets the head's fields.
 func (b *block) pack(compression Compression) {
 	b.method = NoCompression
 	payload := b.raw[blockHeadSize:]
@@ -110,13 +110,13 @@ func (b *block) pack(compression Compression) {
 	b.payloadSum = crc32.Checksum(payload, castagnoli)
 }
 
-// pays reports whether a block is stored compressed: if that saves a sixteenth, since less isn't worth the time that
-// every reader spends; and if readers may believe it.
+// pays reports whether a block is stored compressed. It must save a sixteenth, since less isn't worth the time that every
+// reader spends, and it must stay within the bounds that readers accept.
 func pays(raw, packed int) bool {
 	return packed < raw-raw/16 && (raw <= MaxBlockSize || raw/expansionMax <= packed)
 }
 
-// encoded returns head and stored bytes for this position.
+// encoded returns the head for this position, followed by the stored bytes.
 func (b *block) encoded(h head, position int64) []byte {
 	whole := b.packed
 	if b.method == NoCompression {
@@ -126,8 +126,7 @@ func (b *block) encoded(h head, position int64) []byte {
 	return whole
 }
 
-// decode checks the payload, decompresses them, and finds the entries. It fails for the whole block or not
-// at all.
+// decode checks the payload, decompresses it, and finds the entries. It fails for the whole block or not at all.
 func (b *block) decode() {
 	if b.err != nil {
 		return
@@ -150,7 +149,7 @@ func (b *block) decodePayload() error {
 	return b.parse(raw)
 }
 
-// parse finds the entries in raw. Their number is not believed before it is counted.
+// parse finds the entries in raw, and compares their number with the head only after counting them.
 func (b *block) parse(raw []byte) error {
 	for len(raw) > 0 {
 		e, rest, err := cutEntry(raw)
@@ -174,7 +173,7 @@ func (b *block) parse(raw []byte) error {
 // lastKey returns the greatest key of a decoded block.
 func (b *block) lastKey() []byte { return b.entries[len(b.entries)-1].Key }
 
-// reset makes a block ready for another use. A buffer that one large entry needed is not kept.
+// reset makes a block ready for reuse. It drops a buffer that grew for one large entry.
 func (b *block) reset() *block {
 	clear(b.entries)
 	return &block{raw: reuse(b.raw), packed: reuse(b.packed), entries: b.entries[:0]}
@@ -187,7 +186,7 @@ func reuse(buffer []byte) []byte {
 	return buffer[:0]
 }
 
-// resize returns a buffer of this length, with any content. It makes it a little larger, for the next block.
+// resize returns a buffer of this length, with any content. A new buffer gets some spare room for the next block.
 func resize(buffer []byte, size int) []byte {
 	if cap(buffer) < size {
 		return make([]byte, size, size+size/8)

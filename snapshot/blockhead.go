@@ -5,33 +5,32 @@ import (
 	"fmt"
 )
 
-// Bounds of what a block's head may say. A length is believed only within them, so that a few bytes can't ask for much
-// memory.
+// Bounds of what a block's head may say. A length beyond them is refused, so that a few bytes can't ask for much memory.
 const (
-	// entryHeadMax is how long the two lengths in front of an entry can be: a key's takes up to three bytes, the data's
-	// up to four. entryHeadMin is how long they are at least.
+	// entryHeadMax is the greatest size of the two lengths that precede an entry: up to three bytes for the key's and
+	// up to four for the data's. entryHeadMin is their smallest size.
 	entryHeadMax = 7
 	entryHeadMin = 2
-	// rawSizeMax is the size of a block with one entry of the largest size.
+	// rawSizeMax is the size of a block that holds one entry of the largest size.
 	rawSizeMax = entryHeadMax + MaxKeySize + MaxDataSize
-	// expansionMax is how many times its stored size a block larger than MaxBlockSize may have.
+	// expansionMax bounds the ratio of raw size to stored size in a block larger than MaxBlockSize.
 	expansionMax = 256
 )
 
-// blockHead is what stands in front of a block's stored bytes, and of the trailer's. Its own checksum is not a field: it
-// is made and checked with the head's place.
+// blockHead precedes the stored bytes of a block, and those of the trailer. Its own checksum is not a field, since it is
+// computed and checked together with the head's place.
 type blockHead struct {
-	method     Compression // How this block is stored: as the header says or NoCompression; or trailerMethod.
+	method     Compression // The header's compression or NoCompression; trailerMethod in the trailer's head.
 	storedSize uint32      // In bytes.
 	rawSize    uint32      // In bytes, decompressed.
-	entryCount uint32      // In the trailer's head, how many blocks there are.
+	entryCount uint32      // In the trailer's head, the number of blocks.
 	payloadSum uint32      // Checksum of the stored bytes.
 }
 
-// size returns the size in bytes of head and stored bytes.
+// size returns the size of the head and the stored bytes together.
 func (b blockHead) size() int64 { return blockHeadSize + int64(b.storedSize) }
 
-// appendFields appends the encoded fields, which are also a row's in the trailer.
+// appendFields appends the encoded fields. A row of the trailer has the same fields.
 func (b blockHead) appendFields(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(b.method))
 	dst = binary.LittleEndian.AppendUint32(dst, b.storedSize)
@@ -40,12 +39,12 @@ func (b blockHead) appendFields(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, b.payloadSum)
 }
 
-// decodeBlockFields is the inverse of appendFields, for at least as many bytes as that appends.
+// decodeBlockFields is the inverse of appendFields. It needs at least the bytes that appendFields appends.
 func decodeBlockFields(fields []byte) (blockHead, error) {
 	at := func(i int) uint32 { return binary.LittleEndian.Uint32(fields[i-blockMethodAt:]) }
 	method := at(blockMethodAt)
 	if method > uint32(trailerMethod) {
-		return blockHead{}, fmt.Errorf("block is stored by unknown method %d", method)
+		return blockHead{}, fmt.Errorf("block is stored by the unknown method %d", method)
 	}
 	return blockHead{
 		method: Compression(method), storedSize: at(blockStoredAt), rawSize: at(blockRawAt), entryCount: at(blockEntriesAt),
@@ -69,7 +68,7 @@ func decodeBlockHead(src []byte, h head, position int64) (blockHead, error) {
 	return decodeBlockFields(fields)
 }
 
-// checkSum compares the checksum of the stored bytes with the one that the head says.
+// checkSum compares a checksum of the stored bytes with the head's.
 func (b blockHead) checkSum(sum uint32) error {
 	if sum != b.payloadSum {
 		return fmt.Errorf("block's checksum is %08x, want %08x", sum, b.payloadSum)
@@ -77,7 +76,7 @@ func (b blockHead) checkSum(sum uint32) error {
 	return nil
 }
 
-// check compares the fields with the bounds and with each other, before memory is set aside by them.
+// check compares the fields with the bounds and with each other, before any memory is allocated by them.
 func (b blockHead) check(compression Compression) error {
 	alone := b.entryCount == 1 && b.rawSize <= rawSizeMax && b.rawSize/expansionMax <= b.storedSize
 	switch {

@@ -18,13 +18,13 @@ const (
 	DefaultCompression Compression = iota
 	// NoCompression stores entries as they are.
 	NoCompression
-	// S2 costs next to no time, and makes text about half as large.
+	// S2 takes next to no time, and makes text about half as large.
 	S2
-	// Zstd makes text smaller than S2 does and takes several times as long: for backups that travel.
+	// Zstd makes text smaller than S2 does, and takes several times as long. It suits backups that cross a network.
 	Zstd
 )
 
-// trailerMethod stands where a block has its Compression, to say that what follows is the trailer.
+// trailerMethod takes the place of a Compression in the trailer's head, and says that the blocks have ended.
 const trailerMethod Compression = 255
 
 // String returns the name: default, none, s2 or zstd.
@@ -52,7 +52,7 @@ func ParseCompression(name string) (Compression, error) {
 	return 0, fmt.Errorf("compression %q: want default, none, s2 or zstd", name)
 }
 
-// zstdEncoder and zstdDecoder are shared: they do several blocks at a time, each with memory that it keeps.
+// zstdEncoder and zstdDecoder are shared by all snapshots. Each works on several blocks at a time and keeps its memory.
 var (
 	zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 		return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
@@ -78,10 +78,10 @@ func (c Compression) pack(dst, raw []byte) ([]byte, error) {
 	return encoder.EncodeAll(raw, dst), nil
 }
 
-var errRawSize = errors.New("decompresses to another size than the block says")
+var errRawSize = errors.New("block decompresses to a size other than its head says")
 
-// unpack decompresses into dst, which has the size that must come out. It sets aside no memory beyond that for a size
-// that stored bytes may claim.
+// unpack decompresses into dst, whose size must be that of the result. It allocates nothing for a larger size that the
+// stored bytes may claim.
 func (c Compression) unpack(dst, stored []byte) error {
 	if c == S2 {
 		if size, err := s2.DecodedLen(stored); err != nil || size != len(dst) {

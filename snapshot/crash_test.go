@@ -9,7 +9,7 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// crashSeeds returns how many states of each policy that draws lots are looked at before each call.
+// crashSeeds returns the number of states of each random policy to examine before each call.
 func crashSeeds() uint64 {
 	if testing.Short() {
 		return 2
@@ -31,8 +31,8 @@ func eachCrash(mem *vfs.Mem, check func(state *vfs.Mem, seed uint64, policy vfs.
 	}
 }
 
-// TestAfterACrashASnapshotIsWholeOrNotThere takes the power away in front of each call that changes the disk, while a
-// second snapshot is written and the first one removed, and again while what that left is cleaned up.
+// TestAfterACrashASnapshotIsWholeOrNotThere cuts the power before each call that changes the disk, while a second snapshot is
+// written and the first one removed, and again while the leftovers of that are cleaned up.
 func TestAfterACrashASnapshotIsWholeOrNotThere(t *testing.T) {
 	entries := map[uint64][]Entry{5: compressible(20), 6: compressible(40)}
 	mem := vfs.NewMem()
@@ -48,7 +48,7 @@ func TestAfterACrashASnapshotIsWholeOrNotThere(t *testing.T) {
 			found[offset] = true
 			requireWhole(t, state, offset, entries[offset])
 		}
-		require.Len(t, state.Names(), len(found), "something half named is left")
+		require.Len(t, state.Names(), len(found), "a temporary file is left")
 		require.True(t, found[5] || removing, "seed %d, %v: the first snapshot is gone", seed, policy)
 		require.True(t, found[6] || !written, "seed %d, %v: the second snapshot is gone", seed, policy)
 		if found[6] {
@@ -92,7 +92,8 @@ func TestAfterACrashASnapshotIsWholeOrNotThere(t *testing.T) {
 	require.True(t, testing.Short() || states > 10_000)
 }
 
-// TestAPowerCutAfterAFailedSyncTakesNothingThatWasThere fails each sync once; what can be read afterwards may be on no disk.
+// TestAPowerCutAfterAFailedSyncTakesNothingThatWasThere fails each sync once. Bytes that can be read after a failed sync may
+// never reach the disk.
 func TestAPowerCutAfterAFailedSyncTakesNothingThatWasThere(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpSync, vfs.OpSyncDir} {
 		for n := 1; ; n++ {

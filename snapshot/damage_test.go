@@ -135,17 +135,17 @@ func TestAFileThatIsNotTheOneIsRefused(t *testing.T) {
 		data []byte
 		want error
 	}{
-		"a file of a newer version":        {newer, ErrVersion},
-		"an empty file":                    {nil, ErrNotSnapshot},
-		"a file of another program":        {[]byte("PK\x03\x04, and so on, and so on, and so on, and so on, and so on"), ErrNotSnapshot},
-		"zeros":                            {make([]byte, len(data)), ErrNotSnapshot},
-		"two blocks of one size swapped":   {bytes.Replace(data, append(bytes.Clone(part(0)), part(1)...), append(bytes.Clone(part(1)), part(0)...), 1), ErrCorrupt},
-		"a block of another snapshot":      {bytes.Replace(data, part(0), other[blocks[0].Position:][:blocks[0].StoredBytes], 1), ErrCorrupt},
-		"the end of another snapshot":      {append(bytes.Clone(data[:blocks[2].Position]), other[blocks[2].Position:]...), ErrCorrupt},
-		"a header of another snapshot":     {append(bytes.Clone(other[:headSize]), data[headSize:]...), ErrCorrupt},
-		"bytes missing in the middle":      {append(bytes.Clone(data[:headSize]), data[blocks[1].Position:]...), ErrCorrupt},
-		"bytes too many in the middle":     {append(bytes.Clone(data[:blocks[1].Position]), data[blocks[0].Position:]...), ErrCorrupt},
-		"a footer right behind the header": {append(bytes.Clone(data[:headSize]), data[len(data)-footerSize:]...), ErrCorrupt},
+		"a file of a newer version":       {newer, ErrVersion},
+		"an empty file":                   {nil, ErrNotSnapshot},
+		"a file of another program":       {[]byte("PK\x03\x04, and so on, and so on, and so on, and so on, and so on"), ErrNotSnapshot},
+		"zeros":                           {make([]byte, len(data)), ErrNotSnapshot},
+		"two blocks of one size swapped":  {bytes.Replace(data, append(bytes.Clone(part(0)), part(1)...), append(bytes.Clone(part(1)), part(0)...), 1), ErrCorrupt},
+		"a block of another snapshot":     {bytes.Replace(data, part(0), other[blocks[0].Position:][:blocks[0].StoredBytes], 1), ErrCorrupt},
+		"the end of another snapshot":     {append(bytes.Clone(data[:blocks[2].Position]), other[blocks[2].Position:]...), ErrCorrupt},
+		"a header of another snapshot":    {append(bytes.Clone(other[:headSize]), data[headSize:]...), ErrCorrupt},
+		"bytes missing in the middle":     {append(bytes.Clone(data[:headSize]), data[blocks[1].Position:]...), ErrCorrupt},
+		"bytes too many in the middle":    {append(bytes.Clone(data[:blocks[1].Position]), data[blocks[0].Position:]...), ErrCorrupt},
+		"a footer right after the header": {append(bytes.Clone(data[:headSize]), data[len(data)-footerSize:]...), ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.False(t, bytes.Equal(data, c.data), "the case changes nothing")
@@ -159,7 +159,7 @@ func TestAFileThatIsNotTheOneIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStreamTellsAMissingBlockBeforeItGivesTheNext(t *testing.T) {
+func TestAStreamReportsAMissingBlockBeforeItYieldsTheNext(t *testing.T) {
 	data := specimen(t, S2)
 	f, err := openBytes(t, data)
 	require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestAStreamTellsAMissingBlockBeforeItGivesTheNext(t *testing.T) {
 	require.Empty(t, got)
 }
 
-func TestAFileWithBytesBehindItIsRefusedAndAStreamStopsInFrontOfThem(t *testing.T) {
+func TestAFileWithMoreBytesIsRefusedAndAStreamStopsAtItsEnd(t *testing.T) {
 	data := append(specimen(t, S2), "more"...)
 	_, err := openBytes(t, data)
 	require.ErrorIs(t, err, ErrCorrupt)

@@ -13,7 +13,7 @@ import (
 
 var errUndecodable = errors.New("undecodable")
 
-// decodeUpTo returns a function that copies entries, and fails for those from this key on.
+// decodeUpTo returns a function that copies entries with keys before this one, and fails for the others.
 func decodeUpTo(key []byte) func(Entry) (Entry, error) {
 	return func(e Entry) (Entry, error) {
 		if bytes.Compare(e.Key, key) >= 0 {
@@ -23,9 +23,9 @@ func decodeUpTo(key []byte) func(Entry) (Entry, error) {
 	}
 }
 
-// TestDecodeYieldsWhatIsInFrontOfTheFirstError takes random files, damages a block of some, and lets decode fail from some
-// entry on. The values are looked at when all are there, so those that are in a block's memory would show.
-func TestDecodeYieldsWhatIsInFrontOfTheFirstError(t *testing.T) {
+// TestDecodeYieldsTheValuesBeforeTheFirstError takes random files, damages a block of some, and lets decode fail from some
+// entry on. It compares the values only after the last one, so that values in the memory of a reused block would be noticed.
+func TestDecodeYieldsTheValuesBeforeTheFirstError(t *testing.T) {
 	for range 100 {
 		seed := rand.Uint64()
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -67,8 +67,8 @@ func TestDecodeRefusesNonsense(t *testing.T) {
 	require.ErrorContains(t, err, "Workers")
 }
 
-// TestValuesAreMadeByAllWorkersAtATime lets decode take a second for each block, by a clock that stands still meanwhile.
-func TestValuesAreMadeByAllWorkersAtATime(t *testing.T) {
+// TestValuesAreDecodedByAllWorkersAtATime lets decode take a second for each block, by a fake clock.
+func TestValuesAreDecodedByAllWorkersAtATime(t *testing.T) {
 	entries := compressible(8)
 	f, err := openBytes(t, encode(t, testHeader(1), Options{BlockSize: 1}, entries))
 	require.NoError(t, err)
@@ -89,9 +89,9 @@ func TestValuesAreMadeByAllWorkersAtATime(t *testing.T) {
 	}
 }
 
-// TestDecodeUsesItsMemoryAgain counts every byte that was ever allocated: values of each block in new memory would be
-// three times as much.
-func TestDecodeUsesItsMemoryAgain(t *testing.T) {
+// TestDecodeReusesItsMemory counts all bytes allocated. New memory for the values of each block would be three times the
+// bound.
+func TestDecodeReusesItsMemory(t *testing.T) {
 	const count = 100_000
 	f, err := openBytes(t, encode(t, testHeader(1), Options{BlockSize: 4096}, compressible(count)))
 	require.NoError(t, err)

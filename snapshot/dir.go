@@ -10,17 +10,17 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// Place is where a snapshot is, by its name alone: nothing is known of what is in the file.
+// Place says where a snapshot is. It comes from the name alone: the file has not been opened.
 type Place struct {
 	Path   string
 	Offset uint64
 	Bytes  int64 // The file's size.
 }
 
-// List returns the snapshots in a directory, those of later offsets first, without opening them. Other names are left
-// out, and a directory that doesn't exist has none. A name that can be seen may not be durable yet, where the process that
-// gave it died: sync the directory before anything is removed because of it. fsys is for this module's tests; nil is
-// the operating system's.
+// List returns the snapshots in a directory, those of later offsets first, without opening them. It leaves out other
+// names, and returns none for a directory that doesn't exist. A name may not be durable yet if the process that gave it
+// died: sync the directory before removing anything because of it. fsys is for this module's tests; nil means the operating
+// system's.
 func List(fsys vfs.FS, dir string) ([]Place, error) {
 	entries, err := list(fsys, dir)
 	if err != nil {
@@ -36,7 +36,7 @@ func List(fsys vfs.FS, dir string) ([]Place, error) {
 	return places, nil
 }
 
-// list returns what is in a directory, nothing where it doesn't exist.
+// list returns the entries of a directory, none if it doesn't exist.
 func list(fsys vfs.FS, dir string) ([]vfs.Entry, error) {
 	entries, err := orOS(fsys).List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +48,7 @@ func list(fsys vfs.FS, dir string) ([]vfs.Entry, error) {
 	return entries, nil
 }
 
-// Remove removes the snapshot as of an offset, durably. Who has it open can go on reading.
+// Remove removes the snapshot as of an offset, durably. An open File can still be read.
 func Remove(fsys vfs.FS, dir string, offset uint64) error {
 	fsys = orOS(fsys)
 	if err := fsys.Remove(Path(dir, offset)); err != nil {
@@ -60,8 +60,8 @@ func Remove(fsys vfs.FS, dir string, offset uint64) error {
 	return nil
 }
 
-// RemoveTemporary removes what a Write that died has left in a directory, and returns the paths that are gone, for the
-// caller to tell. It must not be called while a Write is running there.
+// RemoveTemporary removes what a Write that died has left in a directory, and returns the removed paths so that the caller
+// can log them. It must not be called while a Write is running there.
 func RemoveTemporary(fsys vfs.FS, dir string) (removed []string, err error) {
 	fsys = orOS(fsys)
 	entries, err := list(fsys, dir)
@@ -74,7 +74,7 @@ func RemoveTemporary(fsys vfs.FS, dir string) (removed []string, err error) {
 		}
 		path := filepath.Join(dir, e.Name)
 		if err := fsys.Remove(path); err != nil {
-			return removed, fmt.Errorf("remove an unfinished snapshot: %w", err)
+			return removed, fmt.Errorf("remove unfinished snapshot: %w", err)
 		}
 		removed = append(removed, path)
 	}

@@ -74,7 +74,7 @@ func TestSnapshotsAreListedNewestFirstAndForeignFilesLeftAlone(t *testing.T) {
 	}
 }
 
-func TestLeftoversAreRemovedAndTold(t *testing.T) {
+func TestLeftoversAreRemovedAndReturned(t *testing.T) {
 	mem := vfs.NewMem()
 	removed, err := RemoveTemporary(mem, testDir)
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestARemovedSnapshotStaysAway(t *testing.T) {
 	require.ErrorIs(t, Remove(mem, testDir, 5), fs.ErrNotExist)
 }
 
-// requireAsBefore checks that the disk has a snapshot as of offset 5 and nothing else, in the cache and on the disk.
+// requireAsBefore checks that there is a snapshot as of offset 5 and nothing else.
 func requireAsBefore(t testing.TB, mem *vfs.Mem) {
 	t.Helper()
 	mem.SetHook(nil)
@@ -140,7 +140,7 @@ func TestAFailureAtAnyCallLeavesEverythingAsItWas(t *testing.T) {
 			require.ErrorIs(t, err, errDisk, "%v %d", op, n)
 			require.ErrorContains(t, err, Path(testDir, 6))
 			if op == vfs.OpOpen && n == 1 {
-				require.NotErrorIs(t, err, fs.ErrExist, "whether there is one is not known")
+				require.NotErrorIs(t, err, fs.ErrExist, "the error doesn't show that there is one")
 			}
 			requireAsBefore(t, mem)
 			write(t, mem, 6, compressible(30))
@@ -232,7 +232,7 @@ func TestTheOperatingSystemsFilesWorkToo(t *testing.T) {
 	require.NoError(t, err)
 	requireEntries(t, entries, got)
 	require.NoError(t, Remove(nil, dir, 5))
-	require.NoError(t, f.Verify(t.Context()), "who has it open can go on reading")
+	require.NoError(t, f.Verify(t.Context()), "an open file can still be read")
 	require.NoError(t, f.Close())
 	places, err := List(nil, dir)
 	require.NoError(t, err)

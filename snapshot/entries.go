@@ -5,25 +5,24 @@ import (
 	"slices"
 )
 
-// Entries yields all entries in order. Blocks are read and decoded by so many workers ahead of the one that is handed out,
-// 0 for as many as Options.Workers has by default; each has a block in memory. An entry's bytes are valid until the next
-// one. Where a block is damaged or can't be read, the error is the last thing yielded, behind the entries of the blocks
-// in front.
+// Entries yields all entries in order. The given number of workers read and decode blocks ahead of the one being yielded,
+// each with a block in memory; 0 means the default of Options.Workers. An entry's bytes are valid until the next one. If a
+// block is damaged or can't be read, the entries of the blocks before it are yielded, and then the error as the last thing.
 func (f *File) Entries(workers int) iter.Seq2[Entry, error] { return f.EntriesFrom(nil, workers) }
 
-// EntriesFrom is Entries, but for the entries with smaller keys.
+// EntriesFrom is Entries without the entries that have smaller keys.
 func (f *File) EntriesFrom(key []byte, workers int) iter.Seq2[Entry, error] {
 	return decodeFrom(f, key, workers, func(e Entry) (Entry, error) { return e, nil })
 }
 
-// Decode is Entries, but yields what decode makes of each entry. The workers call it, several at a time and ahead of what
-// is yielded, so whoever uses the values needn't spend the time to make them. The entry's bytes are valid until decode
-// returns. An error of decode is the last thing yielded, as it is, behind the values of the entries in front.
+// Decode is Entries, but yields the value that decode returns for each entry. The workers call decode, several at a time
+// and ahead of what is yielded, so that the caller doesn't spend time on decoding. The entry's bytes are valid until decode
+// returns. After an error of decode, the values of the entries before it are yielded, and then the error as it is.
 func Decode[T any](f *File, workers int, decode func(Entry) (T, error)) iter.Seq2[T, error] {
 	return decodeFrom(f, nil, workers, decode)
 }
 
-// decodeFrom is Decode, but for the entries with smaller keys. An entry's bytes are valid until the next value.
+// decodeFrom is Decode without the entries that have smaller keys. An entry's bytes are valid until the next value.
 func decodeFrom[T any](f *File, key []byte, workers int, decode func(Entry) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -52,13 +51,13 @@ func decodeFrom[T any](f *File, key []byte, workers int, decode func(Entry) (T, 
 	}
 }
 
-// decodedBlock is a block of a file with the values made of its entries. Where err is set, they are those in front of it.
+// decodedBlock is a block of a file with the values of its entries. If err is set, they are the values before the error.
 type decodedBlock[T any] struct {
 	block
 	values []T
 }
 
-// reset makes a block ready for another use. Cleared, the values keep nothing alive.
+// reset makes a block ready for reuse. It clears the values so that they keep nothing alive.
 func (b *decodedBlock[T]) reset() *decodedBlock[T] {
 	clear(b.values)
 	return &decodedBlock[T]{block: *b.block.reset(), values: b.values[:0]}
@@ -74,7 +73,7 @@ type cursor[T any] struct {
 	free    []*decodedBlock[T]
 }
 
-// block returns the next block, or nil behind the last.
+// block returns the next block, or nil after the last.
 func (c *cursor[T]) block() *decodedBlock[T] {
 	for !c.reading.full() && c.next < len(c.file.trailer.rows) {
 		b, number := takeFree(&c.free), c.next
@@ -87,7 +86,7 @@ func (c *cursor[T]) block() *decodedBlock[T] {
 	return c.reading.next()
 }
 
-// read reads a block and makes its values, in a worker.
+// read reads a block and decodes its values, in a worker.
 func (c *cursor[T]) read(b *decodedBlock[T], number int) {
 	if c.file.readBlock(&b.block, number); b.err != nil {
 		return

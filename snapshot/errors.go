@@ -8,18 +8,18 @@ import (
 
 // Errors of reading.
 var (
-	// ErrCorrupt is what every *CorruptError is, for errors.Is.
+	// ErrCorrupt matches every *CorruptError in errors.Is.
 	ErrCorrupt = errors.New("snapshot: damaged")
-	// ErrNotSnapshot reports bytes that don't begin as a snapshot does. It comes in a *CorruptError, since damage to the
-	// first bytes of a snapshot looks the same.
+	// ErrNotSnapshot reports bytes that don't begin as a snapshot does. It is wrapped in a *CorruptError, since damage to
+	// the first bytes of a snapshot looks the same.
 	ErrNotSnapshot = errors.New("snapshot: not a snapshot")
-	// ErrVersion reports a snapshot that a newer version of this package wrote. It is no damage.
+	// ErrVersion reports a snapshot that a newer version of this package wrote. It is not damage.
 	ErrVersion = errors.New("snapshot: format is newer than this program")
 )
 
-// Errors of writing, and of using what is closed.
+// Errors of writing, and of using a closed Writer or Reader.
 var (
-	// ErrOrder reports a key that is not greater than the one before it.
+	// ErrOrder reports a key that is not greater than the previous one.
 	ErrOrder = errors.New("snapshot: keys are not in ascending order")
 	// ErrTooLarge reports a key over MaxKeySize, data over MaxDataSize, or more blocks than a trailer can list.
 	ErrTooLarge = errors.New("snapshot: too large")
@@ -30,7 +30,7 @@ var (
 // CorruptError says where a snapshot is damaged. Nothing was changed on disk.
 type CorruptError struct {
 	Path     string // The file; empty for a stream.
-	Position int64  // Where what is damaged begins, in bytes from the snapshot's first one.
+	Position int64  // Where the damaged part begins, in bytes from the start of the snapshot.
 	Err      error  // What disagrees.
 }
 
@@ -48,7 +48,7 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // Is reports that a CorruptError is ErrCorrupt.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
-// corrupt makes a *CorruptError, except of a newer version, which is no damage.
+// corrupt returns a *CorruptError, or err itself if it is ErrVersion, which is not damage.
 func corrupt(path string, position int64, err error) error {
 	if errors.Is(err, ErrVersion) {
 		return err
@@ -56,7 +56,7 @@ func corrupt(path string, position int64, err error) error {
 	return &CorruptError{Path: path, Position: position, Err: err}
 }
 
-// readFailure judges an error of reading: an end where there should be more is damage, anything else is the reader's.
+// readFailure wraps an error of reading. An end of the bytes that comes too soon is damage, any other error is not.
 func readFailure(path string, position int64, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return corrupt(path, position, errCut)

@@ -59,7 +59,7 @@ func Example() {
 	// blue true <nil>
 }
 
-// Several goroutines make the values, and one gets them in order.
+// Several goroutines decode the values, and the caller receives them in order.
 func ExampleDecode() {
 	dir, err := os.MkdirTemp("", "snapshot-example-")
 	if err != nil {
@@ -90,7 +90,7 @@ func ExampleDecode() {
 	// blue plum
 }
 
-// A backup goes to any io.Writer. Whoever reads it knows at its end, and not before, that it was whole.
+// A backup can be written to any io.Writer. Only the end of reading it shows that it was whole.
 func ExampleWriter() {
 	var backup bytes.Buffer
 	writer, err := snapshot.NewWriter(&backup, snapshot.Header{Offset: 7}, snapshot.Options{Compression: snapshot.Zstd})
@@ -125,8 +125,8 @@ func ExampleWriter() {
 	// true snapshot: damaged: stream at position 198: the bytes end too soon: unexpected EOF
 }
 
-// Entries that come from where something can fail end there, and cancel the context with the cause: so half a backup
-// never becomes a snapshot.
+// An iterator of entries that can fail cancels the context with its error and ends, so that half a backup never becomes a
+// snapshot.
 func ExampleWrite_stream() {
 	dir, err := os.MkdirTemp("", "snapshot-example-")
 	if err != nil {
@@ -162,7 +162,7 @@ func ExampleWrite_stream() {
 	// false 1
 }
 
-// entriesOf yields what a reader reads, and cancels with the error where it fails.
+// entriesOf yields the entries of a reader, and cancels with the error if reading fails.
 func entriesOf(reader *snapshot.Reader, cancel context.CancelCauseFunc) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, data []byte) bool) {
 		for entry, err := range reader.Entries() {
@@ -177,7 +177,7 @@ func entriesOf(reader *snapshot.Reader, cancel context.CancelCauseFunc) iter.Seq
 	}
 }
 
-// List goes by names alone; what is in a file is known once it has been opened, or verified.
+// List goes by names alone. Opening a file checks its two ends, and verifying it checks all of it.
 func ExampleList() {
 	dir, err := os.MkdirTemp("", "snapshot-example-")
 	if err != nil {

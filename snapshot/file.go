@@ -9,7 +9,7 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// File is a snapshot's file, open for reading. Its methods may be called concurrently, except Close.
+// File is a snapshot's file, open for reading. Its methods may be called concurrently, except for Close.
 type File struct {
 	file    vfs.File
 	path    string
@@ -18,12 +18,12 @@ type File struct {
 	trailer *trailer
 }
 
-// BlockInfo says where a block is and what it holds.
+// BlockInfo describes a block: where it is and what it holds.
 type BlockInfo struct {
-	// Position is where the block begins in the file, StoredBytes how long it is there with its head, and RawBytes how
-	// long the entries in it are decompressed.
+	// Position is where the block begins in the file. StoredBytes is its size in the file, its head included, and RawBytes
+	// the size of its entries when decompressed.
 	Position, StoredBytes, RawBytes int64
-	// Entries is a count.
+	// Entries is the number of entries.
 	Entries int
 	// Compression is how this block is stored.
 	Compression Compression
@@ -31,10 +31,10 @@ type BlockInfo struct {
 	FirstKey []byte
 }
 
-// Open opens a file and checks its header, its trailer and all that these say: only the blocks can be damaged then.
-// Where the name is that of a snapshot in a directory, it must be for the header's offset. The error is a
-// *CorruptError where the file is damaged, cut, or no snapshot, ErrVersion where a newer program wrote it. fsys is for this
-// module's tests; nil is the operating system's.
+// Open opens a file and checks its header, footer and trailer, so that only the blocks may still prove damaged. If the name
+// is that of a snapshot in a directory, its offset must be the header's. The error is a *CorruptError if the file is
+// damaged, cut or not a snapshot, and ErrVersion if a newer program wrote it. fsys is for this module's tests; nil means the
+// operating system's.
 func Open(fsys vfs.FS, path string) (*File, error) {
 	opened, err := orOS(fsys).OpenRead(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func Open(fsys vfs.FS, path string) (*File, error) {
 	return f, nil
 }
 
-// load reads what is not a block.
+// load reads header, footer and trailer.
 func (f *File) load() error {
 	size, err := f.file.Size()
 	if err != nil {
@@ -113,16 +113,16 @@ func (f *File) readAt(dst []byte, position int64) error {
 	return nil
 }
 
-// Close closes the file. No method may be used after it, and no iterator may be running.
+// Close closes the file. No method may be called after it, and no iterator may be running.
 func (f *File) Close() error { return f.file.Close() }
 
 // Path returns the path that was opened.
 func (f *File) Path() string { return f.path }
 
-// Info returns what header and trailer say.
+// Info returns what the header and the trailer say.
 func (f *File) Info() Info { return f.trailer.info(f.head, f.size) }
 
-// Blocks returns where the blocks are, in order.
+// Blocks describes the blocks, in order.
 func (f *File) Blocks() []BlockInfo {
 	blocks := make([]BlockInfo, 0, len(f.trailer.rows))
 	for _, r := range f.trailer.rows {
@@ -134,8 +134,8 @@ func (f *File) Blocks() []BlockInfo {
 	return blocks
 }
 
-// ReadBlock returns the entries of a block, which is numbered from 0. They stay valid. The error is a *CorruptError where
-// the block is damaged.
+// ReadBlock returns the entries of a block; blocks are numbered from 0. The entries stay valid. The error is a *CorruptError
+// if the block is damaged.
 func (f *File) ReadBlock(number int) ([]Entry, error) {
 	if number < 0 || number >= len(f.trailer.rows) {
 		return nil, fmt.Errorf("block %d of snapshot %s: there are %d", number, f.path, len(f.trailer.rows))
@@ -145,7 +145,7 @@ func (f *File) ReadBlock(number int) ([]Entry, error) {
 	return b.entries, b.err
 }
 
-// readBlock reads and decodes a block, whose err says whether that worked.
+// readBlock reads and decodes a block, and sets the block's err if that fails.
 func (f *File) readBlock(b *block, number int) {
 	r := f.trailer.rows[number]
 	b.packed = resize(b.packed, int(r.size()))
@@ -158,7 +158,7 @@ func (f *File) readBlock(b *block, number int) {
 	}
 }
 
-// decodeBlock decodes a block and compares it with its row, and with the next one's.
+// decodeBlock decodes a block and compares it with its own row and with the next block's first key.
 func (f *File) decodeBlock(b *block, encoded []byte, number int) error {
 	r := f.trailer.rows[number]
 	if err := f.checkHead(encoded, r); err != nil {
@@ -168,7 +168,7 @@ func (f *File) decodeBlock(b *block, encoded []byte, number int) error {
 		return b.err
 	}
 	if !bytes.Equal(b.firstKey, r.firstKey) {
-		return errors.New("block's first key doesn't fit the trailer")
+		return errors.New("block's first key doesn't agree with the trailer")
 	}
 	if next := number + 1; next < len(f.trailer.rows) && bytes.Compare(b.lastKey(), f.trailer.rows[next].firstKey) >= 0 {
 		return fmt.Errorf("last entry of the block and the next block: %w", ErrOrder)
@@ -181,12 +181,12 @@ func (f *File) checkHead(encoded []byte, r row) error {
 	known := make([]byte, blockHeadSize)
 	r.put(known, f.head, r.position)
 	if !bytes.Equal(encoded, known) {
-		return errors.New("block head doesn't fit the trailer")
+		return errors.New("block head doesn't agree with the trailer")
 	}
 	return nil
 }
 
-// blockOf returns the number of the block in which a key would be; -1 for a key in front of all.
+// blockOf returns the number of the block that would hold a key, or -1 for a key before the first.
 func (f *File) blockOf(key []byte) int {
 	return sort.Search(len(f.trailer.rows), func(i int) bool {
 		return bytes.Compare(f.trailer.rows[i].firstKey, key) > 0

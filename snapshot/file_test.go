@@ -124,14 +124,14 @@ func TestManyReadOneFile(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-func TestWhoStopsReadingHasNothingGoingOnInTheFile(t *testing.T) {
+func TestNothingReadsTheFileAfterAnIterationStops(t *testing.T) {
 	mem := vfs.NewMem()
 	require.NoError(t, mem.WriteFile("/some.file", encode(t, testHeader(1), Options{BlockSize: 300}, compressible(300))))
 	f, err := Open(mem, "/some.file")
 	require.NoError(t, err)
 	var begun, reads atomic.Int64
 	mem.SetHook(func(vfs.Call) error {
-		if begun.Add(1) > 1 { // The first block comes at once, the others take their time.
+		if begun.Add(1) > 1 { // The first block is read at once, the others take longer.
 			time.Sleep(10 * time.Millisecond)
 		}
 		reads.Add(1)
@@ -140,7 +140,7 @@ func TestWhoStopsReadingHasNothingGoingOnInTheFile(t *testing.T) {
 	for range f.Entries(8) {
 		break
 	}
-	require.EqualValues(t, 8, reads.Load(), "all that were begun have happened")
+	require.EqualValues(t, 8, reads.Load(), "every read that began has ended")
 	require.NoError(t, f.Close())
 }
 

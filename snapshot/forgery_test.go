@@ -13,7 +13,7 @@ import (
 
 func sumOf(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// forgery is a snapshot with right checksums that lies.
+// forgery is a snapshot with correct checksums and false fields.
 type forgery struct {
 	head    head
 	blocks  []forgedBlock
@@ -30,7 +30,7 @@ type forgedBlock struct {
 	key     []byte
 }
 
-// honest returns a forgery that doesn't lie yet: three blocks of three entries each.
+// honest returns a forgery without a false field: three blocks of three entries each.
 func honest(compression Compression) *forgery {
 	h, _ := newHead(testHeader(7), compression)
 	f := &forgery{head: h}
@@ -51,7 +51,7 @@ func forge(entries ...Entry) forgedBlock {
 	return forgedBlock{blockHead{NoCompression, size, size, uint32(len(entries)), 0}, payload, entries[0].Key}
 }
 
-// packed is a block that stores these bytes, whatever they are.
+// packed returns a block with these stored bytes.
 func packed(c Compression, stored []byte, rawSize, entries int) forgedBlock {
 	return forgedBlock{blockHead{c, uint32(len(stored)), uint32(rawSize), uint32(entries), 0}, stored, []byte("a")}
 }
@@ -114,12 +114,12 @@ func TestAnHonestForgeryIsRead(t *testing.T) {
 	requireEntries(t, compressible(9), got)
 }
 
-// atFirst changes the first block.
+// atFirst returns a lie that changes the first block.
 func atFirst(change func(b *forgedBlock)) func(*forgery) {
 	return func(f *forgery) { change(&f.blocks[0]) }
 }
 
-// instead has one block and nothing else.
+// instead returns a lie that leaves one block and nothing else.
 func instead(b forgedBlock) func(*forgery) {
 	return func(f *forgery) { f.blocks = []forgedBlock{b} }
 }
@@ -130,20 +130,20 @@ func zstdOf(t *testing.T, raw []byte) []byte {
 	return encoder.EncodeAll(raw, nil)
 }
 
-// TestALieWithRightChecksumsIsRefused: whoever made the checksums fit may say anything. It must be noticed, by a file and
-// by a stream, and it must not take memory to notice.
+// TestALieWithRightChecksumsIsRefused tries false fields with correct checksums, which an attacker can compute. Reading a file
+// and reading a stream must both refuse them, without taking much memory.
 func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 	key := func(k string) Entry { return Entry{Key: []byte(k)} }
 	gigabyte := binary.AppendUvarint(nil, 1<<30)
 	frameOfNothing := zstdOf(t, nil)
 	for name, c := range map[string]struct {
 		compression Compression
-		found       string // What refuses the file.
+		found       string // The check that refuses the file.
 		lie         func(*forgery)
 	}{
 		"a block's head counts an entry more":           {S2, byOpen, atFirst(func(b *forgedBlock) { b.entryCount++ })},
 		"a block's head counts an entry less":           {S2, byEntries, atFirst(func(b *forgedBlock) { b.entryCount-- })},
-		"a block's head counts as many as could be":     {S2, byOpen, atFirst(func(b *forgedBlock) { b.entryCount = b.rawSize / 2 })},
+		"a block's head counts the most that could be":  {S2, byOpen, atFirst(func(b *forgedBlock) { b.entryCount = b.rawSize / 2 })},
 		"a block's head counts more than could be":      {S2, byOpen, atFirst(func(b *forgedBlock) { b.entryCount = 1 << 31 })},
 		"a block without entries":                       {S2, byOpen, atFirst(func(b *forgedBlock) { *b = forgedBlock{blockHead: blockHead{method: NoCompression}} })},
 		"a block that doesn't count its entries":        {S2, byOpen, atFirst(func(b *forgedBlock) { b.entryCount = 0 })},
@@ -156,7 +156,7 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 		"a block by no method":                          {S2, byOpen, atFirst(func(b *forgedBlock) { b.method = 0 })},
 		"a block by another method than the header's":   {S2, byOpen, atFirst(func(b *forgedBlock) { b.method, b.rawSize = Zstd, b.rawSize+1 })},
 		"a block that is larger than before":            {NoCompression, byOpen, atFirst(func(b *forgedBlock) { b.rawSize-- })},
-		"an entry that leads out of its block":          {S2, byEntries, instead(forgedBlock{blockHead{NoCompression, 4, 4, 1, 0}, []byte{1, 9, 'a', 'b'}, []byte("a")})},
+		"an entry that reaches past its block":          {S2, byEntries, instead(forgedBlock{blockHead{NoCompression, 4, 4, 1, 0}, []byte{1, 9, 'a', 'b'}, []byte("a")})},
 		"an entry with an endless length":               {S2, byEntries, instead(forgedBlock{blockHead{NoCompression, 4, 4, 1, 0}, []byte{0xff, 0xff, 0xff, 0xff}, []byte("a")})},
 		"an entry with a key over the limit":            {S2, byOpen, instead(forge(Entry{Key: make([]byte, MaxKeySize+1)}))},
 		"entries that are out of order":                 {S2, byEntries, instead(forge(key("a"), key("c"), key("b")))},
@@ -181,13 +181,13 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 		"the trailer's head says it is longer":     {S2, byOpen, func(f *forgery) { f.ending = func(b *blockHead) { b.storedSize++; b.rawSize++ } }},
 		"the trailer's head says four gigabytes":   {S2, byOpen, func(f *forgery) { f.ending = func(b *blockHead) { b.storedSize, b.rawSize = 1<<32-1, 1<<32-1 } }},
 		"the trailer's head is a block's":          {S2, byOpen, func(f *forgery) { f.ending = func(b *blockHead) { b.method = NoCompression } }},
-		"a row's key leads out of the trailer": {S2, byOpen, func(f *forgery) {
+		"a row's key reaches past the trailer": {S2, byOpen, func(f *forgery) {
 			f.encoded = func(b []byte) { binary.LittleEndian.PutUint32(b[totalsSize+rowHeadSize-4:], 1<<16) }
 		}},
 		"the footer leads to a block":       {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return headSize } }},
 		"the footer leads into nothing":     {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return -1 } }},
-		"the footer leads behind the end":   {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return 1 << 62 } }},
-		"a header from behind its offset":   {S2, byOpen, func(f *forgery) { f.head.From = 8; f.head.sum = sumOf(f.head.append(nil)[:headSumAt]) }},
+		"the footer leads past the end":     {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return 1 << 62 } }},
+		"a header from after its offset":    {S2, byOpen, func(f *forgery) { f.head.From = 8; f.head.sum = sumOf(f.head.append(nil)[:headSumAt]) }},
 		"an S2 block that isn't":            {S2, byEntries, instead(packed(S2, []byte{50, 1, 2, 3}, 50, 1))},
 		"an S2 block of another size":       {S2, byEntries, instead(packed(S2, s2.Encode(nil, make([]byte, 5000)), 4000, 1))},
 		"an S2 bomb in its own header":      {S2, byEntries, instead(packed(S2, append(gigabyte, 0, 0, 0), 4000, 1))},
@@ -224,14 +224,14 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 	}
 }
 
-// Where a file's lie is found: as soon as it can be, and by Verify at the latest.
+// The checks that may refuse a file, the earliest first.
 const (
 	byOpen    = "by Open"
 	byEntries = "by Entries"
 	byVerify  = "by Verify"
 )
 
-// refusal returns what refuses bytes as a file first.
+// refusal returns the first check that refuses bytes as a file, and its error.
 func refusal(t *testing.T, data []byte) (by string, err error) {
 	f, err := openBytes(t, data)
 	if err != nil {

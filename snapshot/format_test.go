@@ -27,7 +27,7 @@ var (
 	exampleEntries = []Entry{{[]byte("hello"), []byte("world")}, {[]byte("walnut"), []byte("tree")}}
 )
 
-// writeExample makes the worked example with the code as it is used.
+// writeExample writes the worked example with the code.
 func writeExample(t *testing.T) []byte {
 	mem := vfs.NewMem()
 	path, _, err := Write(t.Context(), mem, testDir, exampleHeader, Options{}, all(exampleEntries))
@@ -57,8 +57,8 @@ func TestTheDocumentedExampleIsReadByTheCode(t *testing.T) {
 	requireEntries(t, exampleEntries, got)
 }
 
-// TestTheExampleIsGoneThroughAsItIs checks the field-by-field walk through the example.
-func TestTheExampleIsGoneThroughAsItIs(t *testing.T) {
+// TestTheWalkThroughTheExampleIsRight checks the field-by-field walk through the example.
+func TestTheWalkThroughTheExampleIsRight(t *testing.T) {
 	doctable.Walk(t, section(t, "A worked example"))
 }
 
@@ -124,7 +124,7 @@ func TestTheDocumentedNamesAreTheCodes(t *testing.T) {
 	require.Contains(t, names, "`"+Path("", 1000)+temporarySuffix+"`")
 }
 
-// TestNumbersAreLittleEndian pins the byte order by itself: everything else could be wrong in the same way twice.
+// TestNumbersAreLittleEndian pins the byte order: code and document could both be wrong in the same way.
 func TestNumbersAreLittleEndian(t *testing.T) {
 	h := exampleHeader
 	h.Offset = 0x8877665544332211

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fuzzLimit is how much may be allocated for so many bytes, by reading them as a file and as a stream.
+// fuzzLimit returns the most that reading the given number of bytes as a file and as a stream may allocate.
 func fuzzLimit(size int) uint64 { return uint64(24<<20 + 2*expansionMax*size) }
 
-// FuzzHeader: whatever decodes encodes to the same bytes. The checksum is made right as well, to get behind it.
+// FuzzHeader shows that a header that decodes encodes to the same bytes. It also corrects the checksum, to get past that check.
 func FuzzHeader(f *testing.F) {
 	h, err := newHead(testHeader(7), S2)
 	require.NoError(f, err)
@@ -43,8 +43,8 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// FuzzTrailer: a trailer that makes sense encodes to the same bytes, and one that doesn't is refused without a panic and
-// without much memory.
+// FuzzTrailer shows that a trailer that makes sense encodes to the same bytes, and that any other is refused without a panic
+// and without much memory.
 func FuzzTrailer(f *testing.F) {
 	h, err := newHead(testHeader(7), S2)
 	require.NoError(f, err)
@@ -66,8 +66,8 @@ func FuzzTrailer(f *testing.F) {
 	})
 }
 
-// FuzzBlock: a block of any bytes, by any method, with a right checksum and a claim about what is in it, in a file whose
-// trailer says the same. It is read as what it claims to be, or refused; the file and the stream agree.
+// FuzzBlock tries a block of any bytes, by any method, with a correct checksum, a claim about its entries, and a trailer that
+// says the same. It must be read as claimed or refused, and the file and the stream must agree.
 func FuzzBlock(f *testing.F) {
 	for i, c := range compressions {
 		data := specimen(f, c)
@@ -89,8 +89,8 @@ func FuzzBlock(f *testing.F) {
 	})
 }
 
-// FuzzStream: any bytes behind a header, and any bytes at all, as a file and as a stream; with the checksums of head and
-// footer made right as far as the bytes go.
+// FuzzStream tries any bytes, alone and after a header, as a file and as a stream; also with the checksums corrected as far
+// as the bytes go.
 func FuzzStream(f *testing.F) {
 	for _, c := range compressions {
 		f.Add(specimen(f, c))
@@ -110,7 +110,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// mend makes the checksums of blocks and trailer right, as far as their lengths lead.
+// mend corrects the checksums of blocks and trailer, as far as their lengths lead.
 func mend(data []byte, h head) {
 	position := headSize
 	for position+blockHeadSize <= len(data) {
@@ -133,8 +133,8 @@ func mend(data []byte, h head) {
 	}
 }
 
-// requireHarmless reads bytes in both ways. They are refused as damaged or as newer, or both ways give the same entries;
-// and neither takes more memory than it may.
+// requireHarmless reads bytes as a file and as a stream. Both must refuse them as damaged or newer, or both must give the same
+// entries; and they must keep to their memory.
 func requireHarmless(t *testing.T, data []byte) {
 	t.Helper()
 	var fromFile, fromStream []Entry

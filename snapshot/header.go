@@ -9,7 +9,7 @@ import (
 )
 
 // The layout of a snapshot: a header, blocks, the trailer, a footer. docs/snapshot.md has the full description with the
-// reasons, and a worked example that a test compares with this code; positions here chain, each from the one before.
+// reasons, and a worked example that a test compares with this code. Each position here follows from the previous one.
 const (
 	headMagic     = "WALNUTSN"
 	footerMagic   = "WALNUTSE"
@@ -47,50 +47,51 @@ const (
 	footerSize      = footerMagicAt + 8
 )
 
-// castagnoli is the polynomial that processors have an instruction for.
+// castagnoli is the polynomial for which processors have an instruction.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Kind says what the entries are. It means nothing to this package.
 type Kind uint8
 
-// Header says what a snapshot is of.
+// Header says which state a snapshot holds.
 type Header struct {
 	// Kind says what the entries are.
 	Kind Kind
-	// ID is the store's identity. Whoever reads compares it with the one expected.
+	// ID is the store's identity. A reader compares it with the one that it expects.
 	ID [16]byte
-	// From and Offset say which commits the entries show: those with offsets From+1 to Offset. A From of 0 is the whole
+	// From and Offset say which commits the entries show: those with offsets From+1 to Offset. A From of 0 means the whole
 	// state as of Offset. From is at most Offset.
 	From, Offset uint64
-	// Time is when the state was taken, to the nanosecond between the years 1678 and 2262; zero where that is not known. It
-	// is read as UTC.
+	// Time is when the state was taken, to the nanosecond, between the years 1678 and 2262; zero means unknown. It is read
+	// as UTC.
 	Time time.Time
 }
 
-// Info is what header and trailer say.
+// Info is what the header and the trailer say.
 type Info struct {
 	Header
-	// Compression is how blocks are stored for which that pays.
+	// Compression is how blocks are stored, except those that it makes hardly smaller.
 	Compression Compression
-	// Blocks and Entries are counts.
+	// Blocks and Entries are numbers of blocks and of entries.
 	Blocks  int
 	Entries uint64
-	// KeyBytes and DataBytes are the sizes of all keys and of all data, not compressed; FileBytes is that of the snapshot.
+	// KeyBytes and DataBytes are the sizes of all keys and of all data before compression; FileBytes is the size of the
+	// whole snapshot.
 	KeyBytes, DataBytes, FileBytes int64
 }
 
-// head is the header as it is stored. Its checksum is what every other checksum of the snapshot that covers a place goes
-// on from, so that a part of another snapshot doesn't check out.
+// head is the header as it is stored. Every other checksum of the snapshot that covers a place starts from the header's, so
+// that a part of another snapshot is noticed.
 type head struct {
 	Header
 	compression Compression
 	sum         uint32
 }
 
-// newHead returns the header as it will be read, or an error where it can't be.
+// newHead returns the header as it will be read, or an error if it can't be stored.
 func newHead(h Header, c Compression) (head, error) {
 	if h.From > h.Offset {
-		return head{}, fmt.Errorf("snapshot: header: from %d is behind offset %d", h.From, h.Offset)
+		return head{}, fmt.Errorf("snapshot: header: from %d is greater than offset %d", h.From, h.Offset)
 	}
 	stored := storedTime(timeNumber(h.Time))
 	if !stored.Equal(h.Time) {
@@ -102,7 +103,7 @@ func newHead(h Header, c Compression) (head, error) {
 	return made, nil
 }
 
-// timeNumber returns nanoseconds since 1970, or 0 for the zero time, which has no such number.
+// timeNumber returns the nanoseconds since 1970, or 0 for the zero time.
 func timeNumber(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -131,7 +132,7 @@ func (h head) append(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// decodeHead is the inverse of head.append. It takes what there is of a header.
+// decodeHead is the inverse of head.append. A file that is too short for a header may be given as it is.
 func decodeHead(b []byte) (head, error) {
 	if len(b) < headSize && len(b) > 0 && strings.HasPrefix(headMagic, string(b[:min(len(b), headVersionAt)])) {
 		return head{}, fmt.Errorf("header has %d bytes, want %d: %w", len(b), headSize, errCut)
@@ -165,7 +166,7 @@ func versionError(version uint32) error {
 	return fmt.Errorf("snapshot has format %d, want %d", version, formatVersion)
 }
 
-// sumPlace goes on from the header's checksum over a position and fields that stand there.
+// sumPlace returns the checksum of a position and the fields there, starting from the header's checksum.
 func (h head) sumPlace(position int64, fields []byte) uint32 {
 	var place [8]byte
 	binary.LittleEndian.PutUint64(place[:], uint64(position))

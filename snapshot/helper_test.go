@@ -19,12 +19,12 @@ const testDir = "/db/snapshot"
 
 var compressions = []Compression{NoCompression, S2, Zstd}
 
-// testHeader is of a state as of an offset.
+// testHeader returns the header of a state as of an offset.
 func testHeader(offset uint64) Header {
 	return Header{Kind: 1, ID: [16]byte{1, 2, 3}, Offset: offset, Time: storedTime(1234567890123456789)}
 }
 
-// compressible returns so many entries with data that every compression makes smaller.
+// compressible returns the given number of entries, with data that every compression makes smaller.
 func compressible(count int) []Entry {
 	entries := make([]Entry, count)
 	for i := range entries {
@@ -65,7 +65,7 @@ func sorted(entries []Entry) []Entry {
 	return ordered
 }
 
-// all yields entries as Write takes them.
+// all returns entries in the form that Write takes.
 func all(entries []Entry) iter.Seq2[[]byte, []byte] { return workload{entries: entries}.all }
 
 // encode returns the bytes of a snapshot.
@@ -138,5 +138,5 @@ func requireEntries(t testing.TB, want, got []Entry) {
 	}
 }
 
-// isRefusal reports whether an error says that the bytes are no good, rather than that something went wrong.
+// isRefusal reports whether an error refuses the bytes, as opposed to a failure of reading them.
 func isRefusal(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) }

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Names in a directory of snapshots: the offset in twenty digits, so that a listing sorts; what is being written has
-// temporarySuffix until it is whole and durable. Everything else is somebody else's.
+// Names in a directory of snapshots are the offset in twenty digits, so that a listing sorts. A snapshot being written has
+// temporarySuffix until it is whole and durable. This package leaves every other name alone.
 const (
 	nameDigits      = 20
 	nameSuffix      = ".snap"
 	temporarySuffix = ".tmp"
 )
 
-// Path returns where in a directory the snapshot as of an offset is.
+// Path returns the path of the snapshot as of an offset in a directory.
 func Path(dir string, offset uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%0*d%s", nameDigits, offset, nameSuffix))
 }
 
-// parseName returns the offset that a path made by Path is for; ok is false for any other.
+// parseName returns the offset in a path that Path returned; ok is false for any other path.
 func parseName(path string) (offset uint64, ok bool) {
 	digits, found := strings.CutSuffix(filepath.Base(path), nameSuffix)
 	if !found || len(digits) != nameDigits {
@@ -30,7 +30,7 @@ func parseName(path string) (offset uint64, ok bool) {
 	return offset, err == nil && digits[0] != '+'
 }
 
-// isTemporary reports whether a name is that of a snapshot that was being written.
+// isTemporary reports whether a name is that of a snapshot being written.
 func isTemporary(name string) bool {
 	name, found := strings.CutSuffix(name, temporarySuffix)
 	if !found {

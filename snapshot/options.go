@@ -9,29 +9,29 @@ import (
 
 // Defaults and limits, in bytes.
 const (
-	// DefaultBlockSize is where a block is large enough to compress well, and small enough to be read for one key.
+	// DefaultBlockSize is large enough for a block to compress well, and small enough for it to be read for one key.
 	DefaultBlockSize = 128 << 10
-	// MaxBlockSize is the largest Options.BlockSize. A block that is larger holds one entry.
+	// MaxBlockSize is the largest Options.BlockSize. A larger block holds a single entry.
 	MaxBlockSize = 1 << 20
-	// MaxKeySize is the longest key. The trailer has a key of each block, so keys are kept shorter than data.
+	// MaxKeySize is the size of the longest key. The trailer repeats a key of each block, so keys are limited more than data.
 	MaxKeySize = 64 << 10
-	// MaxDataSize is the most data that an entry has.
+	// MaxDataSize is the size of the most data that an entry may have.
 	MaxDataSize = 64 << 20
 )
 
-// workersMax bounds what Options.Workers is by default: each worker has a block or two in memory.
+// workersMax bounds the default of Options.Workers, since each worker has a block or two in memory.
 const workersMax = 8
 
-// Options say how to write or read a snapshot. The zero value is the right one as a rule.
+// Options say how to write or read a snapshot. The zero value suits most uses.
 type Options struct {
-	// Compression says how blocks are written. A block that doesn't get smaller by it is written as it is. The default is
-	// S2. Readers don't look at it.
+	// Compression says how blocks are written. A block that it doesn't make smaller is written as it is. The default is S2.
+	// Readers ignore it.
 	Compression Compression
-	// BlockSize is how many bytes of entries, before compression, go into a block. An entry that is larger gets a block of
-	// its own. The default is DefaultBlockSize. Readers don't look at it.
+	// BlockSize is the size of a block's entries before compression, in bytes. A larger entry gets its own block. The
+	// default is DefaultBlockSize. Readers ignore it.
 	BlockSize int
-	// Workers is how many blocks are compressed or decompressed at the same time, beside the goroutine that adds or
-	// uses the entries. The default is the number of processors that the process may use, up to 8.
+	// Workers is the number of blocks that are compressed or decompressed at the same time, beside the goroutine that adds
+	// or uses the entries. The default is the number of processors that the process may use, up to 8.
 	Workers int
 }
 

@@ -1,7 +1,7 @@
 package snapshot
 
-// queue runs work on values in goroutines, a bounded number of them, and hands the values back in the order in which they
-// were given. It belongs to one goroutine.
+// queue runs work on values in a bounded number of goroutines, and returns the values in the order in which their work was
+// started. It belongs to one goroutine.
 type queue[T any] struct {
 	limit   int
 	running []task[T] // In the order of their start.
@@ -22,12 +22,12 @@ func (q *queue[T]) start(value T, work func()) {
 	}()
 }
 
-// full reports whether as many are running as should.
+// full reports whether the limit is reached.
 func (q *queue[T]) full() bool { return len(q.running) >= q.limit }
 
 func (q *queue[T]) empty() bool { return len(q.running) == 0 }
 
-// next waits for the oldest value.
+// next waits for the work on the oldest value and returns the value.
 func (q *queue[T]) next() T {
 	oldest := q.running[0]
 	q.running = q.running[1:]
@@ -35,14 +35,14 @@ func (q *queue[T]) next() T {
 	return oldest.value
 }
 
-// wait waits for all values and drops them, so that no goroutine outlives whoever started it.
+// wait waits for all work and drops the values, so that no goroutine outlives the call that started it.
 func (q *queue[T]) wait() {
 	for !q.empty() {
 		q.next()
 	}
 }
 
-// takeFree takes a block from a list of those that may be used again, or makes one.
+// takeFree takes a block from the list of blocks to reuse, or makes one.
 func takeFree[T any](free *[]*T) *T {
 	last := len(*free) - 1
 	if last < 0 {

@@ -9,30 +9,30 @@ import (
 	"iter"
 )
 
-// Reader reads a snapshot from an io.Reader. It reads exactly the snapshot's bytes, so that something else may follow. The
-// io.Reader is only called by NewReader and while the iterator of Entries runs, in the same goroutine, and should be
-// buffered where small reads cost much. It belongs to one goroutine.
+// Reader reads a snapshot from an io.Reader. It reads exactly the snapshot's bytes, so that other data may follow them. Only
+// NewReader and a running iterator of Entries call the io.Reader, in the caller's goroutine. It should be buffered if small
+// reads are expensive. A Reader belongs to one goroutine.
 //
-// Invariant: rows and totals gathered in trailer are those of the blocks that were handed out.
+// Invariant: the rows and totals in trailer are those of the blocks returned so far.
 type Reader struct {
 	r        io.Reader
 	head     head
-	position int64  // Of the next byte.
-	sum      uint32 // Of what was read.
+	position int64  // The position of the next byte.
+	sum      uint32 // The checksum of the bytes before position.
 	decoding queue[*block]
 	free     []*block
-	stop     error     // Why no more blocks are read; errTrailer where the trailer follows.
+	stop     error     // Why no more blocks are read; errTrailer if the trailer follows.
 	ending   blockHead // The trailer's head.
 	trailer  trailer
 	lastKey  []byte
 	used     bool
 }
 
-// errTrailer says that the blocks are at their end.
+// errTrailer reports that the blocks have ended.
 var errTrailer = errors.New("the trailer follows")
 
-// NewReader reads the header. The error is a *CorruptError where there is none, ErrVersion where it is a newer program's.
-// Of the options, Workers counts.
+// NewReader reads the header. The error is a *CorruptError if there is none, and ErrVersion if a newer program wrote it. Of
+// the options it uses only Workers.
 func NewReader(r io.Reader, o Options) (*Reader, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -51,15 +51,15 @@ func NewReader(r io.Reader, o Options) (*Reader, error) {
 	return reader, nil
 }
 
-// Header returns what the snapshot is of.
+// Header returns the header.
 func (r *Reader) Header() Header { return r.head.Header }
 
-// Info returns what was read. It is complete once the iterator of Entries has ended without an error.
+// Info describes what was read so far. It is complete once the iterator of Entries has ended without an error.
 func (r *Reader) Info() Info { return r.trailer.info(r.head, r.position) }
 
-// Entries yields the entries in order, and an error as the last thing where the snapshot is damaged, cut, or can't be
-// read. Only an end without an error says that all of it was whole, so nothing that can't be undone should be done with
-// entries before that. An entry's bytes are valid until the next one. It can be used once; then the error is ErrClosed.
+// Entries yields the entries in order, and an error as the last thing if the snapshot is damaged, cut or can't be read. Only
+// an end without an error shows that the snapshot was whole, so a caller shouldn't do anything before that which it can't
+// undo. An entry's bytes are valid until the next one. A second call yields ErrClosed.
 func (r *Reader) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if r.used {
@@ -87,7 +87,7 @@ func (r *Reader) Entries() iter.Seq2[Entry, error] {
 	}
 }
 
-// next returns the next block, or nil behind the last one if everything agreed.
+// next returns the next block, or nil after the last if the trailer and the footer agree with what was read.
 func (r *Reader) next() (*block, error) {
 	for r.stop == nil && !r.decoding.full() {
 		r.stop = r.readBlock()
@@ -102,7 +102,7 @@ func (r *Reader) next() (*block, error) {
 	return nil, r.stop
 }
 
-// readBlock reads a block and gives it to a worker, or returns why there is none.
+// readBlock reads a block and starts decoding it, or returns why there is none.
 func (r *Reader) readBlock() error {
 	position := r.position
 	var encoded [blockHeadSize]byte
@@ -138,8 +138,8 @@ func (r *Reader) readFull(dst []byte) error {
 	return err
 }
 
-// readPart reads size bytes into buffer, which grows with what arrives: a stream that ends early has not cost more memory
-// than twice what it had.
+// readPart reads size bytes into buffer, which grows with the bytes that arrive: a stream that ends early takes at most
+// twice its size in memory.
 func (r *Reader) readPart(buffer []byte, size int) ([]byte, error) {
 	buffer = buffer[:0]
 	for len(buffer) < size {
@@ -156,13 +156,13 @@ func (r *Reader) readPart(buffer []byte, size int) ([]byte, error) {
 	return buffer, nil
 }
 
-// passed counts bytes that stand in front of the trailer.
+// passed counts bytes before the trailer.
 func (r *Reader) passed(data []byte) {
 	r.position += int64(len(data))
 	r.sum = crc32.Update(r.sum, crc32.IEEETable, data)
 }
 
-// take judges a decoded block, and gathers what the trailer should say about it.
+// take checks a decoded block, and notes what the trailer should say about it.
 func (r *Reader) take(b *block) error {
 	if b.err == nil && len(r.trailer.rows) > 0 && bytes.Compare(r.lastKey, b.firstKey) >= 0 {
 		b.err = fmt.Errorf("block %d: %w", len(r.trailer.rows)+1, ErrOrder)
@@ -178,13 +178,14 @@ func (r *Reader) take(b *block) error {
 	return nil
 }
 
-// finish compares the trailer with what was read. Every byte of it is known, so none is read that can't be right.
+// finish compares trailer and footer with what was read. All their bytes are known by now, so a wrong length is refused
+// before they are read.
 func (r *Reader) finish() error {
 	r.trailer.sum = r.sum
 	expected := r.trailer.append(nil)
 	position := r.position
 	if known := r.trailer.head(expected); r.ending != known {
-		return corrupt("", position, fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't fit what was read: %d bytes, %d blocks, checksum %08x",
+		return corrupt("", position, fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't agree with what was read: %d bytes, %d blocks, checksum %08x",
 			r.ending.storedSize, r.ending.entryCount, r.ending.payloadSum, known.storedSize, known.entryCount, known.payloadSum))
 	}
 	got, err := r.readPart(nil, len(expected))
@@ -192,7 +193,7 @@ func (r *Reader) finish() error {
 		return readFailure("", position, err)
 	}
 	if !bytes.Equal(got, expected) {
-		return corrupt("", position, errors.New("trailer doesn't fit what was read"))
+		return corrupt("", position, errors.New("trailer doesn't agree with what was read"))
 	}
 	r.position += r.ending.size()
 	footer := make([]byte, footerSize)

@@ -7,30 +7,31 @@ import (
 	"hash/crc32"
 )
 
-// trailerSizeMax bounds the trailer, and so a writer's memory; it has room for ten million blocks with keys of a usual size.
+// trailerSizeMax bounds the trailer, and so the memory of a writer. It has room for ten million blocks with keys of a usual
+// size.
 const trailerSizeMax = 1 << 30
 
-// rowHeadSize is what a row takes besides its key: the fields of its block's head, and the key's length.
+// rowHeadSize is the size of a row without its key: the fields of its block's head, and the key's length.
 const rowHeadSize = blockHeadSize - blockMethodAt + 4
 
 // row is what the trailer says about a block.
 type row struct {
 	blockHead
-	position int64 // Of the block's head. It is not stored: blocks lie without gaps.
+	position int64 // The position of the block's head. It is not stored, since blocks follow each other without gaps.
 	firstKey []byte
 }
 
-// trailer gathers what a snapshot has. A stream's reader gathers it again and compares.
+// trailer lists the blocks of a snapshot, with totals. The reader of a stream builds it again and compares.
 type trailer struct {
 	rows     []row
 	entries  uint64
-	keySize  int64  // Of all keys in bytes.
-	dataSize int64  // Of all data in bytes.
-	sum      uint32 // The checksum of everything in front of the trailer.
-	size     int64  // Of the rows as they are stored, in bytes.
+	keySize  int64  // The bytes of all keys.
+	dataSize int64  // The bytes of all data.
+	sum      uint32 // The checksum of all bytes before the trailer.
+	size     int64  // The bytes of the rows as they are stored.
 }
 
-// add takes a block in. The block's key must stay as it is.
+// add adds a block's row. The bytes of the block's first key must not change after that.
 func (t *trailer) add(b *block, position int64) error {
 	t.size += rowHeadSize + int64(len(b.firstKey))
 	if t.size > trailerSizeMax-totalsSize {
@@ -57,7 +58,7 @@ func (t *trailer) append(dst []byte) []byte {
 	return dst
 }
 
-// head returns the head for the encoded trailer.
+// head returns the head of the encoded trailer.
 func (t *trailer) head(payload []byte) blockHead {
 	size := uint32(len(payload))
 	return blockHead{
@@ -66,8 +67,8 @@ func (t *trailer) head(payload []byte) blockHead {
 	}
 }
 
-// decodeTrailer is the inverse of trailer.append for a trailer at this position. It checks that what the trailer says
-// makes sense, and keeps parts of payload.
+// decodeTrailer is the inverse of trailer.append for a trailer at this position. It checks that the rows and totals make
+// sense, and keeps parts of payload.
 func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*trailer, error) {
 	if b.method != trailerMethod || len(payload) < totalsSize {
 		return nil, fmt.Errorf("trailer with method %v and %d bytes makes no sense", b.method, len(payload))
@@ -92,7 +93,7 @@ func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*traile
 	return t, t.checkTotals()
 }
 
-// decodeRows decodes the rows and returns the position behind the last block.
+// decodeRows decodes the rows and returns the position where the last block ends.
 func (t *trailer) decodeRows(payload []byte, h head) (end int64, err error) {
 	end = headSize
 	for len(payload) > 0 {
@@ -114,7 +115,7 @@ func (t *trailer) decodeRows(payload []byte, h head) (end int64, err error) {
 
 func decodeRow(r row, payload []byte) (row, []byte, error) {
 	if len(payload) < rowHeadSize {
-		return r, nil, fmt.Errorf("%d bytes are left, want %d", len(payload), rowHeadSize)
+		return r, nil, fmt.Errorf("%d bytes left, want %d", len(payload), rowHeadSize)
 	}
 	var err error
 	if r.blockHead, err = decodeBlockFields(payload); err != nil {
@@ -123,7 +124,7 @@ func decodeRow(r row, payload []byte) (row, []byte, error) {
 	size := binary.LittleEndian.Uint32(payload[rowHeadSize-4:])
 	payload = payload[rowHeadSize:]
 	if size > MaxKeySize || int64(size) > int64(len(payload)) || int64(size)+entryHeadMin > int64(r.rawSize) {
-		return r, nil, fmt.Errorf("key of %d bytes, limit %d, of %d that are left, in a block of %d", size, MaxKeySize, len(payload), r.rawSize)
+		return r, nil, fmt.Errorf("key of %d bytes, limit %d, with %d bytes left, in a block of %d", size, MaxKeySize, len(payload), r.rawSize)
 	}
 	r.firstKey = payload[:size:size]
 	return r, payload[size:], nil
@@ -140,13 +141,13 @@ func (t *trailer) checkTotals() error {
 	least, most := raw-int64(entries)*entryHeadMax, raw-int64(entries)*entryHeadMin
 	sum := t.keySize + t.dataSize
 	if t.entries != entries || t.keySize < 0 || t.dataSize < 0 || sum < least || sum > most || sum < 0 {
-		return fmt.Errorf("trailer's totals of %d entries, %d key bytes, %d data bytes don't fit its blocks with %d entries in %d bytes",
+		return fmt.Errorf("trailer's totals of %d entries, %d key bytes, %d data bytes don't agree with its blocks of %d entries in %d bytes",
 			t.entries, t.keySize, t.dataSize, entries, raw)
 	}
 	return nil
 }
 
-// info returns what header and trailer say about a snapshot of this size.
+// info returns what the header and the trailer say about a snapshot of this size.
 func (t *trailer) info(h head, size int64) Info {
 	return Info{
 		Header: h.Header, Compression: h.compression, Blocks: len(t.rows), Entries: t.entries,

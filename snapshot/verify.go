@@ -50,9 +50,9 @@ func (f *File) verifySum(ctx context.Context, r row, buffer []byte) error {
 	return nil
 }
 
-// Verify reads the file from its start to its end and checks everything there is: each block, the order of all keys, the
-// counts, the checksum of the whole, and that the trailer says the same. The error is a *CorruptError for the first thing
-// that is wrong, or the cause of the context's end.
+// Verify reads the file from its start to its end and checks everything: each block, the order of all keys, the counts, the
+// checksum of the whole, and that the trailer agrees. The error is a *CorruptError for the first part that is wrong, or the
+// cause of the context's end.
 func (f *File) Verify(ctx context.Context) error {
 	source := &contextReader{ctx: ctx, r: io.NewSectionReader(f.file, 0, f.size)}
 	r, err := NewReader(source, Options{})
@@ -69,7 +69,7 @@ func (f *File) Verify(ctx context.Context) error {
 	return f.named(err)
 }
 
-// named gives an error of a stream the file's path.
+// named adds the file's path to an error of a stream.
 func (f *File) named(err error) error {
 	var damage *CorruptError
 	if errors.As(err, &damage) {
@@ -81,7 +81,7 @@ func (f *File) named(err error) error {
 	return nil
 }
 
-// contextReader fails once its context has ended.
+// contextReader is a reader that fails once its context has ended.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader

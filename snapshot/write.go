@@ -10,21 +10,20 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// syncBytes is how much is written between two syncs. It keeps the last one short, and keeps others who sync files of the
-// same disk from waiting for all of a snapshot at once.
+// syncBytes is the number of bytes written between two syncs. It keeps the last sync short, and keeps a sync of another file
+// on the same disk from waiting for a whole snapshot.
 const syncBytes = 16 << 20
 
-// Write writes a snapshot of entries, keys and data in ascending order, to the path that Path returns for the header's
-// offset. It makes the directory where it is missing. When it returns without an error, the snapshot is durable, and
-// every byte of it was read back and agreed with its checksum.
+// Write writes a snapshot of entries, keys and data in ascending order of the keys, to the path that Path returns for the
+// header's offset. It creates the directory if it is missing. When Write returns without an error, the snapshot is durable,
+// and every byte of it was read back and agreed with its checksum.
 //
-// Otherwise the snapshots in the directory are as they were: the file has a temporary name until it is durable and has been
-// read back, and is removed. Only where that fails too does it stay, for RemoveTemporary, and the error says so. There must
-// be no snapshot as of this offset: that is fs.ErrExist.
+// After an error the snapshots in the directory are as they were. The file has a temporary name until it is durable and was
+// read back, and Write removes it. If the removal fails too, the file stays for RemoveTemporary, and the error says so. A
+// snapshot as of this offset that is there already is fs.ErrExist.
 //
-// A context that ends stops Write with the context's cause, at the next block. Entries that come from somewhere that can
-// fail end there and cancel the context with what has failed. fsys is for this module's tests; nil is the operating
-// system's.
+// When the context ends, Write stops at the next block with the context's cause. An iterator of entries that can fail
+// should cancel the context with its error and end. fsys is for this module's tests; nil means the operating system's.
 func Write(ctx context.Context, fsys vfs.FS, dir string, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (path string, info Info, err error) {
 	p := &publication{fsys: orOS(fsys), dir: dir, path: Path(dir, h.Offset)}
 	if err = p.prepare(); err == nil {
@@ -47,12 +46,12 @@ type publication struct {
 	fsys vfs.FS
 	dir  string
 	path string
-	left string // What must be removed if it fails.
+	left string // The path to remove if writing fails; empty while there is none.
 }
 
 func (p *publication) temporary() string { return p.path + temporarySuffix }
 
-// prepare makes the directory, and sees to it that the path is free.
+// prepare creates the directory, and checks that the path is free.
 func (p *publication) prepare() error {
 	if err := p.fsys.MkdirAll(p.dir); err != nil {
 		return err
@@ -81,7 +80,7 @@ func (p *publication) write(ctx context.Context, h Header, o Options, entries it
 	return info, errors.Join(err, file.Close())
 }
 
-// create makes the temporary file, in place of one that could not be removed when it was given up.
+// create creates the temporary file. It replaces one that an earlier Write could not remove.
 func (p *publication) create() (vfs.File, error) {
 	file, err := p.fsys.Create(p.temporary())
 	if !errors.Is(err, fs.ErrExist) {
@@ -134,7 +133,7 @@ func (p *publication) publish(ctx context.Context) error {
 	return p.fsys.SyncDir(p.dir)
 }
 
-// withdraw removes the file.
+// withdraw removes the unfinished file.
 func (p *publication) withdraw() error {
 	if p.left == "" {
 		return nil
@@ -142,12 +141,12 @@ func (p *publication) withdraw() error {
 	return p.fsys.Remove(p.left)
 }
 
-// fileWriter writes to a file from its start, as long as a context lasts.
+// fileWriter writes to a file from its start until a context ends.
 type fileWriter struct {
 	ctx      context.Context
 	file     vfs.File
 	position int64
-	synced   int64 // Up to this position.
+	synced   int64 // The file is synced up to this position.
 }
 
 func (w *fileWriter) Write(data []byte) (int, error) {

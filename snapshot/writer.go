@@ -7,28 +7,28 @@ import (
 	"io"
 )
 
-// Writer writes a snapshot to an io.Writer. Blocks are compressed in goroutines of their own while the next one is
-// being filled; the io.Writer is only called from Add and Close. It belongs to one goroutine, and holds as many blocks as
-// it has workers, and one more.
+// Writer writes a snapshot to an io.Writer. It compresses blocks in other goroutines while the next one is being filled, and
+// calls the io.Writer only from Add and Close. A Writer belongs to one goroutine. It holds a block for each worker, and one
+// more.
 //
-// After an error of the io.Writer every call returns that error, and what was written is worth nothing. A Writer that is
-// given up needs no Close.
+// After an error of the io.Writer every call returns that error, and the written bytes are not a snapshot. An abandoned
+// Writer needs no Close.
 type Writer struct {
 	w        io.Writer
 	opts     Options
 	head     head
-	position int64 // Of the next byte.
+	position int64 // The position of the next byte.
 	filling  *block
 	packing  queue[*block]
 	free     []*block
 	lastKey  []byte
-	added    bool // Whether there is a lastKey.
+	added    bool // Whether lastKey is set.
 	trailer  trailer
-	err      error // Of the first call that failed for good, or ErrClosed.
+	err      error // The error of the first call that failed for good, or ErrClosed.
 }
 
-// NewWriter writes a header and returns a Writer for what it is of. The header must make sense: From at most Offset, a
-// Time that can be stored.
+// NewWriter writes a header and returns a Writer for its entries. The header must have a From of at most Offset, and a Time
+// that can be stored.
 func NewWriter(w io.Writer, h Header, o Options) (*Writer, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -45,8 +45,8 @@ func NewWriter(w io.Writer, h Header, o Options) (*Writer, error) {
 	return writer, nil
 }
 
-// Add adds an entry, which it copies. Its key must be greater than the one before it: otherwise the error is ErrOrder, and
-// the entry is not added. The same goes for ErrTooLarge and an entry over the limits.
+// Add adds an entry, which it copies. If the key is not greater than the previous one, Add returns ErrOrder and doesn't add
+// the entry. An entry over the limits is not added either; the error is ErrTooLarge.
 func (w *Writer) Add(key, data []byte) error {
 	switch {
 	case w.err != nil:
@@ -56,7 +56,7 @@ func (w *Writer) Add(key, data []byte) error {
 	case len(data) > MaxDataSize:
 		return fmt.Errorf("%w: data of %d bytes, limit %d", ErrTooLarge, len(data), MaxDataSize)
 	case w.added && bytes.Compare(w.lastKey, key) >= 0:
-		return fmt.Errorf("%w: %q behind %q", ErrOrder, clip(key), clip(w.lastKey))
+		return fmt.Errorf("%w: %q follows %q", ErrOrder, clip(key), clip(w.lastKey))
 	}
 	if filled := w.filling.filled(); filled > 0 && filled+entrySize(key, data) > w.opts.BlockSize {
 		if w.err = w.turn(); w.err != nil {
@@ -68,10 +68,10 @@ func (w *Writer) Add(key, data []byte) error {
 	return nil
 }
 
-// clip shortens a key for an error's text.
+// clip shortens a key for the text of an error.
 func clip(key []byte) []byte { return key[:min(len(key), 64)] }
 
-// turn gives the block that was filled to a worker, and writes the oldest one where all of them are busy.
+// turn starts compressing the filled block. If all workers are busy, it writes the oldest block first.
 func (w *Writer) turn() error {
 	if w.packing.full() {
 		if err := w.writeOldest(); err != nil {
@@ -84,7 +84,7 @@ func (w *Writer) turn() error {
 	return nil
 }
 
-// writeOldest waits for the oldest block and writes it.
+// writeOldest waits until the oldest block is compressed and writes it.
 func (w *Writer) writeOldest() error {
 	b := w.packing.next()
 	if b.err != nil {
@@ -100,7 +100,7 @@ func (w *Writer) writeOldest() error {
 	return nil
 }
 
-// write writes bytes that stand in front of the trailer.
+// write writes bytes before the trailer, which the checksum of the whole covers.
 func (w *Writer) write(data []byte) error {
 	if err := w.writeUnsummed(data); err != nil {
 		return err
@@ -121,8 +121,8 @@ func (w *Writer) writeUnsummed(data []byte) error {
 	return nil
 }
 
-// Close writes what is left and the trailer. It doesn't close the io.Writer, nor sync anything. The snapshot is whole once
-// Close has returned nil.
+// Close writes the last block, the trailer and the footer. It neither closes the io.Writer nor syncs anything. The snapshot
+// is whole once Close has returned nil.
 func (w *Writer) Close() error {
 	if w.err != nil {
 		return w.err
@@ -148,12 +148,12 @@ func (w *Writer) finish() error {
 	return w.writeUnsummed(w.ending())
 }
 
-// ending returns the trailer with its head, and the footer.
+// ending returns the encoded end of the snapshot: the trailer with its head, and the footer.
 func (w *Writer) ending() []byte {
 	encoded := w.trailer.append(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footerSize))
 	w.trailer.head(encoded[blockHeadSize:]).put(encoded, w.head, w.position)
 	return appendFooter(encoded, w.head, w.position)
 }
 
-// Info returns what was written. It is complete once Close has returned nil.
+// Info describes what was written so far. It is complete once Close has returned nil.
 func (w *Writer) Info() Info { return w.trailer.info(w.head, w.position) }

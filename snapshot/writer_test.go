@@ -17,15 +17,15 @@ import (
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	large := bytes.Repeat([]byte("walnut"), 500_000)
 	for name, entries := range map[string][]Entry{
-		"no entries":                          nil,
-		"one entry":                           {{[]byte("k"), []byte("v")}},
-		"an empty key":                        {{nil, []byte("v")}, {[]byte{0}, nil}},
-		"no data":                             {{[]byte("a"), nil}, {[]byte("b"), nil}},
-		"keys that are each other's prefixes": {{[]byte("a"), nil}, {[]byte("a\x00"), nil}, {[]byte("ab"), nil}},
-		"an entry larger than any block":      {{[]byte("a"), nil}, {[]byte("b"), large}, {[]byte("c"), nil}},
-		"zeros that compress beyond belief":   {{[]byte("b"), make([]byte, 3<<20)}},
-		"the longest key":                     {{bytes.Repeat([]byte{1}, MaxKeySize), nil}, {bytes.Repeat([]byte{2}, MaxKeySize), nil}},
-		"many blocks":                         compressible(1000),
+		"no entries":                            nil,
+		"one entry":                             {{[]byte("k"), []byte("v")}},
+		"an empty key":                          {{nil, []byte("v")}, {[]byte{0}, nil}},
+		"no data":                               {{[]byte("a"), nil}, {[]byte("b"), nil}},
+		"keys that are each other's prefixes":   {{[]byte("a"), nil}, {[]byte("a\x00"), nil}, {[]byte("ab"), nil}},
+		"an entry larger than any block":        {{[]byte("a"), nil}, {[]byte("b"), large}, {[]byte("c"), nil}},
+		"zeros that compress beyond the bounds": {{[]byte("b"), make([]byte, 3<<20)}},
+		"the longest key":                       {{bytes.Repeat([]byte{1}, MaxKeySize), nil}, {bytes.Repeat([]byte{2}, MaxKeySize), nil}},
+		"many blocks":                           compressible(1000),
 	} {
 		for _, compression := range compressions {
 			for _, workers := range []int{1, 4} {
@@ -86,7 +86,7 @@ func TestWhatDoesNotFitIsRefusedAndTheRestGoesOn(t *testing.T) {
 	requireEntries(t, []Entry{{[]byte("b"), []byte("1")}, {[]byte("c"), []byte("2")}}, got)
 }
 
-func TestAWriterIsOfNoUseAfterClose(t *testing.T) {
+func TestAClosedWriterRefusesEverything(t *testing.T) {
 	w, err := NewWriter(io.Discard, testHeader(1), Options{})
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
@@ -99,7 +99,7 @@ func TestNonsenseIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		header Header
 		opts   Options
 	}{
-		"a start behind the end":    {header: Header{From: 2, Offset: 1}},
+		"a start after the end":     {header: Header{From: 2, Offset: 1}},
 		"a time without a number":   {header: Header{Time: time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC)}},
 		"an unknown compression":    {opts: Options{Compression: 9}},
 		"the trailer's own method":  {opts: Options{Compression: trailerMethod}},
@@ -152,13 +152,13 @@ func TestAWriterThatFailsHalfWayFailsForGood(t *testing.T) {
 				cause = nil
 			}
 			_, err = readStream(sink.written)
-			require.Error(t, err, "write %d failed, so what is there must not be taken for whole", n)
+			require.Error(t, err, "write %d failed, so the bytes must not pass for a whole snapshot", n)
 		}
 		require.Greater(t, failed, 5)
 	}
 }
 
-// writeEntries writes a snapshot and goes on after an error, which must stay the same.
+// writeEntries writes a snapshot. After an error it continues, and the error must stay the same.
 func writeEntries(sink io.Writer, entries []Entry) error {
 	w, err := NewWriter(sink, testHeader(1), Options{BlockSize: 600, Workers: 2})
 	if err != nil {
@@ -183,7 +183,7 @@ func TestNoGoroutineOutlivesItsUse(t *testing.T) {
 	data := encode(t, testHeader(1), Options{BlockSize: 300}, entries)
 	f, err := openBytes(t, data)
 	require.NoError(t, err)
-	synctest.Test(t, func(t *testing.T) { // Fails where a goroutine is left waiting.
+	synctest.Test(t, func(t *testing.T) { // Fails if a goroutine is left waiting.
 		w, err := NewWriter(io.Discard, testHeader(1), Options{BlockSize: 100, Workers: 8})
 		require.NoError(t, err)
 		for _, e := range entries[:100] {
@@ -214,7 +214,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestMemoryIsAFewBlocks counts every byte that was ever allocated: that can't grow with the data, but for the rows.
+// TestMemoryIsAFewBlocks counts all bytes allocated. Except for the rows, they must not grow with the data.
 func TestMemoryIsAFewBlocks(t *testing.T) {
 	const count, dataSize, limit = 50_000, 2000, 8 << 20
 	entry := func(i int) (key, data []byte) {
