@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -127,8 +126,9 @@ func (b *backup) toStdout() error {
 
 // write writes the backup or increment.
 func (b *backup) write(to io.Writer) (backupJSON, error) {
-	out := &countingWriter{to: to}
-	bar := b.app.newTaskBar("backup", -1, out.n.Load)
+	var written byteCount
+	out := io.MultiWriter(to, &written)
+	bar := b.app.newTaskBar("backup", -1, written.Load)
 	defer bar.finish()
 	var outcome backupJSON
 	var err error
@@ -138,19 +138,6 @@ func (b *backup) write(to io.Writer) (backupJSON, error) {
 	} else {
 		outcome.Offset, err = b.db.Backup(b.ctx, out)
 	}
-	outcome.Bytes = out.n.Load()
+	outcome.Bytes = written.Load()
 	return outcome, err
-}
-
-// countingWriter counts the bytes that pass, for a progress bar in another goroutine.
-type countingWriter struct {
-	to io.Writer
-	n  atomic.Int64
-}
-
-// Write writes to the underlying writer.
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.n.Add(int64(n))
-	return n, err
 }

@@ -8,50 +8,36 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 )
 
 // input is what an import reads: a file or standard input, decompressed on the way.
 type input struct {
-	name  string // As error messages have it.
-	size  int64  // The bytes to read in all, before decompression; -1 where that isn't known.
-	count *countingReader
-	text  *bufio.Reader // Decompressed, and without a byte order mark.
-	file  *os.File      // Nil for standard input.
+	name string        // As error messages have it.
+	size int64         // The bytes to read in all, before decompression; -1 if unknown.
+	read byteCount     // The bytes read so far, before decompression.
+	text *bufio.Reader // Decompressed, and without a byte order mark.
+	file *os.File      // Nil for standard input.
 
 	compressed bool
-}
-
-// countingReader counts the bytes that pass, for a progress bar in another goroutine.
-type countingReader struct {
-	from io.Reader
-	n    atomic.Int64
-}
-
-// Read reads from the underlying reader.
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.n.Add(int64(n))
-	return n, err
 }
 
 // openInput opens a file by name, or standard input for "-".
 func (a *app) openInput(name string) (*input, error) {
 	if name == "-" {
-		in := &input{name: "standard input", size: -1, count: &countingReader{from: a.stdin}}
-		return in, in.decompress("")
+		in := &input{name: "standard input", size: -1}
+		return in, in.decompress("", a.stdin)
 	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	in := &input{name: name, size: -1, count: &countingReader{from: file}, file: file}
+	in := &input{name: name, size: -1, file: file}
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		in.size = info.Size()
 	}
-	if err := in.decompress(name); err != nil {
+	if err := in.decompress(name, file); err != nil {
 		in.close()
 		return nil, err
 	}
@@ -59,8 +45,8 @@ func (a *app) openInput(name string) (*input, error) {
 }
 
 // decompress sets up text, by the name's ending or else by the first bytes.
-func (in *input) decompress(name string) error {
-	raw := bufio.NewReaderSize(in.count, 64<<10)
+func (in *input) decompress(name string, from io.Reader) error {
+	raw := bufio.NewReaderSize(io.TeeReader(from, &in.read), 64<<10)
 	magic, err := raw.Peek(4)
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("read %s: %w", in.name, err)

@@ -33,6 +33,16 @@ func (a *app) newJSONEncoder() *json.Encoder {
 // printJSON writes one object.
 func (a *app) printJSON(object any) error { return a.newJSONEncoder().Encode(object) }
 
+// printJSONLines writes an object for each item.
+func printJSONLines[T, J any](a *app, items []T, form func(T) J) error {
+	for _, item := range items {
+		if err := a.printJSON(form(item)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // printResult writes what a command has to say for itself: a number in text, the object in JSON.
 func (a *app) printResult(number uint64, object any) error {
 	if a.wantsJSON() {

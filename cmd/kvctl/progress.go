@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -24,6 +25,15 @@ const (
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// byteCount counts the bytes written to it, for a progress bar in another goroutine.
+type byteCount struct{ atomic.Int64 }
+
+// Write counts p.
+func (c *byteCount) Write(p []byte) (int, error) {
+	c.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // newBar returns a bar that draws only when it is told to, so that nothing is drawn behind its end.
@@ -68,7 +78,7 @@ func (b *importBar) update(pairs uint64) {
 func (b *importBar) draw() {
 	rate := float64(b.pairs) / max(time.Since(b.start).Seconds(), 1e-3)
 	b.bar.Describe(fmt.Sprintf("%d pairs, %.0f/s", b.pairs, rate))
-	_ = b.bar.Set64(b.in.count.n.Load())
+	_ = b.bar.Set64(b.in.read.Load())
 }
 
 // finish draws the bar a last time and leaves it standing.

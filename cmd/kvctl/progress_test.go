@@ -16,9 +16,10 @@ import (
 
 func TestProgressBarShowsPairsAndRate(t *testing.T) {
 	var out bytes.Buffer
-	in := &input{size: 1000, count: &countingReader{from: strings.NewReader(strings.Repeat("x", 1000))}}
+	in := &input{size: 1000}
+	require.NoError(t, in.decompress("", strings.NewReader(strings.Repeat("x", 1000))))
 	bar := &importBar{bar: newBar(&out, in.size), w: &out, in: in}
-	_, err := io.Copy(io.Discard, in.count)
+	_, err := io.Copy(io.Discard, in.text)
 	require.NoError(t, err)
 	bar.update(40)
 	bar.finish()

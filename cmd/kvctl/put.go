@@ -50,9 +50,7 @@ func (a *app) put(keyText, valueText string, ttl time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("put %s: %w", shown(key), err)
 		}
-		return a.printResult(offset, struct {
-			Offset uint64 `json:"offset"`
-		}{offset})
+		return a.printOffset(offset)
 	})
 }
 

@@ -51,7 +51,7 @@ func (f *restoreFiles) size() (total int64) {
 // behind returns how many bytes have been read.
 func (f *restoreFiles) behind() (total int64) {
 	for _, in := range f.all {
-		total += in.count.n.Load()
+		total += in.read.Load()
 	}
 	return total
 }

@@ -27,20 +27,11 @@ the file's two ends; verify reads the rest.`,
 				return err
 			}
 			if a.wantsJSON() {
-				return a.printSnapshotsJSON(files)
+				return printJSONLines(a, files, newSnapshotJSON)
 			}
 			return a.printSnapshots(files)
 		}),
 	}
-}
-
-func (a *app) printSnapshotsJSON(files []kv.SnapshotFile) error {
-	for _, file := range files {
-		if err := a.printJSON(newSnapshotJSON(file)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (a *app) printSnapshots(files []kv.SnapshotFile) error {

@@ -23,7 +23,7 @@ ok is rebuilt when the store is next opened for writing; nothing is lost with it
 		RunE: a.starts(func([]string) error {
 			return a.withLog(func(log *kv.Log) error {
 				if a.wantsJSON() {
-					return a.printSegmentsJSON(log.Segments())
+					return printJSONLines(a, log.Segments(), newSegmentJSON)
 				}
 				return a.printSegments(log.Segments())
 			})
@@ -55,16 +55,6 @@ func newSegmentJSON(s kv.Segment) segmentJSON {
 		segment.Index = "ok"
 	}
 	return segment
-}
-
-func (a *app) printSegmentsJSON(segments []kv.Segment) error {
-	encoder := a.newJSONEncoder()
-	for _, segment := range segments {
-		if err := encoder.Encode(newSegmentJSON(segment)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (a *app) printSegments(segments []kv.Segment) error {
