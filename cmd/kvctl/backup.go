@@ -15,7 +15,7 @@ import (
 // backupFlags say what to back up, and how.
 type backupFlags struct {
 	since       uint64
-	increment   bool // Only what is behind since.
+	increment   bool // Only the commits after since.
 	force       bool
 	compression choice
 }
@@ -24,15 +24,18 @@ func newBackup(a *app) *cobra.Command {
 	flags := backupFlags{compression: newCompression()}
 	cmd := &cobra.Command{
 		Use:   "backup FILE|-",
-		Short: "Write a copy of the store as of now to a file, and print its offset",
-		Long: `backup writes every pair, as of one commit, to a file, and prints that commit's offset. It works beside a live writer.
-restore makes a store of it, and snapshot verify reads every byte of it.
+		Short: "Write a copy of the store to a file, and print its offset",
+		Long: `backup writes every pair, as of one commit, to a file, and prints that commit's
+offset. It works beside a live writer. restore makes a store from the file, and
+snapshot verify reads every byte of it.
 
-With --since it writes an increment: only the commits behind an offset, which is what the backup or increment before
-printed. restore takes it with --increment. A log that has been truncated behind that offset needs a whole backup again.
+With --since it writes an increment: only the commits after an offset, the one
+that an earlier backup or increment printed. restore takes it with --increment.
+If the log no longer reaches back to that offset, a whole backup is needed.
 
-The file gets its name when it is whole and durable; until then it is FILE.tmp. A file that is there already is refused,
-unless --force says to replace it. With - the bytes go to standard output, and the offset to standard error.`,
+The file gets its name when it is whole and durable; until then it is FILE.tmp.
+backup replaces a file only with --force. With - the bytes go to standard
+output, and the offset to standard error.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store backup monday.walnut
   kvctl --dir store put user:2 Grace
@@ -41,8 +44,8 @@ unless --force says to replace it. With - the bytes go to standard output, and t
   kvctl snapshot verify monday.walnut tuesday.walnut`,
 		Args: cobra.ExactArgs(1),
 	}
-	cmd.Flags().Uint64Var(&flags.since, "since", 0, "only the commits behind this offset, as an increment")
-	cmd.Flags().BoolVar(&flags.force, "force", false, "replace the file where there is one")
+	cmd.Flags().Uint64Var(&flags.since, "since", 0, "only the commits after this offset, as an increment")
+	cmd.Flags().BoolVar(&flags.force, "force", false, "replace the file if there is one")
 	addCompression(cmd, &flags.compression)
 	cmd.RunE = a.starts(func(args []string) error {
 		flags.increment = cmd.Flags().Changed("since")

@@ -15,9 +15,10 @@ func newCheck(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Read every byte of the store and list what is wrong",
-		Long: `check reads the whole directory, and changes nothing. Each thing it finds is a line: damage, which makes the exit
-code 4, or a notice of something that the next opening mends or leaves alone, such as an index to rebuild or a foreign
-file. The last line is the summary.`,
+		Long: `check reads the whole directory, and changes nothing. Each finding is a line:
+damage, which makes the exit code 4, or a notice of something that the next
+opening mends or leaves alone, such as an index to rebuild or a foreign file.
+The last line is the summary.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store check
   kvctl --dir store check -o json`,

@@ -19,16 +19,19 @@ func newCheckpoint(a *app) *cobra.Command {
 	flags := checkpointFlags{compression: newCompression()}
 	cmd := &cobra.Command{
 		Use:   "checkpoint",
-		Short: "Write a snapshot, then truncate the log in front of it",
-		Long: `checkpoint writes a snapshot of everything in the store, so that the next start needs only the log behind it, and
-prints the snapshot's offset. Where nothing was committed since the newest snapshot it writes nothing. Then it removes
-the oldest snapshots, all but --keep of them, and truncates the log in front of the oldest that is left, whole segments
-at a time.
+		Short: "Write a snapshot, then truncate the log before it",
+		Long: `checkpoint writes a snapshot of everything in the store, so that the next start
+needs only the log after it, and prints the snapshot's offset. If nothing was
+committed since the newest snapshot, it writes none. Then it removes the oldest
+snapshots, all but --keep of them, and truncates the log up to the oldest one
+left, in whole segments.
 
-With --archive, the segments of the log that go are kept in a directory, for a restore to any moment. A program that
-opens the store with an archive of its own does the same: use that one's directory then, or its archive gets a gap.
+With --archive, the truncated segments are kept in a directory, for a restore to
+any moment. If the program that owns the store has an archive, use its directory
+here: otherwise that archive gets a gap.
 
-A failure leaves the snapshots and the log as they were. A program that has the store open takes its checkpoints itself.`,
+A failure leaves the snapshots and the log as they were. A program that has the
+store open takes its checkpoints itself.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store put user:2 Grace
@@ -36,8 +39,8 @@ A failure leaves the snapshots and the log as they were. A program that has the 
   kvctl --dir store snapshot ls`,
 		Args: cobra.NoArgs,
 	}
-	cmd.Flags().IntVar(&flags.keep, "keep", kv.DefaultSnapshotsKept, "how many snapshots to leave")
-	cmd.Flags().StringVar(&flags.archive, "archive", "", "where to keep the segments that the log loses (default nowhere)")
+	cmd.Flags().IntVar(&flags.keep, "keep", kv.DefaultSnapshotsKept, "the number of snapshots to leave")
+	cmd.Flags().StringVar(&flags.archive, "archive", "", "where to keep truncated segments (default nowhere)")
 	addCompression(cmd, &flags.compression)
 	completeDirectory(cmd, "archive")
 	cmd.RunE = a.starts(func([]string) error { return a.checkpoint(flags) })
@@ -106,7 +109,7 @@ func (c choice) compression() (kv.Compression, error) {
 
 // addCompression adds the flag for it.
 func addCompression(cmd *cobra.Command, compression *choice) {
-	cmd.Flags().Var(compression, "compression", "how it is stored: s2 is fast, zstd smaller")
+	cmd.Flags().Var(compression, "compression", "the compression: s2 is fast, zstd smaller")
 	// The only error is a flag that doesn't exist.
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(compression.allowed, cobra.ShellCompDirectiveNoFileComp))
 }

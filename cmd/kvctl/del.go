@@ -15,8 +15,9 @@ func newDel(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "del KEY… | --prefix P | --start A --end B",
 		Short: "Delete pairs and print how many there were",
-		Long: `del deletes the named keys, or every key of a prefix or a range, in one commit: all of them or none. It prints
-how many pairs there were to delete; where there were none, nothing is written.`,
+		Long: `del deletes the named keys, or every key of a prefix or a range, in one commit:
+all of them or none. It prints the number of pairs deleted. If there were none,
+it writes nothing.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:2 Grace
   kvctl --dir store del user:1

@@ -13,11 +13,13 @@ func newGet(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Write a key's value to standard output",
-		Long: `get writes the value of a key to standard output: its bytes and nothing else, not even a line's end. Under
---encoding hex and base64 it is one line of text. Exit code 3 says that there is no such key.
+		Long: `get writes the value of a key to standard output: its bytes and nothing else,
+not even a line end. With --encoding hex or base64 it is one line of text. Exit
+code 3 means that there is no such key.
 
-With --at it is the value that the key had right after the commit at that offset: of any commit since the oldest
-snapshot, or of all as long as none has been truncated.`,
+With --at it is the value that the key had right after the commit at that
+offset. The offset may be that of any commit since the oldest snapshot, or of
+any commit at all while the log has not been truncated.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:1 Grace
   kvctl --dir store get user:1

@@ -12,7 +12,8 @@ func newHelp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "help [COMMAND…]",
 		Short: "Show a command's help",
-		Long:  `help shows what --help shows: what a command does, its flags, and an example that runs.`,
+		Long: `help shows what --help shows: what a command does, its flags, and an example
+that runs.`,
 		Example: `  kvctl help put
   kvctl help wal dump`,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"os/exec"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -46,8 +48,18 @@ func TestEveryCommandSaysWhatItDoes(t *testing.T) {
 		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
 		require.NotEmpty(t, cmd.Long, cmd.CommandPath())
 		require.NotNil(t, cmd.RunE, "%s: a command that isn't complete must say so", cmd.CommandPath())
-		for line := range strings.SplitSeq(cmd.Long, "\n") {
-			require.LessOrEqual(t, len([]rune(line)), 120, "%s: %s", cmd.CommandPath(), line)
-		}
+	})
+}
+
+func TestHelpFits80Columns(t *testing.T) {
+	everyCommand(func(cmd *cobra.Command) {
+		t.Run(strings.ReplaceAll(cmd.CommandPath(), " ", "_"), func(t *testing.T) {
+			args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+			var help, stderr bytes.Buffer
+			require.Zero(t, run(args, nil, &help, &stderr, func(string) string { return "" }), stderr.String())
+			for line := range strings.Lines(help.String()) {
+				require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 80, line)
+			}
+		})
 	})
 }

@@ -39,20 +39,26 @@ func newImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|-",
 		Short: "Write pairs from JSON lines, CSV or TSV, and print how many",
-		Long: `import writes the pairs of a file, or of standard input, in commits of --batch pairs, and prints how many. A commit
-is closed early at 16 MiB. Files compressed with gzip or zstd are read as they are.
+		Long: `import writes the pairs of a file, or of standard input, in commits of --batch
+pairs, and prints the number of pairs. A commit is closed early at 16 MiB. Files
+compressed with gzip or zstd are decompressed.
 
-  jsonl     {"key":…,"value":…} a line; "key_base64" and "value_base64" for bytes that aren't UTF-8. A value that is
-            no string is stored as compact JSON. With --key FIELD, any JSON objects: each is stored under one of its
-            members, whole, or with --value FIELD another of its members.
-  csv, tsv  the first line is the header. --key COLUMN and --value COLUMN, by name or by number from 1 on, choose key
-            and value; without --value the value is the whole row as a JSON object. In tsv nothing is quoted.
+  jsonl     {"key":…,"value":…} a line; "key_base64" and "value_base64" for
+            bytes that aren't UTF-8. A value that isn't a string is stored as
+            compact JSON. With --key FIELD, any JSON objects: each is stored
+            under one of its members, whole, or with --value FIELD another of
+            its members.
+  csv, tsv  the first line is the header. --key COLUMN and --value COLUMN choose
+            key and value, by name or by number from 1; without --value the
+            value is the whole row as a JSON object. In tsv nothing is quoted.
 
-A line that can't be read ends the import with its number. Nothing of its batch is written, and the batches before it
-stay. So it is with an interrupt: the batch being written is finished first.
+A line that can't be read ends the import with its number. Nothing of its batch
+is written, and the batches before it stay. An interrupt ends the import after
+the batch being written.
 
-With --ack, a line "acked PAIRS OFFSET" follows each batch once its commit is acknowledged: from then on, under --sync
-always, nothing takes the first PAIRS pairs away again.`,
+With --ack, a line "acked PAIRS OFFSET" follows each batch once its commit is
+acknowledged: with --sync always, the first PAIRS pairs are durable from then
+on.`,
 		Example: `  printf '{"key":"user:1","value":"Ada"}\n' | kvctl --dir store import -
   printf 'id,name\n2,Grace\n3,Barbara\n' > users.csv
   kvctl --dir store import users.csv --key id --value name

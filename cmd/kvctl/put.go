@@ -18,8 +18,9 @@ func newPut(a *app) *cobra.Command {
 		Short: "Write one pair and print its offset",
 		Long: `put writes one pair and prints the offset of its commit.
 
-With - in the value's place, the value is what comes from standard input. Under --encoding hex and base64, both the
-arguments and standard input are read so. After --, an argument may begin with a dash.`,
+With - as the value, the value is read from standard input. With --encoding hex
+or base64, the arguments and standard input are decoded. After --, an argument
+may begin with a dash.`,
 		Example: `  kvctl --dir store put user:1 Ada
   printf 'any bytes' | kvctl --dir store put user:2 -
   kvctl --dir store put session:1 token --ttl 10m

@@ -26,28 +26,33 @@ func newRestore(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE|-",
 		Short: "Make a store from a backup, as of then or of any moment since",
-		Long: `restore makes a store in --dir, which must be empty or missing, from what backup wrote, and prints the offset of the
-last commit in it. It does so wholly or not at all: a restore that failed has left nothing, and one that was killed
-leaves a directory that no command takes for a store and in which restore can be run again.
+		Long: `restore makes a store in --dir, which must be empty or missing, from what backup
+wrote, and prints the offset of the last commit in it. It makes the store wholly
+or not at all: a restore that fails leaves nothing. One that is killed leaves a
+directory that no command takes for a store, and in which restore can be run
+again.
 
-It goes on from there, in this order: with the commits of increments (--increment, as often as there are some, the
-oldest first), and with those of segments of the log (--archive: the archive's directory, and the directory wal of the
-store itself where that is left). With --to-offset or --to-time it ends with that commit, or with the last one made by
-that time.
+To the backup it adds, in this order, the commits of increments (--increment,
+once for each, the oldest first) and those of segments of the log (--archive:
+the archive's directory, and the store's own directory wal if that is left).
+With --to-offset or --to-time it ends with that commit, or with the last one
+made by that time.
 
-A file compressed with gzip or zstd is read as it is. With - it is read from standard input.`,
+A file compressed with gzip or zstd is decompressed. With - the backup is read
+from standard input.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store backup monday.walnut
   kvctl --dir store put user:1 Grace
   kvctl --dir store put user:1 Oops
   kvctl --dir store backup tuesday.walnut --since 1
   kvctl --dir copy restore monday.walnut
-  kvctl --dir before restore monday.walnut --increment tuesday.walnut --to-offset 2
+  kvctl --dir before restore monday.walnut --increment tuesday.walnut \
+    --to-offset 2
   kvctl --dir before get user:1`,
 		Args: cobra.ExactArgs(1),
 	}
-	cmd.Flags().StringArrayVar(&flags.increments, "increment", nil, "an increment that backup --since wrote; may be said again")
-	cmd.Flags().StringArrayVar(&flags.archives, "archive", nil, "a directory with segments of the log; may be said again")
+	cmd.Flags().StringArrayVar(&flags.increments, "increment", nil, "an increment that backup --since wrote; may be repeated")
+	cmd.Flags().StringArrayVar(&flags.archives, "archive", nil, "a directory with segments of the log; may be repeated")
 	cmd.Flags().Uint64Var(&flags.toOffset, "to-offset", 0, "the last commit to restore (default all there are)")
 	cmd.Flags().StringVar(&flags.toTime, "to-time", "", "restore the commits made up to this time, such as 2026-01-31T23:59:00Z")
 	addCompression(cmd, &flags.compression)

@@ -59,6 +59,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 // newOutput returns a buffer in front of a stream.
 func newOutput(to io.Writer) *bufio.Writer { return bufio.NewWriterSize(to, 64<<10) }
 
+// helpWidth is the number of columns that help takes at most.
+const helpWidth = 80
+
 // newRoot builds the command tree.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -66,8 +69,9 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Read, write and look after Walnut stores",
 		Long: `kvctl reads, writes and looks after Walnut stores.
 
-A command that only reads works beside a live writer and changes nothing on disk. A command that writes takes
-the store's lock, and fails at once where another process holds it.
+A command that only reads works beside a live writer and changes nothing on
+disk. A command that writes takes the store's lock, and fails at once if another
+process holds it.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`,
 		Example: `  kvctl --dir store put user:1 Ada
@@ -78,6 +82,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -95,8 +100,8 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.StringVar(&a.dirFlag, "dir", "", "the store's directory (default $KVCTL_DIR)")
 	flags.VarP(&a.output, "output", "o", "text for people, or one JSON object a line for programs")
 	flags.Var(&a.encoding, "encoding", "how keys and values are written and read")
-	flags.Var(&a.sync, "sync", "when a write returns: once durable, or once written, with a sync now and then or at the end")
-	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show what the store tells of its routine work")
+	flags.Var(&a.sync, "sync", "when a write is synced: before it returns, at intervals, or when the command ends")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show the store's log of its routine work")
 	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding, "sync": a.sync} {
 		complete := cobra.FixedCompletions(flag.allowed, cobra.ShellCompDirectiveNoFileComp)
 		// The only error is a flag that doesn't exist, and these were added above.

@@ -16,9 +16,10 @@ func newScan(a *app) *cobra.Command {
 		Short: "List pairs in key order",
 		Long: `scan writes the pairs of one instant in key order, key<TAB>value a line.
 
-Text output prints printable UTF-8 as it is and escapes everything else, so that a line is always one pair: \\ is a
-backslash, \t a tab, \n and \r a line's end, and \xNN any other byte. For programs, -o json or --encoding hex is easier
-to read back.`,
+Text output prints printable UTF-8 as it is and escapes everything else, so that
+a line is always one pair: \\ is a backslash, \t a tab, \n and \r a line end,
+and \xNN any other byte. For programs, -o json or --encoding hex is easier to
+read back.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:2 Grace
   kvctl --dir store scan

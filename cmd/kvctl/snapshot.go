@@ -19,8 +19,8 @@ func newSnapshot(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Look at the store's snapshots",
-		Long: `snapshot looks at the snapshots that checkpoints wrote, and at backups, which have the same format. Only prune
-changes anything.`,
+		Long: `snapshot looks at the snapshots that checkpoints wrote, and at backups, which
+have the same format. Only prune changes anything.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store snapshot ls

@@ -14,9 +14,11 @@ func newSnapshotInspect(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect OFFSET|FILE",
 		Short: "Show what a snapshot or a backup is made of",
-		Long: `inspect shows what a snapshot says of itself, and its blocks: where each begins, its bytes there and decompressed, its
-entries, how it is compressed, and its first key. A number means the store's snapshot as of that offset, anything else a
-file, which may be a backup. The entries of an increment are commits, and their keys offsets.`,
+		Long: `inspect shows the header of a snapshot, and its blocks: where each begins, its
+bytes there and decompressed, its entries, its compression, and its first key. A
+number means the store's snapshot as of that offset, anything else a file, which
+may be a backup. The entries of an increment are commits, and their keys
+offsets.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store snapshot inspect 1

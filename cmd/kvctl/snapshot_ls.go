@@ -13,9 +13,10 @@ func newSnapshotLs(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List the store's snapshots",
-		Long: `ls lists the store's snapshots, those of later offsets first: the offset, when the snapshot was taken, its pairs,
-its blocks and how they are compressed, its bytes, and whether a start would begin with it. That is told by what is at
-the file's two ends; verify reads the rest.`,
+		Long: `ls lists the store's snapshots, those of later offsets first: the offset, when
+the snapshot was taken, its pairs, its blocks and their compression, its bytes,
+and whether a start would use it. ls looks only at the two ends of a file;
+verify reads all of it.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store snapshot ls

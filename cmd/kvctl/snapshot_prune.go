@@ -13,8 +13,9 @@ func newSnapshotPrune(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove the oldest snapshots and print their paths",
-		Long: `prune removes the oldest snapshots, all but --keep of them, and prints the paths of those that are gone. Damaged ones
-are left alone and don't count. The log stays as it is: the next checkpoint truncates it.`,
+		Long: `prune removes the oldest snapshots, all but --keep of them, and prints their
+paths. It leaves damaged ones alone and doesn't count them. The log stays as it
+is: the next checkpoint truncates it.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store put user:2 Grace
@@ -22,7 +23,7 @@ are left alone and don't count. The log stays as it is: the next checkpoint trun
   kvctl --dir store snapshot prune --keep 1`,
 		Args: cobra.NoArgs,
 	}
-	cmd.Flags().IntVar(&keep, "keep", kv.DefaultSnapshotsKept, "how many snapshots to leave")
+	cmd.Flags().IntVar(&keep, "keep", kv.DefaultSnapshotsKept, "the number of snapshots to leave")
 	cmd.RunE = a.starts(func([]string) error {
 		if keep < 1 {
 			return usagef("snapshot prune: --keep %d: want 1 or more", keep)

@@ -15,10 +15,12 @@ import (
 func newSnapshotVerify(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [OFFSET|FILE…]",
-		Short: "Read every byte of snapshots or backups and say what is wrong",
-		Long: `verify reads every byte of the store's snapshots, or of those named: a number means the store's snapshot as of that
-offset, anything else a file, which may be a backup. Each is a line, the last line is the summary, and damage makes the
-exit code 4. Of a snapshot that lies in the store it also says where it is another store's.`,
+		Short: "Read every byte of snapshots or backups and list what is wrong",
+		Long: `verify reads every byte of the store's snapshots, or of those named: a number
+means the store's snapshot as of that offset, anything else a file, which may be
+a backup. Each snapshot is a line, the last line is the summary, and damage
+makes the exit code 4. A snapshot of another store among this store's counts as
+damage.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store snapshot verify

@@ -19,12 +19,14 @@ func newStats(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Show what the store holds and what its last recovery did",
-		Long: `stats shows a store's numbers: its pairs, the offsets it holds, the space it takes, and what opening it found.
+		Long: `stats shows a store's numbers: its pairs, the offsets it holds, the space it
+takes, and what opening it found.
 
-It opens the store for reading only, so the recovery it tells of is this opening's, which changes nothing on disk: an
-unfinished tail that it reports as cut is left out here, and cut off by the next command that writes. What is counted
-since a store was opened, such as syncs and how long they took, is zero here: a program that writes shows it with the
-same names, by way of kv.Stats.`,
+It opens the store for reading only, so the recovery that it reports is that of
+this opening, which changes nothing on disk: an unfinished tail reported as cut
+is left out here, and cut off by the next command that writes. Numbers counted
+since the store was opened, such as syncs, are zero here. A program that writes
+shows them under the same names, by way of kv.Stats.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store stats
   kvctl --dir store stats -o json

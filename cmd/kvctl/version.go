@@ -11,8 +11,9 @@ import (
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Say which kvctl this is",
-		Long:  `version says which version and revision of the source this kvctl was built from, and with which Go.`,
+		Short: "Print the version of kvctl",
+		Long: `version prints the version and the revision of the source that this kvctl was
+built from, and the version of Go.`,
 		Example: `  kvctl version
   kvctl version -o json`,
 		Args: cobra.NoArgs,

@@ -10,8 +10,9 @@ func newWal(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wal",
 		Short: "Look at the store's log",
-		Long: `wal looks at the store's write-ahead log: its segments, its records, and whether every byte of it is sound. Its
-commands work on a damaged log and change nothing.`,
+		Long: `wal looks at the store's write-ahead log: its segments, its records, and whether
+every byte of it is sound. Its commands work on a damaged log and change
+nothing.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store wal ls
   kvctl --dir store wal dump

@@ -14,11 +14,12 @@ func newWalDump(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump",
 		Short: "Show the log's records with their mutations",
-		Long: `dump shows the commits of the log in order, each with its offset, time, encoded size and mutations. In a damaged log
-it shows what stands in front of the damage and then says where that is.
+		Long: `dump shows the commits of the log in order, each with its offset, time, encoded
+size and mutations. In a damaged log it shows the commits before the damage, and
+then says where the damage is.
 
-Text output is a line a commit and an indented line a mutation, with keys and values as scan writes them. JSON is an
-object a commit.`,
+Text output is a line a commit and an indented line a mutation, with keys and
+values as scan writes them. JSON is an object a commit.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:1 Grace
   kvctl --dir store wal dump

@@ -13,9 +13,11 @@ func newWalLs(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List the log's segments",
-		Long: `ls lists the log's segments: the offsets of the first and the last record, the number of records, the bytes used and
-the bytes allocated in the file, whether it is sealed or the active one, and the state of its index. An index that isn't
-ok is rebuilt when the store is next opened for writing; nothing is lost with it.`,
+		Long: `ls lists the log's segments: the offsets of the first and the last record, the
+number of records, the bytes used and the bytes allocated in the file, whether
+it is sealed or the active one, and the state of its index. An index that isn't
+ok is rebuilt when the store is next opened for writing; nothing is lost with
+it.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store wal ls
   kvctl --dir store wal ls -o json`,
