@@ -54,14 +54,14 @@ output, and the offset to standard error.`,
 	return cmd
 }
 
-// backup opens the store before it makes the file, so that a directory mistyped makes no file.
+// backup opens the store before it creates the file, so that a mistyped directory leaves no file.
 func (a *app) backup(name string, flags backupFlags) error {
 	compression, err := flags.compression.compression()
 	if err != nil {
 		return err
 	}
 	if name == "-" && a.toTerminal {
-		return usagef("backup: standard output is a terminal; say where the bytes shall go")
+		return usagef("backup: standard output is a terminal; redirect it, or name a file")
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -73,13 +73,13 @@ func (a *app) backup(name string, flags backupFlags) error {
 		return b.toFile()
 	}, func(opts *kv.Options) { opts.SnapshotCompression = compression })
 	if errors.Is(err, syscall.EPIPE) {
-		// Not wrapped: a reader that went away doesn't make half a backup a success.
+		// Not wrapped: half a backup is a failure even if its reader closed the pipe.
 		return fmt.Errorf("backup: %v", err)
 	}
 	return whyEnded(ctx, err)
 }
 
-// backup is one under way.
+// backup is a backup in progress.
 type backup struct {
 	app   *app
 	ctx   context.Context
@@ -88,11 +88,11 @@ type backup struct {
 	name  string
 }
 
-// backupJSON is what a backup comes to, in JSON.
+// backupJSON is the outcome of a backup as JSON output has it.
 type backupJSON struct {
-	Path   string  `json:"path,omitempty"` // Left out where the bytes went to standard output.
+	Path   string  `json:"path,omitempty"` // Left out if the bytes went to standard output.
 	Offset uint64  `json:"offset"`
-	Since  *uint64 `json:"since,omitempty"` // Of an increment.
+	Since  *uint64 `json:"since,omitempty"` // Only of an increment.
 	Bytes  int64   `json:"bytes"`
 }
 
@@ -113,7 +113,7 @@ func (b *backup) toFile() error {
 	return b.app.printResult(outcome.Offset, outcome)
 }
 
-// toStdout says what it has to say on standard error, since the bytes are the output.
+// toStdout prints the outcome on standard error, since the bytes take standard output.
 func (b *backup) toStdout() error {
 	outcome, err := b.write(b.app.stdout)
 	if err == nil {

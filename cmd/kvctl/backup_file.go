@@ -8,19 +8,19 @@ import (
 	"path/filepath"
 )
 
-// backupFile is where a backup is written.
+// backupFile is the file that a backup is written to.
 //
-// Invariant: a regular file has its own name only once it is whole and durable. Until then it has a temporary one, which
-// nobody else has created: whoever finds that name taken gives up, so that two backups can't write to one file. What is no
-// regular file, a pipe or a device, is written to directly.
+// Invariant: a regular file has its final name only once it is whole and durable. Until then it has a temporary name. A
+// backup that finds that name taken gives up, so that two backups can't write to one file. A pipe or a device is written to
+// directly.
 type backupFile struct {
 	*os.File
 	path      string
-	temporary string // "" where path is written to directly.
+	temporary string // "" if path is written to directly.
 	force     bool
 }
 
-// createBackupFile makes the temporary file. A file of the final name is refused, unless it is to be replaced.
+// createBackupFile creates the temporary file. It refuses a final name that is taken, unless force is set.
 func createBackupFile(path string, force bool) (*backupFile, error) {
 	b := &backupFile{path: path, force: force}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
@@ -40,7 +40,7 @@ func createBackupFile(path string, force bool) (*backupFile, error) {
 		b.File, err = b.create()
 	}
 	if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("%s is there: another backup is at work, or one was killed; --force replaces it", b.temporary)
+		err = fmt.Errorf("%s exists: another backup is writing it, or one was killed; --force replaces it", b.temporary)
 	}
 	return b, err
 }
@@ -49,7 +49,7 @@ func (b *backupFile) create() (*os.File, error) {
 	return os.OpenFile(b.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// mayTake says why the final name can't be taken.
+// mayTake returns an error if the final name can't be taken.
 func (b *backupFile) mayTake() error {
 	info, err := os.Lstat(b.path)
 	switch {
@@ -60,7 +60,7 @@ func (b *backupFile) mayTake() error {
 	case info.IsDir():
 		return fmt.Errorf("%s is a directory", b.path)
 	case !b.force:
-		return fmt.Errorf("%s is there already; --force replaces it", b.path)
+		return fmt.Errorf("%s exists already; --force replaces it", b.path)
 	}
 	return nil
 }
@@ -85,19 +85,19 @@ func (b *backupFile) keep() error {
 	return syncDirectory(filepath.Dir(b.path))
 }
 
-// isOurs makes sure that the temporary name is still that of the file which was written.
+// isOurs returns an error if the temporary name is no longer that of the written file.
 func (b *backupFile) isOurs() error {
 	named, err := os.Lstat(b.temporary)
 	if err != nil {
 		return err
 	}
 	if written, err := b.Stat(); err != nil || !os.SameFile(named, written) {
-		return errors.Join(fmt.Errorf("%s was replaced meanwhile", b.temporary), err)
+		return errors.Join(fmt.Errorf("%s was replaced by another backup", b.temporary), err)
 	}
 	return nil
 }
 
-// discard removes what was written. What stays where that fails has the temporary name.
+// discard removes the written file. If that fails, the file keeps its temporary name.
 func (b *backupFile) discard() {
 	if b.temporary != "" && b.isOurs() == nil {
 		_ = os.Remove(b.temporary)

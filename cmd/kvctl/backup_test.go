@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// createIn returns a backup file under the name copy in a directory of its own, with some bytes in it.
+// createIn returns a backup file named copy in a new directory, with some bytes in it.
 func createIn(t *testing.T, force bool) (file *backupFile, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "copy")
@@ -39,10 +39,10 @@ func TestABackupFileThatIsDiscardedLeavesNothing(t *testing.T) {
 	require.NoFileExists(t, path+".tmp")
 }
 
-func TestABackupDoesNotTakeANameThatSomebodyElseTookMeanwhile(t *testing.T) {
+func TestABackupDoesNotReplaceAFileCreatedMeanwhile(t *testing.T) {
 	file, path := createIn(t, false)
 	require.NoError(t, os.WriteFile(path, []byte("theirs"), 0o600))
-	require.ErrorContains(t, file.keep(), "is there already")
+	require.ErrorContains(t, file.keep(), "exists already")
 	file.discard()
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -50,19 +50,19 @@ func TestABackupDoesNotTakeANameThatSomebodyElseTookMeanwhile(t *testing.T) {
 	require.NoFileExists(t, path+".tmp")
 }
 
-func TestABackupDoesNotGiveItsNameToAnotherOnesBytes(t *testing.T) {
+func TestABackupDoesNotGiveItsNameToTheBytesOfAnother(t *testing.T) {
 	file, path := createIn(t, true)
 	second, err := createBackupFile(path, true)
-	require.NoError(t, err, "who forces it replaces what is under way")
-	require.ErrorContains(t, file.keep(), "was replaced meanwhile")
+	require.NoError(t, err, "--force replaces a backup in progress")
+	require.ErrorContains(t, file.keep(), "was replaced by another backup")
 	file.discard()
-	require.FileExists(t, path+".tmp", "it is the other one's")
+	require.FileExists(t, path+".tmp", "it belongs to the other backup")
 	require.NoError(t, second.keep())
 }
 
 func TestABackupFileIsNotSharedByTwoBackups(t *testing.T) {
 	file, path := createIn(t, false)
 	_, err := createBackupFile(path, false)
-	require.ErrorContains(t, err, path+".tmp is there")
+	require.ErrorContains(t, err, path+".tmp exists")
 	require.NoError(t, file.keep())
 }

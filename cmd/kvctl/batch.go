@@ -7,14 +7,14 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// importBatch is what becomes one commit of an import.
+// importBatch holds the pairs of one commit of an import.
 //
-// Invariant: a batch with an error other than io.EOF is not written, even where it holds pairs from before the error.
+// Invariant: a batch with an error other than io.EOF is not written, even if it holds pairs from before the error.
 type importBatch struct {
 	mutations           *kv.Batch
 	pairs               int
 	firstLine, lastLine int
-	err                 error // Why no batch follows; io.EOF where the input ends here.
+	err                 error // Why no batch follows; io.EOF at the end of the input.
 }
 
 // batchReader gathers an import's pairs into batches of size.
@@ -23,7 +23,7 @@ type batchReader struct {
 	size  int
 }
 
-// readAll sends batches until one has an error, or nobody wants more.
+// readAll sends batches until one has an error or the context ends.
 func (r *batchReader) readAll(ctx context.Context, batches chan<- importBatch) {
 	for {
 		batch := r.next()
@@ -60,7 +60,7 @@ func (r *batchReader) next() importBatch {
 	return batch
 }
 
-// checkLimits refuses here what the store would refuse with the whole batch, so that the error names the line.
+// checkLimits refuses a pair that the store would refuse with its whole batch, so that the error names the line.
 func checkLimits(p pair) error {
 	switch {
 	case len(p.key) == 0:

@@ -36,13 +36,13 @@ type violationJSON struct {
 	Problem  string `json:"problem"`
 }
 
-// check lists the violations under a part of the store's directory, the whole of it where the part is "".
+// check lists the violations in a part of the store's directory, or in all of it if part is "".
 func (a *app) check(command, part string) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	// What a log line could say is among the violations.
+	// The violations include everything that the log would say.
 	opts, err := a.options(forReading, io.Discard)
 	if err != nil {
 		return err
@@ -77,8 +77,8 @@ func (a *app) check(command, part string) error {
 		a.commandLine(closer))}
 }
 
-// isOutside reports whether path is known to lie elsewhere than in dir. What has no path may lie anywhere, and damage
-// must not be left out for want of one.
+// isOutside reports whether path is known to lie outside of dir. Damage without a path may lie anywhere, so it is not
+// outside.
 func isOutside(path, dir string) bool {
 	if path == "" {
 		return false

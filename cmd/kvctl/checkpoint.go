@@ -8,7 +8,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// checkpointFlags say what a checkpoint leaves.
+// checkpointFlags say what a checkpoint keeps, and how.
 type checkpointFlags struct {
 	keep        int
 	archive     string
@@ -80,7 +80,7 @@ func (a *app) printOffset(offset uint64) error {
 	}{offset})
 }
 
-// mustExist refuses a directory without a store, for commands that write to one but have no reason to make one.
+// mustExist refuses a directory without a store, for commands that write to a store but should not create one.
 func (a *app) mustExist(command string) error {
 	dir, err := a.dir()
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *app) mustExist(command string) error {
 	return nil
 }
 
-// newCompression returns the choice for how snapshots and backups are stored.
+// newCompression returns the choice of the compression of snapshots and backups.
 func newCompression() choice { return newChoice("s2", "zstd", "none") }
 
 func (c choice) compression() (kv.Compression, error) {
@@ -107,14 +107,14 @@ func (c choice) compression() (kv.Compression, error) {
 	return compression, nil
 }
 
-// addCompression adds the flag for it.
+// addCompression adds the flag for the compression.
 func addCompression(cmd *cobra.Command, compression *choice) {
 	cmd.Flags().Var(compression, "compression", "the compression: s2 is fast, zstd smaller")
-	// The only error is a flag that doesn't exist.
+	// It fails only for a flag that doesn't exist.
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(compression.allowed, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func completeDirectory(cmd *cobra.Command, flag string) {
-	// The only error is a flag that doesn't exist.
+	// It fails only for a flag that doesn't exist.
 	_ = cmd.MarkFlagDirname(flag)
 }

@@ -31,7 +31,7 @@ it writes nothing.`,
 		case ranged && len(args) > 0:
 			return errors.New("want keys, or a prefix or range, but not both")
 		case ranged && !span.given():
-			// An empty variable in a script must not empty the store.
+			// An empty variable in a script must not delete every key.
 			return errors.New("the prefix or range is empty, which would be every key")
 		case !ranged && len(args) == 0:
 			return errors.New("which keys?")
@@ -89,8 +89,8 @@ func (a *app) delRange(span spanFlags) error {
 	})
 }
 
-// del opens the store and applies the batch that collect fills. The lock keeps others from writing between collect's
-// count and the commit.
+// del opens the store and applies the batch that collect fills. The lock keeps other processes from writing between
+// collect's count and the commit.
 func (a *app) del(collect func(db *kv.DB, batch *kv.Batch) (count uint64, err error)) error {
 	return a.withStore(forWriting, func(db *kv.DB) error {
 		var batch kv.Batch
@@ -124,7 +124,7 @@ func bounds(r kv.Range) (start, end []byte) {
 	return start, end
 }
 
-// prefixEnd returns the first key behind all that begin with prefix, nil where there is none.
+// prefixEnd returns the first key after all keys that begin with prefix, or nil if there is none.
 func prefixEnd(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] < 0xff {

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// encoding says how bytes stand in text: on the command line, in text output, and in JSON.
+// encoding says how bytes are written as text: on the command line, in text output, and in JSON.
 //
-// Invariant: under each encoding, what appendText or jsonForm writes determines the bytes it was given.
+// Invariant: for each encoding, the output of appendText or jsonForm determines the bytes that it was given.
 type encoding string
 
 const (
-	// encodingUTF8 takes arguments as they are. Text output escapes what a terminal can't show, see appendEscaped.
+	// encodingUTF8 takes arguments as they are. In text output, appendEscaped escapes what a terminal can't show.
 	encodingUTF8 encoding = "utf8"
 	// encodingHex is two hexadecimal digits a byte.
 	encodingHex encoding = "hex"
@@ -41,7 +41,7 @@ func (e encoding) decode(text string) ([]byte, error) {
 	return data, nil
 }
 
-// argument is decode for an argument or a flag's value, where text that doesn't decode is wrong usage.
+// argument is decode for an argument or the value of a flag. Text that doesn't decode is wrong usage.
 func (e encoding) argument(name, text string) ([]byte, error) {
 	data, err := e.decode(text)
 	if err != nil {
@@ -50,7 +50,7 @@ func (e encoding) argument(name, text string) ([]byte, error) {
 	return data, nil
 }
 
-// appendText appends how text output shows the bytes, always on one line and without a tab.
+// appendText appends the bytes as text output shows them: on one line and without a tab.
 func (e encoding) appendText(dst, data []byte) []byte {
 	switch e {
 	case encodingHex:
@@ -61,8 +61,8 @@ func (e encoding) appendText(dst, data []byte) []byte {
 	return appendEscaped(dst, data)
 }
 
-// jsonForm returns the string that stands for the bytes in JSON, or, where they are no valid UTF-8 and so have no
-// string, the bytes themselves for a member whose name ends in _base64.
+// jsonForm returns the string that stands for the bytes in JSON. Bytes that aren't valid UTF-8 have no such string: they are
+// returned as they are, for a member whose name ends in _base64.
 func (e encoding) jsonForm(data []byte) (text *string, raw []byte) {
 	if e == encodingUTF8 && !utf8.Valid(data) {
 		return nil, data
@@ -106,7 +106,7 @@ func appendHexEscapes(dst, data []byte) []byte {
 	return dst
 }
 
-// shown quotes a key or an argument for an error message, shortened where a line couldn't hold it.
+// shown quotes a key or an argument for an error message, shortened if it is long.
 func shown[T string | []byte](data T) string {
 	const most = 80
 	if len(data) > most {

@@ -21,7 +21,7 @@ const (
 	exitDamage   = 4
 )
 
-// usageError is a command line that can't be carried out whatever the store holds.
+// usageError is an error of the command line itself, whatever the store holds.
 type usageError struct{ error }
 
 // Unwrap returns what is wrong with the command line.
@@ -29,13 +29,13 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// damageFoundError ends a command that looked for damage and listed what it found. It says how to go on.
+// damageFoundError ends a command that looked for damage and listed it. Its text says what to do next.
 type damageFoundError struct{ text string }
 
 func (e damageFoundError) Error() string { return e.text }
 
-// closerError is damage to something else than the store at hand, with the command that looks closer at it; "" where there
-// is none.
+// closerError is damage to something other than the store in --dir. It has the command that looks closer at the damage, or
+// "" if there is none.
 type closerError struct {
 	error
 	command string
@@ -46,15 +46,15 @@ func (e closerError) Unwrap() error { return e.error }
 
 var errInterrupted = errors.New("interrupted")
 
-// interruptible returns a context that ends when somebody wants the command to end. A second interrupt then ends the process
-// at once, as it would without us.
+// interruptible returns a context that ends with an interrupt or SIGTERM. A second one then ends the process at once, as it
+// would by default.
 func interruptible() (ctx context.Context, stop context.CancelFunc) {
 	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// whyEnded is err, or that the command was interrupted where that is the reason for it.
+// whyEnded returns errInterrupted if err came of an interrupt, and err otherwise.
 func whyEnded(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return errInterrupted
@@ -62,7 +62,7 @@ func whyEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// exitCode maps an error to the exit code. A reader of standard output that went away has what it wanted.
+// exitCode maps an error to the exit code. A reader that closes standard output early has what it wanted.
 func exitCode(err error) int {
 	var usage usageError
 	var found damageFoundError
@@ -79,7 +79,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// report tells an error in one line, with the command to run next where the store is damaged.
+// report prints an error in one line, with the command to run next if the store is damaged.
 func (a *app) report(err error) {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return
@@ -91,7 +91,7 @@ func (a *app) report(err error) {
 	fmt.Fprintf(a.stderr, "kvctl: %s\n", text)
 }
 
-// closer returns the command that looks closer at damage that was met; "" where none was, or no command does.
+// closer returns the command that looks closer at the damage in err, or "" if there is no damage or no such command.
 func (a *app) closer(err error) string {
 	var elsewhere closerError
 	switch {
@@ -103,7 +103,7 @@ func (a *app) closer(err error) string {
 	return ""
 }
 
-// commandLine is a kvctl command on the same store, ready to be pasted into a shell.
+// commandLine returns a kvctl command on the same store, ready to be pasted into a shell.
 func (a *app) commandLine(words string) string {
 	dir, err := a.dir()
 	if err != nil {
@@ -112,7 +112,7 @@ func (a *app) commandLine(words string) string {
 	return "kvctl --dir " + shellQuote(dir) + " " + words
 }
 
-// shellQuote returns the word as a POSIX shell has to read it.
+// shellQuote quotes a word for a POSIX shell if it needs quotes.
 func shellQuote(word string) string {
 	safe := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)

@@ -23,7 +23,7 @@ func TestExitCodeSaysWhatKindOfErrorItWas(t *testing.T) {
 		want int
 	}{
 		{"no error", nil, exitDone},
-		{"a reader that went away", fmt.Errorf("write: %w", syscall.EPIPE), exitDone},
+		{"a reader that closed its pipe", fmt.Errorf("write: %w", syscall.EPIPE), exitDone},
 		{"any error", errors.New("broken disk"), exitFailed},
 		{"a store that is in use", fmt.Errorf("open: %w", kv.ErrLocked), exitFailed},
 		{"no store", fmt.Errorf("open: %w", kv.ErrNotStore), exitFailed},
@@ -38,11 +38,11 @@ func TestExitCodeSaysWhatKindOfErrorItWas(t *testing.T) {
 	}
 }
 
-func TestScanEndsQuietlyWhenItsReaderGoesAway(t *testing.T) {
+func TestScanEndsQuietlyWhenItsReaderStops(t *testing.T) {
 	dir := t.TempDir()
 	db, err := kv.Open(dir, kv.Options{})
 	require.NoError(t, err)
-	// More than a pipe and all buffers hold, so that kvctl can't get rid of it.
+	// More than a pipe and all buffers hold, so that kvctl can't write all of it.
 	for i := range 4 {
 		_, err := db.Put(fmt.Append(nil, i), bytes.Repeat([]byte("v"), 1<<20))
 		require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestScanEndsQuietlyWhenItsReaderGoesAway(t *testing.T) {
 	require.Empty(t, stderr.String())
 }
 
-func TestABackupWhoseReaderGoesAwayHasFailed(t *testing.T) {
+func TestABackupWhoseReaderStopsHasFailed(t *testing.T) {
 	dir := t.TempDir()
 	db, err := kv.Open(dir, kv.Options{})
 	require.NoError(t, err)

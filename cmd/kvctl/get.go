@@ -43,7 +43,7 @@ any commit at all while the log has not been truncated.`,
 	return cmd
 }
 
-// lookUp returns the key's value, as of an offset where one is asked for.
+// lookUp returns the key's value, as of an offset if hasAt is set.
 func (a *app) lookUp(key []byte, at uint64, hasAt bool) (value []byte, err error) {
 	if hasAt {
 		value, err = a.valueAt(key, at)

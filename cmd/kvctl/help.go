@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newHelp stands in for cobra's own help command, which exits 0 where there is no such command.
+// newHelp replaces cobra's help command, which exits 0 for a command that doesn't exist.
 func newHelp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "help [COMMAND…]",

@@ -11,8 +11,8 @@ import (
 // valueAt returns the value that key had right after the commit at offset at. A deadline counts as of that commit's own
 // time. The error is kv.ErrNotFound where the key had no value then.
 //
-// A log that still begins with the first commit has all there is to know: reading it up to there takes no memory, and
-// works in front of damage. Otherwise it takes a snapshot to begin with.
+// A log that still begins with the first commit is enough: reading it up to the offset takes no memory, and works before
+// damage. Otherwise a snapshot is needed too.
 func (a *app) valueAt(key []byte, at uint64) (value []byte, err error) {
 	whole := false
 	err = a.withLog(func(log *kv.Log) (err error) {
@@ -61,11 +61,11 @@ func valueInLog(log *kv.Log, key []byte, at uint64) ([]byte, error) {
 			}
 		}
 		if commit.Offset == at {
-			break // Damage behind it changes nothing.
+			break // Damage after it changes nothing.
 		}
 	}
 	if seen.Offset < at {
-		return nil, fmt.Errorf("offset %d is behind the last one, %d", at, seen.Offset)
+		return nil, fmt.Errorf("offset %d is past the last one, %d", at, seen.Offset)
 	}
 	expired := !last.Deadline.IsZero() && !last.Deadline.After(seen.Time)
 	if last.Kind != kv.MutationPut || expired {
@@ -74,7 +74,7 @@ func valueInLog(log *kv.Log, key []byte, at uint64) ([]byte, error) {
 	return last.Value, nil
 }
 
-// covers reports whether a mutation says what becomes of the key.
+// covers reports whether a mutation changes the key.
 func covers(mutation kv.Mutation, key []byte) bool {
 	if mutation.Kind != kv.MutationDeleteRange {
 		return bytes.Equal(mutation.Key, key)

@@ -19,8 +19,8 @@ const (
 	formatTSV   = "tsv"
 )
 
-// batchBytes closes a batch early: with the largest pair on top it still fits into one commit, and a batch of large
-// values doesn't fill the memory. pairOverhead stands for what a pair takes besides its bytes.
+// batchBytes closes a batch early, so that it fits into one commit even after the largest pair, and a batch of large values
+// doesn't fill the memory. pairOverhead is added to the bytes of each pair.
 const (
 	batchBytes   = 16 << 20
 	pairOverhead = 32
@@ -29,7 +29,7 @@ const (
 // importFlags say how to read an import and how to write it.
 type importFlags struct {
 	format  string
-	columns tableColumns // In jsonl, members in the place of columns.
+	columns tableColumns // In jsonl, names of members.
 	batch   int
 	ack     bool
 }
@@ -84,7 +84,7 @@ on.`,
 	return cmd
 }
 
-// check completes the flags for a file, or says which of them are wrong.
+// check completes the flags for a file, or returns an error for a wrong one.
 func (f *importFlags) check(name string) error {
 	if f.format == "" {
 		f.format = formatOf(name)
@@ -107,7 +107,7 @@ func (f *importFlags) check(name string) error {
 	return nil
 }
 
-// formatOf returns the format that a file's name says, "" where it says none.
+// formatOf returns the format that a file's name says, or "" if it says none.
 func formatOf(name string) string {
 	if name == "-" {
 		return formatJSONL
@@ -136,7 +136,7 @@ func (f importFlags) newReader(in *input, enc encoding) (pairReader, error) {
 	return &jsonlReader{lines: lines, enc: enc, keyField: f.columns.key, valueField: f.columns.value}, nil
 }
 
-// runImport opens the input before the store, so that a name mistyped makes no store.
+// runImport opens the input before the store, so that a mistyped name creates no store.
 func (a *app) runImport(name string, flags importFlags) error {
 	in, err := a.openInput(name)
 	if err != nil {
@@ -164,7 +164,7 @@ func (a *app) runImport(name string, flags importFlags) error {
 	})
 }
 
-// importer applies batches, one after another, and counts what is acknowledged.
+// importer applies batches, one after another, and counts the acknowledged pairs.
 type importer struct {
 	app *app
 	db  *kv.DB
@@ -172,11 +172,11 @@ type importer struct {
 	ack bool
 	bar *importBar
 
-	pairs, commits, offset uint64 // Acknowledged; offset is the last commit's.
+	pairs, commits, offset uint64 // Of acknowledged commits; offset is that of the last one.
 }
 
-// run applies the input batch by batch. The next batch is read while one is being written; an interrupt doesn't wait
-// for an input that has nothing to read.
+// run applies the input batch by batch. It reads the next batch while one is being written. An interrupt ends it even if the
+// input has nothing to read.
 func (i *importer) run(ctx context.Context, from *batchReader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -219,7 +219,7 @@ func (i *importer) apply(batch importBatch) error {
 	return i.acknowledge()
 }
 
-// acknowledge prints that all the pairs so far are in, where asked for, and doesn't leave it in a buffer.
+// acknowledge prints the pairs and the offset so far, if asked for, and flushes the line.
 func (i *importer) acknowledge() error {
 	if !i.ack {
 		return nil
@@ -237,13 +237,13 @@ func (i *importer) acknowledge() error {
 		err = i.app.stdout.Flush()
 	}
 	if err != nil {
-		// Not wrapped: a reader of the acknowledgements that went away doesn't make an unfinished import a success.
+		// Not wrapped: an unfinished import is a failure even if the reader of its acknowledgements closed the pipe.
 		return fmt.Errorf("write to standard output: %v", err)
 	}
 	return nil
 }
 
-// describe adds to the error that ended an import what is in the store regardless.
+// describe adds to the error that ended an import which pairs were written.
 func (i *importer) describe(err error) error {
 	if i.pairs == 0 {
 		return fmt.Errorf("%w; nothing was written", err)

@@ -29,7 +29,7 @@ type liveImport struct {
 	sent   int
 }
 
-// startImport starts an import in batches of size and sends it pairs, without waiting for what becomes of them.
+// startImport starts an import in batches of size.
 func startImport(t *testing.T, dir string, size int) *liveImport {
 	t.Helper()
 	i := &liveImport{t: t, cmd: exec.Command("kvctl", "--dir", dir, "import", "-", "--ack", "--batch", strconv.Itoa(size))}
@@ -44,7 +44,7 @@ func startImport(t *testing.T, dir string, size int) *liveImport {
 	return i
 }
 
-// send writes count more pairs, with keys that sort as they were sent.
+// send writes count more pairs, with keys that sort in the order in which they are sent.
 func (i *liveImport) send(count int) {
 	i.t.Helper()
 	for range count {
@@ -54,7 +54,7 @@ func (i *liveImport) send(count int) {
 	}
 }
 
-// acked reads the next acknowledgement and returns how many pairs it is of.
+// acked reads the next acknowledgement and returns its number of pairs.
 func (i *liveImport) acked() (pairs int) {
 	i.t.Helper()
 	line, err := i.acks.ReadString('\n')
@@ -85,7 +85,7 @@ func TestInterruptedImportSaysWhatIsIn(t *testing.T) {
 	i.send(25)
 	require.Equal(t, 10, i.acked())
 	require.Equal(t, 20, i.acked())
-	// Five pairs of a batch are read, and the rest never comes.
+	// Five pairs of a batch are read, and the rest never follows.
 	require.NoError(t, i.cmd.Process.Signal(os.Interrupt))
 	require.Error(t, i.cmd.Wait())
 	require.Equal(t, exitFailed, i.cmd.ProcessState.ExitCode())
@@ -102,7 +102,7 @@ func TestKilledImportHoldsWholeBatchesAndAllAcknowledged(t *testing.T) {
 			i.send(10)
 			acked = i.acked()
 		}
-		i.send(10) // Whether this batch gets in is up to chance.
+		i.send(10) // This batch may be written or not.
 		require.NoError(t, i.cmd.Process.Kill())
 		require.Error(t, i.cmd.Wait())
 
@@ -116,7 +116,7 @@ func TestKilledImportHoldsWholeBatchesAndAllAcknowledged(t *testing.T) {
 	}
 }
 
-func TestImportWhoseAcknowledgementsNobodyReadsFails(t *testing.T) {
+func TestImportWhoseAcknowledgementsAreNotReadFails(t *testing.T) {
 	i := startImport(t, filepath.Join(t.TempDir(), "store"), 1)
 	i.send(1)
 	require.Equal(t, 1, i.acked())

@@ -44,7 +44,7 @@ func (a *app) openInput(name string) (*input, error) {
 	return in, nil
 }
 
-// decompress sets up text, by the name's ending or else by the first bytes.
+// decompress sets text, by the ending of the name or else by the first bytes.
 func (in *input) decompress(name string, from io.Reader) error {
 	raw := bufio.NewReaderSize(io.TeeReader(from, &in.read), 64<<10)
 	magic, err := raw.Peek(4)
@@ -57,8 +57,8 @@ func (in *input) decompress(name string, from io.Reader) error {
 	case strings.HasSuffix(name, ".gz") || bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		plain, err = gzip.NewReader(raw)
 	case strings.HasSuffix(name, ".zst") || bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		// One goroutine, so that nothing is left running where an import stops early; and the window that the zstd
-		// program takes at most, so that a lying header can't ask for more.
+		// One goroutine, so that nothing is left running when an import stops early. The window is limited to the largest
+		// that the zstd program accepts, so that a false header can't ask for more.
 		plain, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 	default:
 		in.compressed, err = false, nil
@@ -73,10 +73,10 @@ func (in *input) decompress(name string, from io.Reader) error {
 	return err
 }
 
-// close closes the file. A reader that is still at work then gets an error.
+// close closes the file. A read in progress then fails.
 func (in *input) close() {
 	if in.file != nil {
-		// Nothing was written to it, so a close that fails loses nothing.
+		// Nothing was written to the file, so a failed close loses nothing.
 		_ = in.file.Close()
 	}
 }

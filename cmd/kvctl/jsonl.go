@@ -12,14 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// pair is one pair of an import, with the line that it stands on. Its bytes are valid until the next one is read.
+// pair is a pair of an import, with its line. Its bytes are valid until the next pair is read.
 type pair struct {
 	key, value []byte
 	line       int
 }
 
-// pairReader reads an import's pairs in the order of the input. The error of next is io.EOF at the end, or else a
-// *lineError.
+// pairReader reads the pairs of an import in the order of the input. The error of next is io.EOF at the end, or a *lineError.
 type pairReader interface {
 	next() (pair, error)
 }
@@ -28,8 +27,8 @@ type pairReader interface {
 type jsonlReader struct {
 	lines *lineReader
 	enc   encoding
-	// keyField and valueField name the members that hold key and value. Without a keyField the objects are pairs as
-	// export writes them; with a keyField alone, the value is the whole object.
+	// keyField and valueField name the members that hold key and value. If keyField is empty, the objects are pairs as export
+	// writes them; if only valueField is empty, the value is the whole object.
 	keyField, valueField string
 }
 
@@ -75,7 +74,7 @@ func (r *jsonlReader) parse(line []byte) (key, value []byte, err error) {
 	return key, value, err
 }
 
-// parsePair reads an object as export writes it. A member that has no place in a pair is refused instead of lost.
+// parsePair reads an object as export writes it. It refuses any other member, so that nothing is lost silently.
 func (r *jsonlReader) parsePair(object map[string]json.RawMessage) (key, value []byte, err error) {
 	for name := range object {
 		if !slices.Contains([]string{"key", "key_base64", "value", "value_base64"}, name) {
@@ -89,7 +88,7 @@ func (r *jsonlReader) parsePair(object map[string]json.RawMessage) (key, value [
 	return key, value, err
 }
 
-// pairMember reads a member that may stand as name or as name_base64.
+// pairMember reads a member named name or name_base64.
 func (r *jsonlReader) pairMember(object map[string]json.RawMessage, name string, read func([]byte) ([]byte, error)) (
 	[]byte, error,
 ) {
@@ -125,7 +124,7 @@ func (r *jsonlReader) member(object map[string]json.RawMessage, name string, rea
 	return data, nil
 }
 
-// keyValue reads a key: a string, or a number as it is spelled.
+// keyValue reads a key: a string, or a number as it is written.
 func (r *jsonlReader) keyValue(raw []byte) ([]byte, error) {
 	switch first := raw[0]; {
 	case first == '"':
@@ -136,7 +135,7 @@ func (r *jsonlReader) keyValue(raw []byte) ([]byte, error) {
 	return nil, errors.New("a key is a string or a number")
 }
 
-// anyValue reads a value: what a string stands for, or anything else as compact JSON.
+// anyValue reads a value: a string decoded, or anything else as compact JSON.
 func (r *jsonlReader) anyValue(raw []byte) ([]byte, error) {
 	if raw[0] == '"' {
 		return r.stringValue(raw)
@@ -152,8 +151,7 @@ func (r *jsonlReader) stringValue(raw []byte) ([]byte, error) {
 	return r.enc.decode(text)
 }
 
-// unquoteJSON returns what a JSON string stands for. The decoder alone would put U+FFFD in the place of bytes and of
-// surrogates that stand for nothing; stored so, they would be lost without a word.
+// unquoteJSON decodes a JSON string. The decoder alone would silently replace invalid bytes and lone surrogates by U+FFFD.
 func unquoteJSON(raw []byte) (string, error) {
 	if !utf8.Valid(raw) {
 		return "", errors.New(`not valid UTF-8; other bytes go into "key_base64" and "value_base64"`)
@@ -163,7 +161,7 @@ func unquoteJSON(raw []byte) (string, error) {
 		return "", describeJSON(err)
 	}
 	if strings.ContainsRune(text, utf8.RuneError) && hasLoneSurrogate(raw) {
-		return "", errors.New("half of a surrogate pair stands for no character")
+		return "", errors.New("lone surrogate: half of a pair is no character")
 	}
 	return text, nil
 }
@@ -175,7 +173,7 @@ func hasLoneSurrogate(raw []byte) bool {
 			continue
 		}
 		unit := escapedUnit(raw[i:])
-		i++ // An escape is two bytes at least; a second backslash doesn't begin another.
+		i++ // An escape takes at least two bytes; a second backslash doesn't begin another.
 		if unit < 0xd800 || unit > 0xdfff {
 			continue
 		}
@@ -188,7 +186,7 @@ func hasLoneSurrogate(raw []byte) bool {
 	return false
 }
 
-// escapedUnit returns the code unit of the \u escape that raw begins with, 0 where it begins with none.
+// escapedUnit returns the code unit of the \u escape that raw begins with, or 0 if it begins with none.
 func escapedUnit(raw []byte) uint64 {
 	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
 		return 0
@@ -209,7 +207,7 @@ func compactJSON(raw []byte) ([]byte, error) {
 	return compact.Bytes(), nil
 }
 
-// describeJSON adds to a decoder's error where in the line it is.
+// describeJSON adds the place in the line to an error of the decoder.
 func describeJSON(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// maxLine is the longest line, or row, that an import takes, in bytes: room for a pair of the largest key and value
-// with every byte escaped. A file without line ends can't take more memory than that.
+// maxLine is the longest line or row of an import, in bytes: room for a pair of the largest key and value with every byte
+// escaped. It bounds the memory for a file without line ends.
 const maxLine = 256 << 20
 
 // lineError says which line of the input could not be read or stored.
@@ -25,12 +25,12 @@ func (e *lineError) Unwrap() error { return e.err }
 type lineReader struct {
 	from *bufio.Reader
 	max  int
-	line int    // The number of the line that next returned last.
+	line int    // The number of the line that next last returned.
 	long []byte // Holds a line that doesn't fit from's buffer; reused.
 }
 
 // next returns the next line without its end, "\n" or "\r\n". The bytes are valid until the next call. The error is
-// io.EOF behind the last line.
+// io.EOF after the last line.
 func (r *lineReader) next() ([]byte, error) {
 	r.line++
 	line, err := r.from.ReadSlice('\n')
@@ -49,7 +49,7 @@ func (r *lineReader) next() ([]byte, error) {
 	return withoutEnd(line), nil
 }
 
-// nextLong gathers a line that is longer than the buffer, of which begin is the first part.
+// nextLong reads the rest of a line that is longer than the buffer; begin is its first part.
 func (r *lineReader) nextLong(begin []byte) ([]byte, error) {
 	r.long = append(r.long[:0], begin...)
 	for {

@@ -8,9 +8,8 @@ import (
 	"sync"
 )
 
-// logger writes what the store tells an operator: warnings always, routine where asked for. The time is left out,
-// since a command's lines are read as they come; and so are errors, since the command that meets one ends with it and says
-// so in a line of its own.
+// logger returns the logger for the store: it writes warnings, and with --verbose also routine lines. It leaves out the
+// time, since a command's lines are read as they come, and errors, since a command prints the error that ends it.
 func (a *app) logger(w io.Writer) *slog.Logger {
 	level := slog.LevelWarn
 	if a.verbose {
@@ -35,8 +34,8 @@ func (h belowError) Enabled(ctx context.Context, level slog.Level) bool {
 	return level < slog.LevelError && h.Handler.Enabled(ctx, level)
 }
 
-// heldLog keeps lines back until it is released, and from then on passes them on. Where opening a store fails, the
-// error says what the lines before it would have said, and an error is one line.
+// heldLog keeps lines back until it is released, and then passes them on. If opening a store fails, the lines are dropped:
+// the error says the same, and an error is one line.
 type heldLog struct {
 	mu       sync.Mutex
 	to       io.Writer
@@ -54,11 +53,11 @@ func (h *heldLog) Write(line []byte) (int, error) {
 	return h.held.Write(line)
 }
 
-// release passes on what was held.
+// release passes on the lines kept back.
 func (h *heldLog) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.released = true
-	// A log that can't be written is no reason to fail what it tells of.
+	// A log that can't be written is no reason to fail.
 	_, _ = h.held.WriteTo(h.to)
 }

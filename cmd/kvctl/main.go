@@ -11,8 +11,8 @@ import (
 )
 
 func main() {
-	// A reader that has gone away (kvctl scan | head) is then an error of the write, which exit.go turns into a
-	// quiet end, instead of a signal that kills a command half-way.
+	// Writing to a pipe that its reader has closed (kvctl scan | head) then fails instead of killing the command half-way,
+	// and exit.go turns that error into a quiet end.
 	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }

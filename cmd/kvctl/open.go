@@ -7,7 +7,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// access says whether a command opens the store to write: only then is the lock taken and anything on disk changed.
+// access says whether a command opens the store to write. Only then does it take the lock and change anything on disk.
 type access bool
 
 const (
@@ -15,7 +15,7 @@ const (
 	forWriting access = true
 )
 
-// dir returns the store's directory: the flag, or else the environment's.
+// dir returns the store's directory, from the flag or else from the environment.
 func (a *app) dir() (string, error) {
 	if a.dirFlag != "" {
 		return a.dirFlag, nil
@@ -26,7 +26,7 @@ func (a *app) dir() (string, error) {
 	return "", usagef("which store? Say --dir DIR or set KVCTL_DIR")
 }
 
-// options are what every open shares. What the store tells an operator goes to log.
+// options returns the options that every command shares. The store logs to log.
 func (a *app) options(want access, log io.Writer) (kv.Options, error) {
 	mode, err := kv.ParseSyncMode(a.sync.value)
 	if err != nil {
@@ -34,15 +34,15 @@ func (a *app) options(want access, log io.Writer) (kv.Options, error) {
 	}
 	opts := kv.Options{ReadOnly: want == forReading, Sync: mode, Logger: a.logger(log)}
 	if want == forWriting {
-		// A checkpoint takes from the log what the program that owns the store may want in its archive, and only that
-		// program knows where that is. So none starts by itself here.
+		// A checkpoint truncates records that the program that owns the store may want in its archive, and only that program
+		// knows where that is. So no checkpoint starts by itself here.
 		opts.CheckpointFactor = -1
 	}
 	return opts, nil
 }
 
-// withStore opens the store, under options that may be adjusted, hands it to use, and closes it. The first error wins:
-// use's, then the close's.
+// withStore opens the store with adjusted options, calls use with it, and closes it. It returns the first error: that of use
+// or that of closing.
 func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options)) (err error) {
 	dir, err := a.dir()
 	if err != nil {
@@ -72,14 +72,14 @@ func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(o
 	return use(db)
 }
 
-// withLog opens the store's log alone, for commands that look at records instead of pairs. It works on a damaged log.
+// withLog opens only the log of the store, for commands that show records instead of pairs. It works on a damaged log.
 func (a *app) withLog(use func(log *kv.Log) error) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	told := &heldLog{to: a.stderr}
-	opts, err := a.options(forReading, told)
+	held := &heldLog{to: a.stderr}
+	opts, err := a.options(forReading, held)
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,6 @@ func (a *app) withLog(use func(log *kv.Log) error) (err error) {
 	if err := use(log); err != nil {
 		return err
 	}
-	told.release()
+	held.release()
 	return nil
 }

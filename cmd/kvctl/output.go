@@ -23,7 +23,7 @@ func (a *app) wantsJSON() bool { return a.output.value == outputJSON }
 
 func (a *app) enc() encoding { return encoding(a.encoding.value) }
 
-// newJSONEncoder writes one object a line to standard output, with <, > and & as they are.
+// newJSONEncoder returns an encoder of one object a line to standard output, with <, > and & as they are.
 func (a *app) newJSONEncoder() *json.Encoder {
 	encoder := json.NewEncoder(a.stdout)
 	encoder.SetEscapeHTML(false)
@@ -43,7 +43,7 @@ func printJSONLines[T, J any](a *app, items []T, form func(T) J) error {
 	return nil
 }
 
-// printResult writes what a command has to say for itself: a number in text, the object in JSON.
+// printResult writes the result of a command: a number in text, an object in JSON.
 func (a *app) printResult(number uint64, object any) error {
 	if a.wantsJSON() {
 		return a.printJSON(object)

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// barInterval is how often a bar is drawn at most.
+	// barInterval is the shortest time between two drawings of a bar.
 	barInterval = 100 * time.Millisecond
-	// patience is how long something may take before a bar says what it is.
+	// patience is how long an operation may take before a bar appears.
 	patience = 500 * time.Millisecond
 )
 
-// isTerminal says whether somebody is watching.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
@@ -36,13 +36,13 @@ func (c *byteCount) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newBar returns a bar that draws only when it is told to, so that nothing is drawn behind its end.
+// newBar returns a bar that draws only on request, so that it draws nothing after its end.
 func newBar(w io.Writer, size int64, options ...progressbar.Option) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(size, append(options, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(24),
 		progressbar.OptionSetSpinnerChangeInterval(0))...)
 }
 
-// importBar shows how far an import is, and its rate. A nil one shows nothing.
+// importBar shows the progress and the rate of an import. A nil importBar shows nothing.
 type importBar struct {
 	bar   *progressbar.ProgressBar
 	w     io.Writer
@@ -52,7 +52,7 @@ type importBar struct {
 	pairs uint64
 }
 
-// newImportBar returns nil where standard error is no terminal.
+// newImportBar returns nil if standard error is not a terminal.
 func (a *app) newImportBar(in *input) *importBar {
 	if !isTerminal(a.stderr) {
 		return nil
@@ -73,15 +73,15 @@ func (b *importBar) update(pairs uint64) {
 	}
 }
 
-// draw shows the pairs written, and the bytes read of the file as it is on disk. A bar that can't be drawn is no
-// reason to end an import.
+// draw shows the pairs written, and the bytes read before decompression. A bar that can't be drawn is no reason to end an
+// import.
 func (b *importBar) draw() {
 	rate := float64(b.pairs) / max(time.Since(b.start).Seconds(), 1e-3)
 	b.bar.Describe(fmt.Sprintf("%d pairs, %.0f/s", b.pairs, rate))
 	_ = b.bar.Set64(b.in.read.Load())
 }
 
-// finish draws the bar a last time and leaves it standing.
+// finish draws the bar a last time and leaves it on the terminal.
 func (b *importBar) finish() {
 	if b == nil {
 		return
@@ -91,18 +91,18 @@ func (b *importBar) finish() {
 	fmt.Fprintln(b.w)
 }
 
-// openBar shows how far the opening of a store is, where that takes a while: first a snapshot is loaded, then the log behind
-// it is replayed. A nil one shows nothing.
+// openBar shows the progress of opening a store if that takes a while: first a snapshot is loaded, then the log after it is
+// replayed. A nil openBar shows nothing.
 type openBar struct {
 	w     io.Writer
 	start time.Time
 
-	bar  *progressbar.ProgressBar // Nil until it has taken a while.
-	what string                   // What the bar is for: load or replay.
-	from uint64                   // The commit at which the replay was when it was first heard of.
+	bar  *progressbar.ProgressBar // Nil until opening has taken a while.
+	what string                   // The operation shown: load or replay.
+	from uint64                   // The commit at the first update of the replay.
 }
 
-// newOpenBar returns nil where standard error is no terminal.
+// newOpenBar returns nil if standard error is not a terminal.
 func (a *app) newOpenBar() *openBar {
 	if !isTerminal(a.stderr) {
 		return nil
@@ -110,7 +110,7 @@ func (a *app) newOpenBar() *openBar {
 	return &openBar{w: a.stderr, start: time.Now()}
 }
 
-// update is what kv calls while it loads and replays.
+// update shows progress. kv calls it while it loads and replays.
 func (b *openBar) update(p kv.Progress) {
 	switch {
 	case b == nil:
@@ -124,7 +124,7 @@ func (b *openBar) update(p kv.Progress) {
 	}
 }
 
-// show draws the bar for a part of the work, of which so much is done; a size of 0 isn't known.
+// show draws the bar for one operation. A size of 0 is unknown.
 func (b *openBar) show(what, unit string, done, size uint64) {
 	if time.Since(b.start) < patience {
 		return
@@ -134,11 +134,11 @@ func (b *openBar) show(what, unit string, done, size uint64) {
 		b.what, b.bar = what, newBar(b.w, knownSize(int64(size)), progressbar.OptionSetDescription(what+" "+unit),
 			progressbar.OptionShowCount(), progressbar.OptionThrottle(barInterval))
 	}
-	// A bar that can't be drawn is no reason to end what it shows.
+	// A bar that can't be drawn is no reason to fail.
 	_ = b.bar.Set64(int64(done))
 }
 
-// finish takes the bar away: the command's own output follows.
+// finish clears the bar, since the command's output follows.
 func (b *openBar) finish() {
 	if b != nil && b.bar != nil {
 		_ = b.bar.Clear()
@@ -147,7 +147,7 @@ func (b *openBar) finish() {
 	}
 }
 
-// knownSize is the size for a bar, which takes -1 for one that isn't known.
+// knownSize returns the size in the form that a bar takes: -1 if it is unknown.
 func knownSize(size int64) int64 {
 	if size <= 0 {
 		return -1
@@ -155,7 +155,7 @@ func knownSize(size int64) int64 {
 	return size
 }
 
-// taskBar shows how far something is that doesn't call back: now and then it asks. A nil one shows nothing.
+// taskBar shows the progress of an operation by asking for it now and then. A nil taskBar shows nothing.
 type taskBar struct {
 	bar   *progressbar.ProgressBar
 	done  func() int64
@@ -163,8 +163,8 @@ type taskBar struct {
 	ended sync.WaitGroup
 }
 
-// newTaskBar starts a bar for so many bytes, 0 or less where that isn't known; done says how many are behind, and is nil
-// where nothing does. It returns nil where standard error is no terminal.
+// newTaskBar starts a bar for size bytes; a size of 0 or less is unknown. done returns the number of bytes processed so far,
+// and may be nil. newTaskBar returns nil if standard error is not a terminal.
 func (a *app) newTaskBar(what string, size int64, done func() int64) *taskBar {
 	if !isTerminal(a.stderr) {
 		return nil
@@ -182,7 +182,7 @@ func startTaskBar(w io.Writer, what string, size int64, done func() int64) *task
 	return b
 }
 
-// run draws until the bar is finished, and not at all where that is soon.
+// run draws until the bar is finished. It draws nothing if that is soon.
 func (b *taskBar) run() {
 	wait := time.NewTimer(patience)
 	defer wait.Stop()
@@ -197,7 +197,7 @@ func (b *taskBar) run() {
 	}
 }
 
-// draw shows a bar of which nothing is behind as well.
+// draw draws the bar, also before anything is done.
 func (b *taskBar) draw() {
 	if b.done != nil {
 		_ = b.bar.Set64(b.done())
@@ -205,7 +205,7 @@ func (b *taskBar) draw() {
 	_ = b.bar.RenderBlank()
 }
 
-// finish takes the bar away: the command's own output follows.
+// finish clears the bar, since the command's output follows.
 func (b *taskBar) finish() {
 	if b == nil {
 		return

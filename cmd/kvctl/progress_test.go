@@ -27,7 +27,7 @@ func TestProgressBarShowsPairsAndRate(t *testing.T) {
 	require.Contains(t, out.String(), "100%")
 	require.True(t, strings.HasSuffix(out.String(), "\n"))
 
-	// Where standard error is no terminal there is no bar, and it takes calls all the same.
+	// Without a terminal on standard error there is no bar, and its methods do nothing.
 	a := &app{stderr: &out}
 	require.Nil(t, a.newImportBar(in))
 	require.Nil(t, a.newOpenBar())
@@ -39,12 +39,12 @@ func TestProgressBarShowsPairsAndRate(t *testing.T) {
 	a.newTaskBar("backup", 1, nil).finish()
 }
 
-func TestOpenBarShowsTheSnapshotAndThenTheLogBehindIt(t *testing.T) {
+func TestOpenBarShowsTheSnapshotAndThenTheLogAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		bar := &openBar{w: &out, start: time.Now()}
 		bar.update(kv.Progress{Loaded: 10, Pairs: 100})
-		require.Empty(t, out.String(), "a start that doesn't take long shows nothing")
+		require.Empty(t, out.String(), "a short start shows nothing")
 		time.Sleep(patience)
 		bar.update(kv.Progress{Loaded: 50, Pairs: 100})
 		require.Contains(t, out.String(), "load")
@@ -54,9 +54,9 @@ func TestOpenBarShowsTheSnapshotAndThenTheLogBehindIt(t *testing.T) {
 		time.Sleep(barInterval)
 		bar.update(kv.Progress{Loaded: 100, Pairs: 100, Offset: 1100, Last: 1400})
 		require.Contains(t, out.String(), "replay")
-		require.Contains(t, out.String(), "25%", "of the commits behind the snapshot")
+		require.Contains(t, out.String(), "25%", "of the commits after the snapshot")
 		bar.finish()
-		require.True(t, strings.HasSuffix(out.String(), "\r"), "the bar is taken away: %q", out.String())
+		require.True(t, strings.HasSuffix(out.String(), "\r"), "the bar is cleared: %q", out.String())
 		bar.finish()
 	})
 }
@@ -72,14 +72,14 @@ func TestOpenBarShowsALoadWhoseSizeIsNotKnown(t *testing.T) {
 	bar.finish()
 }
 
-func TestTaskBarAsksNowAndThenHowFarItIs(t *testing.T) {
+func TestTaskBarShowsProgressNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var done atomic.Int64
 		bar := startTaskBar(&out, "restore", 4000, done.Load)
 		time.Sleep(patience / 2)
 		synctest.Wait()
-		require.Empty(t, out.String(), "what doesn't take long shows nothing")
+		require.Empty(t, out.String(), "a short operation shows nothing")
 		done.Store(1000)
 		time.Sleep(patience)
 		synctest.Wait()
@@ -92,7 +92,7 @@ func TestTaskBarAsksNowAndThenHowFarItIs(t *testing.T) {
 		bar.finish()
 		shown := out.Len()
 		time.Sleep(time.Minute)
-		require.Equal(t, shown, out.Len(), "nothing is drawn behind its end")
+		require.Equal(t, shown, out.Len(), "nothing is drawn after its end")
 	})
 }
 

@@ -30,7 +30,7 @@ may begin with a dash.`,
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the pair lives, such as 90s or 10m (default for ever)")
 	cmd.RunE = a.starts(func(args []string) error {
 		if cmd.Flags().Changed("ttl") && ttl <= 0 {
-			return usagef("put: --ttl %v: want more than nothing", ttl)
+			return usagef("put: --ttl %v: want more than 0", ttl)
 		}
 		return a.put(args[0], args[1], ttl)
 	})
@@ -67,8 +67,8 @@ func (a *app) putValue(text string) ([]byte, error) {
 	if text != "-" {
 		return a.enc().argument("put: value", text)
 	}
-	// Two digits a byte is the longest encoding. One byte more is enough for kv to see that a value is over its
-	// limit, so a stream without an end can't fill the memory.
+	// The longest encoding takes two digits a byte. One byte over the limit is enough for kv to refuse the value, so an
+	// endless stream can't fill the memory.
 	data, err := io.ReadAll(io.LimitReader(a.stdin, 2*kv.MaxValueSize+2))
 	if err != nil {
 		return nil, fmt.Errorf("put: read the value from standard input: %w", err)

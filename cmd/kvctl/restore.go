@@ -12,7 +12,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// restoreFlags say what to restore besides a backup, and up to when.
+// restoreFlags say what to restore besides a backup, and up to which commit.
 type restoreFlags struct {
 	increments  []string
 	archives    []string
@@ -60,14 +60,14 @@ from standard input.`,
 	cmd.MarkFlagsMutuallyExclusive("to-offset", "to-time")
 	cmd.RunE = a.starts(func(args []string) error {
 		if cmd.Flags().Changed("to-offset") && flags.toOffset == 0 {
-			return usagef("restore: --to-offset 0: commits are numbered from 1 on")
+			return usagef("restore: --to-offset 0: commits are numbered from 1")
 		}
 		return a.restore(args[0], flags)
 	})
 	return cmd
 }
 
-// options returns what kv has to know, but for the increments.
+// options returns the options for kv, except for the increments.
 func (f restoreFlags) options() (kv.RestoreOptions, error) {
 	compression, err := f.compression.compression()
 	if err != nil {
@@ -107,14 +107,14 @@ func (a *app) restore(backup string, flags restoreFlags) error {
 	return a.printOffset(offset)
 }
 
-// runRestore restores under a progress bar: of the bytes read, or of the commits where there are more than the files have.
+// runRestore restores with a progress bar, of the bytes read or, with an archive, of the commits.
 func (a *app) runRestore(ctx context.Context, dir string, files *restoreFiles, opts kv.RestoreOptions) (uint64, error) {
 	if len(opts.Archive) > 0 {
 		bar := a.newOpenBar()
 		defer bar.finish()
 		opts.Progress = bar.update
 	} else {
-		bar := a.newTaskBar("restore", files.size(), files.behind)
+		bar := a.newTaskBar("restore", files.size(), files.bytesRead)
 		defer bar.finish()
 	}
 	readers := files.readers()
@@ -125,7 +125,7 @@ func (a *app) runRestore(ctx context.Context, dir string, files *restoreFiles, o
 // openRestoreFiles opens the backup and the increments.
 func (a *app) openRestoreFiles(names []string) (*restoreFiles, error) {
 	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
-		return nil, usagef("standard input can be only one of the files")
+		return nil, usagef("standard input (-) can be only one of the files")
 	}
 	files := &restoreFiles{}
 	for _, name := range names {
@@ -139,14 +139,14 @@ func (a *app) openRestoreFiles(names []string) (*restoreFiles, error) {
 	return files, nil
 }
 
-// explain names the file whose bytes are damaged, and how to look closer at it: to kv it was a stream.
+// explain adds to an error of damage the name of the file, which kv read as a stream, and the command to look closer at it.
 func (f *restoreFiles) explain(dir string, err error) error {
 	var damage *kv.CorruptError
 	if !errors.As(err, &damage) {
 		return err
 	}
 	if damage.Path != "" {
-		return closerError{err, ""} // In an archive, for which there is no store to check.
+		return closerError{err, ""} // In an archive, which no command checks.
 	}
 	in := f.reading.Load()
 	named := *damage

@@ -10,7 +10,7 @@ import (
 // restoreFiles are the files that a restore reads: the backup, and then the increments.
 type restoreFiles struct {
 	all     []*input
-	reading atomic.Pointer[input] // The one that was read last. The reader may have a goroutine of its own.
+	reading atomic.Pointer[input] // The file that was last read, perhaps in another goroutine.
 }
 
 // restoreReader reads one of the files.
@@ -19,7 +19,7 @@ type restoreReader struct {
 	in *input
 }
 
-// Read reads what the file holds, decompressed.
+// Read reads the decompressed file.
 func (r restoreReader) Read(p []byte) (int, error) {
 	r.of.reading.Store(r.in)
 	n, err := r.in.text.Read(p)
@@ -37,7 +37,7 @@ func (f *restoreFiles) readers() []io.Reader {
 	return readers
 }
 
-// size returns how many bytes there are to read, -1 where that isn't known.
+// size returns the number of bytes in all files, or -1 if it is unknown.
 func (f *restoreFiles) size() (total int64) {
 	for _, in := range f.all {
 		if in.size < 0 {
@@ -48,19 +48,19 @@ func (f *restoreFiles) size() (total int64) {
 	return total
 }
 
-// behind returns how many bytes have been read.
-func (f *restoreFiles) behind() (total int64) {
+// bytesRead returns the number of bytes read so far.
+func (f *restoreFiles) bytesRead() (total int64) {
 	for _, in := range f.all {
 		total += in.read.Load()
 	}
 	return total
 }
 
-// warnOfRest tells of files that go on behind what was restored, such as a backup and an increment that were put into one.
+// warnOfRest warns of files that hold more than was restored, such as a backup and an increment in one file.
 func (f *restoreFiles) warnOfRest(logger *slog.Logger) {
 	for _, in := range f.all {
 		if rest, _ := in.text.Peek(1); len(rest) > 0 {
-			logger.Warn("the file goes on behind the backup in it; what follows was not restored", "file", in.name)
+			logger.Warn("the file holds more bytes after its backup; they were not restored", "file", in.name)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// app is one run of kvctl: its streams, its environment and the flags that every command takes.
+// app is a run of kvctl: its streams, its environment and the flags that every command takes.
 //
 // Invariant: commands write data to stdout, which is buffered and flushed once by run, and nothing else there.
 type app struct {
@@ -25,14 +25,14 @@ type app struct {
 	sync     choice
 	verbose  bool
 
-	// toTerminal says that standard output is one, where bytes that aren't text do harm.
+	// toTerminal is whether standard output is a terminal, which binary output would garble.
 	toTerminal bool
 
-	// started is set once a command's flags and arguments have been accepted: an error before that is wrong usage.
+	// started is set once a command's flags and arguments were accepted. An error before that is wrong usage.
 	started bool
 }
 
-// run does what one command line says and returns the exit code.
+// run executes a command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	a := &app{
 		stdin: stdin, stdout: newOutput(stdout), stderr: stderr, getenv: getenv,
@@ -48,7 +48,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if err != nil && !a.started {
 		err = usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	}
-	// What was written before an error is still good, so it goes out before the error is told.
+	// Output written before an error is still good, so it is flushed before the error is printed.
 	if flushErr := a.stdout.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("write to standard output: %w", flushErr)
 	}
@@ -56,7 +56,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	return exitCode(err)
 }
 
-// newOutput returns a buffer in front of a stream.
+// newOutput returns a buffered writer to a stream.
 func newOutput(to io.Writer) *bufio.Writer { return bufio.NewWriterSize(to, 64<<10) }
 
 // helpWidth is the number of columns that help takes at most.
@@ -104,7 +104,7 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show the store's log of its routine work")
 	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding, "sync": a.sync} {
 		complete := cobra.FixedCompletions(flag.allowed, cobra.ShellCompDirectiveNoFileComp)
-		// The only error is a flag that doesn't exist, and these were added above.
+		// It fails only for a flag that doesn't exist, and these were added above.
 		_ = root.RegisterFlagCompletionFunc(name, complete)
 	}
 }
@@ -116,7 +116,7 @@ func addTo(parent *cobra.Command, group string, children ...*cobra.Command) {
 	}
 }
 
-// starts makes a cobra RunE out of a command's function, noting that usage was right.
+// starts returns a cobra RunE that notes that usage was right and calls the command's function.
 func (a *app) starts(command func(args []string) error) func(*cobra.Command, []string) error {
 	return func(_ *cobra.Command, args []string) error {
 		a.started = true
@@ -124,19 +124,19 @@ func (a *app) starts(command func(args []string) error) func(*cobra.Command, []s
 	}
 }
 
-// noSuchCommand is the argument check of a command that is only a group of others.
+// noSuchCommand is the argument check of a command that only groups others.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	cmd.SuggestionsMinimumDistance = 2 // Edits that may lie between a word and a suggestion.
+	cmd.SuggestionsMinimumDistance = 2 // The most edits between a word and a suggestion.
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
 		return fmt.Errorf("no command %q; did you mean %s?", args[0], strings.Join(like, " or "))
 	}
 	return fmt.Errorf("no command %q", args[0])
 }
 
-// choice is a flag whose value is one of a few words; the first is the default.
+// choice is a flag whose value is one of some words; the first is the default.
 type choice struct {
 	value   string
 	allowed []string
@@ -147,7 +147,7 @@ func newChoice(allowed ...string) choice { return choice{value: allowed[0], allo
 // String returns the chosen word.
 func (c *choice) String() string { return c.value }
 
-// Type is what help shows in the value's place.
+// Type returns what help shows in place of the value.
 func (c *choice) Type() string { return strings.Join(c.allowed, "|") }
 
 // Set chooses a word.

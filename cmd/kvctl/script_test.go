@@ -40,7 +40,7 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	changeFile(ts, args[0], func(data []byte) []byte { return data[:len(data)-number] })
 }
 
-// newer changes the fields of a snapshot's header that docs/snapshot.md has at 8 and at 56.
+// newer changes the version and the checksum of a snapshot's header, at 8 and 56 in docs/snapshot.md.
 func newer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: newer FILE")

@@ -12,7 +12,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// snapshotDirectory is where a store has its snapshots.
+// snapshotDirectory is the directory of snapshots in a store.
 const snapshotDirectory = "snapshot"
 
 func newSnapshot(a *app) *cobra.Command {
@@ -43,8 +43,8 @@ func (a *app) snapshots() ([]kv.SnapshotFile, error) {
 	return kv.Snapshots(dir, kv.Options{})
 }
 
-// snapshotOf returns the snapshot that an argument means: a number is the offset of one of the store's, everything else
-// the path of a file. Of a file that isn't one of the store's only path and size are known.
+// snapshotOf returns the snapshot that an argument names: a number is the offset of a snapshot in the store, anything else
+// the path of a file. Of a file outside the store only path and size are known.
 func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
 	offset, err := strconv.ParseUint(argument, 10, 64)
 	isOffset := err == nil
@@ -64,7 +64,7 @@ func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
 			return file, nil
 		}
 	}
-	return kv.SnapshotFile{}, fmt.Errorf("no snapshot %s in the store; see what there is: %s", argument, a.commandLine("snapshot ls"))
+	return kv.SnapshotFile{}, fmt.Errorf("no snapshot %s in the store; list the snapshots: %s", argument, a.commandLine("snapshot ls"))
 }
 
 // isInStore reports whether a path is that of a file among the store's snapshots.
@@ -91,7 +91,7 @@ func (a *app) completeSnapshots(*cobra.Command, []string, string) ([]cobra.Compl
 	return offsets, cobra.ShellCompDirectiveDefault
 }
 
-// snapshotJSON is a snapshot as JSON output has it. What its file doesn't say, or can't, is left out.
+// snapshotJSON is a snapshot as JSON output has it. Fields that its file doesn't give are left out.
 type snapshotJSON struct {
 	Path        string  `json:"path"`
 	Bytes       int64   `json:"bytes"`

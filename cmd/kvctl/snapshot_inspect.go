@@ -48,7 +48,7 @@ func (a *app) inspectSnapshot(argument string) error {
 	return a.printBlocks(file, blocks)
 }
 
-// verifyCommand is the command that reads every byte of a snapshot.
+// verifyCommand returns the command that reads every byte of a snapshot.
 func (a *app) verifyCommand(path string) string {
 	if a.isInStore(path) {
 		return a.commandLine("snapshot verify " + shellQuote(path))
@@ -93,7 +93,7 @@ func (a *app) printBlocksJSON(file kv.SnapshotFile, blocks []kv.SnapshotBlock) e
 func (a *app) printBlocks(file kv.SnapshotFile, blocks []kv.SnapshotBlock) error {
 	fmt.Fprintf(a.stdout, "%s: %d entries in %d %s, %s\n", file.Path, entriesOf(blocks), len(blocks), plural(len(blocks), "block"), withUnit(file.Bytes))
 	if file.Err != nil {
-		fmt.Fprintf(a.stdout, "no start begins with it: %v\n", file.Err)
+		fmt.Fprintf(a.stdout, "no start uses it: %v\n", file.Err)
 	}
 	if file.Packed != "" {
 		fmt.Fprintf(a.stdout, "as of offset %d, taken %s, compression %s\n", file.Offset, formatTime(file.Time), file.Packed)

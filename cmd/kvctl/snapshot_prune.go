@@ -46,7 +46,7 @@ func (a *app) pruneSnapshots(keep int) error {
 		return err
 	}
 	removed, err := kv.PruneSnapshots(dir, keep, opts)
-	// What is gone is told even where something failed then.
+	// The removed paths are printed even if prune failed after removing them.
 	for _, path := range removed {
 		if err := a.printRemoved(path); err != nil {
 			return err

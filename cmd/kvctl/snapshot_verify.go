@@ -51,7 +51,7 @@ func (a *app) verifySnapshots(arguments []string) error {
 	return v.print()
 }
 
-// snapshotsOf returns the snapshots that arguments mean, all of the store's where there are none.
+// snapshotsOf returns the snapshots that the arguments name, or all of the store's without arguments.
 func (a *app) snapshotsOf(arguments []string) (files []kv.SnapshotFile, err error) {
 	if len(arguments) == 0 {
 		return a.snapshots()
@@ -73,17 +73,17 @@ func bytesOf(files []kv.SnapshotFile) (total int64) {
 	return total
 }
 
-// verification is what came of reading snapshots.
+// verification is the outcome of reading snapshots.
 type verification struct {
 	app     *app
-	listed  bool         // The snapshots are those that were in the store a moment ago: a checkpoint may have removed some.
-	read    atomic.Int64 // Bytes behind, for a progress bar in another goroutine.
+	listed  bool         // The snapshots are from a listing of the store: a checkpoint may have removed some since.
+	read    atomic.Int64 // Bytes read so far, for a progress bar in another goroutine.
 	files   []verifiedJSON
 	damaged []error
-	failed  []error // Why others could not be judged.
+	failed  []error // Why other snapshots could not be read.
 }
 
-// verifiedJSON is what came of one, in JSON.
+// verifiedJSON is the outcome of one snapshot as JSON output has it.
 type verifiedJSON struct {
 	Path     string `json:"path"`
 	Bytes    int64  `json:"bytes"`
@@ -92,7 +92,7 @@ type verifiedJSON struct {
 	Problem  string `json:"problem"`
 }
 
-// verify reads one.
+// verify reads a snapshot.
 func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
 	err := file.Err
 	if err == nil {
@@ -115,7 +115,7 @@ func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
 	v.files = append(v.files, verified)
 }
 
-// print lists what was found. Damage outweighs what could not be judged.
+// print lists the outcomes. Its error is damage if there was any, or else the failures.
 func (v *verification) print() error {
 	for _, file := range v.files {
 		if err := v.app.printVerified(file); err != nil {
@@ -131,14 +131,14 @@ func (v *verification) print() error {
 	return errors.Join(v.failed...)
 }
 
-// damageFound says what to do next: where the store is known, to see whether it can do without.
+// damageFound returns the error for damage. If the store is known, it names the command to run next.
 func (v *verification) damageFound() error {
 	text := fmt.Sprintf("snapshot verify: %v", v.damaged[0])
 	if more := len(v.damaged) - 1; more > 0 {
 		text += fmt.Sprintf(", and %d more", more)
 	}
 	if _, err := v.app.dir(); err == nil {
-		text += "; see whether the store can do without: " + v.app.commandLine("check")
+		text += "; see whether the store needs it: " + v.app.commandLine("check")
 	}
 	return damageFoundError{text}
 }

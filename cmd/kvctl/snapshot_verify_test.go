@@ -11,14 +11,14 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-func TestVerifyPassesOverWhatACheckpointRemovedMeanwhile(t *testing.T) {
+func TestVerifySkipsASnapshotThatACheckpointRemovedMeanwhile(t *testing.T) {
 	gone := kv.SnapshotFile{Path: filepath.Join(t.TempDir(), "gone.snap"), Bytes: 10}
 	for _, c := range []struct {
 		name   string
 		listed bool
 		want   string
 	}{
-		{"a snapshot of the store's listing may go", true, "0 snapshots verified, 0 damaged\n"},
+		{"a snapshot from the listing may be removed", true, "0 snapshots verified, 0 damaged\n"},
 		{"one that was asked for by name may not", false, "failed  " + gone.Path},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// spanFlags are the flags that choose a part of the store's keys. A flag that isn't given bounds nothing.
+// spanFlags are the flags that choose a part of the store's keys. A flag that isn't set doesn't limit them.
 type spanFlags struct {
 	prefix, start, end string
 }
@@ -19,10 +19,10 @@ func (f *spanFlags) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.end, "end", "", "keys before this one")
 }
 
-// given reports whether any of the flags says something.
+// given reports whether any of the flags is set.
 func (f *spanFlags) given() bool { return f.prefix != "" || f.start != "" || f.end != "" }
 
-// keyRange returns the range that the flags choose: of more than one, the keys that fit them all.
+// keyRange returns the range of the keys that all flags allow.
 func (f *spanFlags) keyRange(enc encoding) (kv.Range, error) {
 	var r kv.Range
 	for _, bound := range []struct {

@@ -14,14 +14,14 @@ func TestBoundsAreTheRangeThatFitsAll(t *testing.T) {
 		r          kv.Range
 		start, end string
 	}{
-		{"a prefix ends in front of the next one", kv.Range{Prefix: []byte("ab")}, "ab", "ac"},
+		{"a prefix ends before the next one", kv.Range{Prefix: []byte("ab")}, "ab", "ac"},
 		{"bytes at their end are carried over", kv.Range{Prefix: []byte("a\xff\xff")}, "a\xff\xff", "b"},
 		{"the last prefix has no end", kv.Range{Prefix: []byte("\xff")}, "\xff", ""},
 		{"a range stays", kv.Range{Start: []byte("a"), End: []byte("c")}, "a", "c"},
 		{"a start inside the prefix wins", kv.Range{Prefix: []byte("a"), Start: []byte("ab")}, "ab", "b"},
-		{"a start in front of the prefix doesn't", kv.Range{Prefix: []byte("b"), Start: []byte("a")}, "b", "c"},
+		{"a start before the prefix doesn't", kv.Range{Prefix: []byte("b"), Start: []byte("a")}, "b", "c"},
 		{"an end inside the prefix wins", kv.Range{Prefix: []byte("a"), End: []byte("ab")}, "a", "ab"},
-		{"an end behind the prefix doesn't", kv.Range{Prefix: []byte("a"), End: []byte("z")}, "a", "b"},
+		{"an end after the prefix doesn't", kv.Range{Prefix: []byte("a"), End: []byte("z")}, "a", "b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start, end := bounds(c.r)

@@ -34,7 +34,7 @@ shows them under the same names, by way of kv.Stats.`,
 		Args: cobra.NoArgs,
 		RunE: a.starts(func([]string) error {
 			if prometheus && a.wantsJSON() {
-				return usagef("stats: --prometheus is a form of its own; leave --output away")
+				return usagef("stats: want --prometheus or --output json, but not both")
 			}
 			return a.withStore(forReading, func(db *kv.DB) error { return a.printStats(db.Stats(), prometheus) })
 		}),
@@ -53,7 +53,7 @@ func (a *app) printStats(stats kv.Stats, prometheus bool) error {
 	return writeStats(a.stdout, stats)
 }
 
-// row adds a line to a table: a name and what it means.
+// row adds a line to a table: a name and a text.
 type row func(name, format string, args ...any)
 
 // writeStats writes the numbers for people.
@@ -79,7 +79,7 @@ func writeStats(w io.Writer, s kv.Stats) error {
 	return table.Flush()
 }
 
-// writeCheckpoints writes what a start would begin with, and what it would have to replay.
+// writeCheckpoints writes which snapshots a start could use, and how much log it would replay.
 func writeCheckpoints(add row, c kv.CheckpointStats) {
 	if c.Snapshots == 0 {
 		add("snapshots", "0")
@@ -88,12 +88,12 @@ func writeCheckpoints(add row, c kv.CheckpointStats) {
 	}
 	due := "no checkpoint starts by itself"
 	if c.Due != math.MaxInt64 {
-		due = "a checkpoint is due from " + withUnit(c.Due) + " on"
+		due = "a checkpoint is due at " + withUnit(c.Due)
 	}
-	add("  log behind", "%s; %s", withUnit(c.Behind), due)
+	add("  to replay", "%s; %s", withUnit(c.Behind), due)
 }
 
-// writeActivity writes what has happened since the store was opened, the details only where there are any.
+// writeActivity writes what has happened since the store was opened, with details only if there are any.
 func writeActivity(add row, s kv.Stats) {
 	add("since opened", "%d commits of %d bytes, written as %d", s.Appends, s.AppendedBytes, s.WrittenBytes)
 	add("  log", "%d writes, %d syncs (%d slow), %d rolls, %d indexes rebuilt", s.Writes, s.Syncs, s.SlowSyncs, s.Rolls, s.IndexRebuilds)
@@ -147,7 +147,7 @@ func writeRecovery(add row, r kv.Recovery) {
 	}
 }
 
-// withUnit writes a number of bytes, and what it comes to where that is easier to read.
+// withUnit returns a number of bytes, followed by the same in a larger unit if there is one.
 func withUnit(bytes int64) string {
 	units := []string{"KiB", "MiB", "GiB", "TiB"}
 	size, unit := float64(bytes), ""

@@ -12,7 +12,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-func TestStatsTellEverythingARecoveryDid(t *testing.T) {
+func TestStatsShowEverythingARecoveryDid(t *testing.T) {
 	stats := kv.Stats{Keys: 3, Failed: kv.ErrFailed}
 	stats.Recovery.Replayed, stats.Recovery.Elapsed = 5, 1500*time.Millisecond
 	log := &stats.Recovery.Log
@@ -55,7 +55,7 @@ func TestStatsShowWhatWasMeasuredAndNothingThatWasNot(t *testing.T) {
 	require.Equal(t, 3, strings.Count(busy, "p50 1ns, p90 2µs, p99 3ms, p99.9 4s, max 1m0s (9 measured)"))
 }
 
-func TestStatsTellWhatAStartWouldDoAndWhatCameOfCheckpoints(t *testing.T) {
+func TestStatsShowWhatAStartWouldReplayAndTheOutcomeOfCheckpoints(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		stats kv.CheckpointStats
@@ -64,9 +64,9 @@ func TestStatsTellWhatAStartWouldDoAndWhatCameOfCheckpoints(t *testing.T) {
 		{
 			"nothing yet",
 			kv.CheckpointStats{Behind: 2048, Due: 1 << 20},
-			[]string{`^snapshots +0$`, `log behind +2048 \(2.0 KiB\); a checkpoint is due from 1048576 \(1.0 MiB\) on$`},
+			[]string{`^snapshots +0$`, `to replay +2048 \(2.0 KiB\); a checkpoint is due at 1048576 \(1.0 MiB\)$`},
 		},
-		{"none by itself", kv.CheckpointStats{Due: math.MaxInt64}, []string{`log behind +0; no checkpoint starts by itself$`}},
+		{"none by itself", kv.CheckpointStats{Due: math.MaxInt64}, []string{`to replay +0; no checkpoint starts by itself$`}},
 		{
 			"some taken, the last one failed",
 			kv.CheckpointStats{Snapshots: 2, SnapshotBytes: 300, Offset: 77, Taken: 5, Failed: 1, Last: time.Second, Err: kv.ErrNoSpace},

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// rowReader reads a table's rows, the header among them. The error of row is io.EOF at the end, or else a
-// *lineError. The fields are valid until the next call.
+// rowReader reads the rows of a table, the header included. The error of row is io.EOF at the end, or a *lineError. The
+// fields are valid until the next call.
 type rowReader interface {
 	row() (fields []string, line int, err error)
 }
@@ -22,8 +22,8 @@ type rowReader interface {
 type tableReader struct {
 	rows  rowReader
 	enc   encoding
-	names []string // The header; nil where the table has none.
-	first []string // A row that was read to learn the table's width, and is not yet used; else nil.
+	names []string // The header; nil if the table has none.
+	first []string // The first row, until next returns it; nil in a table with a header.
 
 	firstLine int
 	columns   int
@@ -31,13 +31,13 @@ type tableReader struct {
 	value     int // -1 for the whole row.
 }
 
-// tableColumns says which columns an import uses. A column is named by the header, or else by its number from 1 on.
+// tableColumns says which columns an import uses. A column is named by the header, or else by its number from 1.
 type tableColumns struct {
 	key, value string
 	noHeader   bool
 }
 
-// newTableReader reads the first row and finds the columns in it. An empty table has no pairs, whatever the columns.
+// newTableReader reads the first row and finds the columns in it. An empty table has no pairs for any columns.
 func newTableReader(rows rowReader, enc encoding, want tableColumns) (*tableReader, error) {
 	t := &tableReader{rows: rows, enc: enc, value: -1}
 	fields, line, err := rows.row()
@@ -140,7 +140,7 @@ func (t *tableReader) rowValue(fields []string) ([]byte, error) {
 	return t.rowObject(fields)
 }
 
-// rowObject returns a row as an object with its members in the table's order.
+// rowObject returns a row as an object with its members in the order of the table.
 func (t *tableReader) rowObject(fields []string) ([]byte, error) {
 	object := []byte{'{'}
 	for i, field := range fields {
@@ -184,21 +184,21 @@ func (r *tsvRows) row() ([]string, int, error) {
 	}
 }
 
-// csvRows reads comma-separated values with quotes as RFC 4180 has them.
+// csvRows reads comma-separated values, quoted as in RFC 4180.
 type csvRows struct {
 	csv   *csv.Reader
 	limit *limitedReader
-	line  int // The line that the last row began on.
+	line  int // The line where the last row began.
 }
 
-// limitedReader fails once more than left bytes have been read. A quote that is never closed would otherwise read a
-// whole file into one field.
+// limitedReader fails once more than left bytes have been read. A quote that is never closed would otherwise read a whole
+// file into one field.
 type limitedReader struct {
 	from io.Reader
 	left int
 }
 
-var errRowTooLong = fmt.Errorf("longer than %d bytes: is a quote not closed?", maxLine)
+var errRowTooLong = fmt.Errorf("longer than %d bytes; is a quote not closed?", maxLine)
 
 // Read reads from the underlying reader.
 func (r *limitedReader) Read(p []byte) (int, error) {
@@ -230,7 +230,7 @@ func (r *csvRows) row() ([]string, int, error) {
 	return fields, r.line, nil
 }
 
-// describe adds to an error the line that the row begins on.
+// describe adds to an error the line where the row begins.
 func (r *csvRows) describe(err error) error {
 	var parse *csv.ParseError
 	if !errors.As(err, &parse) {

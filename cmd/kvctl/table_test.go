@@ -128,7 +128,7 @@ func TestReadErrorIsNotTakenForTheEnd(t *testing.T) {
 			_, err = reader.next()
 			var line *lineError
 			if errors.As(err, &line) && format == formatJSONL && line.line == 1 {
-				err = nil // The object without a member "1"; what follows is what this is about.
+				err = nil // The object has no member "1"; the test is about the next line.
 			}
 		}
 		require.ErrorIs(t, err, broken, format)

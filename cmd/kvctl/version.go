@@ -28,12 +28,12 @@ built from, and the version of Go.`,
 	}
 }
 
-// versionJSON is what version says. Revision and Time are empty where the build didn't know them.
+// versionJSON is the output of version. Revision and Time are empty if the build didn't record them.
 type versionJSON struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
 	Time     string `json:"time"`
-	Modified bool   `json:"modified"` // The source had changes that the revision doesn't.
+	Modified bool   `json:"modified"` // The source had changes since the revision.
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }

@@ -30,7 +30,7 @@ values as scan writes them. JSON is an object a commit.`,
 	cmd.Flags().Uint64Var(&to, "to", 0, "the last offset (default the last held)")
 	cmd.RunE = a.starts(func([]string) error {
 		if to != 0 && from > to {
-			return usagef("wal dump: --from %d lies behind --to %d", from, to)
+			return usagef("wal dump: --from %d is greater than --to %d", from, to)
 		}
 		return a.withLog(func(log *kv.Log) error {
 			if err := a.dump(log, from, to); err != nil {
@@ -64,7 +64,7 @@ func (a *app) dump(log *kv.Log, from, to uint64) error {
 		}
 	}
 	if from > log.Last() && !met {
-		return fmt.Errorf("offset %d is behind the last one, %d", from, log.Last())
+		return fmt.Errorf("offset %d is past the last one, %d", from, log.Last())
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (a *app) printCommit(c kv.Commit) error {
 	return err
 }
 
-// appendMutation appends a mutation's line: its kind, and then, behind tabs, what it needs.
+// appendMutation appends the line of a mutation: its kind and its fields, separated by tabs.
 func (a *app) appendMutation(line []byte, m kv.Mutation) []byte {
 	line = fmt.Appendf(line, "    %s\t", m.Kind)
 	line = a.enc().appendText(line, m.Key)
@@ -109,8 +109,8 @@ type commitJSON struct {
 	Mutations []mutationJSON `json:"mutations"`
 }
 
-// mutationJSON is a mutation as JSON output has it: a put has a key and a value, a delete a key, a range delete a
-// start and an end, of which one that is open is left out.
+// mutationJSON is a mutation as JSON output has it: a put has a key and a value, a delete a key, a range delete a start and
+// an end. An open start or end is left out.
 type mutationJSON struct {
 	Op string `json:"op"`
 	pairJSON
