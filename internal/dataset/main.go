@@ -53,7 +53,7 @@ func run(args []string, stdout io.Writer) error {
 	return buffered.Flush()
 }
 
-// convertFile converts one file, which is decompressed first where its name says so.
+// convertFile converts a file. It decompresses a file whose name ends in .bz2.
 func convertFile(path string, convert converter, out emit) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func unihan(in io.Reader, out emit) error {
 	})
 }
 
-// wordnet reads a data file's synsets, "00001740 03 n 01 entity …"; the licence in front is indented.
+// wordnet reads a data file's synsets, "00001740 03 n 01 entity …"; the lines of the licence are indented.
 func wordnet(in io.Reader, out emit) error {
 	return eachLine(in, func(line string) error {
 		fields := strings.Fields(line)

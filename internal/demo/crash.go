@@ -15,11 +15,11 @@ import (
 const (
 	batchRows      = 100  // Rows in one commit of the import that is killed.
 	killAfterAcked = 150  // Batches acknowledged before the kill.
-	heldBackRows   = 2000 // Rows that the import is never given, so that it can't end before it is killed.
+	heldBackRows   = 2000 // Rows that the import never gets, so that it can't end before it is killed.
 )
 
-// killImport fills the store "killed" through a pipe and kills the process in the middle. What it had acknowledged by
-// then is kept for the next scene, which looks for it.
+// killImport fills the store "killed" through a pipe and kills the process in the middle. It keeps the last acknowledgement
+// for the next scene.
 func killImport(s *stage, set *dataSet) error {
 	s.begin("An import is killed half-way")
 	s.tell("The same rows again, into another store, %d to a commit. kvctl says on its output when a batch is durable. "+
@@ -52,7 +52,7 @@ func killImport(s *stage, set *dataSet) error {
 		last.rows, len(set.keys))
 }
 
-// feed gives an import all rows but the last ones and then leaves the pipe open. Its write fails when the import dies.
+// feed writes all rows but the last ones to an import and leaves the pipe open. A write fails when the import dies.
 func feed(stdin io.Writer, set *dataSet) {
 	buffered := bufio.NewWriter(stdin)
 	_, _ = buffered.Write(set.header)
@@ -70,8 +70,8 @@ type ack struct {
 	rows int
 }
 
-// killAt reads acknowledgements and calls kill once there are enough. It reads on to the end: what was printed before
-// the process died was acknowledged too.
+// killAt reads acknowledgements and calls kill once there are enough. It reads on to the end: lines printed before the
+// process died count too.
 func killAt(stdout io.Reader, enough int, kill func() error) (ack, error) {
 	var last ack
 	killed := false
@@ -142,11 +142,11 @@ func isPrefix(set *dataSet, full, found map[string]string) bool {
 	return len(found) <= len(set.keys)
 }
 
-// finishImport imports the whole file into the store that was killed; what was there already is put again.
+// finishImport imports the whole file into the store that was killed; rows that it holds already are put again.
 func finishImport(s *stage, set *dataSet) error {
 	s.begin("The import is run again")
-	s.tell("Opening for writing is the same recovery, and what it did is told on standard error. Then the import " +
-		"starts over: rows that are there already are put again, with the same values.")
+	s.tell("Opening for writing is the same recovery, and standard error says what it did. Then the import " +
+		"starts over: rows that the store holds already are put again, with the same values.")
 	if _, err := s.mustShow("killed", "-v", "import", "--key", "code", importFile); err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The row that the demo looks at, far behind the first commit, and what one flipped bit makes of its name: an A (41 in
-// hexadecimal) for an I (49).
+// The row that the demo looks at, long after the first commit, and its name with one bit flipped: an A (41 in hexadecimal) for
+// an I (49).
 const (
 	faceKey     = "1F600"
 	faceName    = "GRINNING FACE"
@@ -19,7 +19,7 @@ const (
 
 const exitDamaged = 4 // kvctl's exit code for damage.
 
-// flipOneBit makes the store "copy" of the store "full", damages it, and shows that no command serves from it.
+// flipOneBit copies the store "full" to "copy", damages the copy, and shows that no command reads from it.
 func flipOneBit(s *stage, _ *dataSet) error {
 	s.begin("One bit of a copy is flipped")
 	damaged := filepath.Join(s.scratch, "copy")
@@ -32,7 +32,7 @@ func flipOneBit(s *stage, _ *dataSet) error {
 	}
 	s.tell("The first store, closed cleanly, is copied, and in the copy one bit is flipped, as an ageing disk may do. In %s "+
 		"the %s is a %s now. The file is as long as before, and every other byte is as it was: without checksums a reader "+
-		"would be given the wrong name.", where, faceName, damagedName)
+		"would get the wrong name.", where, faceName, damagedName)
 	before, err := contents(damaged)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func look(s *stage, before map[string]string) error {
 		return err
 	}
 	s.tell("Damage to what was durable is never skipped and never mended by itself. Walnut says where it is and stops: " +
-		"what to do about it is for a person to decide, with the bytes still as they were found.")
+		"a person decides what to do about it, with the bytes still as they were found.")
 	return errors.Join(
 		s.claim(check.code == exitDamaged, "check finds it too (exit code 4)."),
 		s.claim(sameContents(before, after), "none of these commands changed a byte of the damaged log."),
@@ -78,7 +78,7 @@ func look(s *stage, before map[string]string) error {
 	)
 }
 
-// flipBit flips the bit in a store file, wherever the name is, and returns the file's path with the directory's name.
+// flipBit flips the bit in the store file that holds the name, and returns the file's path with the directory's name.
 func flipBit(dir string) (string, error) {
 	stores, err := filepath.Glob(filepath.Join(dir, "wal", "*.store"))
 	if err != nil {
@@ -99,8 +99,8 @@ func flipBit(dir string) (string, error) {
 	return "", fmt.Errorf("no store file in %s holds %s", dir, faceName)
 }
 
-// contents returns the bytes of every file of a store, by path. The lock file is left out: every process that tried to
-// write leaves its number there.
+// contents returns the bytes of every file of a store, by path. It leaves out the lock file, which
+// every process that tries to write writes its number to.
 func contents(dir string) (map[string]string, error) {
 	byPath := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {

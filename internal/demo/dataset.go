@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// dataSet is the input as the demo knows it without kvctl's help, so that what a store gives back can be judged.
+// dataSet is the input, read without kvctl, so that the demo can check what a store returns.
 type dataSet struct {
-	file   string   // Where it was read from.
+	file   string   // The file that it was read from.
 	header []byte   // The first line, with its end.
 	lines  [][]byte // The rows in order, with their ends.
 	keys   []string // The first column of each row.
@@ -41,7 +41,7 @@ func readDataSet(file string) (*dataSet, error) {
 	return set, nil
 }
 
-// count returns how many keys a condition holds for.
+// count returns the number of keys for which a condition holds.
 func (d *dataSet) count(condition func(key string) bool) int {
 	n := 0
 	for _, key := range d.keys {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The demo is a test of the store; these are tests of the demo: that it would not call a lie checked.
+// The demo is a test of the store. These are tests of the demo: it must not call a false claim checked.
 
 func TestAClaimThatDoesNotHoldEndsTheDemo(t *testing.T) {
 	var out bytes.Buffer
@@ -59,7 +59,7 @@ func TestTheKillComesAfterEnoughAcknowledgements(t *testing.T) {
 	kill := func() error { kills++; return nil }
 	last, err := killAt(strings.NewReader("acked 100 1\nnoise\nacked 200 2\nacked 300 3\n"), 200, kill)
 	require.NoError(t, err)
-	require.Equal(t, ack{line: "acked 300 3", rows: 300}, last, "what was printed before the death counts")
+	require.Equal(t, ack{line: "acked 300 3", rows: 300}, last, "lines printed before the process died count")
 	require.Equal(t, 1, kills)
 
 	_, err = killAt(strings.NewReader("acked 100 1\n"), 200, kill)

@@ -1,6 +1,6 @@
 // Command demo shows what Walnut promises, on a real data set: it imports the set, reads it back, kills an import
-// half-way, opens the store again, and damages a copy by one bit. It says at every step what the reader has just seen, and
-// it checks what it says: where a claim doesn't hold it stops with exit code 1. `make demo` runs it.
+// half-way, opens the store again, and damages a copy by one bit. It explains every step and checks every claim: if one
+// doesn't hold, it stops with exit code 1. `make demo` runs it.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// run plays the demo in a directory of its own, which is gone afterwards however the demo ends, by Ctrl-C too.
+// run plays the demo in a temporary directory, which it removes however the demo ends, also after Ctrl-C.
 func run(kvctl, data string) error {
 	kvctl, err := filepath.Abs(kvctl)
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 const (
 	margin        = "   "
 	maxWidth      = 110
-	maxShownLines = 12 // Of what one command printed.
+	maxShownLines = 12 // Of the output of one command.
 )
 
-// stage is where the demo plays: it runs kvctl in the scratch directory and writes down what happens.
+// stage runs kvctl in the scratch directory and writes the transcript.
 type stage struct {
 	ctx     context.Context
 	out     io.Writer
@@ -29,7 +29,7 @@ type stage struct {
 	kvctl   string
 	scratch string
 	scene   int
-	acked   ack // What the import that was killed had acknowledged.
+	acked   ack // The last acknowledgement of the import that was killed.
 }
 
 func newStage(ctx context.Context, out *os.File, kvctl, scratch string) *stage {
@@ -53,7 +53,7 @@ func (s *stage) tell(format string, args ...any) {
 	fmt.Fprintf(s.out, "\n%s", wrap(fmt.Sprintf(format, args...), margin, margin))
 }
 
-// claim writes a sentence that the reader can rely on, or ends the demo because it isn't true.
+// claim writes a sentence that was checked, or returns an error if it isn't true.
 func (s *stage) claim(holds bool, format string, args ...any) error {
 	sentence := fmt.Sprintf(format, args...)
 	if !holds {
@@ -63,14 +63,14 @@ func (s *stage) claim(holds bool, format string, args ...any) error {
 	return nil
 }
 
-// result is what one run of kvctl gave.
+// result is the outcome of a run of kvctl.
 type result struct {
 	stdout string
 	stderr string
 	code   int
 }
 
-// quiet runs kvctl with a store's directory and says nothing about it. Any exit code is a result.
+// quiet runs kvctl with a store's directory and writes nothing about it. Any exit code is a result.
 func (s *stage) quiet(dir string, args ...string) (result, error) {
 	var stdout, stderr bytes.Buffer
 	command := s.command(dir, args...)
@@ -123,7 +123,7 @@ func (s *stage) showCommand(dir string, args ...string) {
 	fmt.Fprintf(s.out, "\n   $ kvctl --dir %s %s\n", dir, strings.Join(args, " "))
 }
 
-// showLines writes what a command printed, or the first lines of it. Long values are cut.
+// showLines writes the first lines of a command's output. Long lines are cut.
 func (s *stage) showLines(text string) {
 	lines := slices.Collect(strings.Lines(text))
 	for i, line := range lines {
@@ -138,14 +138,14 @@ func (s *stage) showLines(text string) {
 	}
 }
 
-// showMessages writes what a command told about a fault or about its work, whole: that is what a person would act on.
+// showMessages writes the messages of a command whole, since a person would act on them.
 func (s *stage) showMessages(text string) {
 	for line := range strings.Lines(text) {
 		fmt.Fprint(s.out, wrap(line, margin, margin+"    "))
 	}
 }
 
-// wrap breaks text between words into lines that fit, with what the first line and the others begin with.
+// wrap breaks text between words into lines that fit. The first line begins with first, the others with other.
 func wrap(text, first, other string) string {
 	var out strings.Builder
 	line := first

@@ -1,8 +1,8 @@
-// Package doctable reads what a document says of a file format, for the tests that compare it with the code: tables of
-// fields and of numbers, the dump of a worked example, and the walk through it. So a document that is wrong fails a test.
+// Package doctable reads the description of a file format in a document, for tests that compare it with the code: tables of
+// fields and of numbers, the dump of a worked example, and the walk through it. So a wrong document fails a test.
 //
-// Every function ends the test where the document doesn't have what is asked for. Text goes in and out as strings, so
-// that a test can also look for a word of its own in a section.
+// Every function ends the test if the document lacks what is asked for. Sections are strings, so that a test can also search
+// them itself.
 package doctable
 
 import (
@@ -17,10 +17,10 @@ import (
 // Field is a row of a table of fields: the first byte and the length, in bytes.
 type Field struct{ At, Size int }
 
-// Between returns the field from a position up to, and without, the next field's.
+// Between returns the field that starts at a position and ends before the next field.
 func Between(at, next int) Field { return Field{At: at, Size: next - at} }
 
-// The shapes of what is read. Rows have more cells behind these, which are for people.
+// The shapes of rows and blocks. Rows may have more cells, which are for people.
 var (
 	fieldRow  = regexp.MustCompile("(?m)^\\| (\\d+) \\| (\\d+) \\| `(\\w+)` \\|")
 	numberRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d+) \\|")
@@ -28,18 +28,18 @@ var (
 	dumpBlock = regexp.MustCompile("(?s)```\n(.*?)```")
 )
 
-// Section returns a part of the document at path: what stands between a heading of the second rank and the next one.
+// Section returns a section of the document at path: the text between a heading of the second rank and the next one.
 func Section(t testing.TB, path, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, behind, found := strings.Cut(string(text), "\n## "+heading+"\n")
+	_, rest, found := strings.Cut(string(text), "\n## "+heading+"\n")
 	if !found {
 		t.Fatalf("%s has no section %q", path, heading)
 	}
-	part, _, _ := strings.Cut(behind, "\n## ")
+	part, _, _ := strings.Cut(rest, "\n## ")
 	return part
 }
 
@@ -57,7 +57,7 @@ func Fields(t testing.TB, section string) map[string]Field {
 	return fields
 }
 
-// Numbers returns the numbers that a section's tables give to names. A row has the name, then the number.
+// Numbers returns the numbers in a section's tables by their names. A row has the name, then the number.
 func Numbers(t testing.TB, section string) map[string]int64 {
 	t.Helper()
 	numbers := map[string]int64{}
@@ -71,8 +71,8 @@ func Numbers(t testing.TB, section string) map[string]int64 {
 	return numbers
 }
 
-// Dump returns the bytes of a section's first block of code. A line has a position in hexadecimal, bytes, and text behind
-// a bar.
+// Dump returns the bytes of a section's first block of code. A line has a position in hexadecimal, bytes, and text after a
+// bar.
 func Dump(t testing.TB, section string) []byte {
 	t.Helper()
 	block := dumpBlock.FindStringSubmatch(section)
@@ -94,18 +94,18 @@ func Dump(t testing.TB, section string) []byte {
 	return data
 }
 
-// Walk checks the walk through a section's dump: the bytes of each row stand in the dump at the row's position, and the
-// rows leave nothing out.
+// Walk checks the walk through a section's dump: the dump has the bytes of each row at the row's position, and the rows leave
+// nothing out.
 func Walk(t testing.TB, section string) {
 	t.Helper()
 	data, next := Dump(t, section), 0
 	for _, cells := range rows(t, walkRow, section) {
-		at, told := number(t, cells[1], 16), unhex(t, strings.ReplaceAll(cells[2], " ", ""))
+		at, want := number(t, cells[1], 16), unhex(t, strings.ReplaceAll(cells[2], " ", ""))
 		if at != int64(next) {
 			t.Fatalf("the walk goes on at %#x, and not at %#x", at, next)
 		}
-		if next += len(told); next > len(data) || string(data[at:next]) != string(told) {
-			t.Fatalf("the dump has no % x at %#x", told, at)
+		if next += len(want); next > len(data) || string(data[at:next]) != string(want) {
+			t.Fatalf("the dump has no % x at %#x", want, at)
 		}
 	}
 	if next != len(data) {
@@ -113,7 +113,7 @@ func Walk(t testing.TB, section string) {
 	}
 }
 
-// rows returns the cells of the rows of that shape. A section without any has lost its table.
+// rows returns the cells of the rows of that shape. A section must have at least one.
 func rows(t testing.TB, shape *regexp.Regexp, section string) [][]string {
 	t.Helper()
 	found := shape.FindAllStringSubmatch(section, -1)

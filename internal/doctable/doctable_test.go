@@ -25,7 +25,7 @@ const document = "# A format\n" + `
 
 ### A part of it
 
-With words of its own.
+With its own words.
 
 ## An example
 
@@ -41,7 +41,7 @@ With words of its own.
 | 0x06 | ` + "`ff`" + ` | the payload |
 `
 
-// section returns a section of document, as a test gets it from a file.
+// section returns a section of document, read from a file.
 func section(t testing.TB, heading string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "format.md")
@@ -51,7 +51,7 @@ func section(t testing.TB, heading string) string {
 
 func TestASectionEndsWhereTheNextOneOfItsRankBegins(t *testing.T) {
 	head := section(t, "A head")
-	require.Contains(t, head, "With words of its own.")
+	require.Contains(t, head, "With its own words.")
 	require.NotContains(t, head, "WALN")
 	require.Contains(t, section(t, "An example"), "| 0x06 |", "the last section ends with the document")
 }
@@ -101,13 +101,13 @@ func TestADocumentThatIsWrongFailsTheTest(t *testing.T) {
 	}
 }
 
-// failing is a test that may fail: it keeps why.
+// failing is a test that records why it fails.
 type failing struct {
 	testing.TB
 	why string
 }
 
-// stopped is what a failing test panics with, which Fatal promises not to return from.
+// stopped is the value of the panic by which Fatal doesn't return.
 type stopped struct{}
 
 func (f *failing) Fatal(args ...any) {
@@ -117,7 +117,7 @@ func (f *failing) Fatal(args ...any) {
 
 func (f *failing) Fatalf(format string, args ...any) { f.Fatal(fmt.Sprintf(format, args...)) }
 
-// failure returns why a test fails that does this, or nothing.
+// failure returns why a test that does this fails, or "" if it passes.
 func failure(t *testing.T, do func(t testing.TB)) (why string) {
 	f := &failing{TB: t}
 	defer func() {

@@ -1,7 +1,7 @@
-// Package histogram counts values in buckets of fixed bounds, cheaply enough to stand in the path of a commit: recording
-// is a few atomic additions, takes no lock and allocates nothing.
+// Package histogram counts values in buckets of fixed bounds, cheaply enough for the path of a commit: recording a value takes
+// a few atomic additions, no lock and no allocation.
 //
-// Each power of two is divided into eight buckets of one width, so that what a quantile says is at most an eighth off.
+// Each power of two is divided into eight buckets of one width, so that a quantile is at most an eighth off.
 package histogram
 
 import (
@@ -12,11 +12,11 @@ import (
 // Each power of two has 1<<detail buckets.
 const detail = 3
 
-// buckets is how many it takes to hold every positive int64.
+// buckets is the number of buckets for all positive int64.
 const buckets = (63 - detail + 1) << detail
 
-// Histogram counts values; what they measure, and in which unit, is its owner's business. The zero value is empty and
-// ready. It must not be copied. Its methods may be called concurrently.
+// Histogram counts values of any unit. The zero value is empty and ready. A Histogram must not be copied. Its methods may be
+// called concurrently.
 type Histogram struct {
 	counts [buckets]atomic.Uint64
 	sum    atomic.Int64
@@ -36,15 +36,15 @@ func (h *Histogram) Record(value int64) {
 	}
 }
 
-// bucketOf returns the bucket that a value falls into. A bucket's upper bound belongs to it, so that powers of two are
-// bounds that "at most" can be asked of. The first one has 0 and 1.
+// bucketOf returns the bucket of a value. A bucket includes its upper bound, so that AtMost is exact for powers of two. The
+// first bucket holds 0 and 1.
 func bucketOf(value int64) int {
 	below := uint64(max(value, 1) - 1)
 	shift := max(0, bits.Len64(below)-1-detail)
 	return shift<<detail + int(below>>shift)
 }
 
-// bounds returns what the values of a bucket are more than, and what they are at most. The first bucket's 0 is its too.
+// bounds returns the bounds of a bucket: its values are greater than low and at most high. The first bucket also holds 0.
 func bounds(bucket int) (low, high float64) {
 	shift := max(0, bucket>>detail-1)
 	below := float64(bucket - shift<<detail)

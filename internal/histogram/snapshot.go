@@ -2,17 +2,17 @@ package histogram
 
 import "math"
 
-// Snapshot is what a Histogram held at one moment. Values that were recorded during that moment may be in some of its
-// numbers and not yet in others. The zero value is that of an empty one.
+// Snapshot is the content of a Histogram at one moment. A value recorded during that moment may be in some of its numbers and
+// not yet in others. The zero value is that of an empty Histogram.
 type Snapshot struct {
 	Count uint64
 	Sum   int64
-	Max   int64 // 0 where Count is.
+	Max   int64 // 0 if Count is 0.
 
-	counts []uint64 // As far as the last bucket that isn't empty.
+	counts []uint64 // Up to the last bucket that isn't empty.
 }
 
-// Snapshot returns what the histogram holds.
+// Snapshot returns the current content.
 func (h *Histogram) Snapshot() Snapshot {
 	s := Snapshot{Sum: h.sum.Load(), Max: h.max.Load()}
 	var counts [buckets]uint64
@@ -29,7 +29,7 @@ func (h *Histogram) Snapshot() Snapshot {
 	return s
 }
 
-// Mean returns the mean of all values, 0 where there is none.
+// Mean returns the mean of all values, or 0 without values.
 func (s Snapshot) Mean() float64 {
 	if s.Count == 0 {
 		return 0
@@ -37,8 +37,8 @@ func (s Snapshot) Mean() float64 {
 	return float64(s.Sum) / float64(s.Count)
 }
 
-// Quantile returns the value that a share of all values, from 0 to 1, stays at or below: inside a bucket, the values are
-// taken to lie evenly spread. It is never more than Max, and 0 where there are no values.
+// Quantile returns the value that the given share of all values, from 0 to 1, doesn't exceed. It assumes that the values of a
+// bucket are evenly spread. It is never more than Max, and 0 without values.
 func (s Snapshot) Quantile(share float64) int64 {
 	rank := max(1, math.Ceil(share*float64(s.Count)))
 	passed := 0.0
@@ -57,7 +57,7 @@ func (s Snapshot) Quantile(share float64) int64 {
 	return s.Max
 }
 
-// AtMost returns how many values are at most 1<<power. That is exact, since powers of two are bounds of buckets.
+// AtMost returns the number of values up to 1<<power. It is exact, since powers of two are bounds of buckets.
 func (s Snapshot) AtMost(power int) uint64 {
 	var total uint64
 	last := bucketOf(1 << power)

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publicPackages are what other programs import. Those that don't exist yet have no names to explain.
+// publicPackages are the packages that other programs import.
 var publicPackages = []string{"kv", "wal", "snapshot"}
 
-// conventionalMethods mean the same on every type: a comment could only repeat the standard library's.
+// conventionalMethods mean the same on every type, so a comment could only repeat that of the standard library.
 var conventionalMethods = []string{"Error", "String"}
 
 // commentRule complains about exported names of public packages that have no comment. A comment over a group of

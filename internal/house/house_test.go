@@ -1,7 +1,7 @@
-// Package house holds the house rules that a machine can judge, as tests: who may import whom, how long a function may
-// be, that every exported name is explained, that links lead somewhere, that nothing is left unfinished. CONTRIBUTING.md
-// gives the reasons. Every rule is a function from a source to its complaints, and is tested on a planted offence too:
-// a rule that never complains proves nothing.
+// Package house holds the house rules that a machine can check, as tests: which package may import which, how long a
+// function may be, that every exported name is explained, that links lead somewhere, that nothing is left unfinished, that
+// no phrase says the opposite of what it means. CONTRIBUTING.md gives the reasons. Every rule is a function from a source to
+// its complaints, and is also tested on a planted offence: a rule that never complains proves nothing.
 package house
 
 import (
@@ -48,9 +48,20 @@ func (s source) complain(pos token.Pos, format string, args ...any) string {
 	return fmt.Sprintf("%s:%d: %s", s.name, s.line(pos), fmt.Sprintf(format, args...))
 }
 
-// walk calls visit with the name of every file of the module. Nested modules, what a build leaves behind and hidden
-// directories other than .ci are left out.
+// walk calls visit with the name of every file of the module. It leaves out nested modules, the output of builds, and hidden
+// directories other than .ci.
 func walk(t *testing.T, visit func(name string)) {
+	t.Helper()
+	walkBelow(t, isNested, visit)
+}
+
+// walkAll is walk with the nested modules.
+func walkAll(t *testing.T, visit func(name string)) {
+	t.Helper()
+	walkBelow(t, func(string) bool { return false }, visit)
+}
+
+func walkBelow(t *testing.T, skip func(dir string) bool, visit func(name string)) {
 	t.Helper()
 	err := filepath.WalkDir(moduleRoot, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -61,8 +72,11 @@ func walk(t *testing.T, visit func(name string)) {
 			return err
 		}
 		name := filepath.ToSlash(relative)
+		if entry.IsDir() && (skip(name) || isForeignDir(name)) {
+			return fs.SkipDir
+		}
 		if entry.IsDir() {
-			return enter(name)
+			return nil
 		}
 		visit(name)
 		return nil
@@ -70,18 +84,15 @@ func walk(t *testing.T, visit func(name string)) {
 	require.NoError(t, err)
 }
 
-// enter returns fs.SkipDir for a directory that is not the module's own.
-func enter(name string) error {
-	if name == "." || name == ".ci" {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(moduleRoot, name, "go.mod")); err == nil {
-		return fs.SkipDir
-	}
-	if strings.HasPrefix(name, ".") || name == "bin" || name == "dist" {
-		return fs.SkipDir
-	}
-	return nil
+// isNested reports whether a directory is that of another module.
+func isNested(dir string) bool {
+	_, err := os.Stat(filepath.Join(moduleRoot, dir, "go.mod"))
+	return err == nil && dir != "."
+}
+
+// isForeignDir reports whether a directory holds the output of builds or the files of other tools.
+func isForeignDir(dir string) bool {
+	return dir == "bin" || dir == "dist" || strings.HasPrefix(dir, ".") && dir != "." && dir != ".ci"
 }
 
 func read(t *testing.T, name string) []byte {
@@ -124,12 +135,12 @@ func report(t *testing.T, complaints []string) {
 	}
 }
 
-// planted is a source that a rule must complain about, or must not.
+// planted is a source that a rule must or must not complain about.
 type planted struct {
 	name string // A sentence that says what is planted.
 	file string
 	text string
-	want string // A part of the only complaint; nothing where there must be none.
+	want string // A part of the only complaint; empty if there must be none.
 }
 
 func judge(t *testing.T, rule func(source) []string, cases []planted) {

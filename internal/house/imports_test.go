@@ -22,7 +22,7 @@ var arrows = []struct {
 	{from: "internal/...", to: []string{"internal/..."}},
 }
 
-// guests says which files may import a module that is not ours. Tests beside them may too.
+// guests says which files may import a module other than this one. Tests in the same directory may too.
 var guests = []struct {
 	module string
 	files  []string // Patterns of package path.
@@ -74,7 +74,7 @@ func mayImport(from, to string) bool {
 	return false
 }
 
-// isForeign reports whether an import is neither ours nor the standard library's, whose paths have no domain.
+// isForeign reports whether an import is of another module. Paths of the standard library have no domain.
 func isForeign(imported string) bool {
 	host, _, _ := strings.Cut(imported, "/")
 	return strings.Contains(host, ".")
@@ -121,6 +121,6 @@ func TestAnImportAgainstTheArrowsIsNoticed(t *testing.T) {
 		{"one test draws", "kv/random_test.go", file("pgregory.net/rapid"), ""},
 		{"the store draws nothing", "kv/db.go", file("pgregory.net/rapid"), "must not import"},
 		{"assertions are for tests", "kv/db.go", file("github.com/stretchr/testify/require"), "must not import"},
-		{"a module that nobody allowed", "kv/db.go", file("go.etcd.io/bbolt"), "must not import go.etcd.io/bbolt"},
+		{"a module that no line allows", "kv/db.go", file("go.etcd.io/bbolt"), "must not import go.etcd.io/bbolt"},
 	})
 }

@@ -11,22 +11,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// leftover finds the words that mark unfinished work. They are put together here so that this file passes.
+// leftover finds the words that mark unfinished work. Here they are put together, so that this file passes.
 var leftover = regexp.MustCompile(`\b(` + strings.Join([]string{"TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"}, "|") + `)\b`)
 
-// leftoverRule complains about unfinished work in one file: whoever leaves it behind knows best what it is, and a reader
-// can't do anything about it.
+// leftoverRule complains about unfinished work in a file: its author knows best what is missing, and a reader can't do
+// anything about it.
 func leftoverRule(name, text string) []string {
+	return lineRule(name, text, leftover, "finish it or file it")
+}
+
+// lineRule complains about the lines of a file that have one of some words.
+func lineRule(name, text string, words *regexp.Regexp, advice string) []string {
 	var complaints []string
 	for i, line := range strings.Split(text, "\n") {
-		if word := leftover.FindString(line); word != "" {
-			complaints = append(complaints, fmt.Sprintf("%s:%d: %s: finish it or file it", name, i+1, word))
+		if word := words.FindString(line); word != "" {
+			complaints = append(complaints, fmt.Sprintf("%s:%d: %s: %s", name, i+1, word, advice))
 		}
 	}
 	return complaints
 }
 
-// isProgram reports whether a file is written by people to be run, built or generated from.
+// isProgram reports whether a file is a source that is run, built, or generated from.
 func isProgram(name string) bool {
 	if path.Base(name) == "Makefile" || strings.HasPrefix(name, ".ci/") {
 		return true
@@ -49,7 +54,7 @@ func TestALeftoverIsNoticed(t *testing.T) {
 	require.Contains(t, complaints[0], "a.go:3")
 }
 
-func TestProgramsAreTold(t *testing.T) {
+func TestProgramsAreRecognized(t *testing.T) {
 	for _, name := range []string{"Makefile", ".ci/run", "kv/db.go", "kv/kvpb/commit.proto", "scripts/fetch-data.sh"} {
 		require.True(t, isProgram(name), name)
 	}

@@ -20,7 +20,7 @@ var (
 	targetPattern  = regexp.MustCompile("`make ([a-z][a-z-]*)")
 )
 
-// prose drops code from Markdown: what looks like a link in there is none.
+// prose drops code from Markdown, since there are no links in code.
 func prose(markdown string) string {
 	return codePattern.ReplaceAllString(fencePattern.ReplaceAllString(markdown, ""), "")
 }

@@ -1,6 +1,6 @@
 package mutants
 
-// mutants are the mistakes. Each is one that somebody could make, or believe to be an improvement.
+// mutants are the mistakes. Each could be made by accident, or taken for an improvement.
 var mutants = []mutant{
 	{
 		mistake: "no sync of a group before it is acknowledged",
@@ -38,21 +38,21 @@ var mutants = []mutant{
 		pkg:     "./wal", test: crashTest,
 	},
 	{
-		mistake: "any frame behind a bad one is damage, whatever its watermark",
+		mistake: "any frame after a bad one is damage, whatever its watermark",
 		file:    "wal/scan.go",
 		old:     "at > s.position && head.watermark(at) > s.position",
 		new:     "at > s.position",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
-		mistake: "no frame behind a bad one is damage, whatever its watermark",
+		mistake: "no frame after a bad one is damage, whatever its watermark",
 		file:    "wal/scan.go",
 		old:     "at > s.position && head.watermark(at) > s.position",
 		new:     "false",
 		pkg:     "./wal", test: "Torn|Damage|Flip|Watermark",
 	},
 	{
-		mistake: "bytes behind a cut are not removed",
+		mistake: "bytes after a cut are not removed",
 		file:    "wal/mend.go",
 		old:     "if err := file.Truncate(size); err != nil {",
 		new:     "if err := error(nil); err != nil {",
@@ -73,14 +73,14 @@ var mutants = []mutant{
 		pkg:     "./wal", test: crashTest,
 	},
 	{
-		mistake: "segments are removed in front before a mark says so",
+		mistake: "the oldest segments are removed before a mark says so",
 		file:    "wal/truncate.go",
 		old:     "if err := durable(); err != nil {\n\t\treturn err\n\t}\n\treturn l.remove(l.forgetFront(keep))",
 		new:     "if err := l.remove(l.forgetFront(keep)); err != nil {\n\t\treturn err\n\t}\n\treturn durable()",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
-		mistake: "records are removed behind before a mark says so",
+		mistake: "the newest records are removed before a mark says so",
 		file:    "wal/truncate.go",
 		old:     "if err := l.writeMark(l.first.Load(), last); err != nil {",
 		new:     "if err := l.settle(); err != nil {",
@@ -129,7 +129,7 @@ var mutants = []mutant{
 		pkg:     "./kv", test: serialTest,
 	},
 	{
-		mistake: "an Update doesn't see the group whose sync is under way",
+		mistake: "an Update doesn't see the group being synced",
 		file:    "kv/commit.go",
 		old:     "if db.flying != nil {",
 		new:     "if false {",
@@ -139,7 +139,7 @@ var mutants = []mutant{
 		mistake: "commits are acknowledged before readers see them",
 		file:    "kv/commit.go",
 		old:     "led.show(v)\n\tv.mu.Unlock()\n\tled.end(nil)",
-		new:     "led.end(nil)\n\truntime.Gosched()\n\tled.show(v)\n\tv.mu.Unlock()", // Where nobody runs in between, nobody can tell.
+		new:     "led.end(nil)\n\truntime.Gosched()\n\tled.show(v)\n\tv.mu.Unlock()", // Without another goroutine in between, no test could notice.
 		pkg:     "./kv", test: serialTest,
 	},
 	{
@@ -185,7 +185,7 @@ var mutants = []mutant{
 		pkg:     "./kv", test: checkpointCrashTest,
 	},
 	{
-		mistake: "the log is truncated in front of the newest snapshot instead of the oldest kept",
+		mistake: "the log is truncated up to the newest snapshot instead of the oldest kept",
 		file:    "kv/checkpoint.go",
 		old:     "if kept++; kept <= keep {\n\t\t\toldest = place.Offset",
 		new:     "if kept++; kept <= keep {\n\t\t\toldest = places[0].Offset",

@@ -1,5 +1,5 @@
-// Package mutants plants mistakes in copies of the source, one at a time, and checks that a test finds each. It is what
-// the claims in docs/testing.md rest on. It takes minutes, so it runs only when asked: make mutants.
+// Package mutants plants mistakes in copies of the source, one at a time, and checks that a test finds each. The claims in
+// docs/testing.md rest on it. It takes minutes, so it runs only on request: make mutants.
 package mutants
 
 import (
@@ -21,7 +21,7 @@ var run = flag.Bool("mutants", false, "plant the mistakes; without it only their
 type mutant struct {
 	mistake string
 	file    string
-	old     string // Stands exactly once in the file.
+	old     string // Occurs exactly once in the file.
 	new     string
 	pkg     string
 	test    string // The tests that must fail, as go test -run takes them.
@@ -36,8 +36,11 @@ func TestEveryPlantedMistakeIsFound(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.mistake, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join(root, m.file))
-			require.NoError(t, err)
-			require.Equal(t, 1, strings.Count(string(source), m.old), "the place in %s must be found exactly once", m.file)
+			require.NoError(t, err, "the mutant %q is of a file that can't be read", m.mistake)
+			if found := strings.Count(string(source), m.old); found != 1 {
+				t.Fatalf("%s: the code that the mutant %q changes occurs %d times, want once. Give the mutant in list_test.go the code "+
+					"as it is now, or drop it:\n%s", m.file, m.mistake, found, m.old)
+			}
 			if !*run {
 				return
 			}
@@ -67,7 +70,7 @@ func requireFound(t *testing.T, dir string, m mutant) {
 	t.Logf("found after %v: %s", time.Since(start).Round(time.Millisecond), firstFinding(string(out)))
 }
 
-// firstFinding returns the first line that says what was wrong.
+// firstFinding returns the first line of output that names a test file.
 func firstFinding(out string) string {
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "_test.go:") {
