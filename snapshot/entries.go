@@ -8,6 +8,7 @@ import (
 // Entries yields all entries in order. The given number of workers read and decode blocks ahead of the one being yielded,
 // each with a block in memory; 0 means the default of Options.Workers. An entry's bytes are valid until the next one. If a
 // block is damaged or can't be read, the entries of the blocks before it are yielded, and then the error as the last thing.
+// Like VerifySums, an iteration to the end without an error has compared every block with its checksum.
 func (f *File) Entries(workers int) iter.Seq2[Entry, error] { return f.EntriesFrom(nil, workers) }
 
 // EntriesFrom is Entries without the entries that have smaller keys.

@@ -199,6 +199,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: checkpointCrashTest,
 	},
 	{
+		mistake: "a snapshot gets its name although a block reads back damaged",
+		file:    "snapshot/write.go",
+		old:     "err = written.VerifySums(ctx)",
+		new:     "err = ctx.Err()",
+		pkg:     "./snapshot", test: "TestWhatReadsBackAsSomethingElseIsNotPublished",
+	},
+	{
 		mistake: "a snapshot shows commits that a power cut can still take from the log",
 		file:    "kv/checkpoint.go",
 		old:     "if err := db.syncVisible(); err != nil {",
