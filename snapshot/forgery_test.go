@@ -57,7 +57,7 @@ func packed(c Compression, stored []byte, rawSize, entries int) forgedBlock {
 }
 
 func (f *forgery) encode() []byte {
-	data := f.head.append(nil)
+	data := f.head.appendTo(nil)
 	t := trailer{}
 	for _, b := range f.blocks {
 		b.payloadSum = sumOf(b.payload)
@@ -88,7 +88,7 @@ func (f *forgery) end(data []byte, t trailer) []byte {
 		f.trailer(&t)
 	}
 	position := int64(len(data))
-	encoded := t.append(nil)
+	encoded := t.appendTo(nil)
 	if f.encoded != nil {
 		f.encoded(encoded)
 	}
@@ -187,7 +187,7 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 		"the footer leads to a block":       {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return headSize } }},
 		"the footer leads into nothing":     {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return -1 } }},
 		"the footer leads past the end":     {S2, byOpen, func(f *forgery) { f.footer = func(int64) int64 { return 1 << 62 } }},
-		"a header from after its offset":    {S2, byOpen, func(f *forgery) { f.head.From = 8; f.head.sum = sumOf(f.head.append(nil)[:headSumAt]) }},
+		"a header from after its offset":    {S2, byOpen, func(f *forgery) { f.head.From = 8; f.head.sum = sumOf(f.head.appendTo(nil)[:headSumAt]) }},
 		"an S2 block that isn't":            {S2, byEntries, instead(packed(S2, []byte{50, 1, 2, 3}, 50, 1))},
 		"an S2 block of another size":       {S2, byEntries, instead(packed(S2, s2.Encode(nil, make([]byte, 5000)), 4000, 1))},
 		"an S2 bomb in its own header":      {S2, byEntries, instead(packed(S2, append(gigabyte, 0, 0, 0), 4000, 1))},

@@ -130,7 +130,7 @@ func TestNumbersAreLittleEndian(t *testing.T) {
 	h.Offset = 0x8877665544332211
 	made, err := newHead(h, S2)
 	require.NoError(t, err)
-	encoded := made.append(nil)
+	encoded := made.appendTo(nil)
 	require.Equal(t, []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, encoded[headOffsetAt:headTimeAt])
 	require.EqualValues(t, formatVersion, binary.LittleEndian.Uint32(encoded[headVersionAt:]))
 }

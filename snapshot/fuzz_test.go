@@ -16,10 +16,10 @@ func fuzzLimit(size int) uint64 { return uint64(24<<20 + 2*expansionMax*size) }
 func FuzzHeader(f *testing.F) {
 	h, err := newHead(testHeader(7), S2)
 	require.NoError(f, err)
-	f.Add(h.append(nil))
+	f.Add(h.appendTo(nil))
 	f.Add(make([]byte, headSize))
 	f.Add([]byte(headMagic))
-	newer := h.append(nil)
+	newer := h.appendTo(nil)
 	newer[headVersionAt]++
 	f.Add(newer)
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -34,7 +34,7 @@ func FuzzHeader(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			again := got.append(nil)
+			again := got.appendTo(nil)
 			copy(again[headReservedAt:], encoded[headReservedAt:headIDAt]) // Readers don't look at it.
 			binary.LittleEndian.PutUint32(again[headSumAt:], sumOf(again[:headSumAt]))
 			require.Equal(t, encoded[:headSize], again)
@@ -60,7 +60,7 @@ func FuzzTrailer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Equal(t, payload, decoded.append(nil))
+		require.Equal(t, payload, decoded.appendTo(nil))
 		require.Equal(t, b, decoded.head(payload))
 		require.Len(t, decoded.rows, int(blocks))
 	})
@@ -103,7 +103,7 @@ func FuzzStream(f *testing.F) {
 		requireHarmless(t, data)
 		h, err := newHead(testHeader(7), S2)
 		require.NoError(t, err)
-		mended := append(h.append(nil), data...)
+		mended := append(h.appendTo(nil), data...)
 		requireHarmless(t, mended)
 		mend(mended, h)
 		requireHarmless(t, mended)

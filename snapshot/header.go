@@ -99,7 +99,7 @@ func newHead(h Header, c Compression) (head, error) {
 	}
 	h.Time = stored
 	made := head{Header: h, compression: c}
-	made.sum = binary.LittleEndian.Uint32(made.append(nil)[headSumAt:])
+	made.sum = binary.LittleEndian.Uint32(made.appendTo(nil)[headSumAt:])
 	return made, nil
 }
 
@@ -119,8 +119,8 @@ func storedTime(number int64) time.Time {
 	return time.Unix(0, number).UTC()
 }
 
-// append appends the encoded header to dst.
-func (h head) append(dst []byte) []byte {
+// appendTo appends the encoded header to dst.
+func (h head) appendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, headMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
@@ -132,7 +132,7 @@ func (h head) append(dst []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// decodeHead is the inverse of head.append. A file that is too short for a header may be given as it is.
+// decodeHead is the inverse of head.appendTo. A file that is too short for a header may be given as it is.
 func decodeHead(b []byte) (head, error) {
 	if len(b) < headSize && len(b) > 0 && strings.HasPrefix(headMagic, string(b[:min(len(b), headVersionAt)])) {
 		return head{}, fmt.Errorf("header has %d bytes, want %d: %w", len(b), headSize, errCut)

@@ -182,7 +182,7 @@ func (r *Reader) take(b *block) error {
 // before they are read.
 func (r *Reader) finish() error {
 	r.trailer.sum = r.sum
-	expected := r.trailer.append(nil)
+	expected := r.trailer.appendTo(nil)
 	position := r.position
 	if known := r.trailer.head(expected); r.ending != known {
 		return corrupt("", position, fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't agree with what was read: %d bytes, %d blocks, checksum %08x",

@@ -44,8 +44,8 @@ func (t *trailer) add(b *block, position int64) error {
 	return nil
 }
 
-// append appends the encoded trailer, without its head, to dst.
-func (t *trailer) append(dst []byte) []byte {
+// appendTo appends the encoded trailer, without its head, to dst.
+func (t *trailer) appendTo(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, t.entries)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.keySize))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.dataSize))
@@ -67,7 +67,7 @@ func (t *trailer) head(payload []byte) blockHead {
 	}
 }
 
-// decodeTrailer is the inverse of trailer.append for a trailer at this position. It checks that the rows and totals make
+// decodeTrailer is the inverse of trailer.appendTo for a trailer at this position. It checks that the rows and totals make
 // sense, and keeps parts of payload.
 func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*trailer, error) {
 	if b.method != trailerMethod || len(payload) < totalsSize {

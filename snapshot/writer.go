@@ -39,7 +39,7 @@ func NewWriter(w io.Writer, h Header, o Options) (*Writer, error) {
 		return nil, err
 	}
 	writer := &Writer{w: w, opts: o, head: made, filling: &block{}, packing: queue[*block]{limit: o.Workers}}
-	if err := writer.write(made.append(nil)); err != nil {
+	if err := writer.write(made.appendTo(nil)); err != nil {
 		return nil, err
 	}
 	return writer, nil
@@ -150,7 +150,7 @@ func (w *Writer) finish() error {
 
 // ending returns the encoded end of the snapshot: the trailer with its head, and the footer.
 func (w *Writer) ending() []byte {
-	encoded := w.trailer.append(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footerSize))
+	encoded := w.trailer.appendTo(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footerSize))
 	w.trailer.head(encoded[blockHeadSize:]).put(encoded, w.head, w.position)
 	return appendFooter(encoded, w.head, w.position)
 }

@@ -48,7 +48,7 @@ func (a *app) verifySnapshots(arguments []string) error {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	return v.print()
+	return v.printAll()
 }
 
 // snapshotsOf returns the snapshots that the arguments name, or all of the store's without arguments.
@@ -115,8 +115,8 @@ func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
 	v.files = append(v.files, verified)
 }
 
-// print lists the outcomes. Its error is damage if there was any, or else the failures.
-func (v *verification) print() error {
+// printAll lists the outcomes. Its error is damage if there was any, or else the failures.
+func (v *verification) printAll() error {
 	for _, file := range v.files {
 		if err := v.app.printVerified(file); err != nil {
 			return err

@@ -25,7 +25,7 @@ func TestVerifySkipsASnapshotThatACheckpointRemovedMeanwhile(t *testing.T) {
 			var out bytes.Buffer
 			v := &verification{app: &app{stdout: bufio.NewWriter(&out)}, listed: c.listed}
 			v.verify(t.Context(), gone)
-			err := v.print()
+			err := v.printAll()
 			require.NoError(t, v.app.stdout.Flush())
 			require.Contains(t, out.String(), c.want)
 			require.Equal(t, c.listed, err == nil)
