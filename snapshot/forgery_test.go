@@ -23,7 +23,7 @@ type forgery struct {
 	footer  func(int64) int64
 }
 
-// forgedBlock is a block; its row in the trailer says the same, except for the key where that is given.
+// forgedBlock is a block; its row in the trailer says the same, except for the key if one is given.
 type forgedBlock struct {
 	blockHead
 	payload []byte

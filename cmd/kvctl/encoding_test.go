@@ -69,7 +69,7 @@ func TestArgumentsAreDecodedStrictly(t *testing.T) {
 		name string
 		enc  encoding
 		text string
-		want []byte // Nil where it must be refused.
+		want []byte // Nil if the text must be refused.
 	}{
 		{"utf8 takes bytes as they are, escapes too", encodingUTF8, "a\\t\xff", []byte("a\\t\xff")},
 		{"hex takes both cases", encodingHex, "0aFF", []byte{0x0a, 0xff}},

@@ -9,7 +9,7 @@ import (
 )
 
 // valueAt returns the value that key had right after the commit at offset at. A deadline counts as of that commit's own
-// time. The error is kv.ErrNotFound where the key had no value then.
+// time. The error is kv.ErrNotFound if the key had no value then.
 //
 // A log that still begins with the first commit is enough: reading it up to the offset takes no memory, and works before
 // damage. Otherwise a snapshot is needed too.

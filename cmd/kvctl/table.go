@@ -120,7 +120,7 @@ func (t *tableReader) nextRow() (fields []string, line int, err error) {
 	}
 	fields, line, err = t.rows.row()
 	if err == nil && len(fields) != t.columns {
-		return nil, 0, &lineError{line, fmt.Errorf("%d columns, where the first line has %d", len(fields), t.columns)}
+		return nil, 0, &lineError{line, fmt.Errorf("%d columns, the first line has %d", len(fields), t.columns)}
 	}
 	return fields, line, err
 }

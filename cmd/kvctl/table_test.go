@@ -87,7 +87,7 @@ func TestTableThatCannotBeReadIsRefusedByLine(t *testing.T) {
 		{"a name without a header", formatCSV, "a,b\n", tableColumns{key: "a", noHeader: true}, "numbered 1 to 2"},
 		{"an ambiguous column", formatCSV, "a,a\n", tableColumns{key: "a"}, `columns 1 and 2 are both named "a"`},
 		{"an ambiguous row", formatCSV, "k,a,a\n1,2,3\n", tableColumns{key: "k"}, "JSON object: columns 2 and 3"},
-		{"a short row", formatTSV, "a\tb\n1\n", tableColumns{key: "a"}, "line 2: 1 columns, where the first line has 2"},
+		{"a short row", formatTSV, "a\tb\n1\n", tableColumns{key: "a"}, "line 2: 1 columns, the first line has 2"},
 		{"a long row", formatCSV, "a,b\n1,2\n1,2,3\n", tableColumns{key: "a"}, "line 3: 3 columns"},
 		{"a bare quote", formatCSV, "a,b\n1,2\"3\n", tableColumns{key: "a"}, "line 2: byte 4"},
 		{"a quote that is not closed", formatCSV, "a,b\n1,\"2\n3\n", tableColumns{key: "a"}, "line 2: up to line 3"},

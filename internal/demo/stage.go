@@ -83,7 +83,7 @@ func (s *stage) quiet(dir string, args ...string) (result, error) {
 	return result{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}, s.ctx.Err()
 }
 
-// show runs kvctl and writes the command, the first lines it printed, its exit code where that isn't 0, and the time.
+// show runs kvctl and writes the command, the first lines it printed, its exit code if that isn't 0, and the time.
 func (s *stage) show(dir string, args ...string) (result, error) {
 	s.showCommand(dir, args...)
 	started := time.Now()
