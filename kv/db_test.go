@@ -358,13 +358,13 @@ func TestOpeningTellsTheOperatorOnce(t *testing.T) {
 // TestCutTailIsToldAsAWarning is promise P10 for what a recovery takes away.
 func TestCutTailIsToldAsAWarning(t *testing.T) {
 	mem := vfs.NewMem()
-	db, err := Open(storeDir, Options{FS: mem, Sync: SyncNever, SegmentSize: 1 << 20})
+	db, err := Open(storeDir, Options{FS: mem, Sync: SyncNever, SegmentSize: 16 << 20})
 	require.NoError(t, err)
 	for i := range 50 {
 		put(t, db, fmt.Sprint(i), "value")
 	}
 	for seed := range uint64(200) {
-		opts := Options{FS: mem.Crash(seed, vfs.TornTail), SegmentSize: 1 << 20}
+		opts := Options{FS: mem.Crash(seed, vfs.TornTail), SegmentSize: 16 << 20}
 		var text *bytes.Buffer
 		opts.Logger, text = logTo()
 		crashed, err := Open(storeDir, opts)

@@ -231,7 +231,7 @@ func TestLogWithoutItsBeginningIsAGap(t *testing.T) {
 	require.NoError(t, mem.MkdirAll(storeDir))
 	log, err := wal.Open(storeDir+"/wal", memOptions(mem).log(storeDir))
 	require.NoError(t, err)
-	require.NoError(t, log.SetFirst(10))
+	require.NoError(t, log.Reset(10))
 	_, err = log.Append(appendRecord(nil, 1, []Mutation{{Kind: MutationPut, Key: []byte("k")}}))
 	require.NoError(t, err)
 	require.NoError(t, log.Close())

@@ -220,7 +220,7 @@ func (r *restore) write(head snapshot.Header, entries iter.Seq2[snapshot.Entry, 
 		return err
 	}
 	head.ID = log.ID()
-	if err := errors.Join(log.SetFirst(head.Offset+1), log.Close()); err != nil {
+	if err := errors.Join(log.Reset(head.Offset+1), log.Close()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(r.ctx)

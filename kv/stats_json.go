@@ -80,7 +80,6 @@ type recoveryJSON struct {
 	ReloggedBytes  int64         `json:"relogged_bytes"`
 	RebuiltIndexes []string      `json:"rebuilt_indexes"`
 	Removed        []string      `json:"removed"`
-	Truncated      bool          `json:"truncated"`
 	Snapshot       string        `json:"snapshot"`
 	Loaded         int           `json:"loaded"`
 	Skipped        []skippedJSON `json:"skipped"`
@@ -153,7 +152,7 @@ func newRecoveryJSON(r Recovery) recoveryJSON {
 		QuarantinePath: r.Log.QuarantinePath, ReloggedBytes: r.Log.ReloggedBytes,
 		// Programs get an empty list, never null.
 		RebuiltIndexes: append([]string{}, r.Log.RebuiltIndexes...), Removed: append(append([]string{}, r.Log.Removed...), r.Removed...),
-		Truncated: r.Log.Truncated, Snapshot: r.Snapshot, Loaded: r.Loaded, Skipped: skipped,
+		Snapshot: r.Snapshot, Loaded: r.Loaded, Skipped: skipped,
 		Replayed: r.Replayed, Keys: r.Keys,
 		LogSeconds: r.Log.Elapsed.Seconds(), ElapsedSeconds: r.Elapsed.Seconds(),
 	}

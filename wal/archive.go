@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"syscall"
 
@@ -12,10 +14,10 @@ import (
 // The archive (Options.ArchiveDir) is where segments go that a truncation takes from the log's front. Two things are
 // relied on:
 //
-//   - A segment that leaves is sealed, and a sealed store is never written to again but with the bytes that it has. So
-//     it can be a second name of the same file.
-//   - A segment in the archive has no record that is withdrawn later: whatever a truncation of the front put there and
-//     then did not take from the log, a truncation of the end takes from the archive first.
+//   - A segment that leaves is sealed, and a sealed store is never written to again, except that a cut takes it from the archive
+//     first. So it can be a second name of the same file.
+//   - A segment in the archive has no record that is truncated from the log's end later: whatever a truncation of the front
+//     put there and then did not take from the log, a cut takes from the archive first.
 
 // archive gives the stores of segments that are to leave the log a name in the archive, oldest first and durably. It is
 // called without the submit lock, since copying takes long. An error leaves the log as it is.
@@ -54,9 +56,7 @@ func archiveError(s *segment, err error) error {
 // refuseOwnDirectory refuses an archive that is the log's directory, perhaps by another path: there, each segment would
 // seem to be archived already, and then be lost. No archive ever has the segment that is written to.
 func (l *Log) refuseOwnDirectory() error {
-	l.mu.Lock()
-	active := l.active.store
-	l.mu.Unlock()
+	active := l.segments.activeStore.Load()
 	kept, err := l.archived(active)
 	if kept == nil || err != nil {
 		return err
@@ -70,14 +70,14 @@ func (l *Log) refuseOwnDirectory() error {
 // refuseOthersArchive refuses an archive whose newest segment is another log's: a store that was restored is a log of its
 // own, and with the segments of both nobody could read either.
 func (l *Log) refuseOthersArchive() error {
-	v := &survey{dir: l.opts.ArchiveDir, indexes: map[uint64]bool{}}
-	bases, err := v.list(l.opts)
+	v := newSurvey(l.opts.ArchiveDir, l.opts)
+	bases, err := v.names("")
 	if err != nil || len(bases) == 0 {
 		return err
 	}
 	newest, err := openStore(l.opts.FS, joinName(v.dir, storeName(bases[len(bases)-1])), true)
 	if errors.Is(err, ErrCorrupt) {
-		return nil // It doesn't say whose it is. Whoever needs its place is refused that.
+		return nil // It doesn't say whose it is. A segment that needs its place is refused that.
 	}
 	if err != nil {
 		return err
@@ -111,6 +111,9 @@ func (l *Log) archiveStore(s *store) error {
 	if kept != nil {
 		return errors.Join(kept.requireSame(s), kept.file.Close())
 	}
+	if !s.sealed.Load() { // Its end was cut, so the file goes on after it.
+		return l.copyToArchive(s)
+	}
 	err = l.opts.FS.Link(s.path, l.archivePath(s))
 	if isUnlinkable(err) {
 		return l.copyToArchive(s)
@@ -123,21 +126,14 @@ func isUnlinkable(err error) bool {
 	return errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// copyToArchive copies a sealed store, under a temporary name until the copy is durable.
+// copyToArchive copies a store up to its end, with a seal after that, under a temporary name until the copy is durable.
 func (l *Log) copyToArchive(s *store) error {
-	fsys, path := l.opts.FS, l.archivePath(s)
-	file, err := createFile(fsys, path+temporarySuffix)
-	if err != nil {
-		return err
+	if s.sealed.Load() {
+		return copyAs(l.opts.FS, l.archivePath(s), io.NewSectionReader(s.file, 0, s.end+boundsFrameSize))
 	}
-	err = errors.Join(copyRange(file, s.file, 0, s.end+boundsFrameSize), file.Close())
-	if err == nil {
-		err = fsys.Rename(path+temporarySuffix, path)
-	}
-	if err != nil {
-		return errors.Join(err, removeFile(fsys, path+temporarySuffix))
-	}
-	return nil
+	payload := bounds{first: s.head.first, chain: s.chain}.encode()
+	seal := s.layOut(nil, kindRolled, payload[:], payloadSum(payload[:]))
+	return copyAs(l.opts.FS, l.archivePath(s), io.MultiReader(io.NewSectionReader(s.file, 0, s.end), bytes.NewReader(seal)))
 }
 
 // requireSame refuses a store in the archive that is not the sealed store whose name it has. The closing chain vouches
@@ -164,9 +160,9 @@ func (s *store) requireSame(sealed *store) error {
 	return nil
 }
 
-// unarchive takes the log's segments from this one on from the archive again, durably, before records in them are
-// withdrawn. There are some only where a truncation of the front died or failed in between. The submit lock is held.
-func (l *Log) unarchive(from *segment) error {
+// unarchive takes segments of the log from the archive again, durably, before records in them are truncated from its end. There
+// are some only where a truncation of the front died or failed in between. The submit lock is held.
+func (l *Log) unarchive(segments []*segment) error {
 	dir := l.opts.ArchiveDir
 	if dir == "" {
 		return nil
@@ -174,15 +170,12 @@ func (l *Log) unarchive(from *segment) error {
 	if err := l.refuseOwnDirectory(); err != nil {
 		return err
 	}
-	for _, s := range l.segments {
-		if s.base() < from.base() {
-			continue
-		}
-		if err := l.unarchiveStore(s.store); err != nil {
-			return fmt.Errorf("take segment %d from the archive: %w", s.base(), err)
+	for _, g := range segments {
+		if err := l.unarchiveStore(g.store); err != nil {
+			return fmt.Errorf("take segment %d from the archive: %w", g.base(), err)
 		}
 	}
-	// Even where nothing is there: whoever removed it may have died before that was durable.
+	// Even where nothing is there: a process that removed it may have died before that was durable.
 	if err := l.opts.FS.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("sync the archive: %w", err)
 	}

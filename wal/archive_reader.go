@@ -20,9 +20,11 @@ import (
 //   - nothing in it is ever changed.
 type Archive struct {
 	stores []*store
-	last   uint64
 	closed atomic.Bool
 }
+
+// archiveTries is how often an archive that seems damaged is looked at: a live writer may be at work.
+const archiveTries = 6
 
 // OpenArchive opens the history that is kept in one or more directories: archives (Options.ArchiveDir), and directories
 // of logs, such as the one that the archive was filled from, dead or beside its live writer. It changes nothing. A
@@ -49,7 +51,7 @@ func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
 			return a, nil
 		}
 		err = errors.Join(fmt.Errorf("open archive %s: %w", strings.Join(dirs, ", "), err), h.close())
-		if try == surveyTries-1 || !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+		if try == archiveTries-1 || !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		time.Sleep(time.Millisecond << try)
@@ -63,28 +65,24 @@ func (a *Archive) ID() [16]byte { return a.stores[0].head.id }
 func (a *Archive) First() uint64 { return a.stores[0].head.base }
 
 // Last returns the offset of the last record held.
-func (a *Archive) Last() uint64 { return a.last }
+func (a *Archive) Last() uint64 { return a.stores[len(a.stores)-1].next - 1 }
 
 // Segments describes the segments in order. Nothing is said of indexes, which an archive has none of.
 func (a *Archive) Segments() []SegmentInfo {
 	infos := make([]SegmentInfo, len(a.stores))
 	for i, s := range a.stores {
-		infos[i] = SegmentInfo{
-			Base: s.head.base, Last: min(s.next-1, a.last), Path: s.path, Bytes: s.written.Load(), Sealed: s.sealed.Load(),
-		}
-		if size, err := s.file.Size(); err == nil {
-			infos[i].Allocated = size
-		}
+		infos[i] = s.info()
+		infos[i].Last = s.next - 1
 	}
 	return infos
 }
 
 // Records returns the records from an offset on, in order, up to the last. An error ends it: ErrTruncated where the
-// offset lies in front of the first record held, a *CorruptError where a record doesn't check out, ErrClosed. Behind the
-// last record there is nothing.
+// offset is less than that of the first record held, a *CorruptError where a record doesn't check out, ErrClosed. After
+// the last record there is nothing.
 func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		if from > a.last {
+		if from > a.Last() {
 			return
 		}
 		if from < a.First() {
@@ -105,11 +103,11 @@ func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// recordsOf returns one store's records. Whoever reads to the end has seen that nothing but what was written is there.
+// recordsOf returns one store's records. At the end the chain shows that nothing but what was written was there.
 func (a *Archive) recordsOf(s *store) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		sc := s.scan(s.end)
-		for sc.position < s.end && sc.next <= a.last {
+		for sc.position < s.end {
 			if a.closed.Load() {
 				yield(Record{}, ErrClosed)
 				return
@@ -136,12 +134,4 @@ func (a *Archive) Close() error {
 		return ErrClosed
 	}
 	return closeStores(a.stores)
-}
-
-func closeStores(stores []*store) error {
-	var errs []error
-	for _, s := range stores {
-		errs = append(errs, s.file.Close())
-	}
-	return errors.Join(errs...)
 }

@@ -102,15 +102,15 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 		{"a log with a torn tail", func(s *scene) []string {
 			l := s.reopen()
 			fill(s, l, 135)
-			torn := s.read(l.active.store.path)
-			copy(torn[l.active.store.end:], "torn")
-			s.write(l.active.store.path, torn)
+			torn := s.read(l.segments.active().store.path)
+			copy(torn[l.segments.active().store.end:], "torn")
+			s.write(l.segments.active().store.path, torn)
 			s.last = 135
 			return both
 		}, 0, 0},
 		{"a log whose roll died before the seal", func(s *scene) []string {
 			l := s.reopen()
-			last := l.segments[len(l.segments)-1].store
+			last := l.segments.list[len(l.segments.list)-1].store
 			fill(s, l, 131)
 			require.NoError(s, l.settle())
 			end := last.end
@@ -123,8 +123,8 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 		}, 0, 0},
 		{"a log whose truncation in front died, with its archive", func(s *scene) []string {
 			l := s.reopen()
-			require.NoError(s, l.archive(l.segments[:1]))
-			require.NoError(s, l.writeMark(s.bases[4], s.last))
+			require.NoError(s, l.archive(l.segments.list[:1]))
+			markFirst(s.T, l, s.bases[4])
 			return both
 		}, 0, 0},
 		{"a log whose truncation in front died before it removed anything", func(s *scene) []string {
@@ -141,17 +141,23 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 			}
 			return []string{"/lost"}
 		}, 2, 0},
-		{"a log whose truncation behind died", func(s *scene) []string {
-			l := s.reopen()
-			require.NoError(s, l.writeMark(l.First(), s.bases[4]-5))
+		{"a log whose end was cut, and whose cut died before it removed anything", func(s *scene) []string {
+			s.cutAndDie(s.bases[4] - 5)
 			return both
 		}, 0, 1},
-		{"a log whose truncation behind died, and an older copy of it", func(s *scene) []string {
+		{"a log whose cut died before it removed anything, and an older copy of it", func(s *scene) []string {
 			s.copyOf("/older")
-			l := s.reopen()
-			require.NoError(s, l.writeMark(l.First(), s.bases[4]-5))
+			s.cutAndDie(s.bases[4] - 5)
 			return []string{archiveDir, "/older", testDir}
 		}, 0, 1},
+		{"a log whose end was cut, and a copy from before that", func(s *scene) []string {
+			s.copyOf("/older")
+			l := s.reopen()
+			require.NoError(s, l.TruncateBack(s.bases[4]+2))
+			fill(s, l, 200)
+			s.last = 200
+			return []string{"/older", testDir, archiveDir}
+		}, 0, 0},
 		{"a log and an older copy of it, from when its last segment was the active one", func(s *scene) []string {
 			s.copyOf("/older")
 			l := s.reopen()
@@ -238,14 +244,7 @@ func TestABadArchiveIsRefused(t *testing.T) {
 			path := joinName("/copy", filepath.Base(s.kept(1)))
 			s.write(path, newScene(s.T).read(s.store(1)))
 			return path, []string{archiveDir, "/copy", testDir}
-		}, "another segment"},
-		{"a segment is there twice, once with records that were withdrawn", func(s *scene) (string, []string) {
-			s.copyOf("/older")
-			l := s.reopen()
-			require.NoError(s, l.TruncateBack(s.bases[4]+2))
-			fill(s, l, 200)
-			return joinName(testDir, filepath.Base(s.kept(4))), []string{"/older", testDir, archiveDir}
-		}, "another segment"},
+		}, "belongs to log"},
 		{"a segment was archived from two worlds, and sealed in both", func(s *scene) (string, []string) {
 			twin := s.diverge(100)
 			s.write(joinName("/twin", filepath.Base(s.kept(4))), must(twin.ReadFile(s.store(4))))
@@ -259,7 +258,7 @@ func TestABadArchiveIsRefused(t *testing.T) {
 			s.write(joinName("/twin", filepath.Base(s.kept(3))), must(twin.ReadFile(s.store(3))))
 			return joinName("/twin", filepath.Base(s.kept(4))), []string{archiveDir, testDir, "/twin"}
 		}, "other records"},
-		{"a segment is its own copy from before its end was truncated", func(s *scene) (string, []string) {
+		{"a segment is its own copy from when it had less", func(s *scene) (string, []string) {
 			older := newScene(s.T)
 			young := older.older(false, 1)
 			for i := range 3 {
@@ -307,7 +306,7 @@ func TestABadArchiveIsRefused(t *testing.T) {
 		}, "durable"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // Its clock waits for nobody: a look at a bad archive takes several.
+			synctest.Test(t, func(t *testing.T) { // Its clock doesn't wait: a look at a bad archive takes several.
 				s := newHistory(t)
 				path, dirs := c.damage(s)
 				before := contents(t, s.mem)
@@ -356,7 +355,7 @@ func TestAnArchiveSaysWhatItHolds(t *testing.T) {
 	a := openArchive(t, testOptions(s.mem), archiveDir, testDir)
 	require.Equal(t, l.ID(), a.ID())
 	segments := a.Segments()
-	s.bases = append(s.bases, l.active.base())
+	s.bases = append(s.bases, l.segments.active().base())
 	require.Len(t, segments, 6)
 	for i, segment := range segments {
 		path, last := s.kept(i), uint64(135)
@@ -413,11 +412,35 @@ func TestWhatLiesInFrontOfAnArchiveIsTruncated(t *testing.T) {
 	require.NoError(t, a.Close())
 }
 
+// markFirst lays out the mark that says that the log begins at an offset, and removes nothing.
+func markFirst(t *testing.T, l *Log, first uint64) {
+	t.Helper()
+	durable, err := l.markFirst(first)
+	require.NoError(t, err)
+	require.NoError(t, durable())
+}
+
+// cutAndDie truncates the log's end after an offset, and puts back the stores that this removed.
+func (s *scene) cutAndDie(last uint64) {
+	l := s.reopen()
+	before := map[string][]byte{}
+	for i := range s.bases {
+		if s.bases[i] > last {
+			before[s.store(i)] = s.read(s.store(i))
+		}
+	}
+	require.NoError(s, l.TruncateBack(last))
+	for name, data := range before {
+		s.write(name, data)
+	}
+	s.last = last
+}
+
 func TestAnArchiveOfAnEmptyLogHoldsNothing(t *testing.T) {
 	mem := vfs.NewMem()
 	l := openTest(t, testOptions(mem))
 	requireHistory(t, testOptions(mem), 1, 0, testDir)
-	require.NoError(t, l.SetFirst(500))
+	require.NoError(t, l.Reset(500))
 	requireHistory(t, testOptions(mem), 500, 499, testDir)
 }
 

@@ -252,7 +252,7 @@ func TestATruncationThatDiedBehindArchivingIsDoneAgain(t *testing.T) {
 		t.Run(c.sentence, func(t *testing.T) {
 			s := newScene(t)
 			l := openTest(t, archiveOptions(s.mem))
-			require.NoError(t, l.archive(l.segments[:3]))
+			require.NoError(t, l.archive(l.segments.list[:3]))
 			kept := joinName(archiveDir, storeName(s.bases[1]))
 			original := s.read(s.store(1))
 			require.NoError(t, s.mem.Remove(kept)) // Else a change would be one of the log's own file.
@@ -314,7 +314,7 @@ func TestAnArchiveIsOneLogsAlone(t *testing.T) {
 	opts := archiveOptions(s.mem)
 	other, err := Open("/other", opts)
 	require.NoError(t, err)
-	require.NoError(t, other.SetFirst(100))
+	require.NoError(t, other.Reset(100))
 	fill(t, other, 230)
 	before := archiveNames(s.mem)
 	err = other.TruncateFront(200)
@@ -340,7 +340,7 @@ func TestWithdrawnRecordsAreNotInTheArchive(t *testing.T) {
 	for _, segment := range l.Segments() {
 		bases = append(bases, segment.Base)
 	}
-	require.NoError(t, l.archive(l.segments[:4]))
+	require.NoError(t, l.archive(l.segments.list[:4]))
 	require.Len(t, archiveNames(mem), 4)
 	require.NoError(t, l.TruncateBack(bases[2]+3))
 	require.Equal(t, []string{joinName(archiveDir, storeName(bases[0])), joinName(archiveDir, storeName(bases[1]))}, archiveNames(mem))
@@ -365,7 +365,7 @@ func TestATruncationOfTheEndThatCannotTidyTheArchiveDoesNothing(t *testing.T) {
 		mem := vfs.NewMem()
 		l := openTest(t, archiveOptions(mem))
 		fill(t, l, 130)
-		require.NoError(t, l.archive(l.segments[:4]))
+		require.NoError(t, l.archive(l.segments.list[:4]))
 		mem.SetHook(vfs.FailNth(op, 1, errDisk))
 		require.ErrorIs(t, l.TruncateBack(60), errDisk)
 		require.NoError(t, l.Stats().Failed)
@@ -418,7 +418,7 @@ func TestASealedStoreIsNeverChanged(t *testing.T) {
 			return nil
 		}
 		look := func(l *Log) {
-			for _, s := range l.segments[:len(l.segments)-1] {
+			for _, s := range l.segments.list[:len(l.segments.list)-1] {
 				data, err := mem.ReadFile(s.store.path)
 				require.NoError(t, err)
 				if was, is := sealed[s.store.path]; is {
@@ -463,8 +463,8 @@ func TestRecoveryWritesTheSealOfAnArchivedSegmentAsItIs(t *testing.T) {
 	l.submitMu.Lock()
 	require.NoError(t, l.roll())
 	l.submitMu.Unlock()
-	require.NoError(t, l.archive(l.segments[:len(l.segments)-1]))
-	last := l.segments[len(l.segments)-2].store
+	require.NoError(t, l.archive(l.segments.list[:len(l.segments.list)-1]))
+	last := l.segments.list[len(l.segments.list)-2].store
 	before, err := mem.ReadFile(last.path)
 	require.NoError(t, err)
 	for _, left := range []*vfs.Mem{mem.Exit(), mem.Crash(0, vfs.KeepNone), mem.Crash(0, vfs.KeepAll)} {

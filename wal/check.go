@@ -3,7 +3,9 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"hash/crc32"
+	"io"
+	"slices"
 )
 
 // Violation is one thing that Check found.
@@ -11,7 +13,7 @@ type Violation struct {
 	Path     string
 	Position int64  // In bytes.
 	Offset   uint64 // The record it is about, 0 where there is none.
-	Damage   bool   // Something that was durable is gone or wrong; otherwise a notice that Open deals with.
+	Damage   bool   // Something that was durable is gone or wrong; otherwise a notice of what Open deals with.
 	Problem  string
 }
 
@@ -25,38 +27,73 @@ func (v Violation) String() string {
 }
 
 // Check reads every byte of a log's directory and lists what is wrong, damage and notices, in the order of the files.
-// It changes nothing and goes on behind damage. It may run while the log is open, and may then report as a notice what
-// is being written. The error is one of the disk, or ErrVersion.
+// It judges as Open does, changes nothing, and goes on after damage. It may run while the log is open, and may then report as
+// a notice what is being written. The error is one of the disk, or ErrVersion.
 func Check(dir string, opts Options) ([]Violation, error) {
-	opts, err := opts.withDefaults()
+	l, err := newLog(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	opts.ReadOnly = true
-	if opts.QuarantineDir == "" {
-		opts.QuarantineDir = joinName(dir, "quarantine")
+	l.opts.ReadOnly = true
+	for try := 0; ; try++ {
+		c := &checker{dir: l.dir}
+		before, err := c.check(l.opts)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(c.violations, func(v Violation) bool { return v.Damage }) || try == surveyTries {
+			return c.violations, nil
+		}
+		after, err := surveyLive(l.dir, l.opts)
+		now := after.identities()
+		if err := errors.Join(ignoreDamage(err), after.close()); err != nil {
+			return nil, err
+		}
+		if slices.Equal(before, now) {
+			return c.violations, nil
+		}
+		// A live writer has rolled or truncated since: look again.
 	}
-	l := &Log{dir: dir, opts: opts}
-	v, err := l.surveyLive()
-	c := &checker{dir: dir, opts: opts, survey: v}
-	var damage *CorruptError
-	if errors.As(err, &damage) {
-		c.damaged(damage)
-	} else if err != nil {
-		return nil, errors.Join(err, v.close())
+}
+
+// ignoreDamage returns an error that is no damage, which is for the survey that meets it to list.
+func ignoreDamage(err error) error {
+	if errors.Is(err, ErrCorrupt) {
+		return nil
 	}
-	if err := v.close(); err != nil {
-		return nil, err
-	}
-	return c.violations, errors.Join(c.names(), c.stores(), c.notices())
+	return err
 }
 
 // checker gathers violations.
 type checker struct {
 	dir        string
-	opts       Options
-	survey     *survey
 	violations []Violation
+}
+
+// check looks at the directory once, and returns which stores it found.
+func (c *checker) check(opts Options) (found []uint64, err error) {
+	v, err := surveyLive(c.dir, opts)
+	defer func() { err = errors.Join(err, v.close()) }()
+	found = v.identities()
+	var damage *CorruptError
+	if errors.As(err, &damage) {
+		c.damaged(damage)
+	} else if err != nil {
+		return nil, err
+	}
+	for _, name := range v.foreign {
+		c.notice(joinName(c.dir, name), 0, 0, "not a file of the log; it is left alone")
+	}
+	for _, name := range v.leftovers {
+		c.notice(joinName(c.dir, name), 0, 0, "left by a creation or truncation that died; the next open removes it")
+	}
+	if err := c.stores(v, damage != nil); err != nil {
+		return nil, err
+	}
+	if damage == nil && len(v.stores) > 0 {
+		c.end(v)
+	}
+	return found, nil
 }
 
 // damaged adds damage, unless it is known.
@@ -74,133 +111,131 @@ func (c *checker) notice(path string, position int64, offset uint64, format stri
 	c.violations = append(c.violations, Violation{Path: path, Position: position, Offset: offset, Problem: fmt.Sprintf(format, args...)})
 }
 
-// names reports files that are nobody's, or that the next open will remove.
-func (c *checker) names() error {
-	for _, name := range c.survey.foreign {
-		c.notice(joinName(c.dir, name), 0, 0, "not a file of the log; it is left alone")
+// stores reads every store to its end. Where the survey met damage it may not have got to linking them, or to those after a
+// header that is damaged: then each that can be opened is read alone.
+func (c *checker) stores(v *survey, damaged bool) error {
+	if !damaged {
+		for i, s := range v.stores {
+			var next *store
+			if i+1 < len(v.stores) {
+				next = v.stores[i+1]
+			}
+			if err := c.store(v, s, next); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	for _, name := range c.survey.leftovers {
-		c.notice(joinName(c.dir, name), 0, 0, "left by a creation or truncation that died; the next open removes it")
+	names := newSurvey(c.dir, Options{FS: v.fs, ReadOnly: true})
+	bases, err := names.names("")
+	for i, base := range bases {
+		if err != nil {
+			break
+		}
+		var s *store
+		s, err = openStore(v.fs, joinName(c.dir, storeName(base)), true)
+		var damage *CorruptError
+		if errors.As(err, &damage) {
+			c.damaged(damage)
+			err = nil
+			continue
+		}
+		if err == nil {
+			err = errors.Join(c.alone(s, i == len(bases)-1), s.file.Close())
+		}
 	}
-	return nil
+	return err
 }
 
-// stores reads every store to its end.
-func (c *checker) stores() error {
-	listing := &survey{dir: c.dir, indexes: map[uint64]bool{}}
-	bases, err := listing.list(c.opts)
-	if err != nil && !errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	for i, base := range bases {
-		if err := c.store(base, i == len(bases)-1); err != nil {
+// store reads a store that is sound as far as the survey saw.
+func (c *checker) store(v *survey, s, next *store) error {
+	positions, limit := v.positions, int64(wholeFile)
+	if next != nil {
+		positions, limit = &index{}, next.head.prevEnd
+		r, err := s.read(limit, positions)
+		if err == nil {
+			err = s.judgeSealed(&r, next)
+		}
+		if errors.Is(err, ErrCorrupt) {
+			return c.afterDamage(s, &r, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// store reads one store and its index.
-func (c *checker) store(base uint64, last bool) error {
-	s, err := openStore(c.opts.FS, joinName(c.dir, storeName(base)), true)
-	var damage *CorruptError
-	switch {
-	case errors.As(err, &damage):
-		c.damaged(damage)
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // A live writer has truncated it since.
-	case err != nil:
-		return err
+	if v.rolling && next != nil && next == v.stores[len(v.stores)-1] && s.readSeal(next) != nil {
+		c.notice(s.path, next.head.prevEnd, next.head.base, "the seal is missing; the next open writes it")
 	}
-	err = c.frames(s, last)
-	return errors.Join(err, s.file.Close())
+	return c.index(v, s, positions, next != nil || v.tail.seal != 0)
 }
 
-// frames reads the frames of a store. How the last store may end was judged before; any other ends with its seal.
-func (c *checker) frames(s *store, last bool) error {
+// alone reads a store of a damaged log. Any but the last ends with a seal.
+func (c *checker) alone(s *store, last bool) error {
+	r, err := s.read(wholeFile, nil)
+	if err == nil && r.seal == 0 && !last {
+		err = corrupt(s.path, r.end, r.next, r.stop)
+	}
+	if errors.Is(err, ErrCorrupt) {
+		return c.afterDamage(s, &r, err)
+	}
+	return err
+}
+
+// afterDamage reports a frame that doesn't check out, and where frames check out again.
+func (c *checker) afterDamage(s *store, r *reading, err error) error {
+	var damage *CorruptError
+	errors.As(err, &damage)
 	size, err := s.file.Size()
 	if err != nil {
 		return err
 	}
-	sc := s.scan(size)
-	var positions []uint32
-	for {
-		chain := sc.chain
-		f, err := sc.frame()
-		switch {
-		case err != nil && !isScanStop(err):
-			return fmt.Errorf("read %s at position %d: %w", s.path, sc.position, err)
-		case err != nil && last:
-			return c.index(s, positions, false)
-		case err != nil && errors.Is(err, errNeverWritten) && c.survey.rolling && c.beforeLast(s):
-			c.notice(s.path, sc.position, sc.next, "the seal is missing; the next open writes it")
-			return c.index(s, positions, false)
-		case err != nil:
-			return c.behindDamage(s, sc, err)
-		case f.kind == kindRecord:
-			positions = append(positions, uint32(f.position))
-			continue
-		}
-		if _, err := f.bounds(chain); err != nil {
-			c.damaged(&CorruptError{Path: s.path, Position: f.position, Offset: f.offset, Err: err})
-		}
-		if f.kind.isSeal() {
-			return c.index(s, positions, true)
-		}
-	}
-}
-
-// beforeLast reports whether a store is the last but one.
-func (c *checker) beforeLast(s *store) bool {
-	return s.head.base < c.survey.tail.next && c.survey.tail.end == headSize
-}
-
-// behindDamage reports a frame that doesn't check out, and how many bytes in front of the next one that does.
-func (c *checker) behindDamage(s *store, sc *scanner, stop error) error {
+	sc := s.scanFrom(damage.Position, r.next, size)
 	proof, written, err := sc.evidence()
 	if err != nil {
 		return err
 	}
+	found := *damage
 	if proof != 0 {
-		stop = fmt.Errorf("%w; frames check out again at position %d", stop, proof)
+		found.Err = fmt.Errorf("%w; frames check out again at position %d", damage.Err, proof)
 	} else {
-		stop = fmt.Errorf("%w; nothing behind it proves more, the last byte is at %d", stop, written)
+		found.Err = fmt.Errorf("%w; nothing after it proves more, the last byte is at %d", damage.Err, written)
 	}
-	c.damaged(&CorruptError{Path: s.path, Position: sc.position, Offset: sc.next, Err: stop})
+	c.damaged(&found)
 	return nil
 }
 
-// index compares a store's index with where its records stand. Only a sealed store's must be whole.
-func (c *checker) index(s *store, positions []uint32, sealed bool) error {
-	path := joinName(c.dir, indexName(s.head.base))
-	x := openIndexReadOnly(c.opts.FS, path)
-	for i, position := range positions {
-		if got, ok := x.get(uint32(i)); !ok || got != int64(position) {
-			c.notice(path, int64(i)*entrySize, s.head.base+uint64(i), "the index says position %d where it is %d; it is rebuilt when the log is opened", got, position)
-			return x.close()
+// index compares a store's index file with where its records stand. One that doesn't fit is made again by Open.
+func (c *checker) index(v *survey, s *store, positions *index, ended bool) error {
+	path := indexPath(s)
+	file, err := openIndexFile(v.fs, s)
+	if err != nil {
+		if ended || v.indexes[s.head.base] {
+			c.notice(path, 0, 0, "no index of the store (%v); it is made again when the log is opened", err)
 		}
-	}
-	if sealed && int64(len(*x.entries.Load())) > int64(len(positions))*entrySize {
-		c.notice(path, int64(len(positions))*entrySize, 0, "the index has more than the segment's %d entries", len(positions))
-	}
-	return x.close()
-}
-
-// notices reports how the log ends, where Open will say it too.
-func (c *checker) notices() error {
-	t := &c.survey.tail
-	if len(c.violations) > 0 && c.violations[0].Damage || t.end == 0 {
 		return nil
 	}
-	switch cut := t.cutFrom(); {
-	case t.written > cut:
-		c.notice(t.path, cut, t.next, "an unfinished tail of %d bytes; the next open cuts it and keeps it aside", t.written-cut)
-	case t.seal == 0:
-		c.notice(t.path, t.end, t.next, "the log is open, or was not closed")
+	defer func() { _ = file.file.Close() }() // It was only read.
+	entries := make([]byte, int64(file.count)*entrySize)
+	if _, err := file.file.ReadAt(entries, indexHeadSize); err != nil && err != io.EOF {
+		return err
 	}
-	if t.withdrawn {
-		c.notice(t.path, t.end, t.last+1, "records %d to %d are being truncated; the next open finishes that", t.last+1, t.next-1)
+	switch {
+	case ended && (file.count != positions.count || file.end != s.end || file.chain != s.chain):
+		c.notice(path, 0, 0, "the index says %d records up to position %d where there are %d up to %d; it is made again when the log is opened",
+			file.count, file.end, positions.count, s.end)
+	case crc32.Checksum(entries, castagnoli) != file.entriesSum:
+		c.notice(path, indexHeadSize, 0, "the entries' checksum is wrong; an entry that leads to no record is made again when it is met")
 	}
 	return nil
+}
+
+// end reports how the log ends, where Open will say it too.
+func (c *checker) end(v *survey) {
+	t, path := &v.tail, v.stores[len(v.stores)-1].path
+	switch cut := t.cutFrom(); {
+	case t.written > cut:
+		c.notice(path, cut, t.next, "an unfinished tail of %d bytes; the next open cuts it and keeps it aside", t.written-cut)
+	case t.seal == 0:
+		c.notice(path, t.end, t.next, "the log is open, or was not closed")
+	}
 }

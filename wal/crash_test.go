@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/maphash"
+	"io/fs"
 	"math/rand/v2"
 	"path"
 	"runtime"
@@ -54,8 +55,8 @@ func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery; %d histories read from archive and log",
-		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load(), all.histories.Load())
+	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery; %d histories read from archive and log; %d states read and checked, %d opened on a full disk",
+		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load(), all.histories.Load(), all.readings.Load(), all.full.Load())
 	if !t.Failed() {
 		require.GreaterOrEqual(t, all.distinct.Load(), want)
 	}
@@ -63,7 +64,7 @@ func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
 
 // stateSet counts the states that were checked and tells new ones from those that were checked before.
 type stateSet struct {
-	taken, distinct, nested, histories atomic.Int64
+	taken, distinct, nested, histories, readings, full atomic.Int64
 
 	hash maphash.Seed
 	mu   sync.Mutex
@@ -244,6 +245,12 @@ func (r *crashRun) check(disk *vfs.Mem, e expectation, how string, deeper int) {
 	if r.chance(4) && !r.compareHistory(disk, e, nil, how+", read as it was left") {
 		return
 	}
+	if r.chance(3) && !r.checkReading(disk, e, how) || r.chance(4) && !r.checkFullDisk(disk, e, how) || r.chance(4) && !r.checkReadError(disk, e, how) {
+		return
+	}
+	if r.chance(2) {
+		opts.Sync = SyncMode(e.lastMax % 3) // Another mode than the one that wrote it.
+	}
 	l, err := Open(testDir, opts)
 	if err != nil {
 		r.fail("%s: open: %v", how, err)
@@ -276,6 +283,100 @@ func (r *crashRun) check(disk *vfs.Mem, e expectation, how string, deeper int) {
 		again = disk.Exit()
 	}
 	r.checkAgain(again, expectation{firsts: []uint64{first}, lastMin: l.Last(), lastMax: l.Last(), payloads: payloads, opts: e.opts}, how)
+}
+
+// checkReading opens a state for reading, and checks it: both find what opening it for writing finds, and no damage.
+func (r *crashRun) checkReading(disk *vfs.Mem, e expectation, how string) bool {
+	if len(historyDirs(disk)) == 0 {
+		return true // There is no log yet.
+	}
+	opts := readOnly(e.opts)
+	opts.FS = disk.Clone()
+	l, err := Open(testDir, opts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	if err != nil || l.damage != nil {
+		r.fail("%s: open for reading: %v", how, errors.Join(err, damageOf(l)))
+		return false
+	}
+	if _, ok := r.compare(l, e, how+", opened for reading"); !ok {
+		return false
+	}
+	found, err := Check(testDir, opts)
+	for _, v := range found {
+		if v.Damage {
+			err = fmt.Errorf("%v", v)
+		}
+	}
+	if err = errors.Join(err, l.Close()); err != nil {
+		r.fail("%s: check: %v", how, err)
+	}
+	r.all.readings.Add(1)
+	return err == nil
+}
+
+// damageOf returns what a log that was opened for reading ends with, if it is damaged.
+func damageOf(l *Log) error {
+	if l == nil || l.damage == nil {
+		return nil
+	}
+	return l.damage
+}
+
+// checkFullDisk opens a state on a disk without a free block.
+func (r *crashRun) checkFullDisk(disk *vfs.Mem, e expectation, how string) bool {
+	if len(historyDirs(disk)) == 0 {
+		return true // A log that isn't there needs room to be made.
+	}
+	full := disk.Clone()
+	full.SetCapacity(1)
+	opts := e.opts
+	opts.FS = full
+	l, err := Open(testDir, opts)
+	if errors.Is(err, ErrNoSpace) && !hasLog(disk) {
+		return true
+	}
+	if err != nil {
+		r.fail("%s: open on a full disk: %v", how, err)
+		return false
+	}
+	r.all.full.Add(1)
+	_, ok := r.compare(l, e, how+", opened on a full disk")
+	return ok
+}
+
+// hasLog reports whether a disk has a store of the log.
+func hasLog(disk *vfs.Mem) bool { return slices.Contains(historyDirs(disk), testDir) }
+
+// checkReadError fails one read of an open: that is no damage, and the next open finds what there was.
+func (r *crashRun) checkReadError(disk *vfs.Mem, e expectation, how string) bool {
+	reads := func(c vfs.Call) bool { return c.Op == vfs.OpRead || c.Op == vfs.OpList || c.Op == vfs.OpMap }
+	opts := e.opts
+	failing := disk.Clone()
+	r.mu.Lock()
+	nth := 1 + r.lots.IntN(20)
+	r.mu.Unlock()
+	var seen atomic.Int64
+	failing.SetHook(func(c vfs.Call) error {
+		if reads(c) && seen.Add(1) == int64(nth) {
+			return errInjected
+		}
+		return nil
+	})
+	opts.FS = failing
+	if _, err := Open(testDir, opts); errors.Is(err, ErrCorrupt) {
+		r.fail("%s: read %d fails, which is taken for damage: %v", how, nth, err)
+		return false
+	}
+	opts.FS = failing.Exit()
+	l, err := Open(testDir, opts)
+	if err != nil {
+		r.fail("%s: open after read %d failed: %v", how, nth, err)
+		return false
+	}
+	_, ok := r.compare(l, e, how+", after a read that failed")
+	return ok
 }
 
 // checkAgain opens a state for the second time.
@@ -430,6 +531,10 @@ func describedPayload(appender, number uint64) []byte {
 
 // open opens the log, and takes what it recovered for served.
 func (r *crashRun) open() {
+	r.mu.Lock()
+	r.opts.Sync = SyncMode(r.rng.IntN(3))
+	r.expect.opts.Sync = r.opts.Sync
+	r.mu.Unlock()
 	log, err := Open(testDir, r.opts)
 	r.log = log
 	if err != nil {
@@ -504,11 +609,11 @@ func (r *crashRun) step() error {
 	case n < 36:
 		return r.truncateBack()
 	case n >= 37 && r.opts.ArchiveDir != "":
-		return r.abandonTruncation() // And no setFirst: whoever does that has no use for the history in front of it.
+		return r.abandonTruncation() // And no reset: it gives up the history before it.
 	case n < 39:
 		return r.reopen()
 	default:
-		return r.setFirst()
+		return r.reset()
 	}
 }
 
@@ -553,7 +658,7 @@ func (r *crashRun) payload() []byte {
 	switch r.rng.IntN(5) {
 	case 0: // Zeros, which is what bytes look like that were never written.
 	case 1:
-		store := r.log.active.store
+		store := r.log.segments.active().store
 		from := headSize + r.rng.Int64N(max(1, store.end-headSize))&^(frameAlign-1)
 		n, _ := store.file.ReadAt(payload, from)
 		clear(payload[n:])
@@ -647,8 +752,8 @@ func (r *crashRun) truncateBack() error {
 	return nil
 }
 
-// setFirst moves the first offset of the log, once it has emptied it.
-func (r *crashRun) setFirst() error {
+// reset lets the log start over at any offset, once it has been emptied.
+func (r *crashRun) reset() error {
 	r.mu.Lock()
 	r.expect.truncatedTo = r.log.First()
 	r.mu.Unlock()
@@ -663,7 +768,7 @@ func (r *crashRun) setFirst() error {
 	e.firsts = []uint64{before, after}
 	e.payloads = nil
 	r.mu.Unlock()
-	if err := r.log.SetFirst(after); err != nil {
+	if err := r.log.Reset(after); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -63,14 +63,18 @@ func (s *scene) remove(names ...string) {
 func (s *scene) older(closed bool, i int) *vfs.Mem {
 	s.Helper()
 	older := s.mem.Exit()
-	l := openTest(s, testOptions(older))
-	require.NoError(s, l.TruncateBack(s.bases[i]+10))
-	young := older.Exit()
-	if closed {
-		require.NoError(s, l.Close())
-		young = older
+	store, err := openStore(older, s.store(i), true)
+	require.NoError(s, err)
+	data := s.read(s.store(i))
+	sc := store.scan(int64(len(data)))
+	sc.skip(s.T, 10)
+	clear(data[sc.position:])
+	if store.cutAt(sc.position, sc.next, sc.chain); closed {
+		payload := bounds{first: 1, chain: sc.chain}.encode()
+		copy(data[sc.position:], store.layOut(nil, kindClosed, payload[:], payloadSum(payload[:])))
 	}
-	return young
+	require.NoError(s, older.WriteFile(s.store(i), data))
+	return older
 }
 
 // TestDamagedDirectoriesAreRefused damages what was durable. Opening refuses, naming the file; nothing is changed; Check
@@ -121,11 +125,11 @@ func TestDamagedDirectoriesAreRefused(t *testing.T) {
 			s.write(s.store(4), newScene(s.T).read(s.store(4)))
 			return s.store(4)
 		}, 4},
-		{"a sealed store is its own copy from before its end was truncated", func(s *scene) string {
+		{"a sealed store is its own copy from when it had less", func(s *scene) string {
 			s.write(s.store(2), must(s.older(false, 2).ReadFile(s.store(2))))
 			return s.store(2)
 		}, 2},
-		{"a sealed store is its own closed copy from before its end was truncated", func(s *scene) string {
+		{"a sealed store is its own closed copy from when it had less", func(s *scene) string {
 			s.write(s.store(2), must(s.older(true, 2).ReadFile(s.store(2))))
 			return s.store(2)
 		}, 2},
@@ -150,7 +154,7 @@ func TestDamagedDirectoriesAreRefused(t *testing.T) {
 		}, 3},
 		{"the last store lacks its seal and the room for one", func(s *scene) string {
 			data := s.read(s.store(4))
-			s.write(s.store(4), data[:len(data)-boundsFrameSize])
+			s.write(s.store(4), data[:len(data)-reserveSize])
 			return s.store(4)
 		}, 5},
 		{"a record in front of the last seal has rotted", func(s *scene) string {
@@ -216,11 +220,11 @@ func TestAStoreRolledBackToAnOlderCopyIsNoticed(t *testing.T) {
 	l := openTest(t, testOptions(mem))
 	copies := map[string][][]byte{}
 	for l.Last() < 130 {
-		path := l.active.store.path
+		path := l.segments.active().store.path
 		copies[path] = append(copies[path], must(mem.ReadFile(path)))
 		fill(t, l, l.Last()+5)
 	}
-	active := l.active.store.path
+	active := l.segments.active().store.path
 	require.NoError(t, l.Close())
 	require.Equal(t, 5, len(copies))
 	for path, ages := range copies {
@@ -399,7 +403,7 @@ func TestBytesBehindTheEnd(t *testing.T) {
 		path := s.store(4)
 		closed := s.read(path)
 		open := bytes.Clone(closed)
-		clear(open[len(open)-boundsFrameSize:])
+		clear(open[len(open)-reserveSize:])
 		for _, state := range []struct {
 			data []byte
 			end  int // Where the bytes are put.
@@ -508,7 +512,7 @@ func TestAFrameReplacedByAValidOneIsNoticed(t *testing.T) {
 		require.NoError(t, err)
 		other := bytes.Repeat([]byte("X"), head.length)
 		head.sum = payloadSum(other)
-		copy(data[headSize:], append(head.append(nil, salt, headSize), other...))
+		copy(data[headSize:], append(head.appendTo(nil, salt, headSize), other...))
 		s.write(s.store(i), data)
 
 		violations, err := Check(testDir, testOptions(s.mem))
@@ -578,7 +582,7 @@ func TestALengthThatLiesAllocatesNothing(t *testing.T) {
 		data := s.read(s.store(i))
 		salt := binary.LittleEndian.Uint64(data[headSaltAt:])
 		lie := frameHead{kind: kindRecord, length: frameLengthMax}
-		copy(data[headSize:], lie.append(nil, salt, headSize))
+		copy(data[headSize:], lie.appendTo(nil, salt, headSize))
 		s.write(s.store(i), data)
 	}
 	var before, after runtime.MemStats

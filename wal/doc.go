@@ -5,10 +5,9 @@
 //	Log                      one directory
 //	 ├─ segment 1 … 41       sealed: never written to again
 //	 │   ├─ store            00000000000000000001.store: a header, then a frame for each record
-//	 │   └─ index            00000000000000000001.index: offset → position, memory-mapped, a hint
+//	 │   └─ index            00000000000000000001.index: record → position, a mapped hint; written when the segment ends
 //	 └─ segment 42 …         active: the last one, the only one written to
-//	     ├─ store
-//	     └─ index
+//	     └─ store            its index is in memory
 //
 // Its use:
 //
@@ -25,14 +24,14 @@
 //	for record, err := range log.Records(log.First()) { // Follow waits for more
 //		…
 //	}
-//	err = log.TruncateFront(offset) // whole segments in front of it go
+//	err = log.TruncateFront(offset) // whole segments before it go
 //
 // # Concurrency
 //
 // Every method of a Log may be called concurrently with every other. Appends that run at the same time share one write
-// and one sync. Reading never waits for writing. Whoever needs to know an offset before the sync calls Submit and, later,
+// and one sync. Reading never waits for writing. A caller that needs to know an offset before the sync calls Submit and, later,
 // Wait. The iterators of Records and Follow belong to one goroutine each; there may be any number of them. TruncateBack
-// and SetFirst change what offsets mean, so whoever calls them should have no readers that care.
+// and Reset change what offsets mean, so they are for callers whose readers don't depend on that.
 //
 // One process may have a log open for writing. Nothing here checks that: kv does, with a lock file. Any number of
 // processes may have it open with Options.ReadOnly at the same time.
@@ -41,15 +40,15 @@
 //
 //   - SyncAlways: an append returns once its record is durable. Nothing acknowledged is lost.
 //   - SyncInterval: an append returns once its record is written. The death of the process loses nothing; a power cut
-//     loses at most what was acknowledged in the last Options.SyncInterval.
+//     loses at most what was acknowledged in the last Options.SyncInterval, and while the sync itself took.
 //   - SyncNever: the same, but a power cut loses what was acknowledged since the segment was begun, or since Sync.
 //
 // In every mode what is recovered is a prefix: never a later record without an earlier one.
 //
 // # Damage
 //
-// Open tells an unfinished tail from damage. The tail it cuts off, keeps aside and reports in Recovery. Damage, which is
-// anything that was durable and isn't there as it was written, it refuses with a *CorruptError and changes nothing; so
+// Open tells an unfinished tail from damage. It cuts the tail off, keeps it aside and reports it in Recovery. Damage is
+// anything that was durable and isn't there as it was written: Open refuses it with a *CorruptError and changes nothing; so
 // does a read that meets it. After a failed write or sync the log takes no more records until it is opened again.
 //
 // docs/format.md describes the bytes, docs/design.md the rules.

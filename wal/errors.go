@@ -9,8 +9,8 @@ import (
 var (
 	// ErrCorrupt is what every *CorruptError is, for errors.Is.
 	ErrCorrupt = errors.New("wal: damaged")
-	// ErrVersion reports a file that a newer version of this package wrote.
-	ErrVersion = errors.New("wal: format is newer than this program")
+	// ErrVersion reports a file whose format this package doesn't read: a newer one, or one from before the first release.
+	ErrVersion = errors.New("wal: format is not one of this program")
 )
 
 // Errors of using a log.
@@ -21,18 +21,16 @@ var (
 	ErrReadOnly = errors.New("wal: log is read-only")
 	// ErrTooLarge reports a record over Options.MaxRecordSize.
 	ErrTooLarge = errors.New("wal: record is too large")
-	// ErrNoSpace reports an append that was refused because the disk is full. Nothing was written and no offset was
-	// used; the same append works once there is room. It wraps the operating system's error.
+	// ErrNoSpace reports an append that was refused because the disk is full. Nothing was written and no offset was used;
+	// the same append works once there is room. The operating system's error is wrapped beside it.
 	ErrNoSpace = errors.New("wal: no space left")
 	// ErrFailed reports that an earlier write or sync failed, after which the log takes no more records until it is
 	// opened again. Whether the records that were being written then are in the log is not known before that.
 	ErrFailed = errors.New("wal: log has failed")
-	// ErrTruncated reports an offset in front of the first record held.
+	// ErrTruncated reports an offset before the first record held.
 	ErrTruncated = errors.New("wal: offset has been truncated")
-	// ErrOutOfRange reports an offset behind the last record.
-	ErrOutOfRange = errors.New("wal: offset is behind the end")
-	// ErrNotEmpty reports SetFirst on a log that holds records.
-	ErrNotEmpty = errors.New("wal: log is not empty")
+	// ErrOutOfRange reports an offset after the last record.
+	ErrOutOfRange = errors.New("wal: offset is past the end of the log")
 )
 
 // CorruptError says which bytes are damaged: bytes that were durable and no longer check out, or a file that is

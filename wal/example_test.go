@@ -105,12 +105,10 @@ func ExampleLog_Follow() {
 func ExampleLog_TruncateFront() {
 	l, _, remove := open(wal.Options{SegmentSize: wal.MinSegmentSize})
 	defer remove()
-	batch := make([][]byte, 10)
-	for i := range batch {
-		batch[i] = make([]byte, 1500) // Two fit into a segment.
-	}
-	if _, err := l.AppendBatch(batch); err != nil {
-		log.Fatal(err)
+	for range 10 {
+		if _, err := l.Append(make([]byte, 1500)); err != nil { // Two fit into a segment.
+			log.Fatal(err)
+		}
 	}
 	if err := l.TruncateFront(6); err != nil {
 		log.Fatal(err)
@@ -141,7 +139,7 @@ func ExampleCheck() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	data[100] ^= 1
+	data[110] ^= 1
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		log.Fatal(err)
 	}
@@ -156,6 +154,6 @@ func ExampleCheck() {
 	_, err = wal.Open(dir, wal.Options{})
 	fmt.Println("open refuses:", errors.Is(err, wal.ErrCorrupt))
 	// Output:
-	// true 00000000000000000001.store position 96 offset 2
+	// true 00000000000000000001.store position 104 offset 2
 	// open refuses: true
 }

@@ -150,7 +150,7 @@ func requireStopped(t *testing.T, u *life, l *Log, err error) {
 	require.ErrorIs(t, l.Stats().Failed, ErrFailed)
 	_, again := l.Append(payloadOf(u.submitted))
 	require.ErrorIs(t, again, ErrFailed)
-	for _, err := range []error{l.Sync(), l.TruncateFront(1), l.TruncateBack(1), l.SetFirst(7)} {
+	for _, err := range []error{l.Sync(), l.TruncateFront(1), l.TruncateBack(1), l.Reset(7)} {
 		require.ErrorIs(t, err, ErrFailed)
 	}
 }
@@ -300,7 +300,7 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 				l := openTest(t, opts)
 				fill(t, l, 20)
 				require.NoError(t, l.Sync())
-				store := l.active.store
+				store := l.segments.active().store
 				at := positionsOf(t, l)[19] + frameHeadSize
 
 				rotten := rot(t, mem, store.path, at)
@@ -308,13 +308,13 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 				require.EqualValues(t, 19, rotten.Last())
 				require.NoError(t, rotten.Close())
 
-				end := store.written.Load()
+				end := store.written.position()
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
-				require.Equal(t, end+boundsFrameSize, store.written.Load(), "a mark was written")
+				require.Equal(t, end+boundsFrameSize, store.written.position(), "a mark was written")
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				require.Equal(t, end+boundsFrameSize, store.written.Load(), "one mark is enough")
+				require.Equal(t, end+boundsFrameSize, store.written.position(), "one mark is enough")
 				_, err := Open(testDir, rotOptions(t, mem, store.path, at))
 				require.EqualValues(t, 20, requireCorrupt(t, err, store.path).Offset)
 				_, err = Open(testDir, rotOptions(t, mem, store.path, end))
@@ -326,13 +326,13 @@ func TestAnIdleLogProvesItsLastGroup(t *testing.T) {
 }
 
 // positionsOf returns where the records of the active segment stand.
-func positionsOf(t *testing.T, l *Log) []int64 {
+func positionsOf(t *testing.T, l *Log) (positions []int64) {
 	t.Helper()
-	found, err := l.active.store.positions(l.active.store.written.Load())
+	s := l.segments.active().store
+	x, err := s.indexAgain(s.written.position(), s.written.records())
 	require.NoError(t, err)
-	positions := make([]int64, len(found))
-	for i := range found {
-		positions[i] = int64(found[i])
+	for i := range x.count {
+		positions = append(positions, x.get(uint64(i), nil))
 	}
 	return positions
 }
@@ -396,34 +396,44 @@ func TestAFailureInTheBackgroundStopsTheLog(t *testing.T) {
 // have gone on before it syncs that.
 func TestASyncOutlivesATruncationOfWhatItSyncs(t *testing.T) {
 	t.Run("the log rolls and truncates: the segment is still open", func(t *testing.T) {
-		l, u := openUnsynced(t)
+		l, active := openUnsynced(t)
 		for l.Stats().Rolls < 1 {
 			fill(t, l, l.Last()+1)
 		}
 		require.NoError(t, l.TruncateFront(l.Last()))
-		require.Greater(t, l.First(), u.last)
-		require.NoError(t, errors.Join(l.syncRecords(u), u.segment.release()))
+		require.Greater(t, l.First(), uint64(3))
+		require.NoError(t, errors.Join(l.syncSegment(active), active.release()))
 		requireRecords(t, l, l.First(), l.Last())
 		require.NoError(t, l.Close())
 	})
-	t.Run("records are withdrawn: those that get their offsets are not durable", func(t *testing.T) {
-		l, u := openUnsynced(t)
+	t.Run("records are truncated: those that get their offsets are not durable", func(t *testing.T) {
+		l, active := openUnsynced(t)
 		require.NoError(t, l.TruncateBack(1))
-		fill(t, l, u.last)
-		require.NoError(t, errors.Join(l.syncRecords(u), u.segment.release()))
+		fill(t, l, 3)
+		require.NoError(t, errors.Join(l.syncSegment(active), active.release()))
 		require.EqualValues(t, 1, l.Durable())
+		require.NoError(t, l.Close())
+	})
+	t.Run("the log is reset to lower offsets: none of its new records is durable", func(t *testing.T) {
+		l, active := openUnsynced(t)
+		require.NoError(t, l.Reset(1))
+		fill(t, l, 3)
+		require.NoError(t, errors.Join(l.syncSegment(active), active.release()))
+		require.Zero(t, l.Durable())
+		require.NoError(t, l.Sync())
+		require.EqualValues(t, 3, l.Durable())
 		require.NoError(t, l.Close())
 	})
 }
 
 // openUnsynced opens a log with three records, and begins to sync them.
-func openUnsynced(t *testing.T) (*Log, unsynced) {
+func openUnsynced(t *testing.T) (*Log, *segment) {
 	t.Helper()
 	opts := testOptions(vfs.NewMem())
-	opts.Sync = SyncNever
+	opts.Sync, opts.SegmentSize = SyncNever, 4<<20 // So large that it need not grow, which would be a sync.
 	l := openTest(t, opts)
 	fill(t, l, 3)
-	u, err := l.unsynced()
+	active, err := l.useActive()
 	require.NoError(t, err)
-	return l, u
+	return l, active
 }

@@ -10,7 +10,7 @@ import (
 
 func joinName(dir, name string) string { return filepath.Join(dir, name) }
 
-// createFile makes a new file under a temporary name, in place of one that a process left behind when it died.
+// createFile makes a new file under a temporary name, in place of one that a process left when it died.
 func createFile(fsys vfs.FS, path string) (vfs.File, error) {
 	file, err := fsys.Create(path)
 	if !errors.Is(err, fs.ErrExist) {
@@ -23,11 +23,11 @@ func createFile(fsys vfs.FS, path string) (vfs.File, error) {
 }
 
 // publishName gives a finished file its final name, durably.
-func publishName(fsys vfs.FS, dir, temporary, path string) error {
-	if err := fsys.Rename(temporary, path); err != nil {
+func publishName(fsys vfs.FS, path string) error {
+	if err := fsys.Rename(path+temporarySuffix, path); err != nil {
 		return err
 	}
-	return fsys.SyncDir(dir)
+	return fsys.SyncDir(filepath.Dir(path))
 }
 
 // removeFile removes a file that may be gone already.

@@ -29,13 +29,11 @@ var exampleHead = storeHead{
 func writeExample(t *testing.T) (store, index []byte) {
 	mem := vfs.NewMem()
 	path := joinName(testDir, storeName(1))
-	require.NoError(t, mem.WriteFile(path, append(exampleHead.append(nil), make([]byte, boundsFrameSize)...)))
+	require.NoError(t, mem.WriteFile(path, append(exampleHead.appendTo(nil), make([]byte, boundsFrameSize)...)))
 	l := openTest(t, testOptions(mem))
 	_, err := l.AppendBatch([][]byte{[]byte("hello"), []byte("walnut")})
 	require.NoError(t, err)
-	l.submitMu.Lock()
-	require.NoError(t, l.mark())
-	l.submitMu.Unlock()
+	writeMark(t, l)
 	require.NoError(t, l.Close())
 	store, err = mem.ReadFile(path)
 	require.NoError(t, err)
@@ -80,16 +78,17 @@ func TestTheExampleIsGoneThroughAsItIs(t *testing.T) {
 
 func TestTheDocumentedFieldsAreTheCodes(t *testing.T) {
 	require.Equal(t, map[string]doctable.Field{
-		"magic":     doctable.Between(headMagicAt, headVersionAt),
-		"version":   doctable.Between(headVersionAt, headReservedAt),
-		"reserved":  doctable.Between(headReservedAt, headIDAt),
-		"id":        doctable.Between(headIDAt, headSaltAt),
-		"salt":      doctable.Between(headSaltAt, headBaseAt),
-		"base":      doctable.Between(headBaseAt, headFirstAt),
-		"first":     doctable.Between(headFirstAt, headPrevSaltAt),
-		"prevSalt":  doctable.Between(headPrevSaltAt, headPrevChainAt),
-		"prevChain": doctable.Between(headPrevChainAt, headSumAt),
-		"sum":       doctable.Between(headSumAt, headSize),
+		"magic":      doctable.Between(headMagicAt, headVersionAt),
+		"version":    doctable.Between(headVersionAt, headPrevEndAt),
+		"prevEnd":    doctable.Between(headPrevEndAt, headIDAt),
+		"id":         doctable.Between(headIDAt, headSaltAt),
+		"salt":       doctable.Between(headSaltAt, headBaseAt),
+		"base":       doctable.Between(headBaseAt, headFirstAt),
+		"first":      doctable.Between(headFirstAt, headGenerationAt),
+		"generation": doctable.Between(headGenerationAt, headPrevSaltAt),
+		"prevSalt":   doctable.Between(headPrevSaltAt, headPrevChainAt),
+		"prevChain":  doctable.Between(headPrevChainAt, headSumAt),
+		"sum":        doctable.Between(headSumAt, headSize),
 	}, doctable.Fields(t, section(t, "The header of a store")))
 	require.Equal(t, map[string]doctable.Field{
 		"headSum":       doctable.Between(frameSumAt, frameLengthAt),
@@ -99,13 +98,18 @@ func TestTheDocumentedFieldsAreTheCodes(t *testing.T) {
 		"payloadSum":    doctable.Between(framePayloadAt, frameHeadSize),
 	}, doctable.Fields(t, section(t, "A frame")))
 	require.Equal(t, map[string]doctable.Field{
-		"first": doctable.Between(boundsFirstAt, boundsLastAt),
-		"last":  doctable.Between(boundsLastAt, boundsChainAt),
+		"first": doctable.Between(boundsFirstAt, boundsChainAt),
 		"chain": doctable.Between(boundsChainAt, boundsSize),
 	}, doctable.Fields(t, section(t, "Marks and seals")))
 	require.Equal(t, map[string]doctable.Field{
-		"offset":   doctable.Between(entryOffsetAt, entryPositionAt),
-		"position": doctable.Between(entryPositionAt, entrySize),
+		"indexMagic":   doctable.Between(indexMagicAt, indexVersionAt),
+		"indexVersion": doctable.Between(indexVersionAt, indexCountAt),
+		"count":        doctable.Between(indexCountAt, indexSaltAt),
+		"storeSalt":    doctable.Between(indexSaltAt, indexEndAt),
+		"end":          doctable.Between(indexEndAt, indexChainAt),
+		"endChain":     doctable.Between(indexChainAt, indexEntriesSumAt),
+		"entriesSum":   doctable.Between(indexEntriesSumAt, indexSumAt),
+		"indexSum":     doctable.Between(indexSumAt, indexHeadSize),
 	}, doctable.Fields(t, section(t, "The index")))
 }
 
@@ -119,6 +123,8 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"frameHeadSize":      frameHeadSize,
 		"frameAlign":         frameAlign,
 		"boundsFrameSize":    boundsFrameSize,
+		"indexVersion":       indexVersion,
+		"indexHeadSize":      indexHeadSize,
 		"entrySize":          entrySize,
 		"nameDigits":         nameDigits,
 		"MinSegmentSize":     MinSegmentSize,
@@ -134,7 +140,7 @@ func TestTheDocumentedNamesAreTheCodes(t *testing.T) {
 	names := section(t, "The directory and its names")
 	for _, name := range []string{
 		storeName(1), indexName(1), storeName(42) + temporarySuffix,
-		quarantinePath("", 42, 4096, 0), quarantinePath("", 42, 4096, 1),
+		quarantineName(42, 4096, 0x1234abcd),
 	} {
 		require.Contains(t, names, "`"+name+"`", fmt.Sprintf("the name %s isn't explained", name))
 	}
@@ -142,7 +148,7 @@ func TestTheDocumentedNamesAreTheCodes(t *testing.T) {
 
 // TestNumbersAreLittleEndian pins the byte order by itself: everything else could be wrong in the same way twice.
 func TestNumbersAreLittleEndian(t *testing.T) {
-	encoded := exampleHead.append(nil)
+	encoded := exampleHead.appendTo(nil)
 	require.Equal(t, []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, encoded[headSaltAt:headBaseAt])
 	require.EqualValues(t, storeVersion, binary.LittleEndian.Uint32(encoded[headVersionAt:]))
 }

@@ -5,25 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 )
 
 // The layout of a store file: a header, then frames. docs/format.md has the full description with the reasons, and a
 // worked example that a test compares with this code; offsets here chain, each from the one before.
 const (
 	storeMagic   = "WALNUTWL"
-	storeVersion = 1
+	storeVersion = 2
 
-	headMagicAt     = 0
-	headVersionAt   = headMagicAt + 8
-	headReservedAt  = headVersionAt + 4
-	headIDAt        = headReservedAt + 4
-	headSaltAt      = headIDAt + 16
-	headBaseAt      = headSaltAt + 8
-	headFirstAt     = headBaseAt + 8
-	headPrevSaltAt  = headFirstAt + 8
-	headPrevChainAt = headPrevSaltAt + 8
-	headSumAt       = headPrevChainAt + 4
-	headSize        = headSumAt + 4
+	headMagicAt      = 0
+	headVersionAt    = headMagicAt + 8
+	headPrevEndAt    = headVersionAt + 4
+	headIDAt         = headPrevEndAt + 4
+	headSaltAt       = headIDAt + 16
+	headBaseAt       = headSaltAt + 8
+	headFirstAt      = headBaseAt + 8
+	headGenerationAt = headFirstAt + 8
+	headPrevSaltAt   = headGenerationAt + 8
+	headPrevChainAt  = headPrevSaltAt + 8
+	headSumAt        = headPrevChainAt + 4
+	headSize         = headSumAt + 4
 
 	frameSumAt     = 0
 	frameLengthAt  = frameSumAt + 4
@@ -37,12 +39,11 @@ const (
 	frameLengthMax = 1<<frameKindShift - 1
 
 	boundsFirstAt = 0
-	boundsLastAt  = boundsFirstAt + 8
-	boundsChainAt = boundsLastAt + 8
+	boundsChainAt = boundsFirstAt + 8
 	boundsSize    = boundsChainAt + 4
 
-	// boundsFrameSize is the size of a mark's or a seal's frame. Every unsealed store keeps that much room behind its
-	// last frame, so that a store whose end is nearer than that was cut by somebody else.
+	// boundsFrameSize is the size of a mark's or a seal's frame. Every unsealed store keeps that much room after its last
+	// frame, so a store that ends sooner was cut by something other than a crash.
 	boundsFrameSize = (frameHeadSize + boundsSize + frameAlign - 1) / frameAlign * frameAlign
 )
 
@@ -77,60 +78,76 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var zeroPadding [frameAlign]byte
 
-// storeHead is what a store file starts with.
+// storeHead is what a store file starts with. Its prev fields name the place that the segment follows: a position in another
+// store, and the chain of the frames before it. They are 0 where the log began, or was reset.
 type storeHead struct {
-	id        [16]byte // Of the log: every segment of it has the same.
-	salt      uint64   // Of this file: no other file ever has it. Not 0.
-	base      uint64   // The offset of its first record.
-	first     uint64   // The log's first offset held when the file was made.
-	prevSalt  uint64   // The salt of the segment before, 0 where the log begins here.
-	prevChain uint32   // The closing chain of the segment before.
+	id         [16]byte // Of the log: every segment of it has the same.
+	salt       uint64   // Of this file: no other file ever has it. Not 0.
+	base       uint64   // The offset of its first record.
+	first      uint64   // The log's first offset held when the file was made.
+	generation uint64   // How often the log's end had been cut, or the log reset, when the file was made.
+	prevSalt   uint64
+	prevEnd    int64
+	prevChain  uint32
 }
 
-// append appends the encoded header to dst.
-func (h storeHead) append(dst []byte) []byte {
+// appendTo appends the encoded header to dst.
+func (h storeHead) appendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, storeMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, storeVersion)
-	dst = binary.LittleEndian.AppendUint32(dst, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.prevEnd))
 	dst = append(dst, h.id[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, h.salt)
 	dst = binary.LittleEndian.AppendUint64(dst, h.base)
 	dst = binary.LittleEndian.AppendUint64(dst, h.first)
+	dst = binary.LittleEndian.AppendUint64(dst, h.generation)
 	dst = binary.LittleEndian.AppendUint64(dst, h.prevSalt)
 	dst = binary.LittleEndian.AppendUint32(dst, h.prevChain)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// decodeStoreHead is the inverse of storeHead.append.
+// decodeStoreHead is the inverse of storeHead.appendTo. A header of another version isn't decoded: its fields lie elsewhere.
 func decodeStoreHead(b []byte) (storeHead, error) {
 	var h storeHead
-	if len(b) < headSize {
-		return h, fmt.Errorf("store header has %d bytes, want %d", len(b), headSize)
+	if len(b) >= headVersionAt+4 && string(b[:headVersionAt]) == storeMagic {
+		if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != storeVersion && isVersion(b, version) {
+			return h, fmt.Errorf("store has format %d, this program reads format %d: %w", version, storeVersion, ErrVersion)
+		}
 	}
-	if string(b[:headVersionAt]) != storeMagic {
+	switch {
+	case len(b) < headSize:
+		return h, fmt.Errorf("store header has %d bytes, want %d", len(b), headSize)
+	case string(b[:headVersionAt]) != storeMagic:
 		return h, fmt.Errorf("not a store file: it starts with %q", b[:headVersionAt])
 	}
-	sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:])
-	version := binary.LittleEndian.Uint32(b[headVersionAt:])
-	switch {
-	case version > storeVersion && sum == want:
-		return h, fmt.Errorf("store has format %d, this program knows up to %d: %w", version, storeVersion, ErrVersion)
-	case sum != want:
+	if sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:]); sum != want {
 		return h, fmt.Errorf("store header's checksum is %08x, want %08x", sum, want)
-	case version != storeVersion:
-		return h, fmt.Errorf("store has format %d, want %d", version, storeVersion)
 	}
+	h.prevEnd = int64(binary.LittleEndian.Uint32(b[headPrevEndAt:]))
 	copy(h.id[:], b[headIDAt:])
 	h.salt = binary.LittleEndian.Uint64(b[headSaltAt:])
 	h.base = binary.LittleEndian.Uint64(b[headBaseAt:])
 	h.first = binary.LittleEndian.Uint64(b[headFirstAt:])
+	h.generation = binary.LittleEndian.Uint64(b[headGenerationAt:])
 	h.prevSalt = binary.LittleEndian.Uint64(b[headPrevSaltAt:])
 	h.prevChain = binary.LittleEndian.Uint32(b[headPrevChainAt:])
-	if h.salt == 0 || h.base == 0 || h.first == 0 || h.first > h.base {
+	if h.salt == 0 || h.base == 0 || h.first == 0 || h.first > h.base || h.base > math.MaxInt64 {
 		return h, fmt.Errorf("store header with salt %x, base %d, first %d makes no sense", h.salt, h.base, h.first)
 	}
 	return h, nil
+}
+
+// Where the checksum of a header of format 1 stood. A later format keeps it where this one has it.
+const headSumAtV1 = 68
+
+// isVersion reports whether a header really is of another format, rather than a damaged one of this format.
+func isVersion(b []byte, version uint32) bool {
+	at := headSumAt
+	if version == 1 {
+		at = headSumAtV1
+	}
+	return version != 0 && len(b) >= at+4 && crc32.Checksum(b[:at], castagnoli) == binary.LittleEndian.Uint32(b[at:])
 }
 
 // frameHead is what a frame starts with. Its checksum is not a field: it is made and checked with the frame's place.
@@ -157,21 +174,20 @@ func frameSize(length int) int64 {
 	return (frameHeadSize + int64(length) + frameAlign - 1) &^ (frameAlign - 1)
 }
 
-// payloadSum returns the checksum of a payload and the padding behind it.
+// payloadSum returns the checksum of a payload and the padding after it.
 func payloadSum(payload []byte) uint32 {
 	padding := frameSize(len(payload)) - frameHeadSize - int64(len(payload))
 	return crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, zeroPadding[:padding])
 }
 
-// headSum returns the checksum of a frame's header, whose bytes behind the checksum are fields. It covers the salt and
-// the position too, so that a frame of another file, or at another place, doesn't check out.
+// headSum returns the checksum of a frame's header, whose bytes after the checksum are fields. It also covers the salt
+// and the position, so that a frame of another file, or at another place, doesn't check out.
 func headSum(salt uint64, position int64, fields []byte) uint32 {
 	sum := sumUint64(sumUint64(0, salt), uint64(position))
 	return crc32.Update(sum, castagnoli, fields[:frameHeadSize-frameLengthAt])
 }
 
-// sumUint64 extends a checksum by a number's eight bytes. It spares the scratch memory that hash/crc32, which takes a
-// slice, would have to be given on the heap for each frame.
+// sumUint64 extends a checksum by a number's eight bytes. hash/crc32 takes a slice, which would be on the heap for each frame.
 func sumUint64(sum uint32, n uint64) uint32 {
 	sum = ^sum
 	for range 8 {
@@ -181,8 +197,8 @@ func sumUint64(sum uint32, n uint64) uint32 {
 	return ^sum
 }
 
-// append appends the encoded header of a frame at this place to dst.
-func (h frameHead) append(dst []byte, salt uint64, position int64) []byte {
+// appendTo appends the encoded header of a frame at this place to dst.
+func (h frameHead) appendTo(dst []byte, salt uint64, position int64) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.kind)<<frameKindShift|uint32(h.length))
@@ -196,7 +212,7 @@ func (h frameHead) append(dst []byte, salt uint64, position int64) []byte {
 // errNotFrame reports bytes that are no frame's header at the place where they stand.
 var errNotFrame = errors.New("no frame checks out here")
 
-// decodeFrameHead is the inverse of frameHead.append. It says yes only to a header that was built for this place, so
+// decodeFrameHead is the inverse of frameHead.appendTo. It says yes only to a header that was built for this place, so
 // what it returns can be believed, the length included.
 func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
 	if len(b) < frameHeadSize {
@@ -232,14 +248,12 @@ func extendChain(chain uint32, head []byte) uint32 {
 // bounds is the payload of marks and seals: what the log held when it was written.
 type bounds struct {
 	first uint64 // First offset held.
-	last  uint64 // Last offset held; one less than first where the log is empty. Records behind it are withdrawn.
 	chain uint32 // Of the store up to this frame.
 }
 
 func (b bounds) encode() [boundsSize]byte {
 	var dst [boundsSize]byte
 	binary.LittleEndian.PutUint64(dst[boundsFirstAt:], b.first)
-	binary.LittleEndian.PutUint64(dst[boundsLastAt:], b.last)
 	binary.LittleEndian.PutUint32(dst[boundsChainAt:], b.chain)
 	return dst
 }
@@ -248,13 +262,8 @@ func decodeBounds(payload []byte) (bounds, error) {
 	if len(payload) != boundsSize {
 		return bounds{}, fmt.Errorf("bounds have %d bytes, want %d", len(payload), boundsSize)
 	}
-	b := bounds{
+	return bounds{
 		first: binary.LittleEndian.Uint64(payload[boundsFirstAt:]),
-		last:  binary.LittleEndian.Uint64(payload[boundsLastAt:]),
 		chain: binary.LittleEndian.Uint32(payload[boundsChainAt:]),
-	}
-	if b.first == 0 || b.last+1 < b.first {
-		return bounds{}, fmt.Errorf("bounds of %d to %d make no sense", b.first, b.last)
-	}
-	return b, nil
+	}, nil
 }

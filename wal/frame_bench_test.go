@@ -25,12 +25,12 @@ func BenchmarkAppendFrameHead(b *testing.B) {
 	var encoded []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		encoded = h.append(encoded[:0], 42, 4096)
+		encoded = h.appendTo(encoded[:0], 42, 4096)
 	}
 }
 
 func BenchmarkDecodeFrameHead(b *testing.B) {
-	encoded := frameHead{kind: kindRecord, length: 100, index: 7, back: 3, sum: 0x01020304}.append(nil, 42, 4096)
+	encoded := frameHead{kind: kindRecord, length: 100, index: 7, back: 3, sum: 0x01020304}.appendTo(nil, 42, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := decodeFrameHead(encoded, 42, 4096); err != nil {
@@ -40,7 +40,7 @@ func BenchmarkDecodeFrameHead(b *testing.B) {
 }
 
 func BenchmarkExtendChain(b *testing.B) {
-	encoded := frameHead{kind: kindRecord, length: 100}.append(nil, 42, 4096)
+	encoded := frameHead{kind: kindRecord, length: 100}.appendTo(nil, 42, 4096)
 	chain := uint32(0)
 	b.ReportAllocs()
 	for b.Loop() {

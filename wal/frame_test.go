@@ -19,10 +19,10 @@ func TestStoreHeadIsReadBack(t *testing.T) {
 	for _, head := range []storeHead{
 		exampleHead,
 		{salt: 1, base: 1, first: 1},
-		{salt: math.MaxUint64, base: math.MaxUint64, first: math.MaxUint64, prevSalt: math.MaxUint64, prevChain: math.MaxUint32},
-		{id: [16]byte{15: 1}, salt: 7, base: 1000, first: 3, prevSalt: 6, prevChain: 5},
+		{salt: math.MaxUint64, base: math.MaxInt64, first: math.MaxInt64, generation: math.MaxUint64, prevSalt: math.MaxUint64, prevEnd: math.MaxUint32, prevChain: math.MaxUint32},
+		{id: [16]byte{15: 1}, salt: 7, base: 1000, first: 3, generation: 2, prevSalt: 6, prevEnd: 88, prevChain: 5},
 	} {
-		encoded := head.append([]byte("in front"))[len("in front"):]
+		encoded := head.appendTo([]byte("before it"))[len("before it"):]
 		require.Len(t, encoded, headSize)
 		got, err := decodeStoreHead(encoded)
 		require.NoError(t, err)
@@ -37,21 +37,21 @@ func TestStoreHeadThatDoesNotCheckOutIsRefused(t *testing.T) {
 		change   func(encoded []byte) []byte
 		want     string
 	}{
-		{"a file too short for a header says how short", func(b []byte) []byte { return b[:headSize-1] }, "71 bytes"},
+		{"a file too short for a header says how short", func(b []byte) []byte { return b[:headSize-1] }, "79 bytes"},
 		{"an empty file is too short", func([]byte) []byte { return nil }, "0 bytes"},
 		{"another program's file is shown", func(b []byte) []byte { return resum(append([]byte("PK\x03\x04...."), b[8:]...)) }, `"PK\x03\x04...."`},
 		{"zeros are no store", func([]byte) []byte { return make([]byte, headSize) }, "not a store file"},
 		{"a wrong checksum says both", func(b []byte) []byte { b[headBaseAt]++; return b }, "checksum"},
-		{"an older version than the first is none", func(b []byte) []byte { b[headVersionAt] = 0; return resum(b) }, "format 0"},
+		{"version 0 is what zeros look like", func(b []byte) []byte { b[headVersionAt] = 0; return b }, "checksum"},
 		{"a newer version whose checksum is wrong is damage", func(b []byte) []byte { b[headVersionAt]++; return b }, "checksum"},
 		{"salt 0 is what zeros look like", func(b []byte) []byte { clear(b[headSaltAt:headBaseAt]); return resum(b) }, "salt 0"},
 		{"offset 0 is no base", func(b []byte) []byte { clear(b[headBaseAt:headFirstAt]); return resum(b) }, "base 0"},
-		{"offset 0 is never held", func(b []byte) []byte { clear(b[headFirstAt:headPrevSaltAt]); return resum(b) }, "first 0"},
-		{"a log can't begin behind its segment", func(b []byte) []byte { b[headFirstAt+1] = 99; return resum(b) }, "makes no sense"},
+		{"offset 0 is never held", func(b []byte) []byte { clear(b[headFirstAt:headGenerationAt]); return resum(b) }, "first 0"},
+		{"a log can't begin after its segment", func(b []byte) []byte { b[headFirstAt+1] = 99; return resum(b) }, "makes no sense"},
 	}
 	for _, test := range tests {
 		t.Run(test.sentence, func(t *testing.T) {
-			_, err := decodeStoreHead(test.change(valid.append(nil)))
+			_, err := decodeStoreHead(test.change(valid.appendTo(nil)))
 			require.ErrorContains(t, err, test.want)
 			require.NotErrorIs(t, err, ErrVersion)
 		})
@@ -59,11 +59,11 @@ func TestStoreHeadThatDoesNotCheckOutIsRefused(t *testing.T) {
 }
 
 func TestStoreHeadOfANewerVersionSaysSo(t *testing.T) {
-	encoded := exampleHead.append(nil)
+	encoded := exampleHead.appendTo(nil)
 	encoded[headVersionAt] = storeVersion + 1
 	_, err := decodeStoreHead(resum(encoded))
 	require.ErrorIs(t, err, ErrVersion)
-	require.ErrorContains(t, err, "format 2")
+	require.ErrorContains(t, err, "format 3")
 }
 
 func TestFrameHeadIsReadBackAtItsPlaceAlone(t *testing.T) {
@@ -75,7 +75,7 @@ func TestFrameHeadIsReadBackAtItsPlaceAlone(t *testing.T) {
 		{kind: kindClosed, length: boundsSize},
 		{kind: kindRolled, length: boundsSize},
 	} {
-		encoded := head.append([]byte("in front"), salt, position)[len("in front"):]
+		encoded := head.appendTo([]byte("in front"), salt, position)[len("in front"):]
 		require.Len(t, encoded, frameHeadSize)
 		got, err := decodeFrameHead(encoded, salt, position)
 		require.NoError(t, err)
@@ -101,10 +101,10 @@ func TestFrameHeadThatMakesNoSenseIsNoFrame(t *testing.T) {
 		{"a seal without a payload", frameHead{kind: kindClosed}},
 	}
 	for _, test := range tests {
-		_, err := decodeFrameHead(test.head.append(nil, salt, position), salt, position)
+		_, err := decodeFrameHead(test.head.appendTo(nil, salt, position), salt, position)
 		require.ErrorIs(t, err, errNotFrame, test.sentence)
 	}
-	_, err := decodeFrameHead(frameHead{kind: kindRecord}.append(nil, salt, position)[:frameHeadSize-1], salt, position)
+	_, err := decodeFrameHead(frameHead{kind: kindRecord}.appendTo(nil, salt, position)[:frameHeadSize-1], salt, position)
 	require.ErrorIs(t, err, errNotFrame, "a header cut short")
 }
 
@@ -112,7 +112,7 @@ func TestFrameHeadThatMakesNoSenseIsNoFrame(t *testing.T) {
 func TestFrameSumsCoverEveryByte(t *testing.T) {
 	const salt, position = 77, 4096
 	head := frameHead{kind: kindRecord, length: 5, index: 9, back: 2, sum: payloadSum([]byte("bytes"))}
-	encoded := head.append(nil, salt, position)
+	encoded := head.appendTo(nil, salt, position)
 	for bit := range frameHeadSize * 8 {
 		_, err := decodeFrameHead(flip(encoded, bit), salt, position)
 		require.ErrorIs(t, err, errNotFrame, "bit %d", bit)
@@ -138,12 +138,7 @@ func TestFramesAreAligned(t *testing.T) {
 }
 
 func TestBoundsAreReadBack(t *testing.T) {
-	for _, b := range []bounds{
-		{first: 1, last: 0, chain: 3},
-		{first: 1, last: 1},
-		{first: 5, last: math.MaxUint64 - 1, chain: math.MaxUint32},
-		{first: math.MaxUint64, last: math.MaxUint64 - 1},
-	} {
+	for _, b := range []bounds{{first: 1, chain: 3}, {first: 1}, {first: math.MaxUint64, chain: math.MaxUint32}} {
 		encoded := b.encode()
 		got, err := decodeBounds(encoded[:])
 		require.NoError(t, err)
@@ -156,16 +151,16 @@ func TestBoundsThatMakeNoSenseAreRefused(t *testing.T) {
 		sentence string
 		bounds   bounds
 	}{
-		{"no record has offset 0", bounds{first: 0, last: 5}},
-		{"a log ends in front of its first record by one at most", bounds{first: 7, last: 5}},
-		{"a last offset without a next one", bounds{first: 7, last: math.MaxUint64}},
+		{"no record has offset 0", bounds{first: 0, chain: 3}},
+		{"a log begins with its next record at the latest", bounds{first: 8, chain: 3}},
+		{"the chain is that of the frames before it", bounds{first: 7, chain: 4}},
 	} {
 		encoded := test.bounds.encode()
-		_, err := decodeBounds(encoded[:])
+		_, err := frame{frameHead: frameHead{kind: kindMark}, offset: 7, payload: encoded[:]}.bounds(3)
 		require.Error(t, err, test.sentence)
 	}
 	_, err := decodeBounds(make([]byte, boundsSize-1))
-	require.ErrorContains(t, err, "19 bytes")
+	require.ErrorContains(t, err, "11 bytes")
 }
 
 // TestChainTellsApartWhatFramesSay is why a segment that was rolled back to an older copy is noticed.
@@ -173,7 +168,7 @@ func TestChainTellsApartWhatFramesSay(t *testing.T) {
 	seen := map[uint32]string{}
 	for _, payload := range []string{"", "a", "b", "ab", "a\x00"} {
 		head := frameHead{kind: kindRecord, length: len(payload), sum: payloadSum([]byte(payload))}
-		chain := extendChain(7, head.append(nil, 1, headSize))
+		chain := extendChain(7, head.appendTo(nil, 1, headSize))
 		require.NotContains(t, seen, chain, "%q and %q", payload, seen[chain])
 		seen[chain] = payload
 	}

@@ -1,11 +1,11 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -14,107 +14,118 @@ import (
 // history gathers the segments of several directories into one survey, which is then judged as that of a log is.
 type history struct {
 	opts   Options
-	parts  []*survey // One for each directory.
+	parts  []*part
 	merged *survey
+}
+
+// part is what one directory holds. A log's has an active segment, an archive's hasn't.
+type part struct {
+	*survey
+	live bool
 }
 
 // open surveys the directories, from the first to the last or backwards, and makes one archive of what they hold.
 func (h *history) open(dirs []string, backwards bool) (*Archive, error) {
-	h.parts, h.merged = make([]*survey, len(dirs)), &survey{}
+	h.parts, h.merged = make([]*part, len(dirs)), newSurvey("", h.opts)
+	for i := range dirs {
+		h.parts[i] = &part{survey: newSurvey(dirs[i], h.opts)}
+	}
 	for i := range dirs {
 		if backwards {
 			i = len(dirs) - 1 - i
 		}
-		part, err := surveyPart(dirs[i], h.opts)
-		h.parts[i] = part
-		if err != nil {
+		if err := h.parts[i].look(h.opts); err != nil {
 			return nil, err
 		}
 	}
-	h.parts = slices.DeleteFunc(h.parts, func(v *survey) bool { return len(v.stores) == 0 })
+	h.parts = slices.DeleteFunc(h.parts, func(p *part) bool { return len(p.found) == 0 })
 	if len(h.parts) == 0 {
 		return nil, fmt.Errorf("there is no segment: %w", fs.ErrNotExist)
 	}
-	// Where two directories have the same segment, the archive's is taken: nobody is about to remove it.
-	slices.SortStableFunc(h.parts, func(a, b *survey) int { return a.liveness() - b.liveness() })
-	if err := h.merge(); err != nil {
-		return nil, err
-	}
+	// Where two directories have the same segment, the archive's is taken: nothing is about to remove it.
+	slices.SortStableFunc(h.parts, func(a, b *part) int { return cmp.Compare(liveness(a), liveness(b)) })
 	return h.judge()
+}
+
+func liveness(p *part) int {
+	if p.live {
+		return 1
+	}
+	return 0
 }
 
 // close closes every file.
 func (h *history) close() error {
 	var errs []error
-	for _, v := range h.parts {
-		if v != nil {
-			errs = append(errs, v.close())
-		}
+	for _, p := range h.parts {
+		errs = append(errs, p.close())
 	}
 	return errors.Join(errs...)
 }
 
-// surveyPart looks at one directory. Its last segment says what it is: an archive's was followed by another one when it
-// came there, a log's is the active one. What an archive has is opened only while it is read; a log's files are held
-// open, so that they may be truncated.
-func surveyPart(dir string, opts Options) (*survey, error) {
-	v := &survey{dir: dir, indexes: map[uint64]bool{}}
-	if _, err := opts.FS.List(dir); err != nil {
-		return v, err // Unlike a log that is to be opened, it must be there.
+// look surveys one directory. Its newest segment says what it is: an archive's was followed by another one when it came there, a
+// log's is the active one. What an archive has is opened only while it is read; a log's files are held open, so that they may be
+// truncated.
+func (p *part) look(opts Options) error {
+	if _, err := opts.FS.List(p.dir); err != nil {
+		return err // Unlike a log that is to be opened, it must be there.
 	}
-	bases, err := v.list(opts)
-	if err != nil || len(bases) == 0 {
-		return v, err
+	bases, err := p.names("")
+	if err != nil {
+		return err
 	}
-	held := opts.FS
-	opts.FS = coldFS{held}
-	if err := v.open(bases, opts); err != nil {
-		return v, err
+	if len(bases) == 0 {
+		return p.orphans()
 	}
-	last := v.last()
-	if v.tail, err = scanTail(last); v.tail.seal == kindRolled {
-		return v, v.checkFollower(opts.FS, err)
+	held := p.fs
+	p.fs = coldFS{held}
+	if err := p.open(bases); err != nil {
+		return err
+	}
+	if err := errors.Join(p.identity(), p.link()); err != nil {
+		return err
+	}
+	if err = p.readTail(); p.tail.seal == kindRolled {
+		return p.follower(err)
 	}
 	if err != nil {
-		return v, err
+		return err
 	}
-	v.dropLeftovers()
-	return v, v.hold(held)
+	p.live = true
+	p.dropBroken()
+	return p.hold(held)
 }
 
-// checkFollower refuses a directory that has indexes, so that it is a log's, and lacks segments behind its last one: the
-// store that an index speaks of is gone, or a live writer has rolled since.
-func (v *survey) checkFollower(fsys vfs.FS, missing error) error {
-	if len(v.indexes) == 0 {
+// follower refuses a directory that has indexes, so that it is a log's, and lacks segments after its last one: the store that an
+// index is of is gone, or a live writer has rolled since.
+func (p *part) follower(missing error) error {
+	if len(p.indexes) == 0 {
 		return nil
 	}
-	for base := range v.indexes {
-		if base >= v.tail.next {
+	for base := range p.indexes {
+		if base >= p.tail.next {
 			return missing
 		}
 	}
-	_, err := openStore(fsys, joinName(v.dir, storeName(v.tail.next)), true)
+	_, err := openStore(p.fs, joinName(p.dir, storeName(p.tail.next)), true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return missing
 }
 
-// dropLeftovers leaves out what a truncation that died was taking from a log's front, where not all of it is there any
-// more. What is there without a gap is as good as the rest.
-func (v *survey) dropLeftovers() {
-	for i := len(v.stores) - 1; i > 0; i-- {
-		if v.stores[i].head.base <= v.tail.first && v.stores[i].head.prevSalt != v.stores[i-1].head.salt {
-			v.stores = v.stores[i:]
-			return
-		}
-	}
+// dropBroken leaves out what a truncation that died was taking from a log, where it no longer leads to the rest. What does is as
+// good as any.
+func (p *part) dropBroken() {
+	p.found = slices.DeleteFunc(p.found, func(s *store) bool {
+		return !slices.Contains(p.stores, s) && (s.head.base < p.tail.first || p.isSuperseded(s))
+	})
 }
 
 // hold opens the files for as long as the survey is used. One that has been replaced since it was looked at is damage,
 // unless it is a live writer's work, which the next try finds finished.
-func (v *survey) hold(fsys vfs.FS) error {
-	for _, s := range v.stores {
+func (p *part) hold(fsys vfs.FS) error {
+	for _, s := range p.found {
 		file, err := fsys.OpenRead(s.path)
 		if err != nil {
 			return err
@@ -131,83 +142,98 @@ func (v *survey) hold(fsys vfs.FS) error {
 	return nil
 }
 
-func (v *survey) last() *store { return v.stores[len(v.stores)-1] }
-
-// liveness is 1 for the directory of a log, 0 for an archive.
-func (v *survey) liveness() int {
-	if v.tail.seal == kindRolled {
-		return 0
+// judge makes one history of the segments, and an archive of that.
+func (h *history) judge() (*Archive, error) {
+	v := h.merged
+	v.dir = h.parts[0].dir
+	for _, p := range h.parts {
+		v.found = append(v.found, p.found...)
 	}
-	return 1
-}
-
-// merge takes each segment from the directory that has the most of it.
-func (h *history) merge() error {
-	chosen, from := map[uint64]*store{}, map[uint64]*survey{}
-	for _, part := range h.parts {
-		for _, s := range part.stores {
-			base := s.head.base
-			if chosen[base] == nil {
-				chosen[base], from[base] = s, part
-				continue
-			}
-			second, err := chosen[base].hasLess(s)
-			if err != nil {
-				return err
-			}
-			if second {
-				chosen[base], from[base] = s, part
-			}
+	slices.SortStableFunc(v.found, func(a, b *store) int { return cmp.Compare(a.head.base, b.head.base) })
+	if err := errors.Join(v.identity(), h.choose()); err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Backward(v.found) {
+		if s.head.base < v.stores[0].head.base && !v.isSuperseded(s) {
+			return nil, v.wrongNeighbour(s)
 		}
 	}
-	bases := slices.Sorted(maps.Keys(chosen))
-	end := bases[len(bases)-1]
-	h.merged.dir, h.merged.tail = h.parts[0].dir, from[end].tail
-	for _, base := range bases {
-		h.merged.stores = append(h.merged.stores, chosen[base])
+	for _, p := range h.parts {
+		if p.live && p.tail.first < v.stores[0].head.base {
+			return nil, p.missing(p.tail.first)
+		}
+	}
+	return &Archive{stores: v.stores}, h.closeOthers()
+}
+
+// choose takes each segment from a directory that has all of it: the newest, the one that it follows, and so on to the front. Of
+// the newest the most is taken.
+func (h *history) choose() error {
+	v := h.merged
+	bySalt := map[uint64][]*store{}
+	for _, s := range v.found {
+		bySalt[s.head.salt] = append(bySalt[s.head.salt], s)
+	}
+	var last *store
+	for _, s := range bySalt[slices.MaxFunc(v.found, newer).head.salt] {
+		if last == nil {
+			last = s
+			continue
+		}
+		less, err := last.hasLess(s)
+		if err != nil {
+			return err
+		}
+		if less {
+			last = s
+		}
+	}
+	v.stores = []*store{last}
+	if err := v.readTail(); err != nil && v.tail.seal != kindRolled {
+		return err
+	}
+	for next := last; len(bySalt[next.head.prevSalt]) > 0; next = v.stores[0] {
+		mayLackSeal := next == last && v.tail.end == headSize && v.tail.seal == 0
+		prev, err := v.before(next, bySalt[next.head.prevSalt], mayLackSeal)
+		if err != nil {
+			return err
+		}
+		v.stores = slices.Insert(v.stores, 0, prev)
 	}
 	return nil
 }
 
-// judge checks that the merged segments are one history, and makes an archive of them.
-func (h *history) judge() (*Archive, error) {
-	v := h.merged
-	last, t := v.last(), &v.tail
-	last.end, last.next, last.chain = t.end, t.next, t.chain
-	last.sealed.Store(t.seal != 0)
-	last.written.Store(t.end)
-	if t.seal != 0 {
-		last.written.Store(t.end + boundsFrameSize)
-	}
-	if err := v.checkIdentity(); err != nil {
-		return nil, err
-	}
-	for _, part := range h.parts {
-		if part.liveness() > 0 && part.tail.first < v.stores[0].head.base {
-			return nil, part.missing(part.tail.first)
+// before returns the first of the files with the same segment that ends where the next one follows.
+func (v *survey) before(next *store, copies []*store, mayLackSeal bool) (*store, error) {
+	var errs []error
+	for _, s := range copies {
+		err := v.checkEnd(s, next, mayLackSeal && s.head.generation == next.head.generation)
+		if newer(s, next) >= 0 {
+			err = corrupt(next.path, headPrevSaltAt, next.head.base, fmt.Errorf("it was made to follow %s, which is newer", s.path))
 		}
+		if err == nil {
+			s.endWith(next)
+			return s, nil
+		}
+		errs = append(errs, err)
 	}
-	if err := v.checkChain(); err != nil {
-		return nil, err
-	}
-	stores := slices.Clone(v.stores[:v.standing()])
-	return &Archive{stores: stores, last: t.last}, h.closeOthers(stores)
+	return nil, errs[0]
 }
 
 // closeOthers closes the files of those stores that were not taken.
-func (h *history) closeOthers(taken []*store) error {
-	isTaken := map[*store]bool{}
-	for _, s := range taken {
-		isTaken[s] = true
-	}
+func (h *history) closeOthers() error {
 	var others []*store
-	for _, part := range h.parts {
-		others = append(others, slices.DeleteFunc(part.stores, func(s *store) bool { return isTaken[s] })...)
+	for _, p := range h.parts {
+		for _, s := range p.found {
+			if !slices.Contains(h.merged.stores, s) {
+				others = append(others, s)
+			}
+		}
 	}
 	return closeStores(others)
 }
 
-// hasLess compares two files that have the same segment, and reports whether this one has less of it than the other.
+// hasLess compares two files that have the newest segment, and reports whether this one has less of it than the other.
 // Where neither has all that the other has they are not the same segment.
 func (s *store) hasLess(other *store) (bool, error) {
 	if s.head != other.head {
@@ -240,13 +266,14 @@ func (s *store) isWhole() (bool, error) {
 		sc.next = head.offset(s.head.base)
 		if f, err := sc.frame(); err == nil {
 			if b, err := decodeBounds(f.payload); err == nil {
-				s.end, s.next, s.chain = f.position, f.offset, b.chain
+				s.cutAt(f.position, f.offset, b.chain)
 				return true, nil
 			}
 		}
 	}
-	seal, err := s.scanReadable()
-	return seal == kindRolled, err
+	r, err := s.read(wholeFile, nil)
+	s.cutAt(r.end, r.next, r.chain)
+	return r.seal == kindRolled, ignoreDamage(err)
 }
 
 // requirePrefix refuses a store that has other frames than the ones this one begins with. Of two that are whole the
@@ -280,7 +307,7 @@ type coldFS struct{ vfs.FS }
 
 func (c coldFS) OpenRead(name string) (vfs.File, error) { return coldFile{fs: c.FS, name: name}, nil }
 
-// coldFile is a file that is opened anew by each call. If it is replaced in between, no frame of it checks out.
+// coldFile is a file that is opened again by each call. If it is replaced in between, no frame of it checks out.
 type coldFile struct {
 	vfs.File // Never set: nothing but reading is asked of it.
 

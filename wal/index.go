@@ -5,245 +5,238 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"sync"
+	"hash/crc32"
+	"io"
+	"path/filepath"
+	"sort"
 	"sync/atomic"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// An index entry: the record's offset less the segment's base, and the position of its frame in the store.
+// An index file is written once, when its segment is sealed: a header, then the position of each record.
 const (
-	entryOffsetAt   = 0
-	entryPositionAt = entryOffsetAt + 4
-	entrySize       = entryPositionAt + 4
+	indexMagic   = "WALNUTIX"
+	indexVersion = 1
 
-	indexMinSize = 4 << 10
+	indexMagicAt      = 0
+	indexVersionAt    = indexMagicAt + 8
+	indexCountAt      = indexVersionAt + 4
+	indexSaltAt       = indexCountAt + 4
+	indexEndAt        = indexSaltAt + 8
+	indexChainAt      = indexEndAt + 4
+	indexEntriesSumAt = indexChainAt + 4
+	indexSumAt        = indexEntriesSumAt + 4
+	indexHeadSize     = indexSumAt + 4
+
+	entrySize = 4
 )
 
-// index maps a segment's offsets to positions. It is a hint: whoever reads by it checks the frame it leads to, and it
-// is rebuilt from the store when in doubt. Its file is as long as what is allocated; how many entries there are is the
-// store's to say. Where the platform can't map files the entries stay in memory and the file is left alone.
+// index maps a segment's records to positions. It is a hint: a read by it checks the frame that it leads to, and it is made
+// again from the store when in doubt. Positions are got concurrently with everything, once they have been added.
 //
-// Entries may be got concurrently with everything, once they have been put.
+// An active segment's is in memory, a sealed one's is a mapped file that is never written to.
 type index struct {
-	fs   vfs.FS
-	path string
-	file vfs.File // nil where the entries are in memory only.
-
-	mu      sync.Mutex // Held to change entries.
-	entries atomic.Pointer[[]byte]
-	maps    []vfs.Mapping // Every mapping made: readers may still look through an older, smaller one.
+	chunks  atomic.Pointer[[]*indexChunk]
+	count   uint32      // Guarded by the log's submit lock while positions are added, and fixed afterwards.
+	entries io.ReaderAt // The file from its first entry on; nil where the positions are in memory.
+	mapping vfs.Mapping
 }
 
-// newMemoryIndex returns an index without a file.
-func newMemoryIndex(path string) *index {
-	x := &index{path: path}
-	x.entries.Store(new([]byte))
-	return x
+// indexChunk is a run of positions. Its chain, of the frames before its first record's, is where a search for the chain at
+// some record starts: the end of a log can be cut without reading all of its segment.
+type indexChunk struct {
+	chain     uint32
+	positions [indexChunkSize]uint32
 }
 
-// openIndex opens an index file for the entries of a sealed or recovered segment, or makes an empty one.
-func openIndex(fsys vfs.FS, path string) (*index, error) {
-	x := newMemoryIndex(path)
-	x.fs = fsys
-	file, err := fsys.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		file, err = fsys.Create(path)
+const indexChunkSize = 1024
+
+// add adds the position of the next record. The chain is that of the frames before it.
+func (x *index) add(position int64, chain uint32) {
+	at := x.count % indexChunkSize
+	if at == 0 {
+		x.addChunk(chain)
 	}
+	chunks := *x.chunks.Load()
+	chunks[len(chunks)-1].positions[at] = uint32(position)
+	x.count++
+}
+
+func (x *index) addChunk(chain uint32) {
+	var chunks []*indexChunk
+	if have := x.chunks.Load(); have != nil {
+		chunks = *have
+	}
+	chunks = append(chunks, &indexChunk{chain: chain})
+	x.chunks.Store(&chunks)
+}
+
+// drop forgets all but the first count positions of an index in memory.
+func (x *index) drop(count uint32) {
+	x.count = count
+	if have := x.chunks.Load(); have != nil {
+		chunks := (*have)[: (count+indexChunkSize-1)/indexChunkSize : (count+indexChunkSize-1)/indexChunkSize]
+		x.chunks.Store(&chunks)
+	}
+}
+
+// get returns the position of record i of the segment, 0 where the index doesn't know it. buffer has room for an entry.
+func (x *index) get(i uint64, buffer []byte) int64 {
+	if x.entries != nil {
+		if _, err := x.entries.ReadAt(buffer[:entrySize], indexHeadSize+int64(i)*entrySize); err != nil {
+			return 0 // A hint that can't be read, such as a bad page of the mapping, is none.
+		}
+		return int64(binary.LittleEndian.Uint32(buffer))
+	}
+	chunks := x.chunks.Load()
+	if chunks == nil || i/indexChunkSize >= uint64(len(*chunks)) {
+		return 0
+	}
+	return int64((*chunks)[i/indexChunkSize].positions[i%indexChunkSize])
+}
+
+// anchor returns the position of a record at or before record i whose chain is known, its number, and that chain. ok is
+// false where there is none.
+func (x *index) anchor(i uint64) (position int64, number uint64, chain uint32, ok bool) {
+	chunks := x.chunks.Load()
+	if chunks == nil || i/indexChunkSize >= uint64(len(*chunks)) {
+		return 0, 0, 0, false
+	}
+	chunk := (*chunks)[i/indexChunkSize]
+	return int64(chunk.positions[0]), i / indexChunkSize * indexChunkSize, chunk.chain, true
+}
+
+// close unmaps. No get may run or follow.
+func (x *index) close() error {
+	if x.mapping == nil {
+		return nil
+	}
+	return x.mapping.Close()
+}
+
+// indexHead is what an index file says of its store: that its first records, up to a position, were durable.
+type indexHead struct {
+	salt       uint64 // The store's.
+	count      uint32
+	end        int64
+	chain      uint32
+	entriesSum uint32
+}
+
+func (h indexHead) encode() []byte {
+	b := append(make([]byte, 0, indexHeadSize), indexMagic...)
+	b = binary.LittleEndian.AppendUint32(b, indexVersion)
+	b = binary.LittleEndian.AppendUint32(b, h.count)
+	b = binary.LittleEndian.AppendUint64(b, h.salt)
+	b = binary.LittleEndian.AppendUint32(b, uint32(h.end))
+	b = binary.LittleEndian.AppendUint32(b, h.chain)
+	b = binary.LittleEndian.AppendUint32(b, h.entriesSum)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// decodeIndexHead is the inverse of indexHead.encode.
+func decodeIndexHead(b []byte) (indexHead, error) {
+	if len(b) < indexHeadSize || string(b[:indexVersionAt]) != indexMagic ||
+		binary.LittleEndian.Uint32(b[indexVersionAt:]) != indexVersion ||
+		binary.LittleEndian.Uint32(b[indexSumAt:]) != crc32.Checksum(b[:indexSumAt], castagnoli) {
+		return indexHead{}, errors.New("it has no index's header")
+	}
+	return indexHead{
+		count:      binary.LittleEndian.Uint32(b[indexCountAt:]),
+		salt:       binary.LittleEndian.Uint64(b[indexSaltAt:]),
+		end:        int64(binary.LittleEndian.Uint32(b[indexEndAt:])),
+		chain:      binary.LittleEndian.Uint32(b[indexChainAt:]),
+		entriesSum: binary.LittleEndian.Uint32(b[indexEntriesSumAt:]),
+	}, nil
+}
+
+// indexFile is an index file that is open, and what its header says.
+type indexFile struct {
+	indexHead
+
+	file vfs.File
+}
+
+// openIndexFile opens the index file of a store, and refuses one that isn't whole or is another store's.
+func openIndexFile(fs vfs.FS, s *store) (*indexFile, error) {
+	file, err := fs.OpenRead(indexPath(s))
 	if err != nil {
 		return nil, err
 	}
-	x.file = file
-	size, err := file.Size()
-	if err == nil && size >= entrySize {
-		err = x.remap(size)
-	}
-	if err != nil {
-		return nil, errors.Join(err, x.close())
-	}
-	return x, nil
-}
-
-// openIndexReadOnly opens an index file for reading; one that can't be used is an empty index in memory.
-func openIndexReadOnly(fsys vfs.FS, path string) *index {
-	file, err := fsys.OpenRead(path)
-	if err != nil {
-		return newMemoryIndex(path)
-	}
-	x := newMemoryIndex(path)
-	x.fs, x.file = fsys, file
-	size, err := file.Size()
-	if err == nil && size >= entrySize {
-		err = x.remap(size)
-	}
-	if err != nil {
-		_ = x.close()
-		return newMemoryIndex(path)
-	}
-	return x
-}
-
-// remap maps the first size bytes of the file.
-func (x *index) remap(size int64) error {
-	mapping, err := x.file.Map(size)
-	if errors.Is(err, vfs.ErrMapUnsupported) {
-		return x.leaveFile()
-	}
-	if err != nil {
-		return fmt.Errorf("map %s: %w", x.path, err)
-	}
-	x.maps = append(x.maps, mapping)
-	entries := mapping.Bytes()
-	x.entries.Store(&entries)
-	return nil
-}
-
-// leaveFile goes on in memory.
-func (x *index) leaveFile() error {
-	file := x.file
-	x.file = nil
-	return file.Close()
-}
-
-// get returns the position of the record whose offset is base+i; ok is false where the entry can't be right.
-func (x *index) get(i uint32) (position int64, ok bool) {
-	entries := *x.entries.Load()
-	at := int64(i) * entrySize
-	if at+entrySize > int64(len(entries)) {
-		return 0, false
-	}
-	entry := entries[at : at+entrySize]
-	position = int64(binary.LittleEndian.Uint32(entry[entryPositionAt:]))
-	return position, binary.LittleEndian.Uint32(entry[entryOffsetAt:]) == i && position >= headSize
-}
-
-// put sets the entry of the record whose offset is base+i. There must be room.
-func (x *index) put(i uint32, position int64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	putEntry(*x.entries.Load(), i, position)
-}
-
-func putEntry(entries []byte, i uint32, position int64) {
-	entry := entries[int64(i)*entrySize:][:entrySize]
-	binary.LittleEndian.PutUint32(entry[entryOffsetAt:], i)
-	binary.LittleEndian.PutUint32(entry[entryPositionAt:], uint32(position))
-}
-
-// correct replaces the entries by ones in memory that say these positions. The file is left to the next open: somebody
-// may be reading through its mapping.
-func (x *index) correct(positions []uint32) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	entries := bytes.Clone(*x.entries.Load())
-	if need := len(positions) * entrySize; need > len(entries) {
-		entries = append(entries, make([]byte, need-len(entries))...)
-	}
-	for i, position := range positions {
-		putEntry(entries, uint32(i), int64(position))
-	}
-	x.entries.Store(&entries)
-}
-
-// hasRoom reports whether there is room for this many entries.
-func (x *index) hasRoom(count uint32) bool {
-	return int64(count)*entrySize <= int64(len(*x.entries.Load()))
-}
-
-// makeRoom makes room for this many entries. A full disk is ErrNoSpace and changes nothing.
-func (x *index) makeRoom(count uint32) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	have := int64(len(*x.entries.Load()))
-	need := int64(count) * entrySize
-	if need <= have {
-		return nil
-	}
-	size := max(need, 2*have, indexMinSize)
-	if x.file != nil {
-		if err := x.file.Allocate(size); err != nil {
-			return noSpaceOr(err)
-		}
-		if err := x.remap(size); err != nil {
-			return err
-		}
-		if x.file != nil {
-			return nil
-		}
-	}
-	grown := make([]byte, size)
-	copy(grown, *x.entries.Load())
-	x.entries.Store(&grown)
-	return nil
-}
-
-// check reports whether the index has exactly the entries of count records, in order and inside the first end bytes of
-// the store. That each leads to its record is checked by whoever follows it.
-func (x *index) check(count uint32, end int64) bool {
-	if int64(len(*x.entries.Load())) != int64(count)*entrySize {
-		return false
-	}
-	last := int64(0)
-	for i := range count {
-		position, ok := x.get(i)
-		if !ok || position <= last || position >= end || position%frameAlign != 0 {
-			return false
-		}
-		last = position
-	}
-	return true
-}
-
-// fill makes the index say exactly these positions, and reports whether it said so before.
-func (x *index) fill(positions []uint32) (same bool, err error) {
-	same = true
-	if err := x.makeRoom(uint32(len(positions))); err != nil {
-		return false, err
-	}
-	for i, position := range positions {
-		if was, ok := x.get(uint32(i)); !ok || was != int64(position) {
-			same = false
-			x.put(uint32(i), int64(position))
-		}
-	}
-	return same, nil
-}
-
-// fillAnyway is fill that goes on with an index in memory where the disk is full: a log must open there, so that it can
-// be truncated. On any other error the index is closed.
-func (x *index) fillAnyway(positions []uint32) (filled *index, same bool, err error) {
-	same, err = x.fill(positions)
+	encoded := make([]byte, indexHeadSize)
+	_, err = file.ReadAt(encoded, 0)
+	f := &indexFile{file: file}
 	if err == nil {
-		return x, same, nil
+		f.indexHead, err = decodeIndexHead(encoded)
 	}
-	if closed := x.close(); !errors.Is(err, ErrNoSpace) || closed != nil {
-		return nil, false, errors.Join(err, closed)
+	var size int64
+	if err == nil {
+		size, err = file.Size()
 	}
-	filled = newMemoryIndex(x.path)
-	_, err = filled.fill(positions)
-	return filled, false, err
+	switch {
+	case err != nil:
+	case f.salt != s.head.salt:
+		err = fmt.Errorf("it is of a store with salt %x, not %x", f.salt, s.head.salt)
+	case size != indexHeadSize+int64(f.count)*entrySize:
+		err = fmt.Errorf("it has %d bytes for %d records", size, f.count)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return f, nil
 }
 
-// trim cuts the file to the entries of count records. Entries behind them must not be asked for any more.
-func (x *index) trim(count uint32) error {
-	if x.file == nil {
-		return nil
-	}
-	return x.file.Truncate(int64(count) * entrySize)
+// fits reports whether the index is that of the store as it is.
+func (f *indexFile) fits(s *store) bool {
+	return f.end == s.end && f.count == s.count() && f.chain == s.chain
 }
 
-// close unmaps and closes. No get may run or follow.
-func (x *index) close() error {
-	var errs []error
-	for _, mapping := range x.maps {
-		errs = append(errs, mapping.Close())
+// load returns the index, mapped where files can be, and closes the file.
+func (f *indexFile) load() (x *index, err error) {
+	size := indexHeadSize + int64(f.count)*entrySize
+	mapping, err := f.file.Map(size)
+	x = &index{count: f.count, entries: mapping, mapping: mapping}
+	if errors.Is(err, vfs.ErrMapUnsupported) {
+		data := make([]byte, size)
+		_, err = f.file.ReadAt(data, 0)
+		x = &index{count: f.count, entries: bytes.NewReader(data)}
 	}
-	x.maps = nil
-	x.entries.Store(new([]byte))
-	if x.file != nil {
-		errs = append(errs, x.file.Close())
-		x.file = nil
+	return x, errors.Join(err, f.file.Close())
+}
+
+// writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole.
+func writeIndexFile(fs vfs.FS, s *store, x *index, synced bool) error {
+	data := make([]byte, indexHeadSize, indexHeadSize+int64(x.count)*entrySize)
+	for i := range x.count {
+		data = binary.LittleEndian.AppendUint32(data, uint32(x.get(uint64(i), nil)))
 	}
-	return errors.Join(errs...)
+	copy(data, indexHead{
+		salt: s.head.salt, count: x.count, end: s.end, chain: s.chain,
+		entriesSum: crc32.Checksum(data[indexHeadSize:], castagnoli),
+	}.encode())
+	path := indexPath(s)
+	file, err := createFile(fs, path+temporarySuffix)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(data, 0)
+	if err == nil && synced {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = fs.Rename(path+temporarySuffix, path)
+	}
+	if err == nil && synced {
+		return fs.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return errors.Join(err, removeFile(fs, path+temporarySuffix))
+	}
+	return nil
+}
+
+// before returns how many of the first records of an index in memory end at or before a position where a frame begins.
+func (x *index) before(position int64) uint64 {
+	return uint64(sort.Search(int(x.count), func(i int) bool { return x.get(uint64(i), nil) >= position }))
 }

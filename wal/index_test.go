@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,194 +25,164 @@ func bothDisks(t *testing.T, run func(t *testing.T, fs vfs.FS, dir string)) {
 
 func positionOf(i uint32) int64 { return headSize + int64(i)*frameAlign*3 }
 
-func TestIndexGivesBackWhatWasPut(t *testing.T) {
-	bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
-		path := filepath.Join(dir, indexName(7))
-		x, err := openIndex(fs, path)
-		require.NoError(t, err)
-		_, ok := x.get(0)
-		require.False(t, ok, "nothing was put")
-		const count = 3000 // More than the first pages hold, so that it grows while it is in use.
-		for i := range uint32(count) {
-			require.NoError(t, x.makeRoom(i+1))
-			x.put(i, positionOf(i))
-		}
-		requireEntries(t, x, count)
-		_, ok = x.get(count)
-		require.False(t, ok, "what was allocated is no entry")
-		require.NoError(t, x.trim(count))
-		require.NoError(t, x.close())
+// indexOf returns an index in memory of the given number of records.
+func indexOf(count uint32) *index {
+	x := &index{}
+	for i := range count {
+		x.add(positionOf(i), i)
+	}
+	return x
+}
 
-		x, err = openIndex(fs, path)
-		require.NoError(t, err)
-		require.True(t, x.check(count, positionOf(count)))
-		requireEntries(t, x, count)
-		require.NoError(t, x.close())
-		requireEntriesReadOnly(t, fs, path, count)
-	})
+// sealedStore returns a store that has records where indexOf says so, as far as an index file goes.
+func sealedStore(dir string, count uint32) *store {
+	s := newStore(nil, joinName(dir, storeName(7)), storeHead{salt: 77, base: 7, first: 1}, make([]byte, headSize))
+	s.cutAt(positionOf(count), 7+uint64(count), 0xabcd)
+	return s
 }
 
 func requireEntries(t *testing.T, x *index, count uint32) {
 	t.Helper()
+	buffer := make([]byte, entrySize)
 	for i := range count {
-		position, ok := x.get(i)
-		require.True(t, ok, "entry %d", i)
-		require.Equal(t, positionOf(i), position)
+		require.Equal(t, positionOf(i), x.get(uint64(i), buffer), "entry %d", i)
 	}
+	require.Zero(t, x.get(uint64(count), buffer), "there are no more entries")
+	require.Zero(t, x.get(1<<31, buffer))
 }
 
-func requireEntriesReadOnly(t *testing.T, fs vfs.FS, path string, count uint32) {
-	t.Helper()
-	x := openIndexReadOnly(fs, path)
-	require.True(t, x.check(count, positionOf(count)))
-	requireEntries(t, x, count)
-	require.NoError(t, x.close())
-}
-
-func TestIndexIsReadWhileItGrows(t *testing.T) {
+func TestIndexGivesBackWhatWasAdded(t *testing.T) {
 	bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
-		x, err := openIndex(fs, filepath.Join(dir, indexName(1)))
-		require.NoError(t, err)
-		const count = 5000
-		put := make(chan uint32, count)
-		var readers sync.WaitGroup
-		readers.Go(func() {
-			for i := range put {
-				if position, ok := x.get(i); !ok || position != positionOf(i) {
-					t.Errorf("entry %d is %d, %v", i, position, ok)
-				}
-			}
-		})
-		for i := range uint32(count) {
-			require.NoError(t, x.makeRoom(i+1))
-			x.put(i, positionOf(i))
-			put <- i
+		for _, count := range []uint32{0, 1, indexChunkSize - 1, indexChunkSize, 3*indexChunkSize + 5} {
+			x, s := indexOf(count), sealedStore(dir, count)
+			requireEntries(t, x, count)
+			require.NoError(t, writeIndexFile(fs, s, x, true))
+			file, err := openIndexFile(fs, s)
+			require.NoError(t, err)
+			require.Equal(t, indexHead{salt: 77, count: count, end: s.end, chain: s.chain, entriesSum: file.entriesSum}, file.indexHead)
+			mapped, err := file.load()
+			require.NoError(t, err)
+			requireEntries(t, mapped, count)
+			require.NoError(t, mapped.close())
 		}
-		close(put)
-		readers.Wait()
-		require.NoError(t, x.close())
 	})
 }
 
-func TestIndexThatDoesNotFitIsNoticed(t *testing.T) {
-	const count, end = 10, headSize + 10*24
+func TestIndexKnowsTheChainAtARecordInEachChunk(t *testing.T) {
+	x := indexOf(3*indexChunkSize + 5)
+	for _, i := range []uint64{0, 1, indexChunkSize - 1, indexChunkSize, 3*indexChunkSize + 4} {
+		position, number, chain, ok := x.anchor(i)
+		require.True(t, ok)
+		require.LessOrEqual(t, number, i)
+		require.Less(t, i-number, uint64(indexChunkSize))
+		require.Equal(t, positionOf(uint32(number)), position)
+		require.EqualValues(t, number, chain)
+	}
+	_, _, _, ok := x.anchor(4 * indexChunkSize)
+	require.False(t, ok)
+}
+
+func TestIndexThatIsCutGoesOnFromThere(t *testing.T) {
+	x := indexOf(2 * indexChunkSize)
+	for _, count := range []uint32{indexChunkSize + 7, indexChunkSize, 3, 0} {
+		x.drop(count)
+		require.Equal(t, count, x.count)
+		for i := count; i < count+5; i++ {
+			x.add(positionOf(i), 0)
+		}
+		for i := range count + 5 {
+			require.Equal(t, positionOf(i), x.get(uint64(i), nil))
+		}
+	}
+}
+
+func TestIndexIsReadWhileItGrows(t *testing.T) {
+	const count = 5 * indexChunkSize
+	x := &index{}
+	added := make(chan uint32, count)
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for i := range added {
+			if position := x.get(uint64(i), nil); position != positionOf(i) {
+				t.Errorf("entry %d is %d", i, position)
+			}
+		}
+	})
+	for i := range uint32(count) {
+		x.add(positionOf(i), 0)
+		added <- i
+	}
+	close(added)
+	readers.Wait()
+}
+
+func TestAnIndexFileThatIsNotTheStoresOrNotWholeIsNone(t *testing.T) {
+	const count = 10
 	tests := []struct {
 		sentence string
-		change   func(entries []byte) []byte
+		change   func(b []byte) []byte
 	}{
+		{"missing", nil},
+		{"empty", func([]byte) []byte { return nil }},
 		{"one entry too few", func(b []byte) []byte { return b[:len(b)-entrySize] }},
 		{"one entry too many", func(b []byte) []byte { return append(b, b[:entrySize]...) }},
 		{"half an entry", func(b []byte) []byte { return b[:len(b)-1] }},
-		{"empty", func([]byte) []byte { return nil }},
+		{"half a header", func(b []byte) []byte { return b[:indexHeadSize/2] }},
 		{"zeros", func(b []byte) []byte { return make([]byte, len(b)) }},
 		{"noise", func(b []byte) []byte { return bytes.Repeat([]byte("noise!"), len(b))[:len(b)] }},
-		{"another record's offset", func(b []byte) []byte { b[3*entrySize] = 9; return b }},
-		{"a position inside the header", func(b []byte) []byte { b[entryPositionAt] = headSize - 8; return b }},
-		{"a position behind the end", func(b []byte) []byte { b[9*entrySize+entryPositionAt+1] = 9; return b }},
-		{"a position where no frame can start", func(b []byte) []byte { b[3*entrySize+entryPositionAt]++; return b }},
-		{"two entries that lead to one place", func(b []byte) []byte {
-			copy(b[4*entrySize+entryPositionAt:][:4], b[3*entrySize+entryPositionAt:])
-			return b
-		}},
-		{"positions that go back", func(b []byte) []byte { b[3*entrySize+entryPositionAt] -= 48; return b }},
+		{"another store's", func(b []byte) []byte { b[indexSaltAt]++; return resumIndex(b) }},
+		{"another version", func(b []byte) []byte { b[indexVersionAt]++; return resumIndex(b) }},
+		{"a wrong checksum", func(b []byte) []byte { b[indexEndAt]++; return b }},
 	}
 	for _, test := range tests {
 		t.Run(test.sentence, func(t *testing.T) {
-			valid := make([]byte, count*entrySize)
-			for i := range uint32(count) {
-				putEntry(valid, i, positionOf(i))
-			}
 			mem := vfs.NewMem()
-			require.NoError(t, mem.WriteFile("fits", valid))
-			require.NoError(t, mem.WriteFile("broken", test.change(bytes.Clone(valid))))
-			for name, fits := range map[string]bool{"fits": true, "broken": false, "missing": false} {
-				x := openIndexReadOnly(mem, name)
-				require.Equal(t, fits, x.check(count, end), name)
-				require.NoError(t, x.close())
+			require.NoError(t, mem.MkdirAll(testDir))
+			s := sealedStore(testDir, count)
+			if test.change != nil {
+				require.NoError(t, writeIndexFile(mem, s, indexOf(count), false))
+				require.NoError(t, mem.WriteFile(indexPath(s), test.change(must(mem.ReadFile(indexPath(s))))))
 			}
+			_, err := openIndexFile(mem, s)
+			require.Error(t, err)
 		})
 	}
 }
 
-// TestIndexEntriesAreBoundedByWhatIsThere: the last entry of a file that was cut is not read from behind its end.
-func TestIndexEntriesAreBoundedByWhatIsThere(t *testing.T) {
-	for size := range 3 * entrySize {
-		mem := vfs.NewMem()
-		valid := make([]byte, 3*entrySize)
-		for i := range uint32(3) {
-			putEntry(valid, i, positionOf(i))
+// resumIndex makes the checksum of an index's header right again.
+func resumIndex(b []byte) []byte {
+	head, _ := decodeIndexHead(b)
+	if head.salt == 0 {
+		head = indexHead{
+			count: binary.LittleEndian.Uint32(b[indexCountAt:]), salt: binary.LittleEndian.Uint64(b[indexSaltAt:]),
+			end: int64(binary.LittleEndian.Uint32(b[indexEndAt:])), chain: binary.LittleEndian.Uint32(b[indexChainAt:]),
+			entriesSum: binary.LittleEndian.Uint32(b[indexEntriesSumAt:]),
 		}
-		require.NoError(t, mem.WriteFile("index", valid[:size]))
-		x, err := openIndex(mem, "index")
-		require.NoError(t, err)
-		for i := range uint32(4) {
-			_, ok := x.get(i)
-			require.Equal(t, int(i+1)*entrySize <= size, ok, "entry %d of %d bytes", i, size)
-		}
-		require.NoError(t, x.close())
 	}
-}
-
-func TestIndexIsFilledAndSaysWhetherItHadToBe(t *testing.T) {
-	mem := vfs.NewMem()
-	x, err := openIndex(mem, "index")
-	require.NoError(t, err)
-	positions := []uint32{72, 96, 200}
-	for _, want := range []bool{false, true} {
-		same, err := x.fill(positions)
-		require.NoError(t, err)
-		require.Equal(t, want, same)
+	encoded := head.encode()
+	if version := binary.LittleEndian.Uint32(b[indexVersionAt:]); version != indexVersion {
+		return b
 	}
-	positions[1] = 104
-	same, err := x.fill(positions)
-	require.NoError(t, err)
-	require.False(t, same)
-	position, ok := x.get(1)
-	require.True(t, ok)
-	require.EqualValues(t, 104, position)
-	require.NoError(t, x.close())
+	return append(encoded, b[indexHeadSize:]...)
 }
 
-func TestIndexOnAFullDiskStaysAsItIs(t *testing.T) {
-	mem := vfs.NewMem()
-	x, err := openIndex(mem, "index")
-	require.NoError(t, err)
-	require.NoError(t, x.makeRoom(1))
-	x.put(0, positionOf(0))
-	mem.SetCapacity(indexMinSize)
-	err = x.makeRoom(indexMinSize/entrySize + 1)
-	require.ErrorIs(t, err, ErrNoSpace)
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	requireEntries(t, x, 1)
-	mem.SetCapacity(0)
-	require.NoError(t, x.makeRoom(indexMinSize/entrySize+1))
-	requireEntries(t, x, 1)
-	require.NoError(t, x.close())
-}
-
-// TestWrongEntriesAreCorrectedForReaders damages the index of a log that is open, entry by entry: every answer stays
-// right, and the statistics tell.
+// TestWrongEntriesAreCorrectedForReaders damages the indexes of a log that is open: every answer stays right, the statistics
+// count it, and the file is right again once the log was closed.
 func TestWrongEntriesAreCorrectedForReaders(t *testing.T) {
-	tests := []struct {
-		sentence string
-		entry    []byte
-	}{
-		{"zeros", make([]byte, entrySize)},
-		{"another record's place", binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 2), headSize)},
-		{"the middle of a frame", binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 2), headSize+8)},
-		{"a place behind the end", binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 2), 1<<31)},
-	}
-	for _, test := range tests {
-		t.Run(test.sentence, func(t *testing.T) {
+	for sentence, entry := range map[string]uint32{
+		"zeros": 0, "another record's place": headSize, "the middle of a frame": headSize + 8, "a place past the end": 1 << 31,
+	} {
+		t.Run(sentence, func(t *testing.T) {
 			mem := vfs.NewMem()
 			l := openTest(t, testOptions(mem))
 			fill(t, l, 100)
 			base := l.Segments()[1].Base
-			for _, segment := range l.segments[:2] {
-				path := segment.index.path
-				data, err := mem.ReadFile(path)
-				require.NoError(t, err)
-				copy(data[2*entrySize:], test.entry)
+			whole := map[string][]byte{}
+			for _, g := range l.segments.list[:2] {
+				path := indexPath(g.store)
+				data := must(mem.ReadFile(path))
+				whole[path] = bytes.Clone(data)
+				binary.LittleEndian.PutUint32(data[indexHeadSize+2*entrySize:], entry)
 				require.NoError(t, mem.WriteFile(path, data))
 			}
 			require.Equal(t, payloadOf(3), must(l.Read(3)))
@@ -228,31 +197,51 @@ func TestWrongEntriesAreCorrectedForReaders(t *testing.T) {
 			fill(t, l, 120)
 			requireRecords(t, l, 1, 120)
 			require.NoError(t, l.Close())
+			for path, data := range whole {
+				require.Equal(t, data, must(mem.ReadFile(path)))
+			}
 		})
 	}
 }
 
-// TestIndexOfTheActiveSegmentIsCorrectedWhileItGrows: what a reader corrects in memory, and what the file goes on to
-// hold, may differ; answers may not.
-func TestIndexOfTheActiveSegmentIsCorrectedWhileItGrows(t *testing.T) {
-	opts := testOptions(vfs.NewMem())
-	opts.SegmentSize = 1 << 20
-	l := openTest(t, opts)
-	fill(t, l, 400)
-	path := l.active.index.path
-	data, err := opts.FS.(*vfs.Mem).ReadFile(path)
-	require.NoError(t, err)
-	clear(data[:100*entrySize])
-	require.NoError(t, opts.FS.(*vfs.Mem).WriteFile(path, data))
-	requireRecords(t, l, 1, 400)
-	fill(t, l, 1200)
-	requireRecords(t, l, 1, 1200)
-	require.Len(t, l.Segments(), 1)
+func TestAnIndexWhosePagesCannotBeReadChangesNoAnswer(t *testing.T) {
+	mem := vfs.NewMem()
+	l := openTest(t, testOptions(mem))
+	fill(t, l, 100)
+	for _, g := range l.segments.list[:2] {
+		require.NoError(t, mem.SetBadPage(indexPath(g.store), 0, true))
+	}
+	requireRecords(t, l, 1, 100)
+	require.Equal(t, payloadOf(3), must(l.Read(3)))
 	require.NoError(t, l.Close())
-	l = openTest(t, opts)
-	require.Equal(t, []string{path}, l.Recovery().RebuiltIndexes)
-	requireRecords(t, l, 1, 1200)
+	l = openTest(t, testOptions(mem))
+	requireRecords(t, l, 1, 100)
 	require.NoError(t, l.Close())
+}
+
+func TestAnIndexThatCannotBeOpenedWrittenOrMappedStopsNothing(t *testing.T) {
+	for _, op := range []vfs.Op{vfs.OpOpen, vfs.OpCreate, vfs.OpWrite, vfs.OpRename, vfs.OpMap, vfs.OpRead} {
+		t.Run(op.String(), func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := openTest(t, testOptions(mem))
+			fill(t, l, 60)
+			require.NoError(t, l.Close())
+			mem.SetHook(func(c vfs.Call) error {
+				if c.Op == op && bytes.Contains([]byte(c.Name), []byte(indexSuffix)) {
+					return syscall.EIO
+				}
+				return nil
+			})
+			l = openTest(t, testOptions(mem))
+			requireRecords(t, l, 1, 60)
+			fill(t, l, 150)
+			requireRecords(t, l, 1, 150)
+			require.NoError(t, l.TruncateBack(30))
+			fill(t, l, 60)
+			require.NoError(t, l.Close())
+			requireRecords(t, openTest(t, testOptions(mem)), 1, 60)
+		})
+	}
 }
 
 // must is for calls whose error would show in their value as well.

@@ -7,59 +7,39 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"sort"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // Log is an append-only sequence of records in a directory. Its methods may be called concurrently.
 //
-// Locks, in the order in which they are taken: truncateMu, submitMu, mu, segmentsMu.
+// It is three parts: a list of segments, a committer that writes groups of records, and the submit lock, whose holder decides
+// what comes next: it lays out frames, rolls, and truncates.
+//
+// Locks, in the order in which they are taken: truncateMu, submitMu, committer.mu, segments.mu.
 //
 // Invariants:
 //   - first ≤ offset ≤ acknowledged is what readers see; durable ≤ acknowledged, or equal to it under SyncAlways;
-//   - the last of segments is active, and the only one that is written to;
-//   - once failed is set nothing is written any more.
+//   - the last of segments is active, and the only one that is written to.
 type Log struct {
 	dir      string
 	opts     Options
 	id       [16]byte
 	recovery Recovery
+	damage   *CorruptError // Where a read-only log ends before its time.
+
+	*committer
+	segments segments
+	rebuilt  atomic.Uint64 // Indexes made again.
+	proven   atomic.Uint64 // In a read-only log: the last offset that is proven durable.
 
 	truncateMu sync.Mutex // Held to truncate and close, also while segments are archived and appends go on.
-	submitMu   sync.Mutex // Held to lay out frames, roll, truncate and close: whatever decides what comes next.
-	active     *segment   // Changed under submitMu and mu together.
-	unmappable bool       // Files can't be mapped. Guarded by submitMu.
-
-	mu        sync.Mutex
-	forming   *group
-	flying    *group
-	spare     *group // For the next one.
-	leading   bool   // A leader writes groups, or has been named.
-	landed    uint64 // Groups that have landed.
-	shown     uint64 // Those of them that were acknowledged.
-	turns     *sync.Cond
-	failed    error
-	closed    bool
-	submitted uint64 // Last offset given out.
-	marked    bool   // No record came after the last mark or seal.
-	changed   chan struct{}
-	stats     counters
-
-	watch   watch
-	crowded atomic.Bool    // The last group had more than one record.
-	writers sync.WaitGroup // Leaders that are writing. None starts once failed is set.
-
-	first        atomic.Uint64
-	acknowledged atomic.Uint64
-	durable      atomic.Uint64
-	rebuilt      atomic.Uint64 // Indexes rebuilt or corrected.
-	epoch        atomic.Uint64 // Changes when offsets are given out again.
-
-	segmentsMu sync.RWMutex
-	segments   []*segment
-	damage     *CorruptError // Where a read-only log ends before its time.
+	submitMu   sync.Mutex
+	unmappable bool // Files can't be mapped. Guarded by submitMu.
 
 	background
 }
@@ -68,35 +48,61 @@ type Log struct {
 // crash left unfinished (Recovery says what that was), or refuses with a *CorruptError where bytes are damaged that were
 // durable. Only the last segment is read as a whole; damage to a record of another one shows when that is read.
 //
-// A log that is opened with Options.ReadOnly changes nothing on disk. It opens a damaged log too: what is in front of
-// the damage can be read, and reading on gives the *CorruptError.
+// A log that is opened with Options.ReadOnly changes nothing on disk. It opens a damaged log too: what comes before the
+// damage can be read, and reading on gives the *CorruptError.
 //
 // Two processes must not have one log open for writing. Nothing here prevents that: the caller locks.
 func Open(dir string, opts Options) (*Log, error) {
-	opts, err := opts.withDefaults()
+	l, err := newLog(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	if opts.QuarantineDir == "" {
-		opts.QuarantineDir = joinName(dir, "quarantine")
-	}
-	l := &Log{dir: dir, opts: opts, forming: &group{}, marked: true}
-	l.turns = sync.NewCond(&l.mu)
-	if opts.ReadOnly {
+	started := time.Now()
+	if l.opts.ReadOnly {
 		err = l.openReadOnly()
 	} else {
-		err = l.recover()
+		err = l.openForWriting()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open log %s: %w", dir, err)
+		err = fmt.Errorf("open log %s: %w", dir, errors.Join(err, l.segments.close()))
+		if errors.Is(err, ErrCorrupt) {
+			l.opts.Logger.Error("log is refused as damaged", "dir", dir, "error", err)
+		}
+		return nil, err
 	}
+	r := &l.recovery
+	r.First, r.Last, r.Segments = l.First(), l.Last(), len(l.segments.list)
+	r.Elapsed = time.Since(started)
 	l.report()
-	l.watchSpace()
+	if !l.opts.ReadOnly {
+		l.meter.checkSpace()
+	}
 	l.startBackground()
 	return l, nil
 }
 
-// report tells the operator what Open found.
+// newLog returns a log that has no segments yet.
+func newLog(dir string, opts Options) (*Log, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if opts.FS == vfs.OS { // The log outlives a change of the working directory.
+		if dir, err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+	}
+	if opts.QuarantineDir == "" {
+		opts.QuarantineDir = joinName(dir, "quarantine")
+	}
+	l := &Log{dir: dir, opts: opts}
+	l.wake = make(chan struct{}, 1)
+	l.committer = newCommitter(opts, newMeter(dir, opts))
+	l.full = l.wakeBackground
+	return l, nil
+}
+
+// report logs what Open found.
 func (l *Log) report() {
 	r := l.recovery
 	level := slog.LevelDebug
@@ -110,15 +116,15 @@ func (l *Log) report() {
 }
 
 // adopt takes over segments that are ready for use; the last one is active.
-func (l *Log) adopt(segments []*segment) {
-	l.segments = segments
-	l.active = segments[len(segments)-1]
-	store := l.active.store
-	l.id = store.head.id
-	l.first.Store(segments[0].base())
-	l.submitted = store.next - 1
-	l.acknowledged.Store(l.submitted)
-	l.durable.Store(l.submitted)
+func (l *Log) adopt(stores []*store, indexes []*index, first uint64) {
+	for i, s := range stores {
+		l.segments.add(l.newSegment(s, indexes[i]))
+	}
+	last := stores[len(stores)-1]
+	l.id = last.head.id
+	l.segments.first.Store(first)
+	l.submitted = last.next - 1
+	l.acknowledged.Store(last.next - 1)
 }
 
 // Close makes every record durable, seals the log and closes its files. Readers that are under way end with ErrClosed or
@@ -128,32 +134,17 @@ func (l *Log) Close() error {
 	defer l.truncateMu.Unlock()
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	if errors.Is(l.writable(), ErrClosed) {
 		return ErrClosed
 	}
-	l.mu.Unlock()
 	l.stopBackground()
 	err := l.sealForGood()
-	l.writers.Wait() // A write of a log that has failed would land in the files after they were opened again.
-	l.awaitAcknowledged()
-	l.mu.Lock()
-	l.closed = true
-	l.notify()
-	l.mu.Unlock()
-
-	l.segmentsMu.Lock()
-	defer l.segmentsMu.Unlock()
-	errs := []error{err}
-	for _, segment := range l.segments {
-		errs = append(errs, segment.release())
-	}
-	l.segments = nil
-	return errors.Join(errs...)
+	l.committer.close()
+	return errors.Join(err, l.segments.close())
 }
 
-// sealForGood ends the active segment with the seal of a clean close, unless it has one.
+// sealForGood ends the active segment with the seal of a clean close, unless it has one. Its index, written after that, is a
+// second witness of the end in another file.
 func (l *Log) sealForGood() error {
 	if l.opts.ReadOnly {
 		return nil
@@ -161,34 +152,36 @@ func (l *Log) sealForGood() error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	store := l.active.store
-	if store.sealed.Load() {
-		return nil
+	active := l.segments.active()
+	if !active.store.sealed.Load() {
+		if err := active.store.seal(kindClosed, l.First()); err != nil {
+			return l.failWith(err)
+		}
+		active.wrong.Store(true)
 	}
-	if err := store.seal(kindClosed, l.first.Load(), store.next-1); err != nil {
-		return l.failWith(err)
+	for _, g := range l.segments.list {
+		if g.wrong.Load() {
+			l.keepIndex(g, true)
+		}
 	}
-	return l.active.index.trim(l.active.count())
-}
-
-// writable says why the log can't be written to now, if it can't.
-func (l *Log) writable() error {
-	if l.opts.ReadOnly {
-		return ErrReadOnly
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.usable()
+	return nil
 }
 
 // First returns the offset of the first record held; it is Last()+1 where the log is empty.
-func (l *Log) First() uint64 { return l.first.Load() }
+func (l *Log) First() uint64 { return l.segments.first.Load() }
 
 // Last returns the offset of the last acknowledged record; it is First()-1 where the log is empty.
 func (l *Log) Last() uint64 { return l.acknowledged.Load() }
 
-// Durable returns the offset of the last record that a power cut can't take.
-func (l *Log) Durable() uint64 { return min(l.durable.Load(), l.acknowledged.Load()) }
+// Durable returns the offset of the last record that a power cut can't take. A log that was opened for reading only knows that
+// of records that a later frame, or the seal of a close, proves to be durable.
+func (l *Log) Durable() uint64 {
+	if l.opts.ReadOnly {
+		return l.proven.Load()
+	}
+	s := l.segments.activeStore.Load()
+	return min(s.head.base-1+s.durable.records(), l.Last())
+}
 
 // ID returns the identity that the log was given when it was made.
 func (l *Log) ID() [16]byte { return l.id }
@@ -196,81 +189,8 @@ func (l *Log) ID() [16]byte { return l.id }
 // Recovery returns what Open found and did.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
-// hasRoom reports whether the next frame, of this size in bytes, and what may have to follow it fit into the active
-// segment and into space that is durably there. The submit lock is held.
-func (l *Log) hasRoom(size int64) bool {
-	store := l.active.store
-	space := store.allocated.Load()
-	if l.storesThroughMap() {
-		space = store.mapped()
-	}
-	return !l.isFull(store, size) && l.spaceFor(store, size) <= space && l.active.index.hasRoom(l.active.count()+1)
-}
-
-// isFull reports whether a store must not take a frame of this size any more.
-func (l *Log) isFull(store *store, size int64) bool {
-	return store.next > store.head.base && store.end+size+boundsFrameSize > l.opts.SegmentSize
-}
-
-// spaceFor returns the length that a store needs for a frame of this size and the reserve behind it.
-func (l *Log) spaceFor(store *store, size int64) int64 {
-	space := store.end + size + reserveSize
-	if store.sealed.Load() {
-		space += boundsFrameSize
-	}
-	return space
-}
-
-// makeRoom does what hasRoom asks for: it rolls or grows. The submit lock is held.
-func (l *Log) makeRoom(size int64) error {
-	if err := l.writable(); err != nil {
-		return err
-	}
-	defer l.watchSpace()
-	if l.isFull(l.active.store, size) {
-		if err := l.roll(); err != nil {
-			return err
-		}
-	}
-	store := l.active.store
-	if need := l.spaceFor(store, size); need > store.allocated.Load() {
-		if err := store.grow(l.growTarget(store, need)); err != nil {
-			return l.sticky(err)
-		}
-	}
-	l.mapActive()
-	return l.sticky(l.active.index.makeRoom(l.active.count() + 1))
-}
-
-// reserveSize is what is kept free behind a record: for a mark that proves it, a mark that moves the log's first
-// offset, so that truncation works on a full disk, and the seal.
-const reserveSize = 3 * boundsFrameSize
-
-// Growth: a store starts small, so that a small log is small on disk, and doubles up to a step that is worth a sync.
-const (
-	growFraction = 1024
-	growMin      = 512
-	growStepMax  = 8 << 20
-)
-
-// firstSize is how much a new store has allocated. One that follows a full one, in a mode that syncs seldom, gets all
-// its space at once: growing later means a sync, and that of all the records that came meanwhile.
-func (l *Log) firstSize(base uint64) int64 {
-	if l.syncsSeldom() && base > l.first.Load() {
-		return l.opts.SegmentSize
-	}
-	return max(growMin, l.opts.SegmentSize/growFraction)
-}
-
 // syncsSeldom reports whether a sync is not part of every append.
 func (l *Log) syncsSeldom() bool { return l.opts.Sync != SyncAlways }
-
-// growTarget returns the size to grow a store to so that it has at least need bytes.
-func (l *Log) growTarget(store *store, need int64) int64 {
-	have := store.allocated.Load()
-	target := min(have+min(max(have, growMin), growStepMax), max(l.opts.SegmentSize, have))
-	return max(target, need)
-}
 
 // sticky makes an error final for the log if it is one of a write or sync.
 func (l *Log) sticky(err error) error {
@@ -278,79 +198,6 @@ func (l *Log) sticky(err error) error {
 		return l.failWith(err)
 	}
 	return err
-}
-
-// roll ends the active segment and starts the next one. The order is what recovery relies on: the old segment's records
-// are durable before the new one exists, the new one exists before the old one's seal says so, and the seal is durable
-// before the new one gets its first frame. The submit lock is held.
-func (l *Log) roll() error {
-	if err := l.settle(); err != nil {
-		return err
-	}
-	old := l.active
-	segment, err := l.createSegment(storeHead{
-		id: l.id, base: old.store.next, first: l.first.Load(), prevSalt: old.store.head.salt, prevChain: old.store.chain,
-	})
-	if err != nil {
-		return l.sticky(err)
-	}
-	if err := old.store.seal(kindRolled, l.first.Load(), old.store.next-1); err != nil {
-		return l.failWith(errors.Join(err, segment.release()))
-	}
-	if err := old.index.trim(old.count()); err != nil {
-		return l.failWith(errors.Join(err, segment.release()))
-	}
-	if err := old.store.unmap(); err != nil {
-		return l.failWith(errors.Join(err, segment.release()))
-	}
-	l.install(segment)
-	l.opts.Logger.Debug("log rolled", "dir", l.dir, "base", segment.base(), "sealed_bytes", old.store.end)
-	return nil
-}
-
-// createSegment makes an empty segment, durably.
-func (l *Log) createSegment(head storeHead) (*segment, error) {
-	head.salt = newSalt()
-	store, err := createStore(l.opts.FS, l.dir, head, l.firstSize(head.base), l.syncsSeldom())
-	if err != nil {
-		return nil, noSpaceOr(err)
-	}
-	path := joinName(l.dir, indexName(head.base))
-	index, err := openIndex(l.opts.FS, path)
-	if err != nil {
-		l.opts.Logger.Warn("index can't be made; the segment's is kept in memory", "path", path, "error", err)
-		index = newMemoryIndex(path)
-	}
-	return newSegment(store, index, &l.rebuilt), nil
-}
-
-// install makes a segment the active one.
-func (l *Log) install(segment *segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.active = segment
-	l.stats.Rolls++
-	l.segmentsMu.Lock()
-	defer l.segmentsMu.Unlock()
-	l.segments = append(slices.Clip(l.segments), segment)
-}
-
-// segmentOf returns the segment that holds an offset, for use until it is released.
-func (l *Log) segmentOf(offset uint64) (*segment, error) {
-	l.segmentsMu.RLock()
-	defer l.segmentsMu.RUnlock()
-	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].base() > offset }) - 1
-	switch {
-	case l.segments == nil:
-		return nil, ErrClosed
-	case i < 0 || offset < l.first.Load():
-		return nil, fmt.Errorf("offset %d, the first held is %d: %w", offset, l.first.Load(), ErrTruncated)
-	case offset > l.Last():
-		// Whoever asked saw the log before a truncation of its end; the new segment's index is still being written.
-		return nil, l.beyond(offset, l.Last())
-	}
-	l.segments[i].users.Add(1)
-	return l.segments[i], nil
 }
 
 // newSalt returns a number that no other store has.

@@ -74,7 +74,7 @@ func TestLog(t *testing.T) {
 		{"a log opened and closed without an append keeps its bytes", testReopenChangesNothing},
 		{"truncation in front removes whole segments", testTruncateFront},
 		{"truncation behind removes records and their offsets come again", testTruncateBack},
-		{"an empty log takes any first offset", testSetFirst},
+		{"a log is reset to any first offset", testReset},
 		{"a record may be larger than a segment", testLargeRecord},
 		{"a closed log refuses everything", testClosed},
 		{"a batch gets consecutive offsets", testBatch},
@@ -188,23 +188,23 @@ func testTruncateBack(t *testing.T, opts Options) {
 	require.NoError(t, l.Close())
 }
 
-func testSetFirst(t *testing.T, opts Options) {
+func testReset(t *testing.T, opts Options) {
 	l := openTest(t, opts)
 	for _, first := range []uint64{1, 1000, 20, 1 << 40} {
-		require.NoError(t, l.SetFirst(first))
+		require.NoError(t, l.Reset(first))
 		requireRecords(t, l, first, first-1)
 		require.NoError(t, l.Close())
 		l = openTest(t, opts)
 		requireRecords(t, l, first, first-1)
 	}
 	fill(t, l, 1<<40+100)
-	require.ErrorIs(t, l.SetFirst(7), ErrNotEmpty)
+	require.ErrorIs(t, l.Reset(0), ErrOutOfRange)
 	require.ErrorIs(t, l.TruncateBack(1<<40-2), ErrTruncated)
 	require.NoError(t, l.Close())
 	l = openTest(t, opts)
 	requireRecords(t, l, 1<<40, 1<<40+100)
-	require.NoError(t, l.TruncateBack(1<<40-1))
-	require.NoError(t, l.SetFirst(5))
+	require.NoError(t, l.Reset(5))
+	requireRecords(t, l, 5, 4)
 	fill(t, l, 9)
 	requireRecords(t, l, 5, 9)
 	require.NoError(t, l.Close())
@@ -253,7 +253,7 @@ func testClosed(t *testing.T, opts Options) {
 	for _, err := range l.Follow(t.Context(), 4) {
 		require.ErrorIs(t, err, ErrClosed)
 	}
-	for _, err := range []error{l.Sync(), l.TruncateFront(1), l.TruncateBack(1), l.SetFirst(1)} {
+	for _, err := range []error{l.Sync(), l.TruncateFront(1), l.TruncateBack(1), l.Reset(1)} {
 		require.ErrorIs(t, err, ErrClosed)
 	}
 }
@@ -309,8 +309,18 @@ func TestASyncAfterAFailedOneFails(t *testing.T) {
 	mem := vfs.NewMem()
 	l := openTest(t, testOptions(mem))
 	fill(t, l, 3)
-	store := l.active.store
+	store := l.segments.active().store
 	mem.SetHook(vfs.FailNth(vfs.OpSync, 1, errors.New("no")))
 	require.Error(t, store.sync())
 	require.Error(t, store.sync(), "the second sync would succeed, and prove nothing")
+}
+
+// writeMark writes a mark as an idle log does.
+func writeMark(t testing.TB, l *Log) {
+	t.Helper()
+	l.submitMu.Lock()
+	durable, err := l.mark()
+	l.submitMu.Unlock()
+	require.NoError(t, err)
+	require.NoError(t, durable())
 }

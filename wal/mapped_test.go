@@ -104,12 +104,12 @@ func TestTheLessIsLeftOfASegmentTheLessIsLeftToSync(t *testing.T) {
 		l := openTest(t, opts)
 		record := make([]byte, 100<<10)
 		most := int64(0)
-		for s := l.active.store; s.written.Load()+2*int64(len(record)) < opts.SegmentSize; {
+		for s := l.segments.active().store; s.written.position()+2*int64(len(record)) < opts.SegmentSize; {
 			_, _, err := l.Submit(record)
 			require.NoError(t, err)
 			synctest.Wait()
-			written := s.written.Load()
-			unsynced := written - s.durable.Load()
+			written := s.written.position()
+			unsynced := written - s.durable.position()
 			require.Less(t, unsynced, max(1<<20, opts.SegmentSize-written), "at %d bytes of %d", written, opts.SegmentSize)
 			most = max(most, unsynced)
 		}
@@ -124,7 +124,7 @@ func TestTheMemoryOfAHugeRecordIsLetGo(t *testing.T) {
 	l := openTest(t, opts)
 	_, err := l.Append(make([]byte, 16<<20))
 	require.NoError(t, err)
-	require.LessOrEqual(t, cap(l.active.store.scratch), groupLimit)
+	require.LessOrEqual(t, cap(l.segments.active().store.scratch), groupLimit)
 	require.NoError(t, l.Close())
 }
 
@@ -136,10 +136,29 @@ func TestAStoreCutUnderItsMappingIsAnErrorNotADeath(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.Append([]byte("before"))
 	require.NoError(t, err)
-	require.NoError(t, os.Truncate(l.active.store.path, 0))
+	require.NoError(t, os.Truncate(l.segments.active().store.path, 0))
 	_, err = l.Append([]byte("after"))
 	require.ErrorIs(t, err, ErrFailed)
 	_, err = l.Append([]byte("and again"))
 	require.ErrorIs(t, err, ErrFailed)
 	require.ErrorIs(t, l.Close(), ErrFailed)
+}
+
+// TestMarksThatReachPastTheMappingAreInTheFile: space may be there that isn't mapped yet, and a mark maps none.
+func TestMarksThatReachPastTheMappingAreInTheFile(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := testOptions(mem)
+	opts.Sync, opts.SegmentSize = SyncNever, 1<<20
+	l := openTest(t, opts)
+	fill(t, l, 3)
+	s := l.segments.active().store
+	require.NoError(t, s.grow(64<<10, 64<<10)) // As the background does ahead of need.
+	for range 100 {
+		writeMark(t, l)
+	}
+	fill(t, l, 10)
+	died := opts
+	died.FS = mem.Exit()
+	requireRecords(t, openTest(t, died), 1, 10)
+	require.NoError(t, l.Close())
 }

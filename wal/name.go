@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -42,12 +41,8 @@ func isTemporary(name string) bool {
 	return isStore || isIndex
 }
 
-// quarantinePath names the file that keeps bytes which were cut from a store at this position. number tells several
-// cuts at one place apart.
-func quarantinePath(dir string, base uint64, position int64, number int) string {
-	name := fmt.Sprintf("%s.%d", storeName(base), position)
-	if number > 0 {
-		name = fmt.Sprintf("%s.%d", name, number)
-	}
-	return filepath.Join(dir, name)
+// quarantineName names the file that keeps bytes which were cut from a store at a position. The checksum of those bytes tells
+// several cuts at one place apart.
+func quarantineName(base uint64, position int64, sum uint32) string {
+	return fmt.Sprintf("%s.%d.%08x", storeName(base), position, sum)
 }

@@ -18,7 +18,7 @@ const (
 	DefaultLowSpace      = 256 << 20
 
 	// MinSegmentSize is the smallest segment that can be asked for, MaxSegmentSize the largest: positions in a store
-	// are 32 bits wide in the index.
+	// are 32 bits wide in an index.
 	MinSegmentSize = 4 << 10
 	MaxSegmentSize = 1 << 30
 
@@ -34,7 +34,7 @@ const (
 	// SyncAlways acknowledges a record once it is durable. A power cut takes nothing that was acknowledged.
 	SyncAlways SyncMode = iota
 	// SyncInterval acknowledges a record once it is written, and syncs in the background. A power cut takes at most
-	// what was acknowledged since the last sync, which lies Options.SyncInterval back or less.
+	// what was acknowledged in Options.SyncInterval, the time that a sync waits for others, and the time that it takes.
 	SyncInterval
 	// SyncNever acknowledges a record once it is written, and syncs when a segment is full, on Sync and on Close. A
 	// power cut takes what was acknowledged since then.
@@ -68,9 +68,10 @@ func ParseSyncMode(name string) (SyncMode, error) {
 type Options struct {
 	// Sync says when an append is acknowledged. The default is SyncAlways.
 	Sync SyncMode
-	// SyncInterval is the longest time between two syncs under SyncInterval. The default is 100 ms.
+	// SyncInterval is the time after which a sync is begun under SyncInterval, where records came since the last one. The
+	// default is 100 ms.
 	SyncInterval time.Duration
-	// SegmentSize is the size in bytes at which a segment is full; a record that is larger gets a segment of its own.
+	// SegmentSize is the size in bytes at which a segment is full; a record or batch that is larger gets a segment of its own.
 	// The default is 64 MiB: large enough that rolling costs nothing, small enough that truncation frees space soon.
 	SegmentSize int64
 	// MaxRecordSize is the largest payload in bytes that Append takes. The default is 64 MiB. Reading is bounded by the
@@ -82,20 +83,20 @@ type Options struct {
 	// ReadOnly opens the log without changing a byte of it. It works beside a live writer in another process and
 	// sees what that writer had written when the log was opened. Every method that writes returns ErrReadOnly.
 	ReadOnly bool
-	// QuarantineDir is where bytes are kept that a recovery cuts off. The default is a directory "quarantine" inside
-	// the log's.
+	// QuarantineDir is where bytes are kept that a recovery cuts off, unless the disk is full. The default is a directory
+	// "quarantine" inside the log's.
 	QuarantineDir string
 	// ArchiveDir is where segments go that TruncateFront takes from the log, which OpenArchive reads. Each is there,
 	// durably, before the log lets go of it: as a second name of the same file, or as a copy where the file system has
 	// no such thing. The directory is made when it is missing. It must be this log's alone, outside the log's own. Where
 	// it is empty, which is the default, truncated segments are lost.
 	ArchiveDir string
-	// SlowSync is how long a sync of records may take before it is told of as slow, as a warning, once a second at
-	// most. The default is one second: a disk at work takes a hundredth of that. A negative value tells of none.
+	// Syncs of records that take SlowSync or longer are logged as warnings, at most one per second. The default is one
+	// second: a disk at work takes a hundredth of that. A negative value logs none.
 	SlowSync time.Duration
 	// LowSpace is how many bytes the file system should have left. Where it has less when the log is opened, grows or
-	// rolls, that is told as a warning, and again only after there was enough. The default is 256 MiB, four segments
-	// of the default size; a negative value tells of nothing.
+	// rolls, a warning is logged, and again only after there was enough. The default is 256 MiB, four segments of the
+	// default size; a negative value logs nothing.
 	LowSpace int64
 	// Landed, if set, is called under SyncAlways for each group of records once the group is durable, with the offset of
 	// its last record: in the order of offsets, one call at a time, before a Wait for any of them returns. None of the

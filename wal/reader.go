@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -13,41 +14,37 @@ type Record struct {
 	Payload []byte // Valid until the next record is asked for; to be read only.
 }
 
-// Read returns the payload of one record, in memory of its own. Offsets in front of the first record held are
-// ErrTruncated, ones behind the last acknowledged record ErrOutOfRange; a record that doesn't check out is a
-// *CorruptError.
+// Read returns the payload of one record, in memory of its own. Offsets before the first record held are ErrTruncated, ones
+// after the last acknowledged record ErrOutOfRange; a record that doesn't check out is a *CorruptError.
 func (l *Log) Read(offset uint64) ([]byte, error) {
 	for {
-		epoch := l.epoch.Load()
+		epoch := l.segments.epoch.Load()
 		payload, err := l.readOnce(offset)
-		if err == nil || l.epoch.Load() == epoch {
-			return payload, err
+		if err == nil || l.segments.epoch.Load() == epoch {
+			return payload, l.beyond(err)
 		}
 	}
 }
 
 // readOnce is Read. Its error means nothing if the log's epoch changed meanwhile: the record was being truncated.
 func (l *Log) readOnce(offset uint64) ([]byte, error) {
-	if last := l.Last(); offset > last {
-		return nil, l.beyond(offset, last)
-	}
-	segment, err := l.segmentOf(offset)
+	g, err := l.segments.use(offset, l.Last)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := segment.read(offset)
-	if released := segment.release(); err == nil {
+	payload, err := g.read(offset)
+	if released := g.release(); err == nil {
 		err = released
 	}
 	return payload, err
 }
 
-// beyond says why there is no record behind the last one: because the log ends, or because it is damaged there.
-func (l *Log) beyond(offset, last uint64) error {
-	if l.damage != nil {
+// beyond returns the damage where a log seems to end because it is damaged there.
+func (l *Log) beyond(err error) error {
+	if l.damage != nil && errors.Is(err, ErrOutOfRange) {
 		return l.damage
 	}
-	return fmt.Errorf("offset %d, the last is %d: %w", offset, last, ErrOutOfRange)
+	return err
 }
 
 // Records returns the records from an offset on, in order, up to the last one acknowledged when the reader gets there.
@@ -94,24 +91,6 @@ func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] 
 	}
 }
 
-// change returns a channel that is closed when something about the log's end has changed since.
-func (l *Log) change() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
-}
-
-// notify wakes those who wait for a change. l.mu is held.
-func (l *Log) notify() {
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
-}
-
 // await waits for a change, and says why none will come.
 func (l *Log) await(ctx context.Context, changed <-chan struct{}) error {
 	if l.opts.ReadOnly {
@@ -146,7 +125,7 @@ type reader struct {
 // next returns the next record if its offset is at most last, and io.EOF otherwise.
 func (r *reader) next() (Record, error) {
 	for {
-		epoch := r.log.epoch.Load()
+		epoch := r.log.segments.epoch.Load()
 		if r.epoch != epoch {
 			r.close()
 			r.epoch = epoch
@@ -156,7 +135,7 @@ func (r *reader) next() (Record, error) {
 		}
 		f, err := r.frame()
 		switch {
-		case err != nil && epoch != r.log.epoch.Load():
+		case err != nil && epoch != r.log.segments.epoch.Load():
 			// The record was truncated while it was looked for, so it isn't damaged: look again.
 		case err != nil:
 			return Record{}, err
@@ -167,53 +146,54 @@ func (r *reader) next() (Record, error) {
 	}
 }
 
-// frame reads the next frame, and goes on to the next segment behind a seal.
+// frame reads the next frame, in the next segment where this one ends.
 func (r *reader) frame() (frame, error) {
+	if r.segment != nil {
+		if next := r.segment.next.Load(); next != nil && r.scanner.position >= next.store.head.prevEnd {
+			if err := r.leave(next.store); err != nil {
+				return frame{}, err
+			}
+		}
+	}
 	if r.segment == nil {
 		if err := r.enter(); err != nil {
 			return frame{}, err
 		}
 	}
-	r.scanner.limit = r.segment.store.written.Load()
+	r.scanner.limit = r.segment.store.written.position()
 	f, err := r.scanner.frame()
-	switch {
-	case err != nil:
+	if err != nil {
 		return frame{}, readError(r.segment.store.path, r.scanner.position, r.scanner.next, err)
-	case f.kind.isSeal():
-		return f, r.leave(f)
 	}
 	return f, nil
 }
 
 // enter takes the segment that holds the next record.
 func (r *reader) enter() error {
-	segment, err := r.log.segmentOf(r.offset)
+	g, err := r.log.segments.use(r.offset, r.last)
 	if err != nil {
 		return err
 	}
-	position, err := segment.find(r.offset)
+	position, err := g.find(r.offset)
 	if err != nil {
-		_ = segment.release()
+		_ = g.release()
 		return err
 	}
-	r.segment, r.whole = segment, position == headSize
+	r.segment, r.whole = g, position == headSize
 	if r.whole {
-		r.scanner = segment.store.scan(0)
+		r.scanner = g.store.scan(0)
 	} else {
-		r.scanner = segment.store.scanFrom(position, r.offset, 0)
+		r.scanner = g.store.scanFrom(position, r.offset, 0)
 	}
 	return nil
 }
 
-// leave gives up a segment that has been read to its seal.
-func (r *reader) leave(seal frame) error {
-	if r.whole {
-		if _, err := seal.bounds(r.scanner.chain); err != nil {
-			return corrupt(r.segment.store.path, seal.position, seal.offset, err)
-		}
-	}
-	if r.offset < seal.offset || seal.kind != kindRolled {
-		return corrupt(r.segment.store.path, seal.position, r.offset, fmt.Errorf("the %s comes before offset %d", seal.kind, r.offset))
+// leave gives up a segment that has been read to the place where the next one follows.
+func (r *reader) leave(next *store) error {
+	at, head := r.scanner, next.head
+	if at.position != head.prevEnd || at.next != head.base || r.whole && at.chain != head.prevChain {
+		return corrupt(r.segment.store.path, at.position, r.offset, fmt.Errorf("offset %d with chain %08x ends at position %d, but %s was made to follow position %d, offset %d and chain %08x",
+			at.next-1, at.chain, at.position, storeName(head.base), head.prevEnd, head.base-1, head.prevChain))
 	}
 	r.close()
 	return nil

@@ -81,7 +81,7 @@ func TestReadersGiveSegmentsBack(t *testing.T) {
 	}
 	_, err := l.Read(50)
 	require.NoError(t, err)
-	for _, segment := range l.segments {
+	for _, segment := range l.segments.list {
 		require.EqualValues(t, 1, segment.users.Load(), "only the log uses it")
 	}
 	require.NoError(t, l.Close())
@@ -92,7 +92,7 @@ func TestReaderFinishesATruncatedSegment(t *testing.T) {
 	l := openTest(t, testOptions(mem))
 	fill(t, l, 100)
 	second := l.Segments()[1].Base
-	removed := l.segments[0]
+	removed := l.segments.list[0]
 	next, stop := iter.Pull2(l.Records(1))
 	defer stop()
 	record, err, _ := next()
@@ -135,7 +135,7 @@ func TestReaderEndsWhenTheLogIsClosed(t *testing.T) {
 func TestFollowWaitsForDurableRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := testOptions(vfs.NewMem())
-		opts.Sync = SyncNever
+		opts.Sync, opts.SegmentSize = SyncNever, 4<<20 // So large that it need not grow, which would be a sync.
 		l := openTest(t, opts)
 		var seen atomic.Uint64
 		var follower sync.WaitGroup

@@ -4,136 +4,150 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
-// surveyTries is how often a read-only open looks at a directory that seems damaged: a live writer may have rolled or
-// truncated between two looks at it.
-const surveyTries = 6
+// A live writer may roll or truncate between two looks at its directory, so that what a look finds belongs together in no way.
+// Damage stays as it is: it counts once two looks, one after the other, agree on it.
+const surveyTries = 12
+
+// emptyTries is how often a directory without a log is looked at: a listing made while one segment came and another went may have
+// neither.
+const emptyTries = 5
 
 // openReadOnly is Open for a log that is only read, perhaps beside a live writer in another process.
 func (l *Log) openReadOnly() error {
-	start := time.Now()
-	v, err := l.surveyLive()
+	v, err := surveyLive(l.dir, l.opts)
 	if err == nil && len(v.stores) == 0 {
 		err = fmt.Errorf("no segment in %s: %w", l.dir, fs.ErrNotExist)
 	}
 	if errors.As(err, &l.damage) {
-		v, err = surveyReadable(l.dir, l.opts, l.damage)
+		err = errors.Join(v.close(), v.readable(l.damage))
+	}
+	if err == nil {
+		err = l.adoptReadOnly(v)
 	}
 	if err != nil {
 		return errors.Join(err, v.close())
 	}
-	if err := l.adoptReadOnly(v); err != nil {
-		return errors.Join(err, v.close())
-	}
-	l.recovery.Elapsed = time.Since(start)
 	return nil
 }
 
-// surveyLive surveys until what it sees is consistent, or stays as it is. A listing that was made while a segment came
-// and another went may have neither.
-func (l *Log) surveyLive() (v *survey, err error) {
+// surveyLive surveys a directory until what it sees is a whole log, or is the same damage twice.
+func surveyLive(dir string, opts Options) (v *survey, err error) {
+	opts.ReadOnly = true
+	before := ""
 	for try := range surveyTries {
-		if v, err = surveyDir(l.dir, l.opts); err == nil && len(v.stores) > 0 {
+		if v, err = surveyDir(dir, opts); err == nil && len(v.stores) > 0 {
 			return v, nil
 		}
+		seen := fmt.Sprint(v.identities(), err)
+		if err == nil && try >= emptyTries || err != nil && seen == before || err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+			return v, err
+		}
+		before = seen
 		if err := v.close(); err != nil {
 			return v, err
 		}
-		time.Sleep(time.Millisecond << try)
+		time.Sleep(time.Millisecond << min(try, 5))
 	}
-	return v, err
+	return surveyDir(dir, opts)
+}
+
+// identities says which stores were found.
+func (v *survey) identities() (salts []uint64) {
+	for _, s := range v.found {
+		salts = append(salts, s.head.salt)
+	}
+	return salts
 }
 
 // adoptReadOnly takes over what a survey found, mending nothing.
 func (l *Log) adoptReadOnly(v *survey) error {
-	stores := v.stores[:v.standing()]
-	for _, s := range v.stores[len(stores):] {
-		if err := s.file.Close(); err != nil {
-			return err
-		}
-	}
-	v.stores = stores
-	segments, err := l.openIndexes(stores, &v.tail)
+	indexes, err := l.openIndexes(v)
 	if err != nil {
 		return err
 	}
-	v.stores = nil
-	l.adopt(segments)
-	l.first.Store(v.tail.first)
-	if v.tail.withdrawn {
-		l.acknowledged.Store(v.tail.last)
-		l.durable.Store(v.tail.last)
+	for _, s := range v.found {
+		if !slices.Contains(v.stores, s) {
+			err = errors.Join(err, s.file.Close())
+		}
+	}
+	l.adopt(v.stores, indexes, v.tail.first)
+	v.found = nil // They are the log's now.
+	l.proven.Store(l.Last())
+	if last := v.stores[len(v.stores)-1]; v.tail.seal == 0 {
+		l.proven.Store(last.head.base - 1 + v.positions.before(v.tail.proven))
 	}
 	r := &l.recovery
-	r.First, r.Last, r.Segments = l.first.Load(), l.acknowledged.Load(), len(segments)
 	r.Outcome = Clean
 	if v.tail.seal == 0 {
 		r.Outcome = Unclean
 	}
 	if cut := v.tail.cutFrom(); v.tail.written > cut {
 		r.Outcome, r.CutBytes, r.CutPosition = Torn, v.tail.written-cut, cut
-		r.CutPath = joinName(l.dir, storeName(segments[len(segments)-1].base()))
+		r.CutPath = v.stores[len(v.stores)-1].path
 	}
-	return nil
+	return err
 }
 
-// surveyReadable finds the part of a damaged log that can be read: whole segments one after the other, up to the first
-// frame that doesn't check out.
-func surveyReadable(dir string, opts Options, damage *CorruptError) (*survey, error) {
-	v := &survey{dir: dir, indexes: map[uint64]bool{}}
-	bases, err := v.list(opts)
+// readable makes a survey of the part of a damaged log that can be read: segments that follow one another, from the first of the
+// newest such run, up to the first frame that doesn't check out.
+func (v *survey) readable(damage *CorruptError) error {
+	found := newSurvey(v.dir, Options{FS: v.fs, ReadOnly: true})
+	bases, err := found.names("")
+	*v = *found
 	if err != nil {
-		return v, damage
+		return damage
 	}
 	for _, base := range bases {
-		s, err := openStore(opts.FS, joinName(dir, storeName(base)), true)
+		s, err := openStore(v.fs, joinName(v.dir, storeName(base)), true)
 		if err != nil {
 			break
 		}
-		if n := len(v.stores); s.head.base != base || n > 0 && !v.stores[n-1].followedBy(s) {
+		if s.head.base != base || len(v.stores) > 0 && !v.continues(s) {
 			if err := s.file.Close(); err != nil {
-				return v, err
+				return err
 			}
 			break
 		}
-		v.stores = append(v.stores, s)
-		if _, err := s.scanReadable(); err != nil {
-			return v, err
+		v.found, v.stores = append(v.found, s), append(v.stores, s)
+		if err := v.readUpToDamage(s); err != nil {
+			return err
 		}
 	}
 	if len(v.stores) == 0 {
-		return v, damage
+		return damage
 	}
+	v.tail.first, v.tail.seal, v.tail.written = v.stores[0].head.base, 0, v.tail.end
+	return nil
+}
+
+// readUpToDamage reads a store as far as its frames check out, and lets it end there.
+func (v *survey) readUpToDamage(s *store) (err error) {
+	v.positions = &index{}
+	v.tail, err = s.read(wholeFile, v.positions)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if err != nil { // A mark contradicts the frames before it.
+		v.tail.end, v.tail.next, v.tail.chain = v.tail.recordEnd, s.head.base+uint64(v.positions.count), 0
+	}
+	s.cutAt(v.tail.end, v.tail.next, v.tail.chain)
+	return nil
+}
+
+// continues reports whether a store goes on where the last of the survey's ends, or was cut.
+func (v *survey) continues(next *store) bool {
 	last := v.stores[len(v.stores)-1]
-	positions, err := last.positions(last.end)
-	v.tail = tail{end: last.end, next: last.next, chain: last.chain, first: v.stores[0].head.base, last: last.next - 1, written: last.end, positions: positions}
-	return v, err
-}
-
-// followedBy reports whether a store continues where this one's frames end.
-func (s *store) followedBy(next *store) bool {
-	return s.next == next.head.base && s.head.salt == next.head.prevSalt && s.chain == next.head.prevChain
-}
-
-// scanReadable finds the end of the frames that check out, and the kind of the seal behind them; it is 0 where there is
-// none. A seal may be read, but is none of the store's frames.
-func (s *store) scanReadable() (seal frameKind, err error) {
-	size, err := s.file.Size()
-	if err != nil {
-		return 0, err
+	if last.head.salt != next.head.prevSalt || last.head.generation == next.head.generation && last.readSeal(next) != nil {
+		return false
 	}
-	sc := s.scan(size)
-	for {
-		f, err := sc.frame()
-		if err != nil && !isScanStop(err) {
-			return 0, fmt.Errorf("read %s at position %d: %w", s.path, sc.position, err)
-		}
-		if err != nil || f.kind.isSeal() {
-			s.written.Store(sc.position)
-			return f.kind, nil
-		}
-		s.end, s.next, s.chain = sc.position, sc.next, sc.chain
+	r, err := last.read(next.head.prevEnd, nil)
+	if err != nil || last.judgeSealed(&r, next) != nil {
+		return false
 	}
+	last.endWith(next)
+	return true
 }

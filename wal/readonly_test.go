@@ -34,7 +34,7 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 	_, _, err = l.Submit(nil)
 	require.ErrorIs(t, err, ErrReadOnly)
 	require.NoError(t, l.Sync(), "it makes durable what was read, and changes nothing")
-	for _, err := range []error{l.TruncateFront(50), l.TruncateBack(50), l.SetFirst(1)} {
+	for _, err := range []error{l.TruncateFront(50), l.TruncateBack(50), l.Reset(1)} {
 		require.ErrorIs(t, err, ErrReadOnly)
 	}
 	requireRecords(t, l, 1, 100)
@@ -69,7 +69,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		{"a log with a torn tail", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
 			l := openTest(t, testOptions(mem))
 			fill(t, l, 100)
-			name, end := l.active.store.path, l.active.store.end
+			name, end := l.segments.active().store.path, l.segments.active().store.end
 			data, err := mem.ReadFile(name)
 			require.NoError(t, err)
 			data[end] = 1
@@ -79,10 +79,15 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		{"a log whose truncation died", func(t *testing.T, mem *vfs.Mem) *vfs.Mem {
 			l := openTest(t, testOptions(mem))
 			fill(t, l, 120)
-			l.submitMu.Lock()
-			defer l.submitMu.Unlock()
-			require.NoError(t, l.writeMark(1, 100))
-			return mem
+			var died *vfs.Mem
+			mem.SetHook(func(c vfs.Call) error {
+				if c.Op == vfs.OpRemove && died == nil {
+					died = mem.Exit()
+				}
+				return nil
+			})
+			require.NoError(t, l.TruncateBack(100))
+			return died
 		}, Unclean},
 	} {
 		t.Run(state.sentence, func(t *testing.T) {
@@ -186,7 +191,7 @@ func writeBesideReaders(t *testing.T, dir string, opts Options, steps int, step 
 	readers.Go(func() { lookUntil(ctx, t, dir, readOnly(opts), &acknowledged) })
 	for range steps {
 		l = step(t, l)
-		if l.epoch.Load() == 0 {
+		if l.segments.epoch.Load() == 0 {
 			acknowledged.Store(l.Last())
 		}
 	}

@@ -33,11 +33,10 @@ type Recovery struct {
 	CutBytes       int64  // How many bytes of an unfinished tail were cut.
 	CutPath        string // The store they were cut from.
 	CutPosition    int64  // Where they began, in bytes.
-	QuarantinePath string // The file they are kept in. A read-only open keeps and cuts nothing.
+	QuarantinePath string // The file they are kept in; empty where the disk was full. A read-only open keeps and cuts nothing.
 
 	ReloggedBytes  int64         // How many bytes at the tail, which nothing proved durable, were written and synced again.
-	RebuiltIndexes []string      // The index files that were missing or wrong.
-	Removed        []string      // Names of files that a creation or truncation which died had left.
-	Truncated      bool          // A truncation of the log's end that died was finished.
+	RebuiltIndexes []string      // The index files that were missing or wrong, and were made again.
+	Removed        []string      // Names of files that a creation or truncation had left when it died.
 	Elapsed        time.Duration // How long it took.
 }

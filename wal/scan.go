@@ -12,7 +12,7 @@ import (
 // scanChunk is how much a scanner reads at once where a frame doesn't ask for more.
 const scanChunk = 256 << 10
 
-// Reasons for which a scan stops in front of a frame.
+// Reasons for which a scan stops before a frame.
 var (
 	errNeverWritten = errors.New("nothing was ever written here")
 	errCutShort     = errors.New("the file ends inside a frame")
@@ -29,8 +29,8 @@ type frame struct {
 
 // scanner reads a store's frames in order.
 //
-// Invariant: every frame in front of position checked out, and next and chain follow from them. A step that fails moves
-// nothing, so that it can be tried again once the file has grown.
+// Invariant: every frame before position checked out, and next and chain follow from them. A step that fails moves nothing, so
+// that it can be tried again once the file has changed.
 type scanner struct {
 	file  io.ReaderAt
 	salt  uint64
@@ -60,6 +60,9 @@ func (s *store) scanFrom(position int64, offset uint64, limit int64) *scanner {
 	sc.position, sc.next, sc.chain = position, offset, 0
 	return sc
 }
+
+// forget makes the next step read the file again.
+func (s *scanner) forget() { s.window = s.window[:0] }
 
 // view returns n bytes of the file from a position on, or fewer where limit comes first. They are valid until the next
 // call. An error is one of the disk.
@@ -92,7 +95,7 @@ func (s *scanner) fill(position int64, n int) error {
 	return nil
 }
 
-// frame reads the frame at position and moves behind it. The error is errNeverWritten, errCutShort, errNotFrame,
+// frame reads the frame at position and moves to its end. The error is errNeverWritten, errCutShort, errNotFrame,
 // errPayload (isScanStop tells), or an error of the disk.
 func (s *scanner) frame() (frame, error) {
 	head, encoded, err := s.head(s.position)
@@ -141,17 +144,17 @@ func (s *scanner) head(position int64) (frameHead, []byte, error) {
 	return head, encoded, err
 }
 
-// isScanStop reports whether an error of scanner.frame speaks of the bytes, not of the disk.
+// isScanStop reports whether an error of scanner.frame is about the bytes, and not the disk's.
 func isScanStop(err error) bool {
 	return errors.Is(err, errNeverWritten) || errors.Is(err, errCutShort) || errors.Is(err, errNotFrame) || errors.Is(err, errPayload)
 }
 
-// evidence looks at everything behind a frame that didn't check out, in steps of frameAlign, for a header that was
-// built when the bytes at that frame were known durable. Where there is one, a power cut can't be what damaged the
-// frame. It returns the position of that header, or 0, and the end of the last byte that isn't zero.
+// evidence looks at everything after a frame that didn't check out, in steps of frameAlign, for a header that was built when
+// the bytes at that frame were known durable. Where there is one, a power cut can't be what damaged the frame. It returns the
+// position of that header, or 0, and the end of the last byte that isn't zero.
 //
-// A header that checks out was written at its place by this log, so the payload it speaks of is skipped: what users
-// store, even copies of frames, is never taken for one while its own header stands.
+// A header that checks out was written at its place by this log, so the payload that follows is skipped: what users store, even
+// copies of frames, is never taken for one while its own header stands.
 func (s *scanner) evidence() (proof, written int64, err error) {
 	at := s.position
 	written = at
@@ -198,7 +201,7 @@ func (s *scanner) evidenceIn(window []byte, start, written int64) (proof, next, 
 	return 0, at, written, nil
 }
 
-// payloadSumPadded is payloadSum of a payload whose padding stands behind it.
+// payloadSumPadded is payloadSum of a payload that its padding follows.
 func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, castagnoli) }
 
 // isZero reports whether all bytes are zero.
@@ -217,18 +220,25 @@ func isZero(b []byte) bool {
 	return true
 }
 
-// readFrame reads the record with this offset at a position, for a reader that was told the place by a hint.
-func (s *store) readFrame(position int64, offset uint64) ([]byte, error) {
-	var encoded [frameHeadSize]byte
-	if _, err := s.file.ReadAt(encoded[:], position); err != nil {
-		return nil, err
+// headAt reads the header of the frame at a position that a hint gave, into a buffer of its size.
+func (s *store) headAt(position int64, buffer []byte) (frameHead, error) {
+	if position < headSize {
+		return frameHead{}, errNotFrame
 	}
-	head, err := decodeFrameHead(encoded[:], s.head.salt, position)
+	if _, err := s.file.ReadAt(buffer, position); err != nil {
+		return frameHead{}, err
+	}
+	return decodeFrameHead(buffer, s.head.salt, position)
+}
+
+// readFrame reads the record with this offset at a position that a hint gave.
+func (s *store) readFrame(position int64, offset uint64, buffer []byte) ([]byte, error) {
+	head, err := s.headAt(position, buffer)
 	if err != nil {
 		return nil, err
 	}
 	size := head.size()
-	if head.kind != kindRecord || head.offset(s.head.base) != offset || position+size > s.written.Load() {
+	if head.kind != kindRecord || head.offset(s.head.base) != offset || position+size > s.written.position() {
 		return nil, errNotFrame
 	}
 	payload := make([]byte, size-frameHeadSize)

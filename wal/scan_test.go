@@ -11,16 +11,13 @@ import (
 
 // image is a store file that a test lays out frame by frame, with the code that logs use.
 type image struct {
-	store
+	*store
 	data []byte
 }
 
 func newImage() *image {
-	m := &image{data: exampleHead.append(nil)}
-	m.head, m.headChain = exampleHead, headChain(m.data)
-	m.end, m.next, m.chain = headSize, exampleHead.base, m.headChain
-	m.durable.Store(headSize)
-	return m
+	data := exampleHead.appendTo(nil)
+	return &image{store: newStore(nil, "", exampleHead, data), data: data}
 }
 
 // add lays out a frame and returns its position.
@@ -32,13 +29,13 @@ func (m *image) add(kind frameKind, payload []byte) (position int64) {
 
 func (m *image) record(payload string) (position int64) { return m.add(kindRecord, []byte(payload)) }
 
-func (m *image) bounds(kind frameKind, first, last uint64) (position int64) {
-	encoded := bounds{first: first, last: last, chain: m.chain}.encode()
+func (m *image) bounds(kind frameKind, first uint64) (position int64) {
+	encoded := bounds{first: first, chain: m.chain}.encode()
 	return m.add(kind, encoded[:])
 }
 
 // sync makes what comes later speak of what is there now as durable.
-func (m *image) sync() { m.durable.Store(m.end) }
+func (m *image) sync() { m.durable.set(m.end, m.count()) }
 
 // pad appends zeros.
 func (m *image) pad(size int) { m.data = append(m.data, make([]byte, size)...) }
@@ -76,10 +73,10 @@ func TestScanGivesFramesInOrder(t *testing.T) {
 	large := string(bytes.Repeat([]byte("large"), scanChunk))
 	m.record("one")
 	m.record("")
-	m.bounds(kindMark, 1, 2)
+	m.bounds(kindMark, 1)
 	m.record(large)
 	m.record("four")
-	m.bounds(kindClosed, 1, 4)
+	m.bounds(kindClosed, 1)
 	sc, _ := m.scanner()
 	for _, want := range []struct {
 		kind    frameKind
@@ -197,8 +194,8 @@ func TestEvidence(t *testing.T) {
 		{"noise proves nothing", func(m *image) int64 { m.data = append(m.data, bytes.Repeat([]byte("noise"), scanChunk)...); return 0 }},
 		{"frames of the same group prove nothing", func(m *image) int64 { m.record("fourth"); m.record("fifth"); return 0 }},
 		{"a frame of a later group is proof", func(m *image) int64 { m.sync(); return m.record("fourth") }},
-		{"a mark is proof", func(m *image) int64 { m.record("fourth"); m.sync(); return m.bounds(kindMark, 1, 4) }},
-		{"a seal is proof", func(m *image) int64 { m.sync(); return m.bounds(kindClosed, 1, 3) }},
+		{"a mark is proof", func(m *image) int64 { m.record("fourth"); m.sync(); return m.bounds(kindMark, 1) }},
+		{"a seal is proof", func(m *image) int64 { m.sync(); return m.bounds(kindClosed, 1) }},
 		{"proof may come late in the group behind", func(m *image) int64 {
 			m.record("fourth")
 			m.sync()
@@ -225,9 +222,9 @@ func TestEvidence(t *testing.T) {
 			return at
 		}},
 		{"a payload that is proof by its bytes is none while its header stands", func(m *image) int64 {
-			fake := *newImage()
+			fake := newImage()
 			fake.end = m.end + frameHeadSize + 4
-			fake.durable.Store(fake.end)
+			fake.durable.set(fake.end, 0)
 			fake.record("fake")
 			m.record("fill" + string(fake.data[headSize:]))
 			return 0

@@ -5,57 +5,63 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
-
-	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // segment is one store with its index.
 //
-// Invariant: its files stay open while users is more than 0. The log itself is one user until the segment is truncated
-// or the log is closed; each reader is another.
+// Invariants:
+//   - its files stay open while users is more than 0; the log itself is one user until the segment is truncated or the log
+//     is closed, and each reader is another;
+//   - next is the segment that follows, and its header says where this one ends.
 type segment struct {
+	log   *Log
 	store *store
-	index *index
+	index atomic.Pointer[index]
+	next  atomic.Pointer[segment]
+	users atomic.Int32
+	wrong atomic.Bool // The index file is missing or wrong: it is written when the log is closed.
 
-	users   atomic.Int32
-	rebuilt *atomic.Uint64
+	mu      sync.Mutex
+	retired []*index // Replaced indexes, which reads may still be looking into. Guarded by mu.
 }
 
-// newSegment returns a segment that the log uses. Wrong index entries that readers meet are counted in rebuilt.
-func newSegment(s *store, x *index, rebuilt *atomic.Uint64) *segment {
-	g := &segment{store: s, index: x, rebuilt: rebuilt}
+// newSegment returns a segment that the log uses.
+func (l *Log) newSegment(s *store, x *index) *segment {
+	g := &segment{log: l, store: s}
+	g.index.Store(x)
 	g.users.Store(1)
 	return g
 }
 
 func (g *segment) base() uint64 { return g.store.head.base }
 
-// count returns how many records the segment has, written or being written. Only the submit lock's holder may ask for
-// the active segment's.
-func (g *segment) count() uint32 { return uint32(g.store.next - g.store.head.base) }
-
 // release gives up one use, and closes the files after the last one.
 func (g *segment) release() error {
 	if g.users.Add(-1) > 0 {
 		return nil
 	}
-	return errors.Join(g.store.unmap(), g.store.file.Close(), g.index.close())
+	errs := []error{g.store.unmap(), g.store.file.Close(), g.index.Load().close()}
+	for _, x := range g.retired {
+		errs = append(errs, x.close())
+	}
+	return errors.Join(errs...)
 }
 
-// read returns the payload of a record that was written.
+// read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched: then the
+// record isn't where the index said, or it is damaged, or the disk failed for a moment.
 func (g *segment) read(offset uint64) ([]byte, error) {
-	if position, ok := g.index.get(uint32(offset - g.base())); ok {
-		if payload, err := g.store.readFrame(position, offset); err == nil {
-			return payload, nil
-		}
+	buffer := make([]byte, frameHeadSize)
+	position := g.index.Load().get(offset-g.base(), buffer)
+	payload, err := g.store.readFrame(position, offset, buffer)
+	if err == nil {
+		return payload, nil
 	}
-	position, err := g.search(offset)
-	if err != nil {
+	if position, err = g.search(offset, position); err != nil {
 		return nil, err
 	}
-	payload, err := g.store.readFrame(position, offset)
-	if err != nil {
+	if payload, err = g.store.readFrame(position, offset, buffer); err != nil {
 		return nil, readError(g.store.path, position, offset, err)
 	}
 	return payload, nil
@@ -66,85 +72,121 @@ func (g *segment) find(offset uint64) (int64, error) {
 	if offset == g.base() {
 		return headSize, nil
 	}
-	if position, ok := g.index.get(uint32(offset - g.base())); ok && g.isRecord(position, offset) {
+	buffer := make([]byte, frameHeadSize)
+	position := g.index.Load().get(offset-g.base(), buffer)
+	if head, err := g.store.headAt(position, buffer); err == nil && head.kind == kindRecord && head.offset(g.base()) == offset {
 		return position, nil
 	}
-	return g.search(offset)
+	return g.search(offset, position)
 }
 
-// isRecord reports whether the header of this record stands at this position.
-func (g *segment) isRecord(position int64, offset uint64) bool {
-	var encoded [frameHeadSize]byte
-	if _, err := g.store.file.ReadAt(encoded[:], position); err != nil {
-		return false
+// search finds a record by going through the store. Where the index said another position, it goes on with what is found.
+func (g *segment) search(offset uint64, was int64) (int64, error) {
+	x, err := g.store.indexAgain(g.store.written.position(), g.store.written.records())
+	if err != nil {
+		return 0, err
 	}
-	head, err := decodeFrameHead(encoded[:], g.store.head.salt, position)
-	return err == nil && head.kind == kindRecord && head.offset(g.base()) == offset
+	position := x.get(offset-g.base(), nil)
+	switch {
+	case position == 0:
+		return 0, corrupt(g.store.path, was, offset, errors.New("the record is nowhere in its segment"))
+	case position != was && g.next.Load() != nil:
+		g.goOnWith(x)
+		g.wrong.Store(true)
+		g.log.rebuilt.Add(1)
+		g.log.opts.Logger.Warn("index was wrong and is made again", "path", indexPath(g.store), "offset", offset, "said", was, "is", position)
+	}
+	return position, nil
 }
 
-// search finds a record by going through the store, because the index is wrong, and corrects the index on the way.
-func (g *segment) search(offset uint64) (int64, error) {
-	positions, err := g.store.positions(g.store.written.Load())
-	if i := offset - g.base(); i < uint64(len(positions)) {
-		g.index.correct(positions)
-		g.rebuilt.Add(1)
-		return int64(positions[i]), nil
-	}
-	if err == nil {
-		err = corrupt(g.store.path, 0, offset, fmt.Errorf("the segment has %d records", len(positions)))
-	}
-	return 0, err
+// goOnWith replaces the index.
+func (g *segment) goOnWith(x *index) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.retired = append(g.retired, g.index.Swap(x))
+}
+
+// isReadStop reports whether an error is about the bytes that were read, or the lack of them, and not the disk's.
+func isReadStop(err error) bool {
+	return isScanStop(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // readError says where a read failed: with a *CorruptError where the bytes are at fault.
 func readError(path string, position int64, offset uint64, err error) error {
-	if isScanStop(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if isReadStop(err) {
 		return corrupt(path, position, offset, err)
 	}
 	return fmt.Errorf("read %s at position %d: %w", path, position, err)
 }
 
-// openSealedIndex opens the index of a sealed segment, and rebuilds it from the store where it doesn't fit; same
-// reports that it did fit.
-func openSealedIndex(fs vfs.FS, s *store, readOnly bool) (x *index, same bool, err error) {
-	count := uint32(s.next - s.head.base)
-	path := joinName(filepath.Dir(s.path), indexName(s.head.base))
-	if readOnly {
-		if x = openIndexReadOnly(fs, path); x.check(count, s.end) {
-			return x, true, nil
-		}
-		if err := x.close(); err != nil {
-			return nil, false, err
-		}
-		x, err = newMemoryIndex(path), nil
-	} else if x, err = openIndex(fs, path); err != nil {
-		return nil, false, err
+// openIndex returns a segment's index: the file's, where that is whole and says of the store what the next segment's header
+// says. Otherwise it is made again, and same is false.
+func (l *Log) openIndex(s *store) (x *index, same bool, err error) {
+	file, err := openIndexFile(l.opts.FS, s)
+	if err == nil && !file.fits(s) {
+		err = errors.Join(fmt.Errorf("it says that the store ends at %d", file.end), file.file.Close())
 	}
-	if !readOnly && x.check(count, s.end) {
+	if err == nil {
+		x, err = file.load()
+	}
+	if err == nil {
 		return x, true, nil
 	}
-	positions, err := s.positions(s.end)
-	if err != nil && !errors.Is(err, ErrCorrupt) {
-		return nil, false, errors.Join(err, x.close())
-	}
-	if x, _, err = x.fillAnyway(positions); err == nil {
-		err = x.trim(count)
-	}
+	x, err = s.indexAgain(s.end, uint64(s.count()))
 	return x, false, err
 }
 
-// positions reads where the records in the first end bytes stand. An error comes with those in front of it.
-func (s *store) positions(end int64) ([]uint32, error) {
+// indexAgain makes an index of the store's first records, up to a position, from the headers of their frames. It goes on after
+// bytes that don't check out, so that a damaged record hides no other.
+func (s *store) indexAgain(end int64, records uint64) (*index, error) {
 	sc := s.scan(end)
-	var positions []uint32
-	for sc.position < end {
-		f, err := sc.frame()
+	x := &index{}
+	for at := int64(headSize); at < end; {
+		head, encoded, err := sc.head(at)
+		if err != nil && !isScanStop(err) {
+			return nil, readError(s.path, at, 0, err)
+		}
 		if err != nil {
-			return positions, readError(s.path, sc.position, sc.next, err)
+			at += frameAlign
+			continue
 		}
-		if f.kind == kindRecord {
-			positions = append(positions, uint32(f.position))
+		if head.kind == kindRecord {
+			for x.count < head.index && uint64(x.count) < records {
+				x.add(0, 0) // Damaged, or its header is.
+			}
+			if x.count == head.index {
+				x.add(at, sc.chain)
+			}
 		}
+		if !head.kind.isSeal() {
+			sc.chain = extendChain(sc.chain, encoded)
+		}
+		at += head.size()
 	}
-	return positions, nil
+	return x, nil
 }
+
+// keepIndex writes the index file of a segment whose end is fixed, and goes on with that. A hint that can't be kept is made
+// again when it is needed. The submit lock is held.
+func (l *Log) keepIndex(g *segment, synced bool) {
+	err := writeIndexFile(l.opts.FS, g.store, g.index.Load(), synced)
+	var file *indexFile
+	if err == nil {
+		file, err = openIndexFile(l.opts.FS, g.store)
+	}
+	var x *index
+	if err == nil {
+		x, err = file.load()
+	}
+	if err != nil {
+		l.opts.Logger.Warn("index can't be written; it is kept in memory", "path", indexPath(g.store), "error", err)
+		return
+	}
+	g.goOnWith(x)
+	g.wrong.Store(false)
+}
+
+func indexPath(s *store) string { return siblingPath(s, indexName(s.head.base)) }
+
+// siblingPath returns the path of a file beside a store.
+func siblingPath(s *store, name string) string { return filepath.Join(filepath.Dir(s.path), name) }

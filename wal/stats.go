@@ -1,6 +1,10 @@
 package wal
 
-import "github.com/walnutkv/walnut/internal/histogram"
+import (
+	"slices"
+
+	"github.com/walnutkv/walnut/internal/histogram"
+)
 
 // SegmentInfo describes one segment.
 type SegmentInfo struct {
@@ -14,24 +18,31 @@ type SegmentInfo struct {
 
 // Segments describes the segments in order.
 func (l *Log) Segments() []SegmentInfo {
-	l.segmentsMu.RLock()
-	defer l.segmentsMu.RUnlock()
-	infos := make([]SegmentInfo, len(l.segments))
-	for i, segment := range l.segments {
-		store := segment.store
-		info := SegmentInfo{Base: segment.base(), Path: store.path, Bytes: store.written.Load(), Last: l.Last(), Sealed: store.sealed.Load(), IndexOK: true}
-		if i+1 < len(l.segments) {
-			info.Last = l.segments[i+1].base() - 1
+	l.segments.mu.RLock()
+	defer l.segments.mu.RUnlock()
+	segments := l.segments.list
+	infos := make([]SegmentInfo, len(segments))
+	for i, g := range segments {
+		infos[i] = g.store.info()
+		infos[i].Last = l.Last()
+		if i+1 < len(segments) {
+			infos[i].Last, infos[i].Sealed = segments[i+1].base()-1, true
 		}
-		if size, err := store.file.Size(); err == nil {
-			info.Allocated = size
-		}
-		for _, path := range l.recovery.RebuiltIndexes {
-			info.IndexOK = info.IndexOK && path != segment.index.path
-		}
-		infos[i] = info
+		infos[i].IndexOK = len(l.recovery.RebuiltIndexes) == 0 || !slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store))
 	}
 	return infos
+}
+
+// info describes a store; the last offset is the caller's to know.
+func (s *store) info() SegmentInfo {
+	info := SegmentInfo{Base: s.head.base, Path: s.path, Bytes: s.written.position(), Sealed: s.sealed.Load()}
+	if info.Sealed {
+		info.Bytes += boundsFrameSize
+	}
+	if size, err := s.file.Size(); err == nil {
+		info.Allocated = size
+	}
+	return info
 }
 
 // Stats are numbers about a log since it was opened.
@@ -56,7 +67,7 @@ type Stats struct {
 	SyncLatency, GroupSize histogram.Snapshot
 }
 
-// counters are the parts of Stats that are counted. They are guarded by Log.mu.
+// counters are the parts of Stats that are counted. They are guarded by committer.mu.
 type counters struct {
 	Appends, AppendedBytes, WrittenBytes, Writes, Syncs, Rolls uint64
 }
@@ -69,9 +80,9 @@ func (l *Log) Stats() Stats {
 	stats := Stats{
 		First: l.First(), Last: l.Last(), Durable: l.Durable(),
 		Appends: c.Appends, AppendedBytes: c.AppendedBytes, WrittenBytes: c.WrittenBytes,
-		Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls, SlowSyncs: l.watch.slow.Load(),
-		IndexRebuilds: l.rebuilt.Load(), FreeBytes: l.freeSpace(), Failed: failed,
-		SyncLatency: l.watch.syncs.Snapshot(), GroupSize: l.watch.groups.Snapshot(),
+		Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls, SlowSyncs: l.meter.slow.Load(),
+		IndexRebuilds: l.rebuilt.Load(), FreeBytes: l.meter.freeSpace(), Failed: failed,
+		SyncLatency: l.meter.syncs.Snapshot(), GroupSize: l.meter.groups.Snapshot(),
 	}
 	for _, info := range l.Segments() {
 		stats.Segments++

@@ -5,43 +5,72 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// store is one store file: a header, then frames.
+// store is one store file: a header, then frames. It alone writes its own state.
 //
 // Invariants while it is the active segment's:
-//   - bytes in front of durable were covered by a sync that succeeded;
-//   - bytes in front of written are in the file; bytes between written and end are in the group being formed;
-//   - the file's length, durably, is at least end plus room for a seal: space is made, and synced, before frames are
-//     laid out in it. So a store that ends nearer behind its last frame was cut by somebody else.
+//   - bytes before durable were covered by a sync that succeeded;
+//   - bytes before written are in the file; bytes between written and end are in the group being formed;
+//   - the file's length, durably, is at least end plus room for a seal: space is made, and synced, before frames are laid
+//     out in it. So a store that ends sooner after its last frame was cut by something other than a crash.
 //
-// end, next, chain and mapping are guarded by the log's submit lock.
+// end, next, chain, recordEnd, proven and mapping are guarded by the log's submit lock.
 type store struct {
 	file      vfs.File
 	path      string
 	head      storeHead
 	headChain uint32
 
-	end   int64  // Where the next frame goes.
-	next  uint64 // The offset of the next record.
-	chain uint32 // Of every frame in front of end.
+	end       int64  // Where the next frame goes.
+	next      uint64 // The offset of the next record.
+	chain     uint32 // Of every frame before end.
+	recordEnd int64  // The end of the last record's frame.
+	proven    int64  // The newest frame's watermark.
 
-	scratch      []byte      // Where a frame is laid out that isn't stored through a mapping.
-	writeFrom    int         // The size of a payload from which a frame isn't stored through the mapping.
 	seldomSynced bool        // Set once, where a sync is not part of every append.
 	mapping      vfs.Mapping // Of the active store, where records are stored through it; nil otherwise.
+	mappedSize   int64
+	writeFrom    int    // The size of a payload from which a frame isn't stored through the mapping.
+	scratch      []byte // Where a frame is laid out that isn't stored through a mapping.
 
 	sealed    atomic.Bool  // A seal stands at end.
 	allocated atomic.Int64 // The file's length as far as it is durable.
-	written   atomic.Int64
-	durable   atomic.Int64
+	written   extent
+	durable   extent // Set by sync alone, so that it can't speak for another store.
 
 	syncMu sync.Mutex // Held around every sync, so that none can succeed after one that failed.
 	failed error      // The first sync that failed, for good. Guarded by syncMu.
 	growMu sync.Mutex // Held around every growth and shortening.
-	rolled bool       // The store grows no more. Guarded by growMu.
+	final  bool       // Another segment follows, so the store grows no more. Guarded by growMu.
+}
+
+// extent is a part of a store from its start: a position, and how many records lie before it. Both are read and set as one.
+type extent struct{ packed atomic.Uint64 }
+
+// The upper bits are the position in units of frameAlign: a store is at most 2 GiB long.
+const extentShift = 32
+
+func (e *extent) set(position int64, records uint32) {
+	e.packed.Store(uint64(position/frameAlign)<<extentShift | uint64(records))
+}
+
+func (e *extent) position() int64 { return int64(e.packed.Load()>>extentShift) * frameAlign }
+func (e *extent) records() uint64 { return e.packed.Load() & (1<<extentShift - 1) }
+
+// newStore returns a store without frames.
+func newStore(file vfs.File, path string, head storeHead, encoded []byte) *store {
+	chain := headChain(encoded)
+	s := &store{
+		file: file, path: path, head: head, headChain: chain,
+		end: headSize, next: head.base, chain: chain, recordEnd: headSize, proven: headSize,
+	}
+	s.written.set(headSize, 0)
+	s.durable.set(headSize, 0)
+	return s
 }
 
 // openStore opens a store file that has its final name and reads its header.
@@ -65,26 +94,35 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 	case err != nil:
 		return nil, errors.Join(corrupt(path, 0, 0, err), file.Close())
 	}
-	chain := headChain(encoded)
-	return &store{file: file, path: path, head: head, headChain: chain, end: headSize, next: head.base, chain: chain}, nil
+	return newStore(file, path, head, encoded), nil
 }
 
 // createStore makes a store with space for its first frames. It is made under a temporary name and renamed once it is
-// durable, so that a file with a store's name always has a whole header and room for a seal.
+// durable, so that a file with a store's name always has a whole header and room for a seal. It replaces a store of that
+// name. An error that isn't ErrFailed changes nothing.
 func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced bool) (*store, error) {
 	path := joinName(dir, storeName(head.base))
 	file, err := createFile(fs, path+temporarySuffix)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return nil, err // For the moment: nothing was written.
+	}
 	if err != nil {
-		return nil, err
+		return nil, noSpaceOr(err)
 	}
-	s := &store{file: file, path: path, head: head, end: headSize, next: head.base, seldomSynced: seldomSynced}
-	encoded := head.append(nil)
-	s.headChain = headChain(encoded)
-	s.chain = s.headChain
-	if err := s.prepare(encoded, size); err != nil {
-		return nil, errors.Join(err, file.Close(), fs.Remove(path+temporarySuffix))
+	encoded := head.appendTo(nil)
+	s := newStore(file, path, head, encoded)
+	s.seldomSynced = seldomSynced
+	err = s.prepare(encoded, size)
+	if err == nil {
+		if err = fs.Rename(path+temporarySuffix, path); err != nil {
+			err = noSpaceOr(err)
+		}
 	}
-	if err := publishName(fs, dir, path+temporarySuffix, path); err != nil {
+	if err != nil {
+		// What can't be removed either is found by the next open.
+		return nil, errors.Join(err, file.Close(), removeFile(fs, path+temporarySuffix))
+	}
+	if err := fs.SyncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrFailed, err), file.Close())
 	}
 	return s, nil
@@ -92,51 +130,57 @@ func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced
 
 // prepare allocates a new store's first space and writes its header.
 func (s *store) prepare(encoded []byte, size int64) error {
-	if err := s.makeSpace(size); err != nil {
-		return err
+	err := s.makeSpace(size)
+	if vfs.IsNoSpace(err) && size > firstSizeMin {
+		size = firstSizeMin
+		err = s.makeSpace(size)
+	}
+	if err != nil {
+		return noSpaceOr(err)
 	}
 	if _, err := s.file.WriteAt(encoded, 0); err != nil {
-		return err
+		return noSpaceOr(err)
 	}
 	if err := s.file.Sync(); err != nil {
-		return err
+		return noSpaceOr(err)
 	}
 	s.allocated.Store(size)
-	s.written.Store(headSize)
-	s.durable.Store(headSize)
 	return nil
 }
 
-// layOut appends a frame to a group's buffer, at the position end, and moves end behind it. Room was made before.
+// count returns how many records are laid out. The submit lock is held.
+func (s *store) count() uint32 { return uint32(s.next - s.head.base) }
+
+// needsMark reports whether records were laid out after the newest watermark, so that no frame proves them durable.
+func (s *store) needsMark() bool { return !s.sealed.Load() && s.proven < s.recordEnd }
+
+// layOut appends a frame to a buffer, at the position end, and moves end to its end. Room was made before.
 func (s *store) layOut(buffer []byte, kind frameKind, payload []byte, sum uint32) []byte {
+	watermark := s.durable.position()
 	head := frameHead{
 		kind: kind, length: len(payload), sum: sum,
-		index: uint32(s.next - s.head.base),
-		back:  uint32((s.end - s.durable.Load()) / frameAlign),
+		index: s.count(),
+		back:  uint32((s.end - watermark) / frameAlign),
 	}
 	start := len(buffer)
-	buffer = head.append(buffer, s.head.salt, s.end)
+	buffer = head.appendTo(buffer, s.head.salt, s.end)
 	buffer = append(buffer, payload...)
 	buffer = append(buffer, zeroPadding[:head.size()-frameHeadSize-int64(len(payload))]...)
 	if kind.isSeal() {
 		return buffer
 	}
+	s.proven = watermark
 	s.chain = extendChain(s.chain, buffer[start:])
 	s.end += head.size()
 	if kind == kindRecord {
 		s.next++
+		s.recordEnd = s.end
 	}
 	return buffer
 }
 
-// layOutBounds is layOut of a mark or a seal.
-func (s *store) layOutBounds(buffer []byte, kind frameKind, first, last uint64) []byte {
-	payload := bounds{first: first, last: last, chain: s.chain}.encode()
-	return s.layOut(buffer, kind, payload[:], payloadSum(payload[:]))
-}
-
-// write writes a group's frames at their position.
-func (s *store) write(buffer []byte, position int64) error {
+// write writes frames at their position. records is how many the store has with them.
+func (s *store) write(buffer []byte, position int64, records uint32) error {
 	n, err := s.file.WriteAt(buffer, position)
 	if err == nil && n != len(buffer) {
 		err = fmt.Errorf("wrote %d bytes of %d", n, len(buffer))
@@ -144,7 +188,7 @@ func (s *store) write(buffer []byte, position int64) error {
 	if err != nil {
 		return fmt.Errorf("write %s at position %d: %w", s.path, position, err)
 	}
-	s.written.Store(position + int64(len(buffer)))
+	s.written.set(position+int64(len(buffer)), records)
 	return nil
 }
 
@@ -156,23 +200,30 @@ func (s *store) sync() error {
 	if s.failed != nil {
 		return s.failed
 	}
-	written := s.written.Load()
+	written := s.written.packed.Load()
 	if err := s.file.Sync(); err != nil {
 		s.failed = fmt.Errorf("sync %s: %w", s.path, err)
 		return s.failed
 	}
-	s.durable.Store(written)
+	s.durable.packed.Store(written)
 	return nil
 }
 
-// grow makes the file at least size bytes long, durably. A full disk is ErrNoSpace and changes nothing.
-func (s *store) grow(size int64) error {
+// grow makes the file at least need bytes long, durably, and want bytes where the disk has that much. A full disk is
+// ErrNoSpace and changes nothing.
+func (s *store) grow(need, want int64) error {
 	s.growMu.Lock()
 	defer s.growMu.Unlock()
-	if s.rolled || s.allocated.Load() >= size {
+	if s.final || s.allocated.Load() >= want {
 		return nil
 	}
-	if err := s.makeSpace(size); err != nil {
+	size := want
+	err := s.makeSpace(size)
+	if vfs.IsNoSpace(err) && need < want && need > s.allocated.Load() {
+		size = need
+		err = s.makeSpace(size)
+	}
+	if err != nil {
 		return noSpaceOr(err)
 	}
 	if err := s.sync(); err != nil {
@@ -190,11 +241,35 @@ func (s *store) makeSpace(size int64) error {
 	return s.file.Allocate(size)
 }
 
-// seal ends the store with a seal at end and cuts off what was allocated behind it. Every record must be durable.
-func (s *store) seal(kind frameKind, first, last uint64) error {
-	buffer := s.layOutBounds(nil, kind, first, last)
-	if err := s.write(buffer, s.end); err != nil {
-		return err
+// cutAt moves the end back to a position before which everything is durable. What comes after it is no longer the store's.
+func (s *store) cutAt(end int64, next uint64, chain uint32) {
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	s.end, s.next, s.chain = end, next, chain
+	s.recordEnd, s.proven = end, end
+	s.sealed.Store(false)
+	s.written.set(end, s.count())
+	s.durable.set(end, s.count())
+}
+
+// giveBack frees the space after the end of a store that won't grow any more. A store that can't be shortened keeps it.
+func (s *store) giveBack() {
+	_ = s.unmap()
+	s.growMu.Lock()
+	defer s.growMu.Unlock()
+	s.final = true
+	if size := s.end + boundsFrameSize; size < s.allocated.Load() && s.file.Truncate(size) == nil {
+		s.allocated.Store(size)
+	}
+}
+
+// seal ends the store with a seal at end and cuts what was allocated after it, except for what a closed store keeps in
+// reserve. Every record must be durable.
+func (s *store) seal(kind frameKind, first uint64) error {
+	payload := bounds{first: first, chain: s.chain}.encode()
+	buffer := s.layOut(nil, kind, payload[:], payloadSum(payload[:]))
+	if _, err := s.file.WriteAt(buffer, s.end); err != nil {
+		return fmt.Errorf("seal %s at position %d: %w", s.path, s.end, err)
 	}
 	if err := s.sync(); err != nil {
 		return err
@@ -202,15 +277,13 @@ func (s *store) seal(kind frameKind, first, last uint64) error {
 	s.sealed.Store(true)
 	s.growMu.Lock()
 	defer s.growMu.Unlock()
-	s.rolled = kind == kindRolled
-	return s.trim()
-}
-
-// trim cuts the file behind the seal. It needs no sync: a power cut that undoes it leaves zeros.
-func (s *store) trim() error {
 	size := s.end + boundsFrameSize
+	if s.final = kind == kindRolled; !s.final {
+		size = min(s.end+reserveSize, s.allocated.Load())
+	}
+	// It needs no sync: a power cut that undoes it leaves bytes that nothing reads.
 	if err := s.file.Truncate(size); err != nil {
-		return fmt.Errorf("trim %s to %d bytes: %w", s.path, size, err)
+		return fmt.Errorf("cut %s after its seal, to %d bytes: %w", s.path, size, err)
 	}
 	s.allocated.Store(size)
 	return nil

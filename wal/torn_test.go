@@ -20,7 +20,8 @@ type specimen struct {
 	payloads [][]byte // payloads[i] is that of offset i+1.
 	proven   uint64   // The last record that a watermark proves durable: whatever is damaged, it is kept or missed.
 	closed   bool
-	room     int // Where the room for a seal ends in the last store of a log that isn't closed.
+	tail     string // The last store.
+	room     int    // Where the room for a seal, or the seal, ends in it.
 }
 
 // tornPayload makes payloads of many lengths: some empty, some nothing but zeros, some that end in zeros.
@@ -52,16 +53,15 @@ func newSpecimen(t testing.TB, closed bool) *specimen {
 	require.NoError(t, l.Close())
 	l = openTest(t, testOptions(s.mem))
 	appendTo(70)
-	l.submitMu.Lock()
-	require.NoError(t, l.mark())
-	l.submitMu.Unlock()
+	writeMark(t, l)
 	appendTo(72)
 	group := [][]byte{tornPayload(73), tornPayload(74), tornPayload(75)}
 	_, err := l.AppendBatch(group)
 	require.NoError(t, err)
 	s.payloads, s.proven = append(s.payloads, group...), 72
 	require.Len(t, l.Segments(), 3)
-	s.room = int(l.active.store.end) + boundsFrameSize
+	s.tail = l.segments.active().store.path
+	s.room = int(l.segments.active().store.end) + boundsFrameSize
 	if closed {
 		require.NoError(t, l.Close())
 		s.proven = l.Last()
@@ -240,9 +240,9 @@ func (s *specimen) mayFlip(name string, v verdict) bool {
 }
 
 // mayCut says what a cut may lead to: a store that ends too soon is never mended, not even the last one of a log that
-// wasn't closed, unless only zeros behind the room for a seal are gone.
+// wasn't closed, unless only zeros after the room for a seal are gone.
 func (s *specimen) mayCut(name string, at int, v verdict) bool {
-	if isIndexFile(name) || !s.closed && at >= s.room {
+	if isIndexFile(name) || name == s.tail && at >= s.room {
 		return v == whole
 	}
 	return v == refused

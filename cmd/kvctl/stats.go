@@ -142,9 +142,6 @@ func writeRecovery(add row, r kv.Recovery) {
 	if removed := slices.Concat(r.Log.Removed, r.Removed); len(removed) > 0 {
 		add("  removed", "%s", strings.Join(removed, ", "))
 	}
-	if r.Log.Truncated {
-		add("  finished", "a truncation of the log's end")
-	}
 }
 
 // withUnit returns a number of bytes, followed by the same in a larger unit if there is one.

@@ -17,13 +17,13 @@ func TestStatsShowEverythingARecoveryDid(t *testing.T) {
 	stats.Recovery.Replayed, stats.Recovery.Elapsed = 5, 1500*time.Millisecond
 	log := &stats.Recovery.Log
 	log.CutBytes, log.CutPath, log.CutPosition, log.QuarantinePath = 77, "wal/1.store", 4096, "quarantine/x"
-	log.ReloggedBytes, log.RebuiltIndexes, log.Removed, log.Truncated = 99, []string{"wal/1.index"}, []string{"wal/2.store"}, true
+	log.ReloggedBytes, log.RebuiltIndexes, log.Removed = 99, []string{"wal/1.index"}, []string{"wal/2.store"}
 	stats.Recovery.Snapshot, stats.Recovery.Loaded, stats.Recovery.Removed = "snapshot/8.snap", 444, []string{"snapshot/9.snap.tmp"}
 	stats.Recovery.Skipped = []kv.SkippedSnapshot{{Path: "snapshot/9.snap", Err: kv.ErrCorrupt}}
 	var out bytes.Buffer
 	require.NoError(t, writeStats(&out, stats))
 	for _, want := range []string{
-		"77 bytes of wal/1.store at position 4096", "quarantine/x", "99 bytes", "wal/1.index", "wal/2.store", "truncation",
+		"77 bytes of wal/1.store at position 4096", "quarantine/x", "99 bytes", "wal/1.index", "wal/2.store",
 		"5 commits", "1.5s", "444 pairs of snapshot/8.snap", "snapshot/9.snap: " + kv.ErrCorrupt.Error(), "wal/2.store, snapshot/9.snap.tmp", kv.ErrFailed.Error(),
 	} {
 		require.Contains(t, out.String(), want)

@@ -1,0 +1,200 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A segment begins in one way: its header names the place that it follows, and is durable before the file has its name. Whatever
+// the log held after that place is then no longer the log's. A roll follows the active segment's end, a cut some earlier
+// place, and a reset none.
+
+// place is where a segment follows: the end of a record's frame, or of the header.
+type place struct {
+	segment *segment // nil where the header's prev fields stand alone.
+	keep    int      // How many of the log's segments stay.
+	end     int64
+	chain   uint32
+	head    storeHead // Of the segment that will follow, without its salt.
+}
+
+// roll ends the active segment and starts the next one. The order is what recovery relies on: the old segment's records are
+// durable before the new one exists, the new one exists before the old one's seal says so, and the seal is durable before the
+// new one gets its first frame. The submit lock is held.
+func (l *Log) roll() error {
+	if err := l.settle(); err != nil {
+		return err
+	}
+	s := l.segments.active().store
+	at := l.after(len(l.segments.list), s.end, s.next, s.chain)
+	g, err := l.begin(at, true)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.seal(kindRolled, l.First()), s.unmap()); err != nil {
+		return l.failWith(errors.Join(err, g.release()))
+	}
+	l.mu.Lock()
+	l.stats.Rolls++
+	l.mu.Unlock()
+	l.segments.add(g)
+	l.keepIndex(at.segment, false)
+	l.opts.Logger.Debug("log rolled", "dir", l.dir, "base", g.base(), "sealed_bytes", s.end)
+	return nil
+}
+
+// after describes the place after a record in the last of the segments that stay.
+func (l *Log) after(keep int, end int64, next uint64, chain uint32) place {
+	g := l.segments.list[keep-1]
+	return place{segment: g, keep: keep, end: end, chain: chain, head: storeHead{
+		id: l.id, base: next, first: l.First(), generation: g.store.head.generation,
+		prevSalt: g.store.head.salt, prevEnd: end, prevChain: chain,
+	}}
+}
+
+// begin makes an empty segment, durably.
+func (l *Log) begin(at place, followsFull bool) (*segment, error) {
+	at.head.salt = newSalt()
+	s, err := createStore(l.opts.FS, l.dir, at.head, l.firstSize(followsFull), l.syncsSeldom())
+	if err != nil {
+		return nil, l.sticky(fmt.Errorf("begin segment %d: %w", at.head.base, err))
+	}
+	return l.newSegment(s, &index{}), nil
+}
+
+// TruncateBack removes the records after last, which may be the offset before the first one to empty the log. Later records
+// get the removed ones' offsets again: this is for callers that, like a consensus log, know that the removed records were never
+// agreed upon. A crash leaves the log as it was or truncated. What it removes never gets into an archive. It takes the space of
+// a new segment's header: ErrNoSpace changes nothing.
+//
+// Readers that have passed last go on at the offset they have reached, once it is there again.
+func (l *Log) TruncateBack(last uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if first := l.First(); last+1 < first {
+		return fmt.Errorf("truncate after %d, the first held is %d: %w", last, first, ErrTruncated)
+	}
+	if last >= l.segments.active().store.next-1 {
+		return nil
+	}
+	if err := l.settle(); err != nil {
+		return err
+	}
+	at, err := l.placeAfter(last)
+	if err != nil {
+		return err
+	}
+	return l.cut(at)
+}
+
+// Reset empties the log and lets it start over: its next record gets the given offset, which may be any from 1 up. A replica does
+// that when it starts from a snapshot made elsewhere. A crash leaves the log as it was or empty. An archive keeps what it has.
+func (l *Log) Reset(first uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if first == 0 || first > math.MaxInt64 {
+		return fmt.Errorf("first offset %d, want 1 to %d: %w", first, uint64(math.MaxInt64), ErrOutOfRange)
+	}
+	s := l.segments.active().store
+	if l.First() == first && s.next == first {
+		return nil
+	}
+	if err := l.settle(); err != nil {
+		return err
+	}
+	return l.cut(place{head: storeHead{id: l.id, base: first, first: first, generation: s.head.generation}})
+}
+
+// placeAfter finds the place after a record that stays. Everything was written and synced.
+func (l *Log) placeAfter(last uint64) (place, error) {
+	i := l.segments.holder(last)
+	g := l.segments.list[i]
+	s := g.store
+	switch {
+	case last+1 == g.base(): // Nothing of it stays: the new segment takes its place.
+		head := s.head
+		head.first = l.First()
+		return place{keep: i, head: head}, nil
+	case last == s.next-1:
+		return l.after(i+1, s.end, s.next, s.chain), nil
+	}
+	sc := s.scan(s.end)
+	if position, number, chain, ok := g.index.Load().anchor(last - g.base()); ok {
+		sc.position, sc.next, sc.chain = position, g.base()+number, chain
+	}
+	for sc.next <= last {
+		if _, err := sc.frame(); err != nil {
+			return place{}, readError(s.path, sc.position, sc.next, err)
+		}
+	}
+	return l.after(i+1, sc.position, last+1, sc.chain), nil
+}
+
+// cut lets the log go on at another place. The new segment's name is what makes it so. The submit lock is held, and everything
+// was written and synced.
+func (l *Log) cut(at place) error {
+	l.awaitShown()
+	if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {
+		return err
+	}
+	at.head.generation = l.segments.active().store.head.generation + 1
+	g, err := l.begin(at, false)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.segments.epoch.Add(1) // A reader that fails since less is acknowledged must see another epoch, too.
+	l.submitted = at.head.base - 1
+	l.acknowledged.Store(l.submitted)
+	l.segments.first.Store(at.head.first)
+	removed := l.segments.replace(at.keep, g)
+	l.notify()
+	l.mu.Unlock()
+	if at.segment != nil {
+		l.endAt(at)
+	}
+	// The new segment may have taken the name of one of these.
+	named := slices.DeleteFunc(slices.Clone(removed), func(r *segment) bool { return r.base() == g.base() })
+	if err := l.removeFiles(named); err != nil {
+		l.opts.Logger.Warn("truncated segments can't be removed; the next open does that", "dir", l.dir, "error", err)
+	}
+	var errs []error
+	for _, r := range removed {
+		errs = append(errs, r.release())
+	}
+	return errors.Join(errs...)
+}
+
+// endAt lets a segment end where the new one follows, and its index say as much: that takes the place of a seal. Not a byte of the
+// records that were truncated is touched, since another process may be reading them. The space after them is given back.
+func (l *Log) endAt(at place) {
+	g, s := at.segment, at.segment.store
+	if s.end == at.end && s.sealed.Load() {
+		return // It ends there already.
+	}
+	s.giveBack()
+	s.cutAt(at.end, at.head.base, at.chain)
+	count, was := s.count(), g.index.Load()
+	if was.entries == nil {
+		was.drop(count)
+	} else {
+		x := &index{}
+		for i := range count {
+			x.add(was.get(uint64(i), make([]byte, entrySize)), 0)
+		}
+		g.goOnWith(x)
+	}
+	l.keepIndex(g, false)
+}

@@ -1,0 +1,102 @@
+package wal
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walnutkv/walnut/internal/histogram"
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// slowSyncPause is the least time between two warnings of slow syncs: on a disk that has become slow every sync is.
+const slowSyncPause = time.Second
+
+// meter measures a log while it runs, and logs what an operator should know. It may be used concurrently.
+type meter struct {
+	dir       string
+	fs        vfs.FS
+	logger    *slog.Logger
+	slowAfter time.Duration // From how long on a sync is slow; negative is never.
+	lowBelow  int64         // From how many free bytes down space is low; negative is never.
+
+	syncs  histogram.Histogram // How long syncs of records took, in nanoseconds.
+	groups histogram.Histogram // How many records each of them made durable.
+	slow   atomic.Uint64       // How many of them were slow.
+
+	mu      sync.Mutex // Guards what follows. It is taken where something is slow or grows, never for each record.
+	warned  time.Time  // When a slow sync was logged last.
+	skipped uint64     // Slow syncs since then.
+	low     bool       // That space is low was logged, and it has not recovered since.
+}
+
+func newMeter(dir string, opts Options) *meter {
+	return &meter{dir: dir, fs: opts.FS, logger: opts.Logger, slowAfter: opts.SlowSync, lowBelow: opts.LowSpace}
+}
+
+// timedSync syncs a store and measures it; it makes the given number of records durable.
+func (m *meter) timedSync(s *store, records uint64) error {
+	started := time.Now()
+	err := s.sync()
+	took := time.Since(started)
+	if err == nil {
+		m.syncs.Record(int64(took))
+		if records > 0 {
+			m.groups.Record(int64(records))
+		}
+	}
+	if m.slowAfter >= 0 && took >= m.slowAfter {
+		m.warnSlow(s.path, took, records)
+	}
+	return err
+}
+
+// warnSlow counts a slow sync, and logs it unless one was logged just before.
+func (m *meter) warnSlow(path string, took time.Duration, records uint64) {
+	m.slow.Add(1)
+	skipped, due := m.slowDue(time.Now())
+	if due {
+		m.logger.Warn("sync was slow", "path", path, "elapsed", took, "limit", m.slowAfter, "records", records, "not_logged", skipped)
+	}
+}
+
+func (m *meter) slowDue(now time.Time) (skipped uint64, due bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.warned.IsZero() && now.Sub(m.warned) < slowSyncPause {
+		m.skipped++
+		return 0, false
+	}
+	skipped, m.skipped, m.warned = m.skipped, 0, now
+	return skipped, true
+}
+
+// checkSpace warns of a file system that has little space left. It is called where the log takes space, so the warning is in
+// time, and costs an append nothing.
+func (m *meter) checkSpace() {
+	if m.lowBelow < 0 {
+		return
+	}
+	free, err := m.fs.FreeSpace(m.dir)
+	if err != nil {
+		return // Some systems don't say, and a disk that fails will show by itself.
+	}
+	m.mu.Lock()
+	low := free < m.lowBelow
+	due := low && !m.low
+	m.low = low
+	m.mu.Unlock()
+	if due {
+		m.logger.Warn("file system is low on space", "dir", m.dir, "free_bytes", free, "limit_bytes", m.lowBelow)
+	}
+}
+
+// freeSpace returns how many bytes the log's file system has left, -1 where that isn't known.
+func (m *meter) freeSpace() int64 {
+	free, err := m.fs.FreeSpace(m.dir)
+	if err != nil {
+		return -1
+	}
+	return free
+}

@@ -1,0 +1,132 @@
+package wal
+
+import (
+	"errors"
+	"time"
+)
+
+// reserveSize is what is kept free after a record: for a mark that proves it, a mark that moves the log's first offset, so that
+// truncation works on a full disk, and the seal.
+const reserveSize = 3 * boundsFrameSize
+
+// Growth: a store starts small, so that a small log is small on disk, and doubles up to a step that is worth a sync.
+const (
+	growFraction = 1024
+	firstSizeMin = 512
+	growStepMax  = 8 << 20
+)
+
+// firstSize is how much a new store has allocated. One that follows a full one, in a mode that syncs seldom, gets all its space
+// at once: growing later means a sync, and that of all the records that came meanwhile.
+func (l *Log) firstSize(followsFull bool) int64 {
+	if followsFull && l.syncsSeldom() {
+		return l.opts.SegmentSize
+	}
+	return max(firstSizeMin, l.opts.SegmentSize/growFraction)
+}
+
+// isFull reports whether a store must not take frames of this size any more.
+func (l *Log) isFull(s *store, size int64) bool {
+	return s.next > s.head.base && s.end+size+boundsFrameSize > l.opts.SegmentSize
+}
+
+// makeRoom sees to it that frames of this size, and what may have to follow them, fit into the active segment and into space
+// that is durably there: it rolls or grows. An error uses no offset. The submit lock is held.
+func (l *Log) makeRoom(size int64) error {
+	if !l.isFull(l.segments.active().store, size) && l.hasSpace(size) {
+		return nil
+	}
+	if err := l.writable(); err != nil {
+		return err
+	}
+	defer l.meter.checkSpace()
+	if l.isFull(l.segments.active().store, size) {
+		if err := l.roll(); err != nil {
+			return err
+		}
+	}
+	s := l.segments.active().store
+	if err := l.makeSpace(s, l.spaceFor(s, size)-s.end); err != nil {
+		return err
+	}
+	l.mapActive()
+	return nil
+}
+
+// hasSpace reports whether frames of this size can be laid out in the active store as it is.
+func (l *Log) hasSpace(size int64) bool {
+	s := l.segments.active().store
+	space := s.allocated.Load()
+	if l.storesThroughMap() {
+		space = s.mapped()
+	}
+	return l.spaceFor(s, size) <= space
+}
+
+// spaceFor returns the length that a store needs for frames of this size and the reserve after them.
+func (l *Log) spaceFor(s *store, size int64) int64 {
+	space := s.end + size + reserveSize
+	if s.sealed.Load() {
+		space += boundsFrameSize
+	}
+	return space
+}
+
+// makeSpace makes the store at least size bytes longer than its end.
+func (l *Log) makeSpace(s *store, size int64) error {
+	need := s.end + size
+	if need <= s.allocated.Load() {
+		return nil
+	}
+	return l.sticky(s.grow(need, max(need, l.growTarget(s))))
+}
+
+// growTarget returns the size to grow a store to.
+func (l *Log) growTarget(s *store) int64 {
+	have := s.allocated.Load()
+	return min(have+min(max(have, firstSizeMin), growStepMax), max(l.opts.SegmentSize, have))
+}
+
+// storesThroughMap reports whether records are stored through a mapping.
+func (l *Log) storesThroughMap() bool { return writesThroughMap && l.syncsSeldom() && !l.unmappable }
+
+// mapActive sees to it that everything allocated of the active store is mapped. The submit lock is held.
+func (l *Log) mapActive() {
+	if !l.storesThroughMap() {
+		return
+	}
+	s := l.segments.active().store
+	if err := s.mapAll(l.opts.writeFrom); err != nil {
+		l.unmappable = true
+		l.opts.Logger.Warn("store can't be mapped; each record is written instead", "path", s.path, "error", err)
+	}
+}
+
+// growAheadPause is how long space isn't made ahead of need after that has failed: on a full disk each try takes all that is
+// left, and gives it back.
+const growAheadPause = time.Second
+
+// needsSpace reports whether appends will soon need more space than there is.
+func (l *Log) needsSpace(s *store) bool {
+	allocated := s.allocated.Load()
+	return allocated < l.opts.SegmentSize && allocated-s.written.position() <= min(allocated, growStepMax)/2 &&
+		time.Now().UnixNano() >= l.growAgain.Load()
+}
+
+// growAhead makes space that appends will need soon. That the disk is full is for the append to say that runs out of space; it
+// may be a long time till then.
+func (l *Log) growAhead(s *store) {
+	if !l.needsSpace(s) {
+		return
+	}
+	defer l.meter.checkSpace()
+	target := l.growTarget(s)
+	err := l.sticky(s.grow(target, target))
+	if err == nil {
+		return
+	}
+	l.growAgain.Store(time.Now().Add(growAheadPause).UnixNano())
+	if errors.Is(err, ErrNoSpace) {
+		l.opts.Logger.Warn("log can't allocate ahead", "path", s.path, "error", err)
+	}
+}
