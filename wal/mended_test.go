@@ -155,7 +155,7 @@ func TestABusyWriterIsNotTakenForDamage(t *testing.T) {
 	}
 	require.Greater(t, l.segments.active().store.allocated.Load()-l.segments.active().store.end, int64(scanChunk))
 	var busy atomic.Bool
-	left := 500
+	left := 1000
 	mem.SetHook(func(c vfs.Call) error {
 		if c.Op == vfs.OpRead && c.Off >= headSize && left > 0 && busy.CompareAndSwap(false, true) {
 			left--
@@ -168,6 +168,11 @@ func TestABusyWriterIsNotTakenForDamage(t *testing.T) {
 		}
 		return nil
 	})
+	for range 20 {
+		v, err := surveyDir(testDir, readOnly(opts)) // One look, which isn't repeated.
+		require.NoError(t, err)
+		require.NoError(t, v.close())
+	}
 	for range 20 {
 		r := openTest(t, readOnly(opts))
 		require.Nil(t, r.damage)
