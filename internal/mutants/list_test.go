@@ -132,7 +132,7 @@ var mutants = []mutant{
 		mistake: "what a live writer adds between two looks is taken for damage",
 		file:    "wal/reading.go",
 		old:     "if !changed && (p.proof == 0 || p.position == seen) {",
-		new:     "if seen >= 0 {",
+		new:     "if changed || seen >= 0 {",
 		pkg:     "./wal", test: "TestABusyWriterIsNotTakenForDamage",
 	},
 	{
