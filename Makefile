@@ -66,12 +66,16 @@ bench: ## Compare with buntdb, bbolt and Pebble in under ten minutes
 	@$(MAKE) --no-print-directory -C bench bench
 
 .PHONY: bench-full
-bench-full: ## Compare with every peer in each workload that has a figure to reach, in an hour
+bench-full: ## Compare with every peer in everything that there is a bar for, which takes over an hour
 	@$(MAKE) --no-print-directory -C bench bench-full
 
 .PHONY: bench-scale
 bench-scale: ## Show how costs grow with pairs, value sizes and shapes of keys, in under twenty minutes
 	@$(MAKE) --no-print-directory -C bench bench-scale
+
+.PHONY: compare
+compare: ## Let this Walnut and that of OLD, a git revision or a directory, take turns in the benchmarks
+	@$(MAKE) --no-print-directory -C bench compare
 
 .PHONY: microbench
 microbench: ## Run the microbenchmarks of the packages

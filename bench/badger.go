@@ -3,19 +3,23 @@
 package main
 
 import (
-	"errors"
 	"io"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-var badgerPeer = Peer{Name: "badger", Module: "github.com/dgraph-io/badger/v4", OpenStore: openBadger}
+var badgerPeer = Peer{
+	Name: "badger", Module: "github.com/dgraph-io/badger/v4", OpenStore: openBadger, Only: "W1|W2|W3|W4|W8/heap|W9|W10",
+}
 
-type badgerStore struct{ db *badger.DB }
+type badgerStore struct {
+	unsupported
+	db *badger.DB
+}
 
-// openBadger leaves compression out, since values are incompressible; with it Badger needs its block cache, without it
-// the mapped tables are the cache.
+// openBadger leaves compression out, since values are incompressible; with it Badger needs its block cache, without it the
+// mapped tables are the cache.
 func openBadger(dir string, settings Settings) (Store, error) {
 	db, err := badger.Open(badger.DefaultOptions(dir).
 		WithSyncWrites(settings.Mode == Durable).
@@ -24,80 +28,25 @@ func openBadger(dir string, settings Settings) (Store, error) {
 		WithIndexCacheSize(0).
 		WithMetricsEnabled(false).
 		WithLogger(nil))
-	if err != nil {
-		return nil, err
-	}
-	return &badgerStore{db}, nil
+	return &badgerStore{db: db}, err
 }
 
 func (s *badgerStore) Put(key, value []byte) error {
 	return s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) })
 }
 
-func (s *badgerStore) Get(key []byte, use func(value []byte)) error {
-	return s.db.View(func(txn *badger.Txn) error { return badgerGet(txn, key, use) })
-}
-
-func badgerGet(txn *badger.Txn, key []byte, use func(value []byte)) error {
-	item, err := txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return errNotFound
-	}
-	if err != nil {
-		return err
-	}
-	return item.Value(func(value []byte) error { use(value); return nil })
-}
-
 func (s *badgerStore) Batch(pairs []Pair) error {
-	return s.db.Update(func(txn *badger.Txn) error {
-		for _, pair := range pairs {
-			if err := txn.Set(pair.Key, pair.Value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.db.Update(func(txn *badger.Txn) error { return putAll(pairs, txn.Set) })
 }
 
-func (s *badgerStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
+func (s *badgerStore) Get(key []byte, use func(value []byte)) error {
 	return s.db.View(func(txn *badger.Txn) error {
-		iteratorOptions := badger.DefaultIteratorOptions
-		if limit > 0 {
-			iteratorOptions.PrefetchSize = min(limit, iteratorOptions.PrefetchSize)
+		item, err := txn.Get(key)
+		if err != nil {
+			return notFound(err, badger.ErrKeyNotFound)
 		}
-		iterator := txn.NewIterator(iteratorOptions)
-		defer iterator.Close()
-		visited := 0
-		for iterator.Seek(start); iterator.Valid() && (limit == 0 || visited < limit); iterator.Next() {
-			item := iterator.Item()
-			if err := item.Value(func(value []byte) error { visit(item.Key(), value); return nil }); err != nil {
-				return err
-			}
-			visited++
-		}
-		return nil
+		return item.Value(func(value []byte) error { use(value); return nil })
 	})
-}
-
-// Update tries again where another transaction came between, as Badger's documentation says one should.
-func (s *badgerStore) Update(key []byte, change func(old []byte) []byte) error {
-	for {
-		err := s.db.Update(func(txn *badger.Txn) error {
-			var changed []byte
-			err := badgerGet(txn, key, func(value []byte) { changed = change(value) })
-			if errors.Is(err, errNotFound) {
-				changed, err = change(nil), nil
-			}
-			if err != nil {
-				return err
-			}
-			return txn.Set(key, changed)
-		})
-		if !errors.Is(err, badger.ErrConflict) {
-			return err
-		}
-	}
 }
 
 func (s *badgerStore) Backup(w io.Writer) error {
@@ -105,5 +54,4 @@ func (s *badgerStore) Backup(w io.Writer) error {
 	return err
 }
 
-func (s *badgerStore) Sync() error  { return s.db.Sync() }
 func (s *badgerStore) Close() error { return s.db.Close() }

@@ -16,7 +16,7 @@ var bboltBucket = []byte("pairs")
 
 type bboltStore struct {
 	db *bbolt.DB
-	// write is db.Update for one writer. For more it is db.Batch, which puts the commits of all that wait into one.
+	// write is db.Update for one writer, and for more db.Batch, which makes one commit of all that wait.
 	write func(func(*bbolt.Tx) error) error
 }
 
@@ -34,7 +34,7 @@ func openBbolt(dir string, settings Settings) (Store, error) {
 	}
 	store := &bboltStore{db: db, write: db.Update}
 	if settings.Writers > 1 {
-		db.MaxBatchSize = settings.Writers // No more can come while all of them wait.
+		db.MaxBatchSize = settings.Writers // There are no more while all of them wait.
 		store.write = db.Batch
 	}
 	return store, db.Update(func(tx *bbolt.Tx) error {
@@ -45,6 +45,10 @@ func openBbolt(dir string, settings Settings) (Store, error) {
 
 func (s *bboltStore) Put(key, value []byte) error {
 	return s.write(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
+}
+
+func (s *bboltStore) Batch(pairs []Pair) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return putAll(pairs, tx.Bucket(bboltBucket).Put) })
 }
 
 func (s *bboltStore) Get(key []byte, use func(value []byte)) error {
@@ -58,25 +62,12 @@ func (s *bboltStore) Get(key []byte, use func(value []byte)) error {
 	})
 }
 
-func (s *bboltStore) Batch(pairs []Pair) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(bboltBucket)
-		for _, pair := range pairs {
-			if err := bucket.Put(pair.Key, pair.Value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 func (s *bboltStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
-		cursor := tx.Bucket(bboltBucket).Cursor()
-		visited := 0
+		cursor, left := tx.Bucket(bboltBucket).Cursor(), limit
 		for key, value := cursor.Seek(start); key != nil; key, value = cursor.Next() {
 			visit(key, value)
-			if visited++; visited == limit {
+			if left--; left == 0 {
 				break
 			}
 		}
@@ -98,5 +89,4 @@ func (s *bboltStore) Backup(w io.Writer) error {
 	})
 }
 
-func (s *bboltStore) Sync() error  { return s.db.Sync() }
 func (s *bboltStore) Close() error { return s.db.Close() }

@@ -1,63 +1,44 @@
 package main
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"math/rand/v2"
 )
 
-// The usual sizes of a key and a value, in bytes.
+// What the shape of keys says that they have in common.
 const (
-	keySize   = 16
-	valueSize = 100
-)
-
-// Each name of a shape of keys says what they have in common.
-const (
-	randomKeys     = "random"     // Nothing: 16 bytes.
+	randomKeys     = "random"     // Nothing: 16 random bytes.
 	sequentialKeys = "sequential" // They count: user000000000042.
 	prefixedKeys   = "prefixed"   // The first 48 bytes, before 16 random ones.
 )
 
-// keyShapes are the names, each at the place that is its keyShape.
 var keyShapes = []string{randomKeys, sequentialKeys, prefixedKeys}
 
-// keyShape is a shape by its number: what is asked for each key is cheap to ask then.
-type keyShape uint8
-
 const (
-	randomShape keyShape = iota
-	sequentialShape
-	prefixedShape
-)
-
-const (
+	keySize          = 16
 	sequentialPrefix = "user"
-	sharedPrefix     = "tenant/00000042/region/eu-north-1/table/session/" // Such as a program makes of what its keys are in.
+	sharedPrefix     = "tenant/00000042/region/eu-north-1/table/session/"
 )
 
-// dataset says what pair i is, for every i, without holding any: what a process has in memory is the peer's.
+// dataset computes pair i for every i and holds none, so that what a process has in memory is the peer's.
 type dataset struct {
-	pairs      uint64 // How many are loaded where a workload starts on a loaded store.
+	pairs      uint64 // How many are loaded, where a workload starts on a loaded store.
 	seed       uint64
-	shape      keyShape
-	valueBytes int // Of each value; 0 is the usual size.
+	keys       string // Their shape.
+	valueBytes int    // Of each value.
 }
 
-// keySize returns how long every key is, in bytes.
 func (d dataset) keySize() int {
-	if d.shape == prefixedShape {
+	if d.keys == prefixedKeys {
 		return len(sharedPrefix) + keySize
 	}
 	return keySize
 }
 
-// valueSize returns how long every value is, in bytes.
-func (d dataset) valueSize() int { return cmp.Or(d.valueBytes, valueSize) }
-
-// bytes returns how long all keys and values are together.
-func (d dataset) bytes() uint64 { return d.pairs * uint64(d.keySize()+d.valueSize()) }
+// bytes returns the length of all keys and values.
+func (d dataset) bytes() uint64 { return d.pairs * uint64(d.keySize()+d.valueBytes) }
 
 // mix scatters numbers: a bijection on 64 bits (the finalizer of splitmix64), so that different numbers stay different.
 func mix(x uint64) uint64 {
@@ -68,111 +49,67 @@ func mix(x uint64) uint64 {
 
 const golden = 0x9e3779b97f4a7c15
 
-// key writes the key of pair i into dst, which holds keySize bytes. No two keys are the same, and but for sequential ones
-// they come in random order.
-func (d dataset) key(dst []byte, i uint64) {
-	if d.shape == sequentialShape {
-		putCount(dst, i)
-		return
-	}
-	putKey(d.behindPrefix(dst), mix(mix(d.seed)+i))
-}
+// key writes the key of pair i into dst, which holds keySize bytes. All keys differ, and all but sequential ones come in
+// random order.
+func (d dataset) key(dst []byte, i uint64) { d.putKey(dst, i, mix(mix(d.seed)+i)) }
 
-// orderedKey is key with ascending keys for i from 0 to pairs-1; random ones spread over all of the key space.
+// orderedKey is key, but ascending for i from 0 to pairs-1; random keys spread over all of the key space.
 func (d dataset) orderedKey(dst []byte, i uint64) {
-	if d.shape == sequentialShape {
-		putCount(dst, i)
-		return
-	}
 	step := math.MaxUint64 / d.pairs
-	putKey(d.behindPrefix(dst), i*step+mix(mix(d.seed)+i)%step)
+	d.putKey(dst, i, i*step+mix(mix(d.seed)+i)%step)
 }
 
-// behindPrefix returns the part of a key that differs from other keys, once the rest is in place.
-func (d dataset) behindPrefix(dst []byte) []byte {
-	if d.shape == prefixedShape {
-		return dst[copy(dst, sharedPrefix):]
-	}
-	return dst
-}
-
-// putCount writes a number behind a word, with leading zeros, so that keys are in the order of their numbers.
-func putCount(dst []byte, i uint64) {
-	copy(dst, sequentialPrefix)
-	for place := keySize - 1; place >= len(sequentialPrefix); place-- {
-		dst[place] = '0' + byte(i%10)
-		i /= 10
-	}
-}
-
-func putKey(dst []byte, high uint64) {
-	binary.BigEndian.PutUint64(dst, high)
-	binary.BigEndian.PutUint64(dst[8:], mix(high+golden))
-}
-
-// shuffled returns a number from 0 to pairs-1 for every i: each of them once for i from any multiple of pairs to the next,
-// in an order that looks random.
-func (d dataset) shuffled(i uint64) uint64 {
-	for i %= d.pairs; ; {
-		if i = d.scatter(i); i < d.pairs {
-			return i
+func (d dataset) putKey(dst []byte, i, random uint64) {
+	switch d.keys {
+	case sequentialKeys:
+		copy(dst, sequentialPrefix)
+		for place := keySize - 1; place >= len(sequentialPrefix); place-- {
+			dst[place] = '0' + byte(i%10)
+			i /= 10
 		}
-	}
-}
-
-// spread makes pairs of ranks, so that which pairs are popular is random. Where keys are, it is so already.
-func (d dataset) spread(ranks []uint32) {
-	if d.shape != sequentialShape {
 		return
+	case prefixedKeys:
+		dst = dst[copy(dst, sharedPrefix):]
 	}
-	for i, rank := range ranks {
-		ranks[i] = uint32(d.shuffled(uint64(rank)))
-	}
-}
-
-// scatter is a bijection on the numbers of as many bits as pairs has. Multiplying by an odd number and folding the upper half
-// onto the lower one can both be undone.
-func (d dataset) scatter(i uint64) uint64 {
-	width := bits.Len64(d.pairs)
-	mask := uint64(1)<<width - 1
-	for range 3 {
-		i = i*golden&mask ^ mix(d.seed)&mask
-		i ^= i >> ((width + 1) / 2)
-	}
-	return i
+	binary.BigEndian.PutUint64(dst, random)
+	binary.BigEndian.PutUint64(dst[8:], mix(random+golden))
 }
 
 // value writes the value of pair i into dst.
 func (d dataset) value(dst []byte, i uint64) { fill(dst, mix(d.seed+golden)+i) }
 
-// fill writes incompressible bytes into dst.
+// fill writes incompressible bytes into dst. One multiplication makes eight of them, so that filling 64 KiB costs little of
+// what it takes to put them.
 func fill(dst []byte, seed uint64) {
 	state := mix(seed)
-	if len(dst) >= bigValue {
-		dst = fillBig(dst, state)
+	next := func() uint64 {
+		state += golden
+		high, low := bits.Mul64(state, state^0xbf58476d1ce4e5b9)
+		return high ^ low
 	}
 	for ; len(dst) >= 8; dst = dst[8:] {
-		state += golden
-		binary.LittleEndian.PutUint64(dst, mix(state))
+		binary.LittleEndian.PutUint64(dst, next())
 	}
 	for i := range dst {
-		dst[i] = byte(mix(state + golden + uint64(i)))
+		dst[i] = byte(next())
 	}
 }
 
-// bigValue is the length in bytes from which on making a value with mix would take much of the time of putting it.
-const bigValue = 512
+// zipfTheta is YCSB's constant: how much more often the first of n keys is asked for than the others.
+const zipfTheta = 0.99
 
-// fillBig writes what fits into dst in pieces of 32 bytes and returns the rest of it. One multiplication makes eight bytes.
-func fillBig(dst []byte, state uint64) (rest []byte) {
-	for len(dst) >= 32 {
-		part := dst[:32:32]
-		for place := 0; place < 32; place += 8 {
-			state += golden
-			high, low := bits.Mul64(state, state^0xbf58476d1ce4e5b9)
-			binary.LittleEndian.PutUint64(part[place:], high^low)
-		}
-		dst = dst[32:]
+// zipfDraws is how many ranks are drawn before a measurement, so that the power function isn't part of it.
+const zipfDraws = 1 << 20
+
+// drawZipf returns numbers of pairs, of which the one with rank r comes with a probability in proportion to 1/r^zipfTheta,
+// by the inverse of the continuous distribution.
+func (d dataset) drawZipf(rng *rand.Rand) []uint32 {
+	const power = 1 - zipfTheta
+	most := math.Pow(float64(d.pairs)+1, power)
+	draws := make([]uint32, zipfDraws)
+	for i := range draws {
+		rank := uint64(math.Pow(1+rng.Float64()*(most-1), 1/power)) - 1
+		draws[i] = uint32(min(rank, d.pairs-1))
 	}
-	return dst
+	return draws
 }

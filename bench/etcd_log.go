@@ -13,13 +13,13 @@ import (
 
 var etcdLogPeer = Peer{Name: "etcd-wal", Module: "go.etcd.io/etcd/server/v3", OpenLog: openEtcdLog}
 
-// etcdLog must be read to its end before the first append once it was opened again, as etcd has it.
+// etcdLog must be read to its end after it was opened again, before the first append.
 type etcdLog struct {
 	log *etcdwal.WAL
 	numbering
 }
 
-// openEtcdLog leaves out the fsync in the relaxed mode; the write is made all the same.
+// openEtcdLog leaves out the fsync in the relaxed mode, not the write.
 func openEtcdLog(dir string, settings Settings) (Log, error) {
 	log, err := openOrCreateEtcd(filepath.Join(dir, "etcd"))
 	if err != nil {

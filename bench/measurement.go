@@ -1,117 +1,72 @@
 package main
 
 import (
-	"cmp"
-	"fmt"
+	"encoding/json"
+	"io"
 	"strings"
-	"time"
 )
 
-// Measurement is what one process has measured: one line of JSON.
+// Measurement is what one process has measured of one workload: a line of JSON.
 type Measurement struct {
-	Workload   string  `json:"workload"`
-	Goroutines int     `json:"goroutines"`
-	Peer       string  `json:"peer"`
-	Version    string  `json:"version"`
-	Round      int     `json:"round"`       // From 1.
-	Pairs      uint64  `json:"pairs"`       // Of the data set.
-	Keys       string  `json:"keys"`        // Their shape.
-	ValueBytes int     `json:"value_bytes"` // Of each value.
-	Figure     float64 `json:"figure"`
-	Unit       string  `json:"unit"`
+	Workload string  `json:"workload"` // Its ID.
+	Peer     string  `json:"peer"`
+	Version  string  `json:"version,omitempty"`
+	Round    int     `json:"round"` // From 1.
+	Pairs    uint64  `json:"pairs"` // Of the data set.
+	Figure   float64 `json:"figure"`
+	Unit     string  `json:"unit"`
 
-	Operations int64   `json:"operations,omitempty"`
-	Seconds    float64 `json:"seconds,omitempty"`
-	P50        float64 `json:"p50_us,omitempty"` // Latencies of an operation, in microseconds.
-	P99        float64 `json:"p99_us,omitempty"`
-	P999       float64 `json:"p99_9_us,omitempty"`
-	Max        float64 `json:"max_us,omitempty"`
+	P50  float64 `json:"p50_us,omitempty"` // Latencies of an operation, in microseconds.
+	P99  float64 `json:"p99_us,omitempty"`
+	P999 float64 `json:"p99_9_us,omitempty"`
+	Max  float64 `json:"max_us,omitempty"`
 
-	DiskBytes int64 `json:"disk_bytes"` // Length of all files once the peer was closed.
-	HeapBytes int64 `json:"heap_bytes"` // Live Go heap at the end, with the peer open.
-	PeakBytes int64 `json:"peak_bytes"` // The most memory that the process had resident; 0 where that isn't known.
+	Collector float64 `json:"collector_percent,omitempty"` // What garbage collection took of the processor time used.
+	HeapBytes int64   `json:"heap_bytes,omitempty"`        // Live Go heap at the end, with the peer open.
+	PeakBytes int64   `json:"peak_bytes,omitempty"`        // The most memory that the process had resident.
+	DiskBytes int64   `json:"disk_bytes,omitempty"`        // Length of all files after the peer was closed.
 
-	More []Extra `json:"more,omitempty"` // What the workload tells besides; the same names in the same order each time.
+	More map[string]float64 `json:"more,omitempty"` // What only some workloads report, by name and unit.
 
-	Weaker string `json:"weaker,omitempty"` // What the peer promises less here than Walnut does.
+	Weaker string `json:"weaker,omitempty"` // What the peer promises less here than Walnut.
 	Notes  string `json:"notes,omitempty"`
 	Error  string `json:"error,omitempty"` // Why there is no figure.
 
-	origin *environment // Where it was measured; a line of its own says so.
+	Environment string `json:"environment"` // Where and how it was measured.
 }
 
-// Extra is a figure that not every workload has.
-type Extra struct {
-	Name   string  `json:"name"` // With the unit.
-	Figure float64 `json:"figure"`
+// usualFigures are the names of those that every workload can have besides its own.
+var usualFigures = []string{"p50 µs", "p99 µs", "p99.9 µs", "max µs", "gc cpu %", "heap MB", "peak MB", "disk MB"}
+
+// named returns the figure of a name; that of the workload has none.
+func (m Measurement) named(name string) float64 {
+	usual := map[string]float64{
+		"": m.Figure, "p50 µs": m.P50, "p99 µs": m.P99, "p99.9 µs": m.P999, "max µs": m.Max, "gc cpu %": m.Collector,
+		"heap MB": float64(m.HeapBytes) / 1e6, "peak MB": float64(m.PeakBytes) / 1e6, "disk MB": float64(m.DiskBytes) / 1e6,
+	}
+	if value, found := usual[name]; found {
+		return value
+	}
+	return m.More[name]
 }
 
-// extra returns the figure of that name, 0 where there is none.
-func (m Measurement) extra(name string) float64 {
-	for _, extra := range m.More {
-		if extra.Name == name {
-			return extra.Figure
+// lessIsBetter reports which of two figures is better. All that have a name are times or sizes, but for rates.
+func lessIsBetter(unit, name string) bool {
+	if name != "" {
+		return !strings.HasSuffix(name, "/s")
+	}
+	return unit != operationsRate && unit != keysRate && unit != bytesRate
+}
+
+// decodeAll reads measurements, one line of JSON after another.
+func decodeAll(from io.Reader) (all []Measurement, err error) {
+	for decoder := json.NewDecoder(from); ; {
+		var m Measurement
+		if err := decoder.Decode(&m); err == io.EOF {
+			return all, nil
+		} else if err != nil {
+			return all, err
 		}
+		all = append(all, m)
 	}
-	return 0
-}
-
-// take fills in what a drive has measured.
-func (m *Measurement) take(t *tally, recordSize int) {
-	m.Operations, m.Seconds = t.operations, t.elapsed.Seconds()
-	m.P50, m.P99, m.P999 = microseconds(t.latency.quantile(0.5)), microseconds(t.latency.quantile(0.99)),
-		microseconds(t.latency.quantile(0.999))
-	m.Max = microseconds(t.latency.max)
-	m.Figure = rate(m.Unit, t, recordSize)
-}
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-// rate is the figure in a unit that counts something a second.
-func rate(unit string, t *tally, recordSize int) float64 {
-	count := float64(t.operations)
-	switch unit {
-	case keysRate:
-		count = float64(t.keys)
-	case bytesRate:
-		count = float64(t.operations) * float64(recordSize) / 1e6
-	}
-	return count / t.elapsed.Seconds()
-}
-
-// ID names what was measured, whoever did it.
-func (m Measurement) ID() string { return Workload{Name: m.Workload, Goroutines: m.Goroutines}.ID() }
-
-// subject is what was measured, whoever did it: a workload on a data set.
-type subject struct {
-	id         string // Of the workload.
-	pairs      uint64
-	keys       string
-	valueBytes int
-}
-
-// usualPairs is how many pairs a data set has where nothing else is said, and what the bars are about.
-const usualPairs = 1_000_000
-
-// subject says what was measured. What a measurement that failed doesn't say of its data set is as usual.
-func (m Measurement) subject() subject {
-	return subject{m.ID(), cmp.Or(m.Pairs, usualPairs), cmp.Or(m.Keys, randomKeys), cmp.Or(m.ValueBytes, valueSize)}
-}
-
-// usualData says whether keys and values are the usual ones.
-func (s subject) usualData() bool { return s.keys == randomKeys && s.valueBytes == valueSize }
-
-// String names the workload, and of the data set what isn't as usual.
-func (s subject) String() string {
-	parts := []string{s.id}
-	if s.pairs != usualPairs {
-		parts = append(parts, figure(float64(s.pairs))+" pairs")
-	}
-	if s.keys != randomKeys {
-		parts = append(parts, s.keys+" keys")
-	}
-	if s.valueBytes != valueSize {
-		parts = append(parts, fmt.Sprintf("values of %d bytes", s.valueBytes))
-	}
-	return strings.Join(parts, ", ")
 }

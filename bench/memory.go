@@ -2,62 +2,53 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 )
 
-// peaks are the most memory that something took while it ran.
-type peaks struct {
-	heap     int64 // Bytes of objects on the Go heap, garbage that is not collected yet included; looked at every 2 ms.
-	resident int64 // Of the process; 0 where the system doesn't tell. Mapped files count as far as they are in memory.
-}
-
-// whileRunning watches memory. What the process had resident before it no longer needs is given back first, so that it
-// doesn't count.
-func whileRunning(do func() error) (p peaks, err error) {
+// weigh returns the most memory that the process has resident while something runs, as a multiple of the heap that is live
+// afterwards. What it doesn't need any more is given back to the system first, and what it had before anything was opened is
+// left out. Mapped files count as far as they are in memory.
+func (r *run) weigh(do func()) (multiple float64) {
 	debug.FreeOSMemory()
-	resetPeakMemory()
-	ended := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for {
-			p.heap = max(p.heap, heapObjects())
-			select {
-			case <-ended:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	})
-	err = do()
-	close(ended)
-	watching.Wait()
-	p.resident = peakMemory()
-	return p, err
-}
-
-func heapObjects() int64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
-}
-
-// resetPeakMemory makes peakMemory begin anew, where the system can.
-func resetPeakMemory() {
-	const peakResident = "5" // Of what can be cleared there.
-	_ = os.WriteFile("/proc/self/clear_refs", []byte(peakResident), 0)
-}
-
-// tellPeaks adds what was taken to the result, as multiples of the heap that is live now. What the process had resident
-// before it opened anything, which is this program's code for the most part, is left out, but no part of the heap. It
-// returns the multiple that is resident.
-func (r *run) tellPeaks(p peaks) (resident float64) {
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // 5 resets the peak.
+	do()
+	peak := memoryOf("VmHWM:") - r.bare
 	r.result.HeapBytes = liveHeap()
-	live := float64(r.result.HeapBytes)
-	resident = float64(max(p.heap, p.resident-r.bare)) / live
-	r.more("peak heap / live heap", float64(p.heap)/live)
-	r.more("peak resident / live heap", resident)
-	return resident
+	multiple = float64(peak) / float64(r.result.HeapBytes)
+	r.more("peak resident / live heap", multiple)
+	return multiple
+}
+
+// memoryOf returns a size in bytes that the system reports of the process; 0 where it reports none.
+func memoryOf(field string) int64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	words := strings.Fields(string(status))
+	place := slices.Index(words, field)
+	if place < 0 {
+		return 0
+	}
+	kilobytes, _ := strconv.ParseInt(words[place+1], 10, 64)
+	return kilobytes << 10
+}
+
+// liveHeap returns how many bytes of the Go heap are reachable.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // The second frees what finalizers and pools held.
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// collectorTime returns the processor's seconds that the garbage collector took so far, and those of the program. The runtime
+// counts both when a collection ends.
+func collectorTime() (collector, program float64) {
+	samples := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/user:cpu-seconds"}}
+	metrics.Read(samples)
+	return samples[0].Value.Float64(), samples[1].Value.Float64()
 }

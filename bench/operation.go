@@ -1,43 +1,48 @@
 package main
 
-// The operations that workers repeat on a store. Each is made once a measurement.
+import "encoding/binary"
 
-func putFresh(store Store) operation { return put(store, dataset.key) }
+// operation is what a worker repeats. It returns how many keys it has handled.
+type operation func(w *worker) (keys int)
 
-// putOrdered puts keys in their order. That is so with one worker only.
-func putOrdered(store Store) operation { return put(store, dataset.orderedKey) }
-
-// putShuffled puts the data set in random order, whatever its keys are.
-func putShuffled(store Store) operation {
-	return func(w *worker) (int, error) {
-		i := w.data.shuffled(w.fresh())
-		w.data.key(w.key, i)
-		w.data.value(w.value, i)
-		return 1, store.Put(w.key, w.value)
-	}
+// fresh returns the number of a pair that was not written yet.
+func (w *worker) fresh() uint64 {
+	i := w.next
+	w.next += w.stride
+	return i
 }
 
-func put(store Store, key func(data dataset, dst []byte, i uint64)) operation {
-	return func(w *worker) (int, error) {
-		i := w.fresh()
-		key(w.data, w.key, i)
-		w.data.value(w.value, i)
-		return 1, store.Put(w.key, w.value)
-	}
+// uniform returns the number of a loaded pair, each with the same probability; popular does by Zipf's law.
+func (w *worker) uniform() uint64 { return w.rng.Uint64N(w.data.pairs) }
+
+func (w *worker) popular() uint64 {
+	w.drawn++
+	return uint64(w.draws[w.drawn%zipfDraws])
 }
 
-func putBatch(size int) func(store Store) operation {
-	return func(store Store) operation {
-		return func(w *worker) (int, error) {
-			return size, store.Batch(w.freshBatch(size))
-		}
+func putFresh(w *worker) int { return w.put(w.fresh(), dataset.key) }
+
+// putOrdered puts keys in their order, as far as there is one worker.
+func putOrdered(w *worker) int { return w.put(w.fresh(), dataset.orderedKey) }
+
+func (w *worker) put(i uint64, key func(d dataset, dst []byte, i uint64)) int {
+	key(w.data, w.key, i)
+	w.data.value(w.value, i)
+	check(w.store.Put(w.key, w.value))
+	return 1
+}
+
+func putBatch(size int) operation {
+	return func(w *worker) int {
+		check(w.store.Batch(w.freshBatch(size)))
+		return size
 	}
 }
 
 // freshBatch returns new pairs in memory that is valid until the next call.
 func (w *worker) freshBatch(size int) []Pair {
 	for len(w.batch) < size {
-		w.batch = append(w.batch, Pair{make([]byte, w.data.keySize()), make([]byte, w.data.valueSize())})
+		w.batch = append(w.batch, Pair{make([]byte, w.data.keySize()), make([]byte, w.data.valueBytes)})
 	}
 	for _, pair := range w.batch[:size] {
 		i := w.fresh()
@@ -47,58 +52,61 @@ func (w *worker) freshBatch(size int) []Pair {
 	return w.batch[:size]
 }
 
-func getUniform(store Store) operation {
-	return func(w *worker) (int, error) { return w.get(store, w.any()) }
-}
+func overwrite(w *worker) int { return w.overwrite(w.uniform()) }
 
-func getZipfian(store Store) operation {
-	return func(w *worker) (int, error) { return w.get(store, w.popular()) }
-}
-
-func (w *worker) get(store Store, i uint64) (int, error) {
+// overwrite puts a new value for a loaded key.
+func (w *worker) overwrite(i uint64) int {
 	w.data.key(w.key, i)
-	return 1, store.Get(w.key, w.look)
+	fill(w.value, w.rng.Uint64())
+	check(w.store.Put(w.key, w.value))
+	return 1
 }
 
-func scanFull(store Store) operation {
-	return func(w *worker) (int, error) { return w.scan(store, nil, 0) }
+func getUniform(w *worker) int { return w.get(w.uniform()) }
+func getPopular(w *worker) int { return w.get(w.popular()) }
+
+func (w *worker) get(i uint64) int {
+	w.data.key(w.key, i)
+	check(w.store.Get(w.key, w.look))
+	return 1
 }
 
-func scanShort(store Store) operation {
-	return func(w *worker) (int, error) {
-		w.data.key(w.key, w.any())
-		return w.scan(store, w.key, 100)
-	}
+func scanFull(w *worker) int { return w.scan(nil, 0) }
+
+func scanShort(w *worker) int {
+	w.data.key(w.key, w.uniform())
+	return w.scan(w.key, 100)
 }
 
-func (w *worker) scan(store Store, start []byte, limit int) (int, error) {
+func (w *worker) scan(start []byte, limit int) int {
 	w.visited = 0
-	err := store.Scan(start, limit, w.visit)
-	return w.visited, err
+	check(w.store.Scan(start, limit, w.visit))
+	return w.visited
 }
 
-// mixed gets, and for the rest of the share puts, pairs that are there.
-func mixed(gets float64) func(store Store) operation {
-	return func(store Store) operation {
-		return func(w *worker) (int, error) {
-			i := w.popular()
-			if w.rng.Float64() < gets {
-				return w.get(store, i)
-			}
-			w.data.key(w.key, i)
-			fill(w.value, w.rng.Uint64())
-			return 1, store.Put(w.key, w.value)
+// mixed gets pairs and, for the rest of the share, writes them.
+func mixed(gets float64, write func(w *worker, i uint64) int) operation {
+	return func(w *worker) int {
+		if w.rng.Float64() < gets {
+			return w.get(w.popular())
 		}
+		return write(w, w.popular())
 	}
 }
 
-func readModifyWrite(store Store) operation {
-	return func(w *worker) (int, error) {
-		i := w.popular()
-		if w.rng.Float64() < 0.5 {
-			return w.get(store, i)
-		}
-		w.data.key(w.key, i)
-		return 1, store.Update(w.key, w.replace)
-	}
+// update gets and puts a pair in a transaction.
+func (w *worker) update(i uint64) int {
+	w.data.key(w.key, i)
+	check(w.store.Update(w.key, w.replace))
+	return 1
+}
+
+// transact updates one of a thousand keys.
+func transact(w *worker) int { return w.update(w.rng.Uint64N(min(1000, w.data.pairs))) }
+
+// appendRecord appends records that differ in their first bytes only, so that making them costs nothing.
+func appendRecord(w *worker) int {
+	binary.LittleEndian.PutUint64(w.value, w.fresh())
+	check(w.log.Append(w.value))
+	return 1
 }

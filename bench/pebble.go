@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"hash/maphash"
 	"runtime"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -17,11 +20,11 @@ var pebblePeer = Peer{
 type pebbleStore struct {
 	db    *pebble.DB
 	write *pebble.WriteOptions
-	locks *keyLocks
+	seed  maphash.Seed
+	locks [1024]sync.Mutex // For Update, by key.
 }
 
-// openPebble takes the sizes that Pebble's own benchmark tool uses, and leaves compression out, since values are
-// incompressible.
+// openPebble takes the sizes of Pebble's own benchmark tool, and leaves compression out, since values are incompressible.
 func openPebble(dir string, settings Settings) (Store, error) {
 	options := &pebble.Options{
 		CacheSize:                   cacheBytes,
@@ -39,31 +42,14 @@ func openPebble(dir string, settings Settings) (Store, error) {
 		options.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	db, err := pebble.Open(dir, options)
-	if err != nil {
-		return nil, err
-	}
 	write := pebble.NoSync
 	if settings.Mode == Durable {
 		write = pebble.Sync
 	}
-	return &pebbleStore{db: db, write: write, locks: newKeyLocks()}, nil
+	return &pebbleStore{db: db, write: write, seed: maphash.MakeSeed()}, err
 }
 
 func (s *pebbleStore) Put(key, value []byte) error { return s.db.Set(key, value, s.write) }
-
-func (s *pebbleStore) Get(key []byte, use func(value []byte)) error { return usePebble(s.db, key, use) }
-
-func usePebble(from pebble.Reader, key []byte, use func(value []byte)) error {
-	value, closer, err := from.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return errNotFound
-	}
-	if err != nil {
-		return err
-	}
-	use(value)
-	return closer.Close()
-}
 
 func (s *pebbleStore) Batch(pairs []Pair) error {
 	batch := s.db.NewBatch()
@@ -76,12 +62,17 @@ func (s *pebbleStore) Batch(pairs []Pair) error {
 	return batch.Commit(s.write)
 }
 
-func (s *pebbleStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
-	options := &pebble.IterOptions{}
-	if len(start) > 0 {
-		options.LowerBound = start
+func (s *pebbleStore) Get(key []byte, use func(value []byte)) error {
+	value, closer, err := s.db.Get(key)
+	if err != nil {
+		return notFound(err, pebble.ErrNotFound)
 	}
-	iterator, err := s.db.NewIter(options)
+	use(value)
+	return closer.Close()
+}
+
+func (s *pebbleStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
+	iterator, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start})
 	if err != nil {
 		return err
 	}
@@ -93,23 +84,22 @@ func (s *pebbleStore) Scan(start []byte, limit int, visit func(key, value []byte
 	return errors.Join(iterator.Error(), iterator.Close())
 }
 
-// Update goes by locks of the program's own: Pebble has no transactions.
+// Update takes locks as a careful program would: Pebble has no transactions. Several keys share a lock.
 func (s *pebbleStore) Update(key []byte, change func(old []byte) []byte) error {
-	return s.locks.update(s, key, change)
+	lock := &s.locks[maphash.Bytes(s.seed, key)%uint64(len(s.locks))]
+	lock.Lock()
+	defer lock.Unlock()
+	var old []byte
+	err := s.Get(key, func(value []byte) { old = bytes.Clone(value) })
+	if err != nil && !errors.Is(err, errNotFound) {
+		return err
+	}
+	return s.Put(key, change(old))
 }
 
-func (s *pebbleStore) Hold() (Held, error) { return pebbleHeld{s.db.NewSnapshot()}, nil }
-
-func (s *pebbleStore) Sync() error  { return s.db.LogData(nil, pebble.Sync) }
 func (s *pebbleStore) Close() error { return s.db.Close() }
 
-type pebbleHeld struct{ *pebble.Snapshot }
-
-func (h pebbleHeld) Get(key []byte, use func(value []byte)) error {
-	return usePebble(h.Snapshot, key, use)
-}
-
-// silent is a logger of nothing, but for what ends the process.
+// silent is a logger that writes nothing but what ends the process.
 type silent struct{}
 
 func (silent) Infof(string, ...any)              {}

@@ -1,96 +1,63 @@
 package main
 
 import (
+	"regexp"
 	"runtime/debug"
 	"slices"
 )
 
-// Peer is one thing to measure: Walnut, what it is compared with, or a limit, which is what the bare parts do.
+// Peer is one thing to measure: Walnut, what it is compared with, or a limit, which is what the bare parts can do.
 type Peer struct {
 	Name   string
-	Module string // Whose version is reported; empty where there is none.
-	// OpenStore opens the store in a directory that exists; nil where the peer is a log alone. OpenLog likewise.
+	Module string // Its version is reported; empty where there is none.
+	// OpenStore opens the store in a directory that exists; nil where the peer is only a log. OpenLog likewise.
 	OpenStore func(dir string, settings Settings) (Store, error)
 	OpenLog   func(dir string, settings Settings) (Log, error)
-	// Only are the workloads that the peer can do, as selected has them; nil is all.
-	Only []string
-	// Pages says that what the peer works on is its file, so that it makes no difference who has loaded that: a loaded store is
-	// loaded once and copied for each measurement.
+	// Only is the pattern of the workloads that the adapter can do; empty is all. See matches.
+	Only string
+	// Pages says that the peer works on the pages of its file, so that it makes no difference which process loaded it: it is
+	// loaded once, and copied for each measurement.
 	Pages bool
-	// Limit says that the peer is a limit.
 	Limit bool
-	// Weaker says what the peer promises less than Walnut does in a mode.
+	// Weaker says what the peer promises less than Walnut in a mode.
 	Weaker map[Mode]string
-
-	chosen []string // The workloads that it was asked for with, besides Only; nil is all.
 }
 
 const walnutName = "walnut"
 
-// peers are all there are, Walnut first and the limits last.
-var peers = slices.Concat(
-	[]Peer{walnutPeer, buntdbPeer, bboltPeer, pebblePeer, goleveldbPeer, tidwallLogPeer},
-	morePeers,
-	[]Peer{fileLimit, treeLimit},
-)
+// morePeers are what the build tag fewpeers leaves out, and limits what the system allows.
+var morePeers, limits []Peer
 
-// takes says whether the peer takes part in a workload.
-func (p Peer) takes(workload Workload) bool {
-	if workload.Log && p.OpenLog == nil || !workload.Log && p.OpenStore == nil {
-		return false
-	}
-	if p.Limit && workload.restarted {
-		return false // It keeps nothing.
-	}
-	return (len(p.Only) == 0 || selected(p.Only, workload.ID())) &&
-		(len(p.chosen) == 0 || selected(p.chosen, workload.ID())) &&
-		(len(workload.Only) == 0 || p.Limit || slices.Contains(workload.Only, p.Name))
+// allPeers returns every peer, Walnut first and the limits last: the order of the report.
+func allPeers() []Peer {
+	few := []Peer{walnutPeer, buntdbPeer, bboltPeer, pebblePeer, goleveldbPeer, tidwallLogPeer}
+	return slices.Concat(few, morePeers, limits, []Peer{mapLimit})
 }
 
-// taken returns those of the workloads that the peer takes part in.
-func (p Peer) taken(workloads []Workload) (taken []Workload) {
-	for _, workload := range workloads {
-		if p.takes(workload) {
-			taken = append(taken, workload)
-		}
-	}
-	return taken
-}
-
-// promising are the workloads whose figures depend on what is promised of a write.
-var promising = []string{"W1", "W2", "W3", "W6", "W9", "W10", "W11", "L1", "L2", "L3"}
-
-// weaker says what the peer promises less in a workload.
-func (p Peer) weaker(workload Workload) string {
-	if !selected(promising, workload.ID()) {
+// weaker says what the peer promises less in a workload that writes.
+func (p Peer) weaker(w Workload) string {
+	if !matches(`W1|W2|W3|W6|T1|W9|W10|L\d`, w.ID) {
 		return ""
 	}
-	return p.Weaker[workload.Mode]
+	return p.Weaker[w.Mode]
 }
 
-// version is that of the module which this program was built with.
+// matches reports whether a pattern, a regular expression, matches the name or the beginning of it up to a slash.
+func matches(pattern, name string) bool {
+	matched, err := regexp.MatchString(`^(?:`+pattern+`)(?:/|$)`, name)
+	return err == nil && matched
+}
+
+// version returns the version of the peer's module in this program.
 func (p Peer) version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || p.Module == "" {
+	if !ok {
 		return ""
 	}
 	for _, module := range info.Deps {
-		if module.Path == p.Module && module.Replace != nil {
-			return revision(info)
-		}
-		if module.Path == p.Module {
+		if module.Path == p.Module && module.Replace == nil {
 			return module.Version
 		}
 	}
 	return ""
-}
-
-// revision is the commit of the repository that this module and Walnut are both in.
-func revision(info *debug.BuildInfo) string {
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value[:min(12, len(setting.Value))]
-		}
-	}
-	return "devel"
 }

@@ -13,12 +13,12 @@ import (
 
 var raftwalLogPeer = Peer{
 	Name: "raft-wal", Module: "github.com/hashicorp/raft-wal", OpenLog: openRaftwalLog,
-	Only: []string{"L1", "L3"}, // It syncs every append.
+	Only: "L1|L3", // It syncs every append.
 }
 
 type raftwalLog struct {
 	log  *raftwal.WAL
-	meta *metadb.BoltMetaDB // Made here, since the log's Close leaves it open, and with it the lock on its file.
+	meta *metadb.BoltMetaDB // The log's Close leaves it open, and the lock on its file with it.
 	numbering
 }
 

@@ -1,110 +1,220 @@
 package main
 
 import (
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 )
 
-// report is what measurements come to: a Markdown page, and pictures.
+// report makes a page of measurements.
 type report struct {
-	environments []*environment // Where they were made; several where files were read.
-	peers        []Peer         // In the order of the rows.
-	lines        map[subject][]*line
-	order        []subject // In the order of the page.
+	environments []string
+	peers        []Peer  // In the order of the rows.
+	lines        []*line // In the order of the page.
 }
 
-// line is what one peer did on one subject, over all rounds.
+// line is what one peer did in one workload, over all rounds.
 type line struct {
-	peer   Peer
-	unit   string
-	rounds []Measurement // Those that have a figure.
-	errors []string
+	peer           Peer
+	workload, unit string
+	rounds         []Measurement // Those that have a figure.
+	notes          []string      // What a reader has to know.
 }
 
-func newReport(peers []Peer, measurements []Measurement) *report {
-	r := &report{environments: origins(measurements), peers: peers, lines: map[subject][]*line{}}
-	for _, m := range measurements {
-		l := r.line(m)
-		if m.Error != "" {
-			l.errors = append(l.errors, m.Error)
-		} else {
-			l.rounds = append(l.rounds, m)
-		}
+// oldName is what Walnut is called where another build of it takes turns.
+const oldName = "walnut-old"
+
+func newReport(all []Measurement) *report {
+	r := &report{peers: slices.Insert(allPeers(), 1, Peer{Name: oldName})}
+	for _, m := range all {
+		r.environments = appendNew(r.environments, m.Environment)
 	}
-	for _, lines := range r.lines {
-		slices.SortStableFunc(lines, func(a, b *line) int { return r.place(a.peer.Name) - r.place(b.peer.Name) })
+	for _, w := range workloads {
+		for _, peer := range r.peers {
+			l := &line{peer: peer, workload: w.ID, unit: w.Unit}
+			for _, m := range all {
+				if m.Workload == w.ID && m.Peer == peer.Name {
+					l.add(m)
+				}
+			}
+			if l.rounds != nil || l.notes != nil {
+				r.lines = append(r.lines, l)
+			}
+		}
 	}
 	return r
 }
 
-// line returns the line that a measurement belongs to.
-func (r *report) line(m Measurement) *line {
-	s := m.subject()
-	for _, l := range r.lines[s] {
-		if l.peer.Name == m.Peer {
-			return l
-		}
+// appendNew adds what is neither empty nor there already.
+func appendNew(list []string, text string) []string {
+	if text == "" || slices.Contains(list, text) {
+		return list
 	}
-	if len(r.lines[s]) == 0 {
-		r.order = append(r.order, s)
-	}
-	l := &line{unit: m.Unit, peer: Peer{Name: m.Peer}}
-	if place := r.place(m.Peer); place < len(r.peers) {
-		l.peer = r.peers[place]
-	}
-	r.lines[s] = append(r.lines[s], l)
-	return l
+	return append(list, text)
 }
 
-func (r *report) place(name string) int {
-	for place, peer := range r.peers {
-		if peer.Name == name {
-			return place
-		}
+func (l *line) add(m Measurement) {
+	if m.Error == "" {
+		l.rounds = append(l.rounds, m)
+	} else {
+		m.Error = "failed: " + m.Error
 	}
-	return len(r.peers)
+	for _, note := range []string{m.Error, m.Version, m.Weaker, m.Notes} {
+		l.notes = appendNew(l.notes, strings.ReplaceAll(strings.Join(strings.Fields(note), " "), "|", "\\|"))
+	}
 }
 
-// median returns the middle of what the rounds have; of an even number the mean of the two in the middle.
-func (l *line) median(of func(Measurement) float64) float64 {
-	values := make([]float64, len(l.rounds))
-	for i, m := range l.rounds {
-		values[i] = of(m)
+// line returns what a peer did in a workload, nil if it has no figure.
+func (r *report) line(workload, peer string) *line {
+	return best(r.linesOf(workload), "", func(p Peer) bool { return p.Name == peer })
+}
+
+func (r *report) linesOf(workload string) (lines []*line) {
+	for _, l := range r.lines {
+		if l.workload == workload {
+			lines = append(lines, l)
+		}
 	}
-	slices.Sort(values)
+	return lines
+}
+
+// bar is the beginning of the workload's ID: the page has a section for each.
+func (l *line) bar() string {
+	bar, _, _ := strings.Cut(l.workload, "/")
+	return bar
+}
+
+// median returns the middle of a figure over the rounds, of an even number of them the mean of the two in the middle; 0 where
+// nothing was measured.
+func (l *line) median(name string) float64 {
+	values := l.values(name)
 	if len(values) == 0 {
 		return 0
 	}
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-func byFigure(m Measurement) float64 { return m.Figure }
-
-func (l *line) figure() float64 { return l.median(byFigure) }
-
-// spread returns the least and the greatest figure.
-func (l *line) spread() (low, high float64) {
-	for i, m := range l.rounds {
-		if i == 0 {
-			low, high = m.Figure, m.Figure
-		}
-		low, high = min(low, m.Figure), max(high, m.Figure)
+// values returns a figure of every round, in ascending order.
+func (l *line) values(name string) (values []float64) {
+	if l == nil {
+		return nil
 	}
-	return low, high
+	for _, m := range l.rounds {
+		values = append(values, m.named(name))
+	}
+	slices.Sort(values)
+	return values
 }
 
 // best returns the line with the best median among those that are wanted, nil where there is none.
-func best(lines []*line, wanted func(Peer) bool) (found *line) {
+func best(lines []*line, figure string, wanted func(Peer) bool) (found *line) {
 	for _, l := range lines {
 		if len(l.rounds) == 0 || !wanted(l.peer) {
 			continue
 		}
-		if found == nil || lowerIsBetter(l.unit) == (l.figure() < found.figure()) {
+		if found == nil || lessIsBetter(l.unit, figure) == (l.median(figure) < found.median(figure)) {
 			found = l
 		}
 	}
 	return found
 }
 
-func isLimit(p Peer) bool  { return p.Limit }
-func isWalnut(p Peer) bool { return p.Name == walnutName }
-func isRival(p Peer) bool  { return !p.Limit && p.Name != walnutName }
+func isRival(p Peer) bool { return !p.Limit && p.Name != walnutName && p.Name != oldName }
+func isLimit(p Peer) bool { return p.Limit }
+
+// page returns the page, with links to pictures.
+func (r *report) page(pictures []string) string {
+	var page strings.Builder
+	page.WriteString("# Walnut beside its peers\n\n" + strings.Join(r.environments, "\n\n") + "\n\n" +
+		"Medians over the rounds. A ratio is a median over another; for times, memory and latencies less is better.\n" +
+		"A peer with * promises less there than Walnut: see its notes. bench/README.md explains the workloads.\n")
+	r.writeBars(&page, "New and old", r.againstOld())
+	r.writeBars(&page, "Bars", readBars())
+	for _, path := range pictures {
+		fmt.Fprintf(&page, "\n![%s](%s)\n", path, path)
+	}
+	for from := 0; from < len(r.lines); {
+		to := from + 1
+		for to < len(r.lines) && r.lines[to].bar() == r.lines[from].bar() {
+			to++
+		}
+		r.writeSection(&page, r.lines[from:to])
+		from = to
+	}
+	return page.String()
+}
+
+func (r *report) writeSection(page *strings.Builder, lines []*line) {
+	fmt.Fprintf(page, "\n## %s\n\n", lines[0].bar())
+	columns := slices.Clone(usualFigures)
+	for i, l := range lines {
+		if w, err := workloadByID(l.workload); err == nil && (i == 0 || lines[i-1].workload != l.workload) {
+			fmt.Fprintf(page, "- %s: %s; %s, goroutines: %d\n", w.ID, w.About, w.Mode, w.Goroutines)
+		}
+		for _, m := range l.rounds {
+			for _, name := range slices.Sorted(maps.Keys(m.More)) {
+				columns = appendNew(columns, name)
+			}
+		}
+	}
+	page.WriteString("\n")
+	table(page, slices.Concat([]string{"workload", "pairs", "peer", "figure", "min to max", "/ best peer", "/ limit"}, columns, []string{"notes"})...)
+	for _, l := range lines {
+		cells := []string{l.workload, "–", l.name(), "–", "–", "–", "–"}
+		if values := l.values(""); len(values) > 0 {
+			same := r.linesOf(l.workload)
+			cells = []string{
+				l.workload, number(float64(l.rounds[0].Pairs)), l.name(), number(l.median("")) + " " + l.unit,
+				number(values[0]) + " to " + number(values[len(values)-1]), ratio(l, best(same, "", isRival)), ratio(l, best(same, "", isLimit)),
+			}
+		}
+		for _, name := range columns {
+			cells = append(cells, orDash(l.median(name)))
+		}
+		row(page, append(cells, strings.Join(l.notes, "; "))...)
+	}
+}
+
+// name is the peer's, with a star where it promises less.
+func (l *line) name() string {
+	if len(l.rounds) > 0 && l.rounds[0].Weaker != "" {
+		return l.peer.Name + " *"
+	}
+	return l.peer.Name
+}
+
+func ratio(l, base *line) string {
+	if base.median("") == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", l.median("")/base.median(""))
+}
+
+func orDash(value float64) string {
+	if value == 0 {
+		return "–"
+	}
+	return number(value)
+}
+
+// number has three significant digits, or all digits before the point, thousands apart.
+func number(value float64) string {
+	if value < 100 {
+		return fmt.Sprintf("%.3g", value)
+	}
+	digits := fmt.Sprintf("%.0f", value)
+	for place := len(digits) - 3; place > 0; place -= 3 {
+		digits = digits[:place] + " " + digits[place:]
+	}
+	return digits
+}
+
+func table(page *strings.Builder, headings ...string) {
+	row(page, headings...)
+	page.WriteString(strings.Repeat("|---", len(headings)) + "|\n")
+}
+
+func row(page *strings.Builder, cells ...string) {
+	page.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}

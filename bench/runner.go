@@ -2,48 +2,54 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// childTimeout is when a child counts as hanging.
-const childTimeout = 20 * time.Minute
+// contestant is a peer that takes part, in this program or in another build of it.
+type contestant struct {
+	Peer
+	label   string
+	program string
+}
 
-// runner measures each group of workloads with each peer, each time in a fresh process and a fresh directory. Peers take turns
-// within a round, in another order in each round, so that a slow minute of the machine meets all of them.
+// runner measures groups of workloads with each contestant, each time in a fresh process and a fresh directory. Contestants
+// take turns within a round, in another order in each round, so that a slow minute of the machine meets all of them.
 type runner struct {
-	spec     Spec // What the measurements have in common.
-	rounds   int
-	groups   [][]Workload            // Those of a group are measured by one process, on one store.
-	extents  func(Workload) []extent // The data sets that a group is measured with, by its first workload; nil is spec's alone.
-	peers    []Peer
-	dir      string    // For data. Whoever makes the runner removes it.
-	out      io.Writer // Gets one line of JSON for each measurement.
-	progress io.Writer // Gets a line for people.
+	spec        Spec // What the measurements have in common.
+	rounds      int
+	workloads   []Workload
+	contestants []contestant
+	dir         string // For data. The caller removes it.
+	environment string
+	out         *json.Encoder // Gets every measurement.
+	progress    io.Writer     // Gets a readable line.
 
-	prepared map[string]string // Directories by what prepared them; copied for each round.
+	prepared map[string]string // Directories by what is in them; copied for each measurement.
 }
 
 // run returns every measurement, the failed ones too. The error is the context's, or one of writing to out.
 func (r *runner) run(ctx context.Context) (all []Measurement, err error) {
 	r.prepared = map[string]string{}
-	for round := 1; round <= r.rounds; round++ {
-		for _, group := range r.groups {
-			for _, spec := range r.specs(group[0]) {
-				spec.Round = round
-				measurements, err := r.turns(ctx, spec, group)
+	for round := range r.rounds {
+		for _, group := range groups(r.workloads) {
+			for i := range r.contestants {
+				c := r.contestants[(i+round)%len(r.contestants)]
+				measurements := r.measure(ctx, round, group, c)
+				if ctx.Err() != nil {
+					return all, ctx.Err()
+				}
 				all = append(all, measurements...)
-				if err != nil {
+				if err := r.report(measurements); err != nil {
 					return all, err
 				}
 			}
@@ -52,167 +58,93 @@ func (r *runner) run(ctx context.Context) (all []Measurement, err error) {
 	return all, nil
 }
 
-// turns measures a group of workloads with one peer after another.
-func (r *runner) turns(ctx context.Context, spec Spec, group []Workload) (all []Measurement, err error) {
-	for i := range r.peers {
-		peer := r.peers[(i+spec.Round-1)%len(r.peers)]
-		measurements := r.measure(ctx, spec, peer.taken(group), peer)
-		if ctx.Err() != nil {
-			return all, ctx.Err()
-		}
-		all = append(all, measurements...)
-		if err := r.tell(measurements); err != nil {
-			return all, err
+// groups divides workloads into those that one process measures on one store.
+func groups(workloads []Workload) (groups [][]Workload) {
+	for _, w := range workloads {
+		place := slices.IndexFunc(groups, func(group []Workload) bool { return group[0].group() == w.group() })
+		if place < 0 {
+			groups = append(groups, []Workload{w})
+		} else {
+			groups[place] = append(groups[place], w)
 		}
 	}
-	return all, nil
+	return groups
 }
 
-// specs returns what is common to the measurements of a workload with each data set.
-func (r *runner) specs(workload Workload) (specs []Spec) {
-	common := r.spec
-	common.Time = max(common.Time, workload.least)
-	if r.extents == nil {
-		return []Spec{common}
-	}
-	for _, extent := range r.extents(workload) {
-		common.Pairs, common.Keys, common.Value = extent.pairs, extent.keys, extent.valueBytes
-		specs = append(specs, common)
-	}
-	return specs
-}
-
-// tell writes the measurements down, and says what came of them.
-func (r *runner) tell(measurements []Measurement) error {
+func (r *runner) report(measurements []Measurement) error {
 	for _, m := range measurements {
-		if err := json.NewEncoder(r.out).Encode(m); err != nil {
+		outcome := number(m.Figure) + " " + m.Unit
+		if m.Error != "" {
+			outcome = "failed: " + m.Error
+		}
+		fmt.Fprintf(r.progress, "round %d of %d  %-28s %-12s %s\n", m.Round, r.rounds, m.Workload, m.Peer, outcome)
+		if err := r.out.Encode(m); err != nil {
 			return err
 		}
-		what := fmt.Sprintf("round %d of %d  %-28s %-12s%s", m.Round, r.rounds, m.ID(), m.Peer, unusual(m))
-		if m.Error != "" {
-			fmt.Fprintf(r.progress, "%s failed: %s\n", what, m.Error)
-			continue
-		}
-		fmt.Fprintf(r.progress, "%s %s %s\n", what, figure(m.Figure), m.Unit)
 	}
 	return nil
 }
 
-// unusual says in what a data set differs from the usual one.
-func unusual(m Measurement) (differs string) {
-	if m.Pairs != usualPairs {
-		differs += fmt.Sprintf(" %d pairs", m.Pairs)
-	}
-	if m.Keys != randomKeys {
-		differs += " " + m.Keys
-	}
-	if m.ValueBytes != valueSize {
-		differs += fmt.Sprintf(" %d B", m.ValueBytes)
-	}
-	return differs
-}
-
-// measure lets a child measure a group of workloads. What goes wrong is in the measurements that did not come.
-func (r *runner) measure(ctx context.Context, spec Spec, group []Workload, peer Peer) []Measurement {
+// measure lets a child measure those workloads of a group that the contestant takes part in. What went wrong is in the
+// measurements that did not come.
+func (r *runner) measure(ctx context.Context, round int, group []Workload, c contestant) []Measurement {
+	group = slices.DeleteFunc(slices.Clone(group), func(w Workload) bool { return !w.takes(c.Peer) })
 	if len(group) == 0 {
 		return nil
 	}
-	spec.Workload, spec.Peer = group[0].ID(), peer.Name
-	for _, workload := range group[1:] {
-		spec.After = append(spec.After, workload.ID())
+	spec := r.spec
+	spec.Peer, spec.Dir = c.Name, filepath.Join(r.dir, "store")
+	for _, w := range group {
+		spec.Workloads = append(spec.Workloads, w.ID)
 	}
-	spec.Seed += uint64(spec.Round)
-	spec.Loaded = peer.Pages && group[0].loaded
-	spec.Dir = filepath.Join(r.dir, "store")
-	measurements, err := r.measureIn(ctx, spec, group[0])
+	var measurements []Measurement
+	err := r.directory(ctx, &spec, round, group[0], c)
+	if err == nil {
+		measurements, err = startChild(ctx, c.program, spec)
+	}
 	if err = errors.Join(err, os.RemoveAll(spec.Dir)); err != nil && len(measurements) == len(group) {
 		measurements = nil // What went wrong at the end concerns all of them.
 	}
-	for _, workload := range group[len(measurements):] {
-		measurements = append(measurements, Measurement{
-			Workload: workload.Name, Goroutines: workload.Goroutines, Peer: peer.Name, Version: peer.version(),
-			Round: spec.Round, Pairs: spec.Pairs, Keys: cmp.Or(spec.Keys, randomKeys), ValueBytes: cmp.Or(spec.Value, valueSize),
-			Unit: workload.Unit, Error: err.Error(),
-		})
+	for i, w := range group {
+		if i == len(measurements) {
+			measurements = append(measurements, Measurement{Workload: w.ID, Unit: w.Unit, Error: err.Error()})
+		}
+		m := &measurements[i]
+		m.Peer, m.Round, m.Version, m.Weaker, m.Environment = c.label, round+1, c.version(), c.weaker(w), r.environment
 	}
 	return measurements
 }
 
-func (r *runner) measureIn(ctx context.Context, spec Spec, workload Workload) ([]Measurement, error) {
-	if workload.prepare == nil && !spec.Loaded {
-		if err := os.Mkdir(spec.Dir, 0o700); err != nil {
-			return nil, err
-		}
-		return start(ctx, spec)
+// directory makes the one that a measurement begins with: an empty one, or a copy of what was prepared for all rounds.
+func (r *runner) directory(ctx context.Context, spec *Spec, round int, w Workload, c contestant) error {
+	from := w.startsFrom(c.Peer)
+	if from.prepare == nil {
+		spec.Seed += uint64(round)
+		return os.Mkdir(spec.Dir, 0o700)
 	}
-	spec.Seed = r.spec.Seed // What is prepared once is the same in all rounds.
-	prepared, err := r.prepare(ctx, spec, workload)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.CopyFS(spec.Dir, os.DirFS(prepared)); err != nil {
-		return nil, err
-	}
-	if spec.Loaded {
-		if err := syncFiles(spec.Dir); err != nil {
-			return nil, err
-		}
-	}
-	return start(ctx, spec)
-}
-
-// syncFiles syncs the files in a directory, as loading ends with a sync: writing them is not what is measured.
-func syncFiles(dir string) error {
-	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+	key := fmt.Sprint(c.label, " ", from.name, w.data(*spec))
+	if r.prepared[key] == "" {
+		preparing := *spec
+		preparing.Dir, preparing.Prepare = filepath.Join(r.dir, fmt.Sprintf("prepared-%d", len(r.prepared))), true
+		if err := os.Mkdir(preparing.Dir, 0o700); err != nil {
 			return err
 		}
-		file, err := os.Open(name)
-		if err != nil {
-			return err
+		if _, err := startChild(ctx, c.program, preparing); err != nil {
+			return errors.Join(err, os.RemoveAll(preparing.Dir))
 		}
-		return errors.Join(file.Sync(), file.Close())
-	})
+		fmt.Fprintf(r.progress, "%s is prepared for %s, for all rounds\n", c.label, strings.Join(spec.Workloads, ", "))
+		r.prepared[key] = preparing.Dir
+	}
+	return errors.Join(os.CopyFS(spec.Dir, os.DirFS(r.prepared[key])), walkFiles(spec.Dir, (*os.File).Sync))
 }
 
-// prepare returns the directory that a workload wants to find a copy of. All that start on a loaded store want the same.
-func (r *runner) prepare(ctx context.Context, spec Spec, workload Workload) (string, error) {
-	what := spec.Workload
-	if spec.Loaded {
-		what = "loaded"
-	}
-	key := fmt.Sprint(spec.Peer, " ", what, " ", spec.Pairs, " ", spec.Keys, " ", spec.Value)
-	if dir, found := r.prepared[key]; found {
-		return dir, nil
-	}
-	spec.Dir = filepath.Join(r.dir, fmt.Sprintf("prepared-%d", len(r.prepared)))
-	spec.Prepare = true
-	if err := os.Mkdir(spec.Dir, 0o700); err != nil {
-		return "", err
-	}
-	told, err := start(ctx, spec)
-	var died *exec.ExitError
-	if workload.Killed && len(told) > 0 && errors.As(err, &died) && !died.Exited() {
-		err = nil // It did what it had to do and then killed itself.
-	}
-	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(spec.Dir))
-	}
-	if spec.Loaded {
-		fmt.Fprintf(r.progress, "%s is loaded, once for all rounds\n", spec.Peer)
-	}
-	r.prepared[key] = spec.Dir
-	return spec.Dir, nil
-}
+// childTimeout is when a child counts as hanging.
+const childTimeout = 20 * time.Minute
 
-// start runs a child to its end and returns what it has printed, and how it ended.
-func start(ctx context.Context, spec Spec) (measurements []Measurement, err error) {
+// startChild runs a child to its end and returns what it has measured.
+func startChild(ctx context.Context, program string, spec Spec) (measurements []Measurement, err error) {
 	ctx, cancel := context.WithTimeout(ctx, childTimeout)
 	defer cancel()
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	encoded, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
@@ -221,25 +153,13 @@ func start(ctx context.Context, spec Spec) (measurements []Measurement, err erro
 	command.Env = append(os.Environ(), childVariable+"="+string(encoded))
 	var output, complaints bytes.Buffer
 	command.Stdout, command.Stderr = &output, &complaints
-	if _, err := command.StdinPipe(); err != nil { // Held open until the child ends; see dieWithParent.
+	if _, err := command.StdinPipe(); err != nil { // Open until the child ends; see dieWithParent.
 		return nil, err
 	}
 	if err = command.Run(); err != nil {
-		err = fmt.Errorf("%w: %s", err, ending(complaints.String()))
+		text := bytes.TrimSpace(complaints.Bytes())
+		err = fmt.Errorf("%w: %s", err, text[max(0, len(text)-2000):])
 	}
-	for line := range bytes.Lines(output.Bytes()) {
-		var measurement Measurement
-		if lineErr := json.Unmarshal(line, &measurement); lineErr != nil {
-			return measurements, errors.Join(err, lineErr)
-		}
-		measurements = append(measurements, measurement)
-	}
-	return measurements, err
-}
-
-// ending is the last part of what a child said.
-func ending(text string) string {
-	const most = 2000
-	text = strings.TrimSpace(text)
-	return text[max(0, len(text)-most):]
+	measurements, decodeErr := decodeAll(&output)
+	return measurements, errors.Join(err, decodeErr)
 }

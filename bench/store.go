@@ -1,8 +1,12 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"io"
+	"sync"
+)
 
-// Mode says what a write has survived once it is acknowledged.
+// Mode is what an acknowledged write survives.
 type Mode string
 
 const (
@@ -10,43 +14,104 @@ const (
 	Relaxed Mode = "relaxed" // The death of the process; a peer that promises less says so in Peer.Weaker.
 )
 
-// Settings are what an adapter knows of the workload, so that it can open its peer with the best settings for it.
+// Settings are what an adapter knows of the workload, so that it can choose the best settings for it.
 type Settings struct {
-	Mode    Mode
-	Writers int // How many goroutines write at a time.
-	// OnDemand says that a Checkpointer takes a checkpoint when it is asked to, and none by itself. Other peers do their work
-	// in the background as always.
-	OnDemand bool
+	Mode     Mode
+	Writers  int  // How many goroutines write at the same time.
+	OnDemand bool // A Checkpointer takes no checkpoint by itself, only when asked.
 }
 
-// cacheBytes is what every peer with a cache gets: more than the data of five million pairs, since Walnut holds all of
-// it in memory too.
+// cacheBytes is the cache of every peer that has one: more than a million pairs need, since Walnut holds all data in memory.
 const cacheBytes = 1 << 30
 
 // Pair is a key and its value.
 type Pair struct{ Key, Value []byte }
 
-// Store is an ordered key-value store as the workloads use it. Every method but Close may be called concurrently. What
-// is passed to a method, or by it to a function, is read-only and valid during the call: an adapter copies only where its
-// peer would keep the memory, and hands out its peer's own memory where the peer allows that.
+// Store is an ordered key-value store as the workloads use it. Every method but Close may be called concurrently. Arguments,
+// and what a method passes to a function, are read-only and valid during the call: an adapter copies only where its peer
+// would keep the memory, and hands out its peer's own memory where the peer allows that.
 type Store interface {
 	// Put makes one commit of one pair, acknowledged as the mode says.
 	Put(key, value []byte) error
-	// Get calls use with the key's value, or returns errNotFound.
-	Get(key []byte, use func(value []byte)) error
 	// Batch makes one commit of all pairs.
 	Batch(pairs []Pair) error
-	// Scan visits pairs in order from start, the first key where it is empty, until limit is reached; 0 is no limit.
+	// Get calls use with the key's value, or returns errNotFound.
+	Get(key []byte, use func(value []byte)) error
+	// Scan visits pairs in order from start until limit is reached; 0 is no limit.
 	Scan(start []byte, limit int, visit func(key, value []byte)) error
-	// Update gives the key the value that change makes of the old one, which is nil where there is none. No other
-	// Update of the same key comes between. It may call change more than once.
+	// Update gives the key the value that change makes of the old one, nil where there is none, as one transaction. It may
+	// call change more than once.
 	Update(key []byte, change func(old []byte) []byte) error
-	// Sync makes durable what was acknowledged.
-	Sync() error
 	Close() error
 }
 
+// Checkpointer is a Store that writes its state out on demand, so that a start need not read its whole history.
+type Checkpointer interface{ Checkpoint() error }
+
+// Backuper is a Store that writes all pairs of one instant to a stream while writes go on.
+type Backuper interface{ Backup(w io.Writer) error }
+
+// Log is a write-ahead log as the workloads use it. Append and AppendBatch may be called concurrently. Records are valid
+// during the call.
+type Log interface {
+	// Append adds one record, acknowledged as the mode says.
+	Append(record []byte) error
+	// AppendBatch adds records with as few writes and syncs as the peer can do.
+	AppendBatch(records [][]byte) error
+	// ReadAll visits every record in order. It is called on a log that was just opened.
+	ReadAll(visit func(record []byte)) error
+	Close() error
+}
+
+// BackCutter is a Log that removes its newest records.
+type BackCutter interface{ CutBack(records uint64) error }
+
 var (
 	errNotFound    = errors.New("key not found")
-	errUnsupported = errors.New("not part of what this limit does")
+	errUnsupported = errors.New("the adapter does not do this")
 )
+
+// notFound is err, or errNotFound if err is the peer's own error for that.
+func notFound(err, peers error) error {
+	if errors.Is(err, peers) {
+		return errNotFound
+	}
+	return err
+}
+
+// putAll puts pairs one after another.
+func putAll(pairs []Pair, put func(key, value []byte) error) error {
+	for _, pair := range pairs {
+		if err := put(pair.Key, pair.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsupported is what an adapter leaves out because no workload asks its peer for it.
+type unsupported struct{}
+
+func (unsupported) Batch([]Pair) error                              { return errUnsupported }
+func (unsupported) Get([]byte, func([]byte)) error                  { return errUnsupported }
+func (unsupported) Scan([]byte, int, func(key, value []byte)) error { return errUnsupported }
+func (unsupported) Update([]byte, func([]byte) []byte) error        { return errUnsupported }
+func (unsupported) Close() error                                    { return nil }
+
+// numbering numbers records from 1, for logs that leave this to the caller: a consensus log gets numbers from its protocol.
+// Such logs take one append at a time.
+type numbering struct {
+	mu   sync.Mutex
+	last uint64
+}
+
+// add appends count records, the first of which gets the number that it passes on.
+func (n *numbering) add(count int, appendFrom func(first uint64) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	err := appendFrom(n.last + 1)
+	if err == nil {
+		n.last += uint64(count)
+	}
+	return err
+}

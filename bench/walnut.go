@@ -4,21 +4,22 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/wal"
 )
 
+// The adapter uses little of Walnut's API, so that this program also builds with an older or newer Walnut: see compare.sh.
+
 var walnutPeer = Peer{Name: walnutName, Module: "github.com/walnutkv/walnut", OpenStore: openWalnut, OpenLog: openWalnutLog}
 
-type walnutStore struct{ db *kv.DB }
+type walnutStore struct{ *kv.DB }
 
-func walnutSync(mode Mode) kv.SyncMode {
-	if mode == Durable {
-		return kv.SyncAlways
+func walnutSync(mode Mode) wal.SyncMode {
+	if mode == Relaxed {
+		return wal.SyncNever
 	}
-	return kv.SyncNever
+	return wal.SyncAlways
 }
 
 func openWalnut(dir string, settings Settings) (Store, error) {
@@ -27,31 +28,20 @@ func openWalnut(dir string, settings Settings) (Store, error) {
 		options.CheckpointFactor = -1
 	}
 	db, err := kv.Open(dir, options)
-	if err != nil {
-		return nil, err
-	}
-	return &walnutStore{db}, nil
+	return &walnutStore{db}, err
 }
 
 func (s *walnutStore) Put(key, value []byte) error {
-	_, err := s.db.Put(key, value)
+	_, err := s.DB.Put(key, value)
 	return err
 }
 
 func (s *walnutStore) Get(key []byte, use func(value []byte)) error {
-	value, err := s.db.Get(key)
-	return useWalnut(value, err, use)
-}
-
-func useWalnut(value []byte, err error, use func(value []byte)) error {
-	if errors.Is(err, kv.ErrNotFound) {
-		return errNotFound
+	value, err := s.DB.Get(key)
+	if err == nil {
+		use(value)
 	}
-	if err != nil {
-		return err
-	}
-	use(value)
-	return nil
+	return notFound(err, kv.ErrNotFound)
 }
 
 func (s *walnutStore) Batch(pairs []Pair) error {
@@ -59,19 +49,19 @@ func (s *walnutStore) Batch(pairs []Pair) error {
 	for _, pair := range pairs {
 		batch.Put(pair.Key, pair.Value)
 	}
-	_, err := s.db.Apply(&batch)
+	_, err := s.Apply(&batch)
 	return err
 }
 
 func (s *walnutStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
-	for key, value := range s.db.Scan(kv.Range{Start: start, Limit: limit}) {
+	for key, value := range s.DB.Scan(kv.Range{Start: start, Limit: limit}) {
 		visit(key, value)
 	}
 	return nil
 }
 
 func (s *walnutStore) Update(key []byte, change func(old []byte) []byte) error {
-	return s.db.Update(func(tx *kv.Tx) error {
+	return s.DB.Update(func(tx *kv.Tx) error {
 		old, err := tx.Get(key)
 		if err != nil && !errors.Is(err, kv.ErrNotFound) {
 			return err
@@ -80,55 +70,39 @@ func (s *walnutStore) Update(key []byte, change func(old []byte) []byte) error {
 	})
 }
 
-func (s *walnutStore) Hold() (Held, error) {
-	snapshot, err := s.db.Snapshot()
-	return walnutHeld{snapshot}, err
-}
-
 func (s *walnutStore) Checkpoint() error {
-	_, err := s.db.Checkpoint(context.Background())
+	_, err := s.DB.Checkpoint(context.Background())
 	return err
 }
-
-func (s *walnutStore) LongestClone() time.Duration { return s.db.Stats().CloneLatency.Max }
 
 func (s *walnutStore) Backup(w io.Writer) error {
-	_, err := s.db.Backup(context.Background(), w)
+	_, err := s.DB.Backup(context.Background(), w)
 	return err
 }
 
-func (s *walnutStore) Sync() error  { return s.db.Sync() }
-func (s *walnutStore) Close() error { return s.db.Close() }
-
-type walnutHeld struct{ *kv.Snapshot }
-
-func (h walnutHeld) Get(key []byte, use func(value []byte)) error {
-	value, err := h.Snapshot.Get(key)
-	return useWalnut(value, err, use)
+type walnutLog struct {
+	log  *wal.Log
+	last uint64 // The newest offset, where one goroutine appends.
 }
-
-type walnutLog struct{ log *wal.Log }
 
 func openWalnutLog(dir string, settings Settings) (Log, error) {
 	log, err := wal.Open(dir, wal.Options{Sync: walnutSync(settings.Mode)})
-	if err != nil {
-		return nil, err
-	}
-	return walnutLog{log}, nil
+	return &walnutLog{log: log}, err
 }
 
-func (l walnutLog) Append(record []byte) error {
+func (l *walnutLog) Append(record []byte) error {
 	_, err := l.log.Append(record)
 	return err
 }
 
-func (l walnutLog) AppendBatch(records [][]byte) error {
-	_, err := l.log.AppendBatch(records)
+func (l *walnutLog) AppendBatch(records [][]byte) error {
+	first, err := l.log.AppendBatch(records)
+	l.last = first + uint64(len(records)) - 1
 	return err
 }
 
-func (l walnutLog) ReadAll(visit func(record []byte)) error {
-	for record, err := range l.log.Records(l.log.First()) {
+func (l *walnutLog) ReadAll(visit func(record []byte)) error {
+	for record, err := range l.log.Records(1) {
 		if err != nil {
 			return err
 		}
@@ -137,4 +111,5 @@ func (l walnutLog) ReadAll(visit func(record []byte)) error {
 	return nil
 }
 
-func (l walnutLog) Close() error { return l.log.Close() }
+func (l *walnutLog) CutBack(records uint64) error { return l.log.TruncateBack(l.last - records) }
+func (l *walnutLog) Close() error                 { return l.log.Close() }

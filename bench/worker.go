@@ -1,23 +1,25 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// worker is one goroutine of a workload, with everything that its operations need made beforehand, so that little but the
+// worker is one goroutine of a workload. Everything that its operations need is made in advance, so that little but the
 // peer's own work is measured.
 type worker struct {
+	store  Store
+	log    Log
 	data   dataset
 	rng    *rand.Rand
-	next   uint64 // The next pair that nobody has written; the workers take turns, so the step is their number.
-	stride uint64
-	ranks  []uint32 // What drawZipf drew, which the workers share; nil where the workload needs none.
-	drawn  int      // Where the worker is in ranks; each begins at a place of its own.
+	next   uint64   // The next pair that was not written yet. Workers take every stride-th.
+	stride uint64   // The number of workers.
+	draws  []uint32 // From drawZipf, shared by all workers; nil where the workload needs none.
+	drawn  int      // The worker's place in draws.
 	key    []byte
 	value  []byte
 	batch  []Pair
@@ -25,144 +27,110 @@ type worker struct {
 	// look reads what a store hands out, so that fetching it from memory is part of the measurement.
 	look    func(value []byte)
 	visit   func(key, value []byte)
-	replace func(old []byte) []byte // Looks at the old value and makes another.
+	replace func(old []byte) []byte // Looks at the old value and returns another.
 	visited int                     // How many pairs visit has seen.
-	seen    uint64                  // What look and visit have read.
+	seen    uint64
 
-	sampling   int // The latency of one operation in so many is taken.
-	operations int64
-	keys       int64
-	latency    histogram
+	sampling int // The latency of one in this many operations is taken.
+	tally    tally
 }
 
-// crew makes the workers of a measurement. Their choices follow from the seed.
-func crew(data dataset, workload Workload) []*worker {
-	workers := make([]*worker, workload.Goroutines)
-	var ranks []uint32
-	if workload.zipfian {
-		ranks = drawZipf(data.pairs, rand.New(rand.NewPCG(data.seed, golden)))
-		data.spread(ranks)
+// workers returns workers of the workload, whose choices follow from the seed.
+func (r *run) workers(count int) (workers []*worker) {
+	rng := rand.New(rand.NewPCG(r.data.seed, golden))
+	var draws []uint32
+	if r.workload.zipfian {
+		draws = r.data.drawZipf(rng)
 	}
-	for i := range workers {
-		w := newWorker(data, uint64(i), uint64(len(workers)))
-		w.sampling = workload.sampling()
-		w.ranks, w.drawn = ranks, i*zipfDraws/len(workers)
-		w.value = make([]byte, cmp.Or(workload.record, data.valueSize()))
+	for i := range count {
+		w := &worker{
+			store: r.store, log: r.log, data: r.data, rng: rand.New(rand.NewPCG(r.data.seed, uint64(i))),
+			next: uint64(i), stride: uint64(count), draws: draws, drawn: i * zipfDraws / count,
+			key: make([]byte, r.data.keySize()), value: make([]byte, max(r.data.valueBytes, r.workload.record)),
+			sampling: r.workload.sampling(),
+		}
+		if r.workload.Log {
+			w.value = w.value[:r.workload.record]
+		}
 		fill(w.value, w.rng.Uint64())
-		workers[i] = w
+		w.look = func(value []byte) { w.seen += uint64(value[0]) + uint64(value[len(value)-1]) }
+		w.visit = func(key, value []byte) {
+			w.seen += uint64(key[len(key)-1])
+			w.look(value)
+			w.visited++
+		}
+		w.replace = func(old []byte) []byte {
+			w.look(old)
+			fill(w.value, w.rng.Uint64())
+			return w.value
+		}
+		workers = append(workers, w)
 	}
+	runtime.GC()
 	return workers
 }
 
-func newWorker(data dataset, number, stride uint64) *worker {
-	w := &worker{
-		data: data, rng: rand.New(rand.NewPCG(data.seed, number)), next: number, stride: stride,
-		key: make([]byte, data.keySize()), value: make([]byte, data.valueSize()), sampling: 1,
-	}
-	w.look = func(value []byte) { w.seen += uint64(value[0]) + uint64(value[len(value)-1]) }
-	w.visit = func(key, value []byte) {
-		w.seen += uint64(key[len(key)-1])
-		w.look(value)
-		w.visited++
-	}
-	w.replace = func(old []byte) []byte {
-		w.look(old)
-		fill(w.value, w.rng.Uint64())
-		return w.value
-	}
-	return w
-}
-
-// fresh returns the number of a pair that nobody has written.
-func (w *worker) fresh() uint64 {
-	i := w.next
-	w.next += w.stride
-	return i
-}
-
-// popular returns the number of a loaded pair, by Zipf's law.
-func (w *worker) popular() uint64 {
-	w.drawn++
-	return uint64(w.ranks[w.drawn%zipfDraws])
-}
-
-// any returns the number of a loaded pair, all alike.
-func (w *worker) any() uint64 { return w.rng.Uint64N(w.data.pairs) }
-
-// operation is what a worker repeats. It says how many keys it has handled.
-type operation func(w *worker) (keys int, err error)
-
-// bounds end a drive; zero is no bound, and one of them has to be set.
-type bounds struct {
-	time       time.Duration
-	operations int64 // Of all workers together.
-	ctx        context.Context
-}
-
-// tally is what the workers of a drive did.
+// tally is what workers did.
 type tally struct {
 	operations, keys int64
 	elapsed          time.Duration
 	latency          histogram
+	collector        float64 // The share of the processor time used that garbage collection took, in percent.
 }
 
-// drive lets the workers repeat the operation beside each other. It ends at the first error.
-func drive(workers []*worker, repeated operation, until bounds) (*tally, error) {
+func (t *tally) rate() float64 { return float64(t.operations) / t.elapsed.Seconds() }
+
+// drive lets workers repeat an operation side by side until the context ends, or until they did most operations together, where
+// most isn't 0.
+func drive(ctx context.Context, workers []*worker, repeated operation, most int64) *tally {
 	var stop atomic.Bool
-	if until.time > 0 {
-		defer time.AfterFunc(until.time, func() { stop.Store(true) }).Stop()
-	}
-	if until.ctx != nil {
-		defer context.AfterFunc(until.ctx, func() { stop.Store(true) })()
-	}
-	errs := make([]error, len(workers))
+	defer context.AfterFunc(ctx, func() { stop.Store(true) })()
+	count := int64(len(workers))
+	collectorBefore, programBefore := collectorTime()
 	started := time.Now()
 	var group sync.WaitGroup
 	for i, w := range workers {
-		share := until.operations / int64(len(workers))
-		if int64(i) < until.operations%int64(len(workers)) {
-			share++
-		}
-		if until.operations > 0 && share == 0 {
+		w.tally = tally{}
+		share := (most + count - 1 - int64(i)) / count
+		if most > 0 && share == 0 {
 			continue
 		}
-		group.Go(func() {
-			if errs[i] = w.repeat(repeated, &stop, share); errs[i] != nil {
-				stop.Store(true)
-			}
-		})
+		group.Go(func() { w.repeat(repeated, &stop, share) })
 	}
 	group.Wait()
 	total := &tally{elapsed: time.Since(started)}
-	for i, w := range workers {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		total.operations += w.operations
-		total.keys += w.keys
-		total.latency.merge(&w.latency)
-		w.operations, w.keys, w.latency = 0, 0, histogram{}
+	collector, program := collectorTime()
+	if both := collector - collectorBefore + program - programBefore; both > 0 {
+		total.collector = 100 * (collector - collectorBefore) / both
 	}
-	return total, nil
+	for _, w := range workers {
+		total.operations += w.tally.operations
+		total.keys += w.tally.keys
+		total.latency.merge(&w.tally.latency)
+	}
+	return total
 }
 
-// repeat goes on until stop is set or most operations are done, where most isn't 0. It does one in any case, so that there is
-// a figure also where the machine was busy elsewhere for all of the time.
-func (w *worker) repeat(repeated operation, stop *atomic.Bool, most int64) error {
-	for ; w.operations == 0 || !stop.Load() && (most == 0 || w.operations < most); w.operations++ {
-		sampled := w.operations%int64(w.sampling) == 0
+func driveFor(d time.Duration, workers []*worker, repeated operation) *tally {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return drive(ctx, workers, repeated, 0)
+}
+
+// repeat goes on until stop is set or most operations are done, where most isn't 0. It always does one, so that there is a
+// figure even if the machine was busy elsewhere all the time.
+func (w *worker) repeat(repeated operation, stop *atomic.Bool, most int64) {
+	for i := int64(0); i == 0 || !stop.Load() && (most == 0 || i < most); i++ {
+		sampled := i%int64(w.sampling) == 0
 		var started time.Time
 		if sampled {
 			started = time.Now()
 		}
-		keys, err := repeated(w)
-		if err != nil {
-			return err
-		}
+		keys := repeated(w)
 		if sampled {
-			w.latency.add(time.Since(started))
+			w.tally.latency.add(time.Since(started))
 		}
-		w.keys += int64(keys)
+		w.tally.operations++
+		w.tally.keys += int64(keys)
 	}
-	return nil
 }

@@ -1,47 +1,32 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Workload is one thing that is measured.
 type Workload struct {
-	Name       string // The bar it is measured for and what is special: W6/A/relaxed.
-	About      string // A sentence for the report.
-	Goroutines int
+	ID         string // Its bar, and what is special: W6/A/relaxed.
+	About      string
 	Mode       Mode
-	Unit       string   // Of the figure; see rate and lowerIsBetter.
-	Log        bool     // It is for logs and not for stores.
-	Only       []string // The names of the peers, besides limits, for which it makes sense; nil is all.
-	Killed     bool     // What prepare opened is left behind by a kill, not closed.
+	Unit       string // Of the figure.
+	Goroutines int
+	Log        bool // It is for logs, not for stores.
+	setup      setup
+	measure    func(r *run)
 
-	onDemand bool    // Checkpoints happen when they are asked for, not by themselves.
-	snapshot float64 // Behind which share of the data set prepare takes a checkpoint; 0 is none.
-
-	loaded    bool // It starts on a store with the data set in it, otherwise on an empty one.
-	restarted bool // The store was closed in between, behind a checkpoint if it takes one on demand.
-	warm      bool // What is repeated is repeated for a while before it is measured.
-	fill      bool // It ends when the data set is written, or after four times the usual time.
-	zipfian   bool
-	writes    float64 // The share of its operations that change a loaded store.
-	record    int     // The size of a record in bytes, for a log.
-
-	byName bool          // It is measured only where it is asked for by name.
-	usual  []string      // Those it is measured with unless others are asked for, besides limits; nil is all it takes.
-	pairs  uint64        // How many the data set has unless it is said; 0 is usualPairs.
-	least  time.Duration // It is measured for so long at least, whatever is said.
-
-	// repeated makes the operation that the workers repeat on a store.
-	repeated func(store Store) operation
-	// measure does everything where there is nothing to repeat on a store.
-	measure func(r *run) error
-	// stage is what a workload does that is measured in one process with others of its kind; measure does it alone.
-	stage func(l *life, r *run) error
-	// prepare makes the directory on which measure is run, in a process of its own, once for all rounds.
-	prepare func(r *run) error
+	peers    string  // Those that are measured, besides limits; empty is all that can.
+	byName   bool    // It is measured only if it is chosen.
+	shared   bool    // It is measured on one loaded store with others that have the same setup and mode.
+	onDemand bool    // There are no checkpoints but those that the workload takes.
+	zipfian  bool    // Keys are popular by Zipf's law.
+	record   int     // The size of a log's records.
+	pairs    float64 // A multiple of -pairs; 0 is one.
+	keys     string  // Instead of -keys.
+	value    int     // Instead of -value-bytes.
 }
 
 const (
@@ -49,168 +34,174 @@ const (
 	keysRate       = "keys/s"
 	bytesRate      = "MB/s"
 	seconds        = "s"
+	milliseconds   = "ms"
 	bytesPerPair   = "B/pair"
-	liveHeaps      = "live heaps"
+	liveHeaps      = "live heaps" // Multiples of the live Go heap.
 )
 
-// lowerIsBetter says of which two figures in a unit the better one is.
-func lowerIsBetter(unit string) bool {
-	return unit == seconds || unit == bytesPerPair || unit == liveHeaps
-}
+const (
+	quickPeers    = "walnut buntdb bbolt pebble" // They are quick enough to load.
+	checkpointers = "walnut buntdb"
+	heapPeers     = "walnut buntdb badger" // They keep the data in the Go heap.
+	backupers     = "walnut buntdb bbolt badger"
+)
 
-// workloads are all there are, in the order of the report.
+// The kinds that the rows of the table are of.
+var (
+	durablePuts = Workload{Mode: Durable, Unit: operationsRate, setup: empty}
+	relaxedPuts = Workload{Mode: Relaxed, Unit: operationsRate, setup: empty, peers: quickPeers + " goleveldb"}
+	batches     = Workload{Mode: Durable, Unit: keysRate, setup: empty, peers: quickPeers + " goleveldb"}
+	gets        = Workload{Mode: Relaxed, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers + " goleveldb badger"}
+	scans       = Workload{Mode: Relaxed, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
+	mixes       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, shared: true, peers: quickPeers, zipfian: true}
+	transacts   = Workload{Mode: Durable, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
+	starts      = Workload{Mode: Relaxed, Unit: seconds, onDemand: true, peers: quickPeers}
+	defaults    = Workload{Mode: Durable, Unit: seconds, setup: atDefault, peers: quickPeers}
+	heaps       = Workload{Mode: Relaxed, Unit: bytesPerPair, setup: empty, peers: heapPeers}
+	loads       = Workload{Mode: Relaxed, Unit: liveHeaps, setup: empty, peers: checkpointers}
+	checkpoints = Workload{Mode: Durable, Unit: liveHeaps, setup: loaded, peers: checkpointers, onDemand: true}
+	tails       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, peers: quickPeers + " goleveldb badger"}
+	backups     = Workload{Mode: Relaxed, Unit: seconds, setup: loaded, peers: backupers}
+	appends     = Workload{Log: true, Mode: Durable, Unit: operationsRate, setup: empty, record: 128}
+	throughputs = Workload{Log: true, Mode: Relaxed, Unit: bytesRate, setup: empty}
+	logReads    = Workload{Log: true, Mode: Relaxed, Unit: bytesRate}
+	cuts        = Workload{Log: true, Mode: Durable, Unit: milliseconds, setup: empty, peers: walnutName}
+	lives       = Workload{Mode: Relaxed, Unit: operationsRate, setup: empty, onDemand: true, byName: true, peers: walnutName}
+)
+
+// workloads are all there are, in the order in which they are measured and reported. Of those that share a loaded store, the
+// ones that write more come later.
 var workloads = slices.Concat(
-	at(Workload{
-		Name: "W1/durable", About: "puts of new keys in random order, each durable before it returns",
-		Mode: Durable, Unit: operationsRate, repeated: putFresh,
-	}, 1, 16, 64, 256),
-	at(Workload{
-		Name: "W2/ordered", About: "relaxed puts of the data set in the order of its keys",
-		Mode: Relaxed, Unit: operationsRate, fill: true, repeated: putOrdered,
-	}, 1),
-	at(Workload{
-		Name: "W2/random", About: "relaxed puts of the data set in random order",
-		Mode: Relaxed, Unit: operationsRate, fill: true, repeated: putFresh,
-	}, 1),
-	batchWorkloads(100, 1000),
-	at(Workload{
-		Name: "W4/uniform", About: "gets of keys that are all alike popular",
-		Mode: Relaxed, Unit: operationsRate, loaded: true, warm: true, repeated: getUniform,
-	}, 1, 2),
-	at(Workload{
-		Name: "W4/zipfian", About: "gets of keys whose popularity is Zipf's, 0.99",
-		Mode: Relaxed, Unit: operationsRate, loaded: true, warm: true, zipfian: true, repeated: getZipfian,
-	}, 1, 2),
-	scanWorkloads(false),
-	scanWorkloads(true),
-	mixedWorkloads(Relaxed),
-	mixedWorkloads(Durable),
-	openWorkloads(),
-	weightWorkloads(),
-	tailWorkloads(),
-	backupWorkloads(),
-	heldWorkloads(),
-	besideWorkloads(),
-	logWorkloads(),
-	scaleWorkloads(),
-	garbageWorkloads(),
+	durablePuts.as("W1/durable", "puts of new keys, each durable before it returns", repeat(putFresh), goroutines(1, 16, 64, 256)...),
+	relaxedPuts.as("W2/ordered", "puts of the data set in the order of its keys", once(putOrdered), goroutines(1, 2)...),
+	relaxedPuts.by("walnut pebble").as("W2/ordered/1", "the same with larger values", once(putOrdered), values(1<<10)...),
+	relaxedPuts.as("W2/random", "puts of the data set in random order", once(putFresh), goroutines(1, 2, 16)...),
+	batches.as("W3/batch=100", "batches of 100 new pairs", repeat(putBatch(100))),
+	batches.as("W3/batch=1000", "batches of 1000 new pairs", repeat(putBatch(1000))),
+
+	gets.as("W4/uniform", "gets of keys that are equally popular", repeat(getUniform), goroutines(1, 2)...),
+	gets.zipf().as("W4/zipfian", "gets of keys that are popular by Zipf's law, 0.99", repeat(getPopular), goroutines(1, 2)...),
+	scans.in(keysRate).as("W5/full", "scans of everything", repeat(scanFull)),
+	scans.as("W5/short", "scans of 100 pairs from a random key", repeat(scanShort)),
+	scans.from(restarted).in(keysRate).as("W5/full/restarted", "scans of everything, after a restart", repeat(scanFull)),
+	scans.from(restarted).as("W5/short/restarted", "scans of 100 pairs, after a restart", repeat(scanShort)),
+	mixes.as("W6/B", "YCSB B: 95 % gets, 5 % puts of loaded keys", repeat(mixed(0.95, (*worker).overwrite)), modes...),
+	mixes.as("W6/A", "YCSB A: one half gets, one half puts of loaded keys", repeat(mixed(0.5, (*worker).overwrite)), modes...),
+	mixes.as("W6/F", "YCSB F: one half gets, one half read-modify-writes", repeat(mixed(0.5, (*worker).update)), modes...),
+	transacts.as("T1/durable", "transactions that read and put one of a thousand keys", repeat(transact), goroutines(16, 64)...),
+
+	starts.from(atSnapshot).as("W7/snapshot", "open to first get of a store that was closed right after a checkpoint", start),
+	starts.from(atSnapshot).by(walnutName).as("W7/snapshot", "the same with more pairs", start, multiples(5)...),
+	starts.from(atLog).as("W7/clean", "the same, closed without a checkpoint: from the log alone", start),
+	starts.from(atKill).as("W7/killed", "the same, killed instead of closed", start),
+	defaults.as("W7/default", "the same, closed, with the default options throughout", start),
+	defaults.by(walnutName).as("W7/default", "the same with more pairs", start, multiples(3)...),
+	heaps.as("W8/heap", "live heap with the data set in memory, keys and values included", weighHeap),
+	heaps.as("W8/heap", "the same with small values", weighHeap, values(16)...),
+	loads.as("W8/load", "most resident memory while the data set is put, one commit a pair", weighLoad),
+	checkpoints.as("W8/checkpoint", "most resident memory during a checkpoint", weighCheckpoint),
+	tails.as("W9/checkpoint", "puts over loaded pairs, with a checkpoint in between", overwriteBeside, modes...),
+	backups.as("W10/backup", "a backup to a file, which is synced; then another one beside a writer", backUp),
+
+	appends.as("L1/durable", "appends of 128 bytes, each durable before it returns", repeat(appendRecord), goroutines(1, 16, 64)...),
+	throughputs.as("L2/append", "relaxed appends", once(appendRecord), records(100, 1<<10, 64<<10)...),
+	logReads.as("L3/read", "opening a log and reading all records", readRecords, records(100, 1<<10, 64<<10)...),
+	cuts.as("L4/cut", "removing the last ten of 56 MiB of records", cutRecords, records(1<<10)...),
+
+	lives.as("S/life", "one store: puts (the figure), heap, gets, a checkpoint, a start", life, multiples(0.1, 1, 5, 10)...),
+	lives.as("S/life", "the same with other values", life, values(16, 1<<10)...),
+	lives.times(1.0/64).as("S/life", "the same with large values and few pairs", life, values(64<<10)...),
+	lives.as("S/life", "the same with other keys", life, shapes(sequentialKeys, prefixedKeys)...),
 )
 
-func batchWorkloads(sizes ...int) (all []Workload) {
-	for _, size := range sizes {
-		all = append(all, at(Workload{
-			Name: fmt.Sprintf("W3/batch=%d", size), About: fmt.Sprintf("durable batches of %d new pairs", size),
-			Mode: Durable, Unit: keysRate, repeated: putBatch(size),
-		}, 1)...)
+func (w Workload) in(unit string) Workload         { w.Unit = unit; return w }
+func (w Workload) from(from setup) Workload        { w.setup = from; return w }
+func (w Workload) by(peers string) Workload        { w.peers = peers; return w }
+func (w Workload) zipf() Workload                  { w.zipfian = true; return w }
+func (w Workload) times(multiple float64) Workload { w.pairs = multiple; return w }
+
+// variant makes one of several similar workloads, and returns what its ID ends with.
+type variant func(w *Workload) string
+
+// as makes workloads of a kind, one for each variant.
+func (w Workload) as(id, about string, measure func(r *run), variants ...variant) (all []Workload) {
+	if variants == nil {
+		variants = []variant{func(*Workload) string { return "" }}
+	}
+	for _, vary := range variants {
+		one := w
+		one.About, one.measure = about, measure
+		one.ID = id + vary(&one)
+		one.Goroutines = max(1, one.Goroutines)
+		all = append(all, one)
 	}
 	return all
 }
 
-// scanWorkloads scan a store as loading in random order has left it, or as a start makes it.
-func scanWorkloads(restarted bool) []Workload {
-	suffix, about := "", ""
-	if restarted {
-		suffix, about = "/restarted", ", once the store was closed and opened again"
+// each makes variants of values that set a field of the workload.
+func each[T any](format string, field func(w *Workload) *T) func(values ...T) []variant {
+	return func(values ...T) (all []variant) {
+		for _, value := range values {
+			all = append(all, func(w *Workload) string {
+				*field(w) = value
+				return fmt.Sprintf(format, value)
+			})
+		}
+		return all
 	}
-	scan := Workload{Mode: Relaxed, loaded: true, restarted: restarted, warm: true}
-	full, short := scan, scan
-	full.Name, full.About, full.Unit, full.repeated = "W5/full"+suffix, "scans of everything"+about, keysRate, scanFull
-	short.Name, short.About, short.Unit = "W5/short"+suffix, "scans of 100 pairs from a random key on"+about, operationsRate
-	short.repeated = scanShort
-	return slices.Concat(at(full, 1), at(short, 1))
 }
 
-// mixedWorkloads are YCSB's: 16 goroutines on a loaded store, keys by Zipf's law.
-func mixedWorkloads(mode Mode) (all []Workload) {
-	for _, mix := range []struct {
-		letter, about string
-		repeated      func(Store) operation
-		writes        float64
-	}{
-		{"A", "one half gets, one half puts of keys that are there", mixed(0.5), 0.5},
-		{"B", "95 % gets, 5 % puts of keys that are there", mixed(0.95), 0.05},
-		{"F", "one half gets, one half read-modify-writes", readModifyWrite, 0.5},
-	} {
-		all = append(all, at(Workload{
-			Name: "W6/" + mix.letter + "/" + string(mode), About: "YCSB " + mix.letter + ", " + string(mode) + ": " + mix.about,
-			Mode: mode, Unit: operationsRate, loaded: true, warm: true, zipfian: true,
-			repeated: mix.repeated, writes: mix.writes,
-		}, 16)...)
+var (
+	goroutines = each("/%d", func(w *Workload) *int { return &w.Goroutines })
+	records    = each("/%d", func(w *Workload) *int { return &w.record })
+	values     = each("/value=%d", func(w *Workload) *int { return &w.value })
+	multiples  = each("/pairs=x%g", func(w *Workload) *float64 { return &w.pairs })
+	shapes     = each("/keys=%s", func(w *Workload) *string { return &w.keys })
+	modes      = each("/%s", func(w *Workload) *Mode { return &w.Mode })(Relaxed, Durable)
+)
+
+// data returns the data set of the workload.
+func (w Workload) data(s Spec) dataset {
+	multiple := cmp.Or(w.pairs, 1)
+	return dataset{
+		pairs: max(1, uint64(multiple*float64(s.Pairs))), seed: s.Seed, keys: cmp.Or(w.keys, s.Keys), valueBytes: cmp.Or(w.value, s.Value),
 	}
-	return all
 }
 
-func logWorkloads() []Workload {
-	all := at(Workload{
-		Name: "L1/durable", About: "appends of 128 bytes, each durable before it returns",
-		Mode: Durable, Unit: operationsRate, Log: true, record: 128, measure: appendRecords,
-	}, 1, 16, 64)
-	for _, size := range []int{100, 1 << 10, 64 << 10} {
-		all = append(all, at(Workload{
-			Name: fmt.Sprintf("L2/size=%d", size), About: fmt.Sprintf("relaxed appends of %d bytes", size),
-			Mode: Relaxed, Unit: bytesRate, Log: true, record: size, fill: true, measure: appendRecords,
-		}, 1)...)
-	}
-	for _, size := range []int{100, 1 << 10, 64 << 10} {
-		all = append(all, at(Workload{
-			Name: fmt.Sprintf("L3/size=%d", size), About: fmt.Sprintf("opening a log of records of %d bytes and reading them all", size),
-			Mode: Relaxed, Unit: bytesRate, Log: true, record: size, measure: readRecords,
-		}, 1)...)
-	}
-	return all
+// takes reports whether a peer takes part in the workload.
+func (w Workload) takes(p Peer) bool {
+	return (w.Log && p.OpenLog != nil || !w.Log && p.OpenStore != nil) && (p.Only == "" || matches(p.Only, w.ID)) &&
+		(w.peers == "" || p.Limit || slices.Contains(strings.Fields(w.peers), p.Name))
 }
 
-// at makes one workload for each number of goroutines.
-func at(workload Workload, goroutines ...int) (all []Workload) {
-	for _, workload.Goroutines = range goroutines {
-		all = append(all, workload)
+// startsFrom returns the setup of the workload for a peer.
+func (w Workload) startsFrom(p Peer) setup {
+	if p.Pages && w.setup.load {
+		return copied
 	}
-	return all
+	return w.setup
 }
 
-// ID names a workload among all.
-func (w Workload) ID() string { return fmt.Sprintf("%s/goroutines=%d", w.Name, w.Goroutines) }
+// group is the same for workloads that are measured by one process on one store.
+func (w Workload) group() string {
+	if !w.shared {
+		return w.ID
+	}
+	return w.setup.name + " " + string(w.Mode)
+}
 
-// sampling is one operation of how many gets its latency taken: looking at the clock twice would be a tenth of a get.
+// sampling is one in how many operations has its latency taken: reading the clock twice would be a tenth of a get.
 func (w Workload) sampling() int {
 	if w.Mode == Durable {
 		return 1
 	}
-	return sparseSampling
+	return 16
 }
 
-const sparseSampling = 16
-
-// settings are what an adapter gets to know.
-func (w Workload) settings() Settings {
-	return Settings{Mode: w.Mode, Writers: w.Goroutines, OnDemand: w.onDemand}
-}
-
-// shares says whether both can be measured one after another on one store: they are stages of its life, or they repeat
-// something, and nothing else, on a loaded store that was opened in the same mode.
-func (w Workload) shares(other Workload) bool {
-	if w.stage != nil || other.stage != nil {
-		return w.stage != nil && other.stage != nil
-	}
-	if w.measure != nil || other.measure != nil {
-		return false
-	}
-	return w.loaded && other.loaded && w.Mode == other.Mode && w.restarted == other.restarted
-}
-
-// selected says whether a selector is the name, or a part of it from the front up to a slash.
-func selected(selectors []string, name string) bool {
-	return slices.ContainsFunc(selectors, func(selector string) bool {
-		return name == selector || strings.HasPrefix(name, selector+"/")
-	})
-}
-
-// workloadByID returns the workload of that ID.
 func workloadByID(id string) (Workload, error) {
-	for _, workload := range workloads {
-		if workload.ID() == id {
-			return workload, nil
-		}
+	place := slices.IndexFunc(workloads, func(w Workload) bool { return w.ID == id })
+	if place < 0 {
+		return Workload{}, fmt.Errorf("no workload %q", id)
 	}
-	return Workload{}, fmt.Errorf("there is no workload %q", id)
+	return workloads[place], nil
 }

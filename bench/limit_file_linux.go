@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+var fileLimit = Peer{
+	Name: "bare-file", Limit: true, Only: "W1|W3|L1",
+	OpenStore: func(dir string, _ Settings) (Store, error) {
+		log, err := openFileLimit(dir)
+		return fileStore{log: log}, err
+	},
+	OpenLog: func(dir string, _ Settings) (Log, error) { return openFileLimit(dir) },
+}
+
+func init() { limits = append(limits, fileLimit) }
+
+// preparedSize is how many bytes of the file are zero-filled and synced in advance. A full file is written again from its
+// start, as a log that reuses segments would do.
+const preparedSize = 64 << 20
+
+// fileLog is the part of a log that can't be left out: bytes go to a file, and appends that come while the disk works share
+// the next write. It has no frames and no checksums, so nothing can be recovered from it.
+type fileLog struct {
+	file     *os.File
+	position int64
+
+	writing sync.Mutex // Held while the file is written; guards position.
+	mu      sync.Mutex
+	forming *fileGroup
+}
+
+// fileGroup is what one write will carry. The goroutine with its first record leads: it writes for all.
+type fileGroup struct {
+	bytes   []byte
+	written chan struct{} // Closed when err is set.
+	err     error
+}
+
+func newFileGroup() *fileGroup { return &fileGroup{written: make(chan struct{})} }
+
+func openFileLimit(dir string) (*fileLog, error) {
+	name := filepath.Join(dir, "bare")
+	if err := os.WriteFile(name, make([]byte, preparedSize), 0o600); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &fileLog{file: file, forming: newFileGroup()}, file.Sync()
+}
+
+func (l *fileLog) Append(record []byte) error {
+	l.mu.Lock()
+	group, leads := l.forming, len(l.forming.bytes) == 0
+	group.bytes = append(group.bytes, record...)
+	l.mu.Unlock()
+	if leads {
+		l.lead(group)
+	}
+	<-group.written
+	return group.err
+}
+
+// lead waits for the disk while the group grows, and then writes it.
+func (l *fileLog) lead(group *fileGroup) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	l.forming = newFileGroup()
+	l.mu.Unlock()
+	size := int64(len(group.bytes))
+	if l.position+size > preparedSize {
+		l.position = 0
+	}
+	if _, group.err = l.file.WriteAt(group.bytes, l.position); group.err == nil {
+		group.err = syscall.Fdatasync(int(l.file.Fd()))
+	}
+	l.position += size
+	close(group.written)
+}
+
+func (l *fileLog) AppendBatch(records [][]byte) error { return l.Append(bytes.Join(records, nil)) }
+func (l *fileLog) ReadAll(func(record []byte)) error  { return errUnsupported }
+func (l *fileLog) Close() error                       { return l.file.Close() }
+
+// fileStore is the part of a store that waits for the disk.
+type fileStore struct {
+	unsupported
+	log *fileLog
+}
+
+// framing stands for what goes with a pair: lengths, checksum and so on.
+var framing = make([]byte, 12)
+
+func (s fileStore) Put(key, value []byte) error { return s.Batch([]Pair{{key, value}}) }
+
+func (s fileStore) Batch(pairs []Pair) error {
+	record := make([]byte, 0, len(pairs)*(len(framing)+len(pairs[0].Key)+len(pairs[0].Value)))
+	for _, pair := range pairs {
+		record = append(append(append(record, framing...), pair.Key...), pair.Value...)
+	}
+	return s.log.Append(record)
+}
+
+func (s fileStore) Close() error { return s.log.Close() }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// What is measured other than by repeating an operation.
+
+// start measures the time from opening the store in the run's directory to the first get, and the memory that this takes.
+func start(r *run) { r.result.Figure = r.start().Seconds() }
+
+// start looks for a thousand pairs afterwards, so that a peer that lost some isn't praised for being quick.
+func (r *run) start() (elapsed time.Duration) {
+	w := r.workers(1)[0]
+	found, sample := uint64(0), min(r.data.pairs, 1000)
+	look := func(i uint64) {
+		r.data.key(w.key, i)
+		if err := r.store.Get(w.key, w.look); !errors.Is(err, errNotFound) {
+			check(err)
+			found++
+		}
+	}
+	r.weigh(func() {
+		started := time.Now()
+		r.open(r.settings())
+		look(0)
+		elapsed = time.Since(started)
+	})
+	for i := uint64(1); i < sample; i++ {
+		look(i * r.data.pairs / sample)
+	}
+	if found < sample {
+		r.note("%d of %d pairs that were looked for are lost", sample-found, sample)
+	}
+	return elapsed
+}
+
+// weighHeap measures what a pair takes in memory. Pairs are put one at a time: a batch can share memory, or hold more than it
+// needs.
+func weighHeap(r *run) {
+	r.fill()
+	r.result.HeapBytes = liveHeap()
+	r.result.Figure = float64(r.result.HeapBytes-r.bareHeap) / float64(r.data.pairs)
+}
+
+// weighLoad and weighCheckpoint measure the most memory that these take. The latter is for stores that are open for durable
+// writes: a log that is mapped for relaxed ones would count.
+func weighLoad(r *run)       { r.result.Figure = r.weigh(r.fill) }
+func weighCheckpoint(r *run) { r.result.Figure = r.weigh(r.checkpoint) }
+
+// tailTimes is how many times Spec.Time tails are measured, so that a whole checkpoint is within.
+const tailTimes = 3
+
+// overwriteBeside measures puts over loaded pairs, each of which is timed, with a checkpoint in between.
+func overwriteBeside(r *run) {
+	r.checkpoint() // That of the load.
+	workers := r.workers(r.workload.Goroutines)
+	for _, w := range workers {
+		w.sampling = 1
+	}
+	driveFor(r.Warmup, workers, overwrite)
+	var took time.Duration
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		time.Sleep(tailTimes * r.Time / 10)
+		started := time.Now()
+		r.checkpoint()
+		took = time.Since(started)
+	})
+	total := driveFor(tailTimes*r.Time, workers, overwrite)
+	beside.Wait()
+	r.take(total)
+	r.more("checkpoint s", took.Seconds())
+	if took > tailTimes*r.Time*9/10 {
+		r.note("the checkpoint took longer than was measured")
+	}
+}
+
+// backUp measures a backup of a store that does nothing else, and then one beside a goroutine that overwrites pairs.
+func backUp(r *run) {
+	alone := r.backUpOnce()
+	writer := r.workers(1)
+	writer[0].sampling = 1
+	var puts *tally
+	var writing sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	writing.Go(func() { puts = drive(ctx, writer, overwrite, 0) })
+	beside := r.backUpOnce()
+	stop()
+	writing.Wait()
+	r.result.Figure, r.result.HeapBytes = alone.Seconds(), liveHeap()
+	r.more("beside / alone", beside.Seconds()/alone.Seconds())
+	r.more("its puts/s", puts.rate())
+	r.more("its p99.9 µs", puts.latency.quantile(0.999))
+	r.more("its worst put ms", microseconds(puts.latency.max)/1000)
+}
+
+// backUpOnce writes a backup to a file, syncs it and removes it.
+func (r *run) backUpOnce() time.Duration {
+	file, err := os.Create(filepath.Join(r.Dir, "backup"))
+	check(err)
+	started := time.Now()
+	check(r.store.(Backuper).Backup(file))
+	check(file.Sync())
+	elapsed := time.Since(started)
+	check(errors.Join(file.Close(), os.Remove(file.Name())))
+	return elapsed
+}
+
+// logBytesPerPair makes the size of logs follow from that of stores: a million pairs go with half a gigabyte of records.
+const logBytesPerPair = 512
+
+// records returns how many of the workload's records have this many bytes a pair together.
+func (r *run) records(bytesPerPair int) int64 {
+	return max(1, int64(r.data.pairs)*int64(bytesPerPair)/int64(r.workload.record))
+}
+
+// readRecords measures opening a log and reading all of it. The same process wrote and closed it.
+func readRecords(r *run) {
+	r.open(r.settings())
+	want, read, seen := r.records(logBytesPerPair/4)*int64(r.workload.record), int64(0), byte(0)
+	r.writeLog(want)
+	r.close()
+	liveHeap()
+	started := time.Now()
+	r.open(r.settings())
+	check(r.log.ReadAll(func(record []byte) {
+		read += int64(len(record))
+		for i := 0; i < len(record); i += 64 {
+			seen += record[i]
+		}
+	}))
+	r.result.Figure = float64(read) / 1e6 / time.Since(started).Seconds()
+	if read != want {
+		fatal("%d of %d bytes read, sum %d", read, want, seen)
+	}
+}
+
+// writeLog appends records in batches of a megabyte.
+func (r *run) writeLog(size int64) {
+	batch := make([][]byte, max(1, min(size, 1<<20)/int64(r.workload.record)))
+	for i := range batch {
+		batch[i] = make([]byte, r.workload.record)
+		fill(batch[i], r.Seed+uint64(i))
+	}
+	for left := size / int64(r.workload.record); left > 0; left -= int64(len(batch)) {
+		batch = batch[:min(left, int64(len(batch)))]
+		check(r.log.AppendBatch(batch))
+	}
+}
+
+// cutRecords measures how long it takes to remove the newest ten records.
+func cutRecords(r *run) {
+	r.writeLog(56 << 20)
+	started := time.Now()
+	check(r.log.(BackCutter).CutBack(10))
+	r.result.Figure = microseconds(time.Since(started)) / 1000
+}
+
+// life measures the stages in the life of one store, so that a large one is filled only once.
+func life(r *run) {
+	r.take(drive(context.Background(), r.workers(1), putFresh, int64(r.data.pairs)))
+	heap, size := float64(r.result.HeapBytes-r.bareHeap), float64(r.data.bytes())
+	r.more("heap B/pair", heap/float64(r.data.pairs))
+	r.more("heap / data", heap/size)
+	readers := r.workers(2)
+	driveFor(r.Warmup, readers, getUniform)
+	r.more("gets/s", driveFor(r.Time, readers, getUniform).rate())
+	if r.peer.Limit {
+		return
+	}
+	started := time.Now()
+	r.checkpoint()
+	r.more("checkpoint s", time.Since(started).Seconds())
+	r.close()
+	elapsed := r.start().Seconds()
+	r.more("start s", elapsed)
+	r.more("start s/GB", elapsed/size*1e9)
+}

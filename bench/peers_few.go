@@ -1,5 +1,0 @@
-//go:build fewpeers
-
-package main
-
-var morePeers []Peer
