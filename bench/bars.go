@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// barsFile has a line for each bar, with tabs between, after a line of headings; a dash is none.
+// barsFile has a line for each bar, with tabs between, after a line of headings. A dash is none.
 //
 //go:embed bars.tsv
 var barsFile string
@@ -16,9 +16,9 @@ var barsFile string
 // bar is a figure that Walnut has to reach: a multiple of what an opponent does in the same run.
 type bar struct {
 	workload string // Its ID.
-	figure   string // As Measurement.named has it.
+	figure   string
 	// against is a peer or several, divided by |, of which the best one counts; "best" is every peer, "limit" every limit.
-	// After an @ comes the workload that they do instead. Empty makes the bar the figure itself.
+	// After an @ comes the workload that they do instead. "itself" makes the bar the figure, not a ratio.
 	against       string
 	atLeast, goal float64 // At most, where less is better. 0 is none.
 }
@@ -26,9 +26,6 @@ type bar struct {
 func readBars() (bars []bar) {
 	for line := range strings.Lines(barsFile) {
 		fields := strings.Split(strings.TrimSpace(line), "\t")
-		for i := range fields {
-			fields[i] = strings.TrimPrefix(fields[i], "-")
-		}
 		b := bar{workload: fields[0], figure: fields[1], against: fields[2]}
 		b.atLeast, _ = strconv.ParseFloat(fields[3], 64)
 		b.goal, _ = strconv.ParseFloat(fields[4], 64)
@@ -38,7 +35,7 @@ func readBars() (bars []bar) {
 }
 
 // comparedFigures are what an older Walnut is compared by, as far as a workload has them.
-var comparedFigures = []string{"", "p99 µs", "beside / alone", "its worst put ms", "peak resident / live heap"}
+var comparedFigures = []string{mainFigure, "p99 µs", "beside / alone", "its worst put ms", peakMultiple}
 
 // notable is the change from an older Walnut, as a share, that is more than noise.
 const notable = 0.03
@@ -61,42 +58,34 @@ func (r *report) againstOld() (bars []bar) {
 
 // writeBars writes a table of the bars that were measured; nothing where none was.
 func (r *report) writeBars(page *strings.Builder, title string, bars []bar) {
-	headings := []string{"workload", "figure", "walnut", "against", "ratio", "at least", "goal", "outcome"}
+	var rows [][]string
 	for _, b := range bars {
-		cells := r.judge(b)
-		if cells == nil {
-			continue
+		if cells := r.judge(b); cells != nil {
+			rows = append(rows, cells)
 		}
-		if headings != nil {
-			fmt.Fprintf(page, "\n## %s\n\nRatios of medians. Where less is better, they are to be at most what is given.\n\n", title)
-			table(page, headings...)
-			headings = nil
-		}
-		row(page, cells...)
 	}
+	if rows == nil {
+		return
+	}
+	fmt.Fprintf(page, "\n## %s\n\nRatios of medians. Where less is better, they are to be at most what is given.\n\n", title)
+	table(page, []string{"workload", "figure", "walnut", "against", "ratio", "at least", "goal", "outcome"}, rows)
 }
 
 // judge returns the cells of a bar, nil where something for it was not measured.
 func (r *report) judge(b bar) []string {
-	walnut := r.line(b.workload, walnutName)
-	figure, name := walnut.median(b.figure), b.figure
-	ratio, against := figure, "the figure itself"
-	if b.against != "" {
+	walnut := r.best(b.workload, mainFigure, isWalnut)
+	ratio, against := walnut.median(b.figure), "itself"
+	if b.against != "itself" {
 		other := r.opponent(b)
-		if other.median(b.figure) == 0 {
-			return nil
+		if ratio = walnut.over(other, b.figure); ratio != 0 {
+			against = strings.TrimSuffix(other.name()+" "+number(other.median(b.figure))+" in "+other.workload, " in "+b.workload)
 		}
-		ratio /= other.median(b.figure)
-		against = strings.TrimSuffix(other.name()+" "+number(other.median(b.figure))+" in "+other.workload, " in "+b.workload)
 	}
-	if figure == 0 {
+	if ratio == 0 {
 		return nil
 	}
-	if name == "" {
-		name = walnut.unit
-	}
 	return []string{
-		b.workload, name, number(figure), against, fmt.Sprintf("%.3g", ratio), orDash(b.atLeast), orDash(b.goal), b.outcome(ratio, walnut.unit),
+		b.workload, strings.Replace(b.figure, mainFigure, walnut.unit, 1), number(walnut.median(b.figure)), against, number(ratio), orDash(b.atLeast), orDash(b.goal), b.outcome(ratio, walnut.unit),
 	}
 }
 
@@ -106,7 +95,7 @@ func (r *report) opponent(b bar) *line {
 	if !instead {
 		workload = b.workload
 	}
-	return best(r.linesOf(workload), b.figure, func(p Peer) bool {
+	return r.best(workload, b.figure, func(p Peer) bool {
 		return names == "best" && isRival(p) || names == "limit" && isLimit(p) || slices.Contains(strings.Split(names, "|"), p.Name)
 	})
 }

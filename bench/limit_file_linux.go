@@ -8,23 +8,23 @@ import (
 	"syscall"
 )
 
-var fileLimit = Peer{
-	Name: "bare-file", Limit: true, Only: "W1|W3|L1",
-	OpenStore: func(dir string, _ Settings) (Store, error) {
-		log, err := openFileLimit(dir)
-		return fileStore{log: log}, err
-	},
-	OpenLog: func(dir string, _ Settings) (Log, error) { return openFileLimit(dir) },
+func init() {
+	limits = append(limits, Peer{
+		Name: "bare-file", Limit: true, Only: "W1|W3|L1",
+		OpenStore: func(dir string, _ Settings) (Store, error) {
+			log, err := openFileLimit(dir)
+			return fileStore{fileLog: log}, err
+		},
+		OpenLog: func(dir string, _ Settings) (Log, error) { return openFileLimit(dir) },
+	})
 }
-
-func init() { limits = append(limits, fileLimit) }
 
 // preparedSize is how many bytes of the file are zero-filled and synced in advance. A full file is written again from its
 // start, as a log that reuses segments would do.
 const preparedSize = 64 << 20
 
 // fileLog is the part of a log that can't be left out: bytes go to a file, and appends that come while the disk works share
-// the next write. It has no frames and no checksums, so nothing can be recovered from it.
+// the next write and sync. It has no frames and no checksums, so nothing can be recovered from it.
 type fileLog struct {
 	file     *os.File
 	position int64
@@ -61,28 +61,27 @@ func (l *fileLog) Append(record []byte) error {
 	group.bytes = append(group.bytes, record...)
 	l.mu.Unlock()
 	if leads {
-		l.lead(group)
+		l.writing.Lock() // The group grows while the disk works for the one before it.
+		l.mu.Lock()
+		l.forming = newFileGroup()
+		l.mu.Unlock()
+		group.err = l.write(group.bytes)
+		close(group.written)
+		l.writing.Unlock()
 	}
 	<-group.written
 	return group.err
 }
 
-// lead waits for the disk while the group grows, and then writes it.
-func (l *fileLog) lead(group *fileGroup) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	l.mu.Lock()
-	l.forming = newFileGroup()
-	l.mu.Unlock()
-	size := int64(len(group.bytes))
-	if l.position+size > preparedSize {
+func (l *fileLog) write(b []byte) error {
+	if l.position+int64(len(b)) > preparedSize {
 		l.position = 0
 	}
-	if _, group.err = l.file.WriteAt(group.bytes, l.position); group.err == nil {
-		group.err = syscall.Fdatasync(int(l.file.Fd()))
+	if _, err := l.file.WriteAt(b, l.position); err != nil {
+		return err
 	}
-	l.position += size
-	close(group.written)
+	l.position += int64(len(b))
+	return syscall.Fdatasync(int(l.file.Fd()))
 }
 
 func (l *fileLog) AppendBatch(records [][]byte) error { return l.Append(bytes.Join(records, nil)) }
@@ -92,7 +91,7 @@ func (l *fileLog) Close() error                       { return l.file.Close() }
 // fileStore is the part of a store that waits for the disk.
 type fileStore struct {
 	unsupported
-	log *fileLog
+	*fileLog
 }
 
 // framing stands for what goes with a pair: lengths, checksum and so on.
@@ -105,7 +104,7 @@ func (s fileStore) Batch(pairs []Pair) error {
 	for _, pair := range pairs {
 		record = append(append(append(record, framing...), pair.Key...), pair.Value...)
 	}
-	return s.log.Append(record)
+	return s.Append(record)
 }
 
-func (s fileStore) Close() error { return s.log.Close() }
+func (s fileStore) Close() error { return s.fileLog.Close() }

@@ -12,7 +12,7 @@ import (
 // What is measured other than by repeating an operation.
 
 // start measures the time from opening the store in the run's directory to the first get, and the memory that this takes.
-func start(r *run) { r.result.Figure = r.start().Seconds() }
+func start(r *run) { r.report(mainFigure, r.start().Seconds()) }
 
 // start looks for a thousand pairs afterwards, so that a peer that lost some isn't praised for being quick.
 func (r *run) start() (elapsed time.Duration) {
@@ -44,14 +44,13 @@ func (r *run) start() (elapsed time.Duration) {
 // needs.
 func weighHeap(r *run) {
 	r.fill()
-	r.result.HeapBytes = liveHeap()
-	r.result.Figure = float64(r.result.HeapBytes-r.bareHeap) / float64(r.data.pairs)
+	r.report(mainFigure, float64(liveHeap()-r.bareHeap)/float64(r.data.pairs))
 }
 
 // weighLoad and weighCheckpoint measure the most memory that these take. The latter is for stores that are open for durable
 // writes: a log that is mapped for relaxed ones would count.
-func weighLoad(r *run)       { r.result.Figure = r.weigh(r.fill) }
-func weighCheckpoint(r *run) { r.result.Figure = r.weigh(r.checkpoint) }
+func weighLoad(r *run)       { r.report(mainFigure, r.weigh(r.fill)) }
+func weighCheckpoint(r *run) { r.report(mainFigure, r.weigh(r.checkpoint)) }
 
 // tailTimes is how many times Spec.Time tails are measured, so that a whole checkpoint is within.
 const tailTimes = 3
@@ -75,7 +74,7 @@ func overwriteBeside(r *run) {
 	total := driveFor(tailTimes*r.Time, workers, overwrite)
 	beside.Wait()
 	r.take(total)
-	r.more("checkpoint s", took.Seconds())
+	r.report("checkpoint s", took.Seconds())
 	if took > tailTimes*r.Time*9/10 {
 		r.note("the checkpoint took longer than was measured")
 	}
@@ -93,11 +92,11 @@ func backUp(r *run) {
 	beside := r.backUpOnce()
 	stop()
 	writing.Wait()
-	r.result.Figure, r.result.HeapBytes = alone.Seconds(), liveHeap()
-	r.more("beside / alone", beside.Seconds()/alone.Seconds())
-	r.more("its puts/s", puts.rate())
-	r.more("its p99.9 µs", puts.latency.quantile(0.999))
-	r.more("its worst put ms", microseconds(puts.latency.max)/1000)
+	r.report(mainFigure, alone.Seconds())
+	r.report("beside / alone", beside.Seconds()/alone.Seconds())
+	r.report("its puts/s", puts.rate())
+	r.report("its p99.9 µs", puts.latency.quantile(0.999))
+	r.report("its worst put ms", puts.latency.quantile(1)/1000)
 }
 
 // backUpOnce writes a backup to a file, syncs it and removes it.
@@ -135,7 +134,7 @@ func readRecords(r *run) {
 			seen += record[i]
 		}
 	}))
-	r.result.Figure = float64(read) / 1e6 / time.Since(started).Seconds()
+	r.report(mainFigure, float64(read)/1e6/time.Since(started).Seconds())
 	if read != want {
 		fatal("%d of %d bytes read, sum %d", read, want, seen)
 	}
@@ -159,26 +158,26 @@ func cutRecords(r *run) {
 	r.writeLog(56 << 20)
 	started := time.Now()
 	check(r.log.(BackCutter).CutBack(10))
-	r.result.Figure = microseconds(time.Since(started)) / 1000
+	r.report(mainFigure, microseconds(time.Since(started))/1000)
 }
 
 // life measures the stages in the life of one store, so that a large one is filled only once.
 func life(r *run) {
 	r.take(drive(context.Background(), r.workers(1), putFresh, int64(r.data.pairs)))
-	heap, size := float64(r.result.HeapBytes-r.bareHeap), float64(r.data.bytes())
-	r.more("heap B/pair", heap/float64(r.data.pairs))
-	r.more("heap / data", heap/size)
+	heap, size := 1e6*r.result.Figures["heap MB"]-float64(r.bareHeap), float64(r.data.bytes())
+	r.report("heap B/pair", heap/float64(r.data.pairs))
+	r.report("heap / data", heap/size)
 	readers := r.workers(2)
 	driveFor(r.Warmup, readers, getUniform)
-	r.more("gets/s", driveFor(r.Time, readers, getUniform).rate())
+	r.report("gets/s", driveFor(r.Time, readers, getUniform).rate())
 	if r.peer.Limit {
 		return
 	}
 	started := time.Now()
 	r.checkpoint()
-	r.more("checkpoint s", time.Since(started).Seconds())
+	r.report("checkpoint s", time.Since(started).Seconds())
 	r.close()
 	elapsed := r.start().Seconds()
-	r.more("start s", elapsed)
-	r.more("start s/GB", elapsed/size*1e9)
+	r.report("start s", elapsed)
+	r.report("start s/GB", elapsed/size*1e9)
 }

@@ -18,9 +18,8 @@ func (r *run) weigh(do func()) (multiple float64) {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // 5 resets the peak.
 	do()
 	peak := memoryOf("VmHWM:") - r.bare
-	r.result.HeapBytes = liveHeap()
-	multiple = float64(peak) / float64(r.result.HeapBytes)
-	r.more("peak resident / live heap", multiple)
+	multiple = float64(peak) / float64(liveHeap())
+	r.report(peakMultiple, multiple)
 	return multiple
 }
 

@@ -25,11 +25,11 @@ const byPairs = "S/life/pairs=x[0-9.]+$"
 
 // pictures are all that a page can have. One without a line is left out.
 var pictures = []picture{
-	{"throughput-by-goroutines", "Durable puts, ops/s", "goroutines", "W1", ""},
+	{"throughput-by-goroutines", "Durable puts, ops/s", "goroutines", "W1", mainFigure},
 	{"latency-by-goroutines", "p99 of durable puts, µs", "goroutines", "W1", "p99 µs"},
 	{"recovery-by-pairs", "From opening a store to the first get, s", "pairs", byPairs, "start s"},
 	{"memory-by-pairs", "Live heap a pair, bytes", "pairs", byPairs, "heap B/pair"},
-	{"puts-by-pairs", "Relaxed puts, ops/s", "pairs", byPairs, ""},
+	{"puts-by-pairs", "Relaxed puts, ops/s", "pairs", byPairs, mainFigure},
 	{"gets-by-pairs", "Gets, ops/s", "pairs", byPairs, "gets/s"},
 	{"checkpoint-by-pairs", "A checkpoint, s", "pairs", byPairs, "checkpoint s"},
 	{"gets-by-value-bytes", "Gets, ops/s", "value bytes", "S/life/value=[0-9]+|S/life/pairs=x1", "gets/s"},

@@ -65,20 +65,6 @@ func (l *line) add(m Measurement) {
 	}
 }
 
-// line returns what a peer did in a workload, nil if it has no figure.
-func (r *report) line(workload, peer string) *line {
-	return best(r.linesOf(workload), "", func(p Peer) bool { return p.Name == peer })
-}
-
-func (r *report) linesOf(workload string) (lines []*line) {
-	for _, l := range r.lines {
-		if l.workload == workload {
-			lines = append(lines, l)
-		}
-	}
-	return lines
-}
-
 // bar is the beginning of the workload's ID: the page has a section for each.
 func (l *line) bar() string {
 	bar, _, _ := strings.Cut(l.workload, "/")
@@ -101,16 +87,16 @@ func (l *line) values(name string) (values []float64) {
 		return nil
 	}
 	for _, m := range l.rounds {
-		values = append(values, m.named(name))
+		values = append(values, m.Figures[name])
 	}
 	slices.Sort(values)
 	return values
 }
 
-// best returns the line with the best median among those that are wanted, nil where there is none.
-func best(lines []*line, figure string, wanted func(Peer) bool) (found *line) {
-	for _, l := range lines {
-		if len(l.rounds) == 0 || !wanted(l.peer) {
+// best returns the line with the best median of a workload among the wanted peers, nil where there is none.
+func (r *report) best(workload, figure string, wanted func(Peer) bool) (found *line) {
+	for _, l := range r.lines {
+		if l.workload != workload || len(l.rounds) == 0 || !wanted(l.peer) {
 			continue
 		}
 		if found == nil || lessIsBetter(l.unit, figure) == (l.median(figure) < found.median(figure)) {
@@ -120,8 +106,9 @@ func best(lines []*line, figure string, wanted func(Peer) bool) (found *line) {
 	return found
 }
 
-func isRival(p Peer) bool { return !p.Limit && p.Name != walnutName && p.Name != oldName }
-func isLimit(p Peer) bool { return p.Limit }
+func isWalnut(p Peer) bool { return p.Name == walnutName }
+func isRival(p Peer) bool  { return !p.Limit && !isWalnut(p) && p.Name != oldName }
+func isLimit(p Peer) bool  { return p.Limit }
 
 // page returns the page, with links to pictures.
 func (r *report) page(pictures []string) string {
@@ -153,27 +140,31 @@ func (r *report) writeSection(page *strings.Builder, lines []*line) {
 			fmt.Fprintf(page, "- %s: %s; %s, goroutines: %d\n", w.ID, w.About, w.Mode, w.Goroutines)
 		}
 		for _, m := range l.rounds {
-			for _, name := range slices.Sorted(maps.Keys(m.More)) {
-				columns = appendNew(columns, name)
+			for _, name := range slices.Sorted(maps.Keys(m.Figures)) {
+				if name != mainFigure {
+					columns = appendNew(columns, name)
+				}
 			}
 		}
 	}
 	page.WriteString("\n")
-	table(page, slices.Concat([]string{"workload", "pairs", "peer", "figure", "min to max", "/ best peer", "/ limit"}, columns, []string{"notes"})...)
+	var rows [][]string
 	for _, l := range lines {
 		cells := []string{l.workload, "–", l.name(), "–", "–", "–", "–"}
-		if values := l.values(""); len(values) > 0 {
-			same := r.linesOf(l.workload)
+		if values := l.values(mainFigure); len(values) > 0 {
 			cells = []string{
-				l.workload, number(float64(l.rounds[0].Pairs)), l.name(), number(l.median("")) + " " + l.unit,
-				number(values[0]) + " to " + number(values[len(values)-1]), ratio(l, best(same, "", isRival)), ratio(l, best(same, "", isLimit)),
+				l.workload, number(float64(l.rounds[0].Pairs)), l.name(), number(l.median(mainFigure)) + " " + l.unit,
+				number(values[0]) + " to " + number(values[len(values)-1]),
+				orDash(l.over(r.best(l.workload, mainFigure, isRival), mainFigure)), orDash(l.over(r.best(l.workload, mainFigure, isLimit), mainFigure)),
 			}
 		}
 		for _, name := range columns {
 			cells = append(cells, orDash(l.median(name)))
 		}
-		row(page, append(cells, strings.Join(l.notes, "; "))...)
+		rows = append(rows, append(cells, strings.Join(l.notes, "; ")))
 	}
+	headings := slices.Concat([]string{"workload", "pairs", "peer", "figure", "min to max", "/ best peer", "/ limit"}, columns, []string{"notes"})
+	table(page, headings, rows)
 }
 
 // name is the peer's, with a star where it promises less.
@@ -184,13 +175,15 @@ func (l *line) name() string {
 	return l.peer.Name
 }
 
-func ratio(l, base *line) string {
-	if base.median("") == 0 {
-		return "–"
+// over returns the ratio of a figure's medians, 0 where one wasn't measured.
+func (l *line) over(base *line, figure string) float64 {
+	if base.median(figure) == 0 {
+		return 0
 	}
-	return fmt.Sprintf("%.2f", l.median("")/base.median(""))
+	return l.median(figure) / base.median(figure)
 }
 
+// orDash is number, but a dash for what wasn't measured.
 func orDash(value float64) string {
 	if value == 0 {
 		return "–"
@@ -210,11 +203,10 @@ func number(value float64) string {
 	return digits
 }
 
-func table(page *strings.Builder, headings ...string) {
-	row(page, headings...)
-	page.WriteString(strings.Repeat("|---", len(headings)) + "|\n")
-}
-
-func row(page *strings.Builder, cells ...string) {
-	page.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+// table writes a table in Markdown.
+func table(page *strings.Builder, headings []string, rows [][]string) {
+	rule := slices.Repeat([]string{"---"}, len(headings))
+	for _, cells := range append([][]string{headings, rule}, rows...) {
+		page.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
 }

@@ -63,7 +63,8 @@ func child(specification string) {
 		}
 		r.turnTo(id)
 		r.workload.measure(r)
-		r.result.PeakBytes, r.result.DiskBytes = memoryOf("VmHWM:"), sizeOf(r.Dir)
+		r.report("peak MB", float64(memoryOf("VmHWM:"))/1e6)
+		r.report("disk MB", float64(sizeOf(r.Dir))/1e6)
 		check(json.NewEncoder(os.Stdout).Encode(r.result))
 	}
 	r.close()
@@ -85,7 +86,7 @@ func (r *run) turnTo(id string) {
 	r.workload, err = workloadByID(id)
 	check(err)
 	r.data = r.workload.data(r.Spec)
-	r.result = Measurement{Workload: id, Unit: r.workload.Unit, Pairs: r.data.pairs}
+	r.result = Measurement{Workload: id, Pairs: r.data.pairs, Figures: map[string]float64{}}
 }
 
 // begin opens and loads the store as the setup says, for as many writers as any of the workloads has.
@@ -161,26 +162,22 @@ func once(repeated operation) func(r *run) {
 
 // take makes the result of what a drive has done, and weighs the heap.
 func (r *run) take(t *tally) {
-	m := &r.result
-	m.P50, m.P99, m.P999, m.Max = t.latency.quantile(0.5), t.latency.quantile(0.99), t.latency.quantile(0.999), microseconds(t.latency.max)
-	m.Collector = t.collector
-	switch m.Unit {
+	figure := t.rate()
+	switch r.workload.Unit {
 	case keysRate:
-		m.Figure = float64(t.keys) / t.elapsed.Seconds()
+		figure = float64(t.keys) / t.elapsed.Seconds()
 	case bytesRate:
-		m.Figure = t.rate() * float64(r.workload.record) / 1e6
-	default:
-		m.Figure = t.rate()
+		figure *= float64(r.workload.record) / 1e6
 	}
-	m.HeapBytes = liveHeap()
+	r.report(mainFigure, figure)
+	for i, share := range []float64{0.5, 0.99, 0.999, 1} {
+		r.report(usualFigures[i], t.latency.quantile(share))
+	}
+	r.report("gc cpu %", t.collector)
+	r.report("heap MB", float64(liveHeap())/1e6)
 }
 
-// more adds a figure that only some workloads have. Its name ends with the unit.
-func (r *run) more(name string, figure float64) {
-	if r.result.More == nil {
-		r.result.More = map[string]float64{}
-	}
-	r.result.More[name] = figure
+func (r *run) report(name string, figure float64) { r.result.Figures[name] = figure }
+func (r *run) note(format string, arguments ...any) {
+	r.result.Notes = fmt.Sprintf(format, arguments...)
 }
-
-func (r *run) note(format string, args ...any) { r.result.Notes = fmt.Sprintf(format, args...) }

@@ -73,7 +73,7 @@ func groups(workloads []Workload) (groups [][]Workload) {
 
 func (r *runner) report(measurements []Measurement) error {
 	for _, m := range measurements {
-		outcome := number(m.Figure) + " " + m.Unit
+		outcome := number(m.Figures[mainFigure])
 		if m.Error != "" {
 			outcome = "failed: " + m.Error
 		}
@@ -107,7 +107,7 @@ func (r *runner) measure(ctx context.Context, round int, group []Workload, c con
 	}
 	for i, w := range group {
 		if i == len(measurements) {
-			measurements = append(measurements, Measurement{Workload: w.ID, Unit: w.Unit, Error: err.Error()})
+			measurements = append(measurements, Measurement{Workload: w.ID, Error: err.Error()})
 		}
 		m := &measurements[i]
 		m.Peer, m.Round, m.Version, m.Weaker, m.Environment = c.label, round+1, c.version(), c.weaker(w), r.environment

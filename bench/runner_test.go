@@ -60,7 +60,7 @@ func TestEveryWorkloadIsMeasuredWithEveryPeer(t *testing.T) {
 	all, page, err := measured(t, "-rounds 1 -workloads [A-Z0-9]+")
 	for _, m := range all {
 		require.Empty(t, m.Error, "%s of %s", m.Workload, m.Peer)
-		require.NotZero(t, m.Figure, "%s of %s", m.Workload, m.Peer)
+		require.NotZero(t, m.Figures[mainFigure], "%s of %s", m.Workload, m.Peer)
 		if m.Peer != "pebble" { // Relaxed commits in its memory end with the process.
 			require.NotContains(t, m.Notes, "lost", "%s of %s", m.Workload, m.Peer)
 		}

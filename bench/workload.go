@@ -34,8 +34,6 @@ const (
 	keysRate       = "keys/s"
 	bytesRate      = "MB/s"
 	seconds        = "s"
-	milliseconds   = "ms"
-	bytesPerPair   = "B/pair"
 	liveHeaps      = "live heaps" // Multiples of the live Go heap.
 )
 
@@ -57,7 +55,7 @@ var (
 	transacts   = Workload{Mode: Durable, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
 	starts      = Workload{Mode: Relaxed, Unit: seconds, onDemand: true, peers: quickPeers}
 	defaults    = Workload{Mode: Durable, Unit: seconds, setup: atDefault, peers: quickPeers}
-	heaps       = Workload{Mode: Relaxed, Unit: bytesPerPair, setup: empty, peers: heapPeers}
+	heaps       = Workload{Mode: Relaxed, Unit: "B/pair", setup: empty, peers: heapPeers}
 	loads       = Workload{Mode: Relaxed, Unit: liveHeaps, setup: empty, peers: checkpointers}
 	checkpoints = Workload{Mode: Durable, Unit: liveHeaps, setup: loaded, peers: checkpointers, onDemand: true}
 	tails       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, peers: quickPeers + " goleveldb badger"}
@@ -65,7 +63,7 @@ var (
 	appends     = Workload{Log: true, Mode: Durable, Unit: operationsRate, setup: empty, record: 128}
 	throughputs = Workload{Log: true, Mode: Relaxed, Unit: bytesRate, setup: empty}
 	logReads    = Workload{Log: true, Mode: Relaxed, Unit: bytesRate}
-	cuts        = Workload{Log: true, Mode: Durable, Unit: milliseconds, setup: empty, peers: walnutName}
+	cuts        = Workload{Log: true, Mode: Durable, Unit: "ms", setup: empty, peers: walnutName}
 	lives       = Workload{Mode: Relaxed, Unit: operationsRate, setup: empty, onDemand: true, byName: true, peers: walnutName}
 )
 
@@ -188,14 +186,6 @@ func (w Workload) group() string {
 		return w.ID
 	}
 	return w.setup.name + " " + string(w.Mode)
-}
-
-// sampling is one in how many operations has its latency taken: reading the clock twice would be a tenth of a get.
-func (w Workload) sampling() int {
-	if w.Mode == Durable {
-		return 1
-	}
-	return 16
 }
 
 func workloadByID(id string) (Workload, error) {
