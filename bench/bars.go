@@ -84,9 +84,9 @@ func (r *report) judge(b bar) []string {
 	if ratio == 0 {
 		return nil
 	}
-	return []string{
-		b.workload, strings.Replace(b.figure, mainFigure, walnut.unit, 1), number(walnut.median(b.figure)), against, number(ratio), orDash(b.atLeast), orDash(b.goal), b.outcome(ratio, walnut.unit),
-	}
+	name, value := strings.Replace(b.figure, mainFigure, walnut.unit, 1), number(walnut.median(b.figure))
+	outcome := b.outcome(ratio, walnut.unit)
+	return []string{b.workload, name, value, against, number(ratio), orDash(b.atLeast), orDash(b.goal), outcome}
 }
 
 // opponent returns the line that a bar is compared with, nil where it was not measured.

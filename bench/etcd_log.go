@@ -21,7 +21,13 @@ type etcdLog struct {
 
 // openEtcdLog leaves out the fsync in the relaxed mode, not the write.
 func openEtcdLog(dir string, settings Settings) (Log, error) {
-	log, err := openOrCreateEtcd(filepath.Join(dir, "etcd"))
+	var log *etcdwal.WAL
+	var err error
+	if dir = filepath.Join(dir, "etcd"); etcdwal.Exist(dir) {
+		log, err = etcdwal.Open(zap.NewNop(), dir, &walpb.Snapshot{})
+	} else {
+		log, err = etcdwal.Create(zap.NewNop(), dir, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -29,13 +35,6 @@ func openEtcdLog(dir string, settings Settings) (Log, error) {
 		log.SetUnsafeNoFsync()
 	}
 	return &etcdLog{log: log}, nil
-}
-
-func openOrCreateEtcd(dir string) (*etcdwal.WAL, error) {
-	if etcdwal.Exist(dir) {
-		return etcdwal.Open(zap.NewNop(), dir, &walpb.Snapshot{})
-	}
-	return etcdwal.Create(zap.NewNop(), dir, nil)
 }
 
 func (l *etcdLog) Append(record []byte) error { return l.AppendBatch([][]byte{record}) }

@@ -94,7 +94,8 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 || c.rounds < 1 || c.seconds <= 0 || c.spec.Pairs < 1 || c.spec.Value < 1 || !slices.Contains(keyShapes, c.spec.Keys) {
+	positive := c.rounds > 0 && c.seconds > 0 && c.spec.Pairs > 0 && c.spec.Value > 0
+	if flags.NArg() > 0 || !positive || !slices.Contains(keyShapes, c.spec.Keys) {
 		return errors.New("a flag is out of range, or an argument is not a flag; -h lists them")
 	}
 	c.spec.Time, c.spec.Warmup = time.Duration(c.seconds*1e9), time.Duration(c.warmup*1e9)

@@ -16,23 +16,29 @@ import (
 // picture shows how a figure depends on something: a curve for each peer.
 type picture struct {
 	file, title string
-	across      string // What is from left to right: goroutines, pairs or value bytes.
+	across      string // What is from left to right.
 	workloads   string // The pattern of those that are the points.
 	figure      string
 }
 
-const byPairs = "S/life/pairs=x[0-9.]+$"
+const (
+	goroutinesAcross = "goroutines"
+	pairsAcross      = "pairs"
+	valuesAcross     = "bytes of a value"
+
+	byPairs = "S/life/pairs=x[0-9.]+$"
+)
 
 // pictures are all that a page can have. One without a line is left out.
 var pictures = []picture{
-	{"throughput-by-goroutines", "Durable puts, ops/s", "goroutines", "W1", mainFigure},
-	{"latency-by-goroutines", "p99 of durable puts, µs", "goroutines", "W1", "p99 µs"},
-	{"recovery-by-pairs", "From opening a store to the first get, s", "pairs", byPairs, "start s"},
-	{"memory-by-pairs", "Live heap a pair, bytes", "pairs", byPairs, "heap B/pair"},
-	{"puts-by-pairs", "Relaxed puts, ops/s", "pairs", byPairs, mainFigure},
-	{"gets-by-pairs", "Gets, ops/s", "pairs", byPairs, "gets/s"},
-	{"checkpoint-by-pairs", "A checkpoint, s", "pairs", byPairs, "checkpoint s"},
-	{"gets-by-value-bytes", "Gets, ops/s", "value bytes", "S/life/value=[0-9]+|S/life/pairs=x1", "gets/s"},
+	{"throughput-by-goroutines", "Durable puts, ops/s", goroutinesAcross, "W1", mainFigure},
+	{"latency-by-goroutines", "p99 of durable puts, µs", goroutinesAcross, "W1", "p99 µs"},
+	{"recovery-by-pairs", "From opening a store to the first get, s", pairsAcross, byPairs, "start s"},
+	{"memory-by-pairs", "Live heap a pair, bytes", pairsAcross, byPairs, "heap B/pair"},
+	{"puts-by-pairs", "Relaxed puts, ops/s", pairsAcross, byPairs, mainFigure},
+	{"gets-by-pairs", "Gets, ops/s", pairsAcross, byPairs, "gets/s"},
+	{"checkpoint-by-pairs", "A checkpoint, s", pairsAcross, byPairs, "checkpoint s"},
+	{"gets-by-value-bytes", "Gets, ops/s", valuesAcross, "S/life/value=[0-9]+", "gets/s"},
 }
 
 // draw writes the pictures into a directory, and returns their paths from the page's directory.
@@ -63,10 +69,8 @@ func (r *report) curves(p picture) (curves []any) {
 		for _, l := range r.lines {
 			if l.peer.Name == peer.Name && matches(p.workloads, l.workload) && l.median(p.figure) > 0 {
 				w, _ := workloadByID(l.workload)
-				places := map[string]float64{
-					"goroutines": float64(w.Goroutines), "pairs": float64(l.rounds[0].Pairs), "value bytes": float64(cmp.Or(w.value, 100)),
-				}
-				points = append(points, plotter.XY{X: places[p.across], Y: l.median(p.figure)})
+				place := map[string]float64{goroutinesAcross: float64(w.Goroutines), pairsAcross: l.pairs, valuesAcross: float64(w.value)}
+				points = append(points, plotter.XY{X: place[p.across], Y: l.median(p.figure)})
 			}
 		}
 		slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })

@@ -18,6 +18,7 @@ type report struct {
 type line struct {
 	peer           Peer
 	workload, unit string
+	pairs          float64
 	rounds         []Measurement // Those that have a figure.
 	notes          []string      // What a reader has to know.
 }
@@ -56,7 +57,7 @@ func appendNew(list []string, text string) []string {
 
 func (l *line) add(m Measurement) {
 	if m.Error == "" {
-		l.rounds = append(l.rounds, m)
+		l.rounds, l.pairs = append(l.rounds, m), float64(m.Pairs)
 	} else {
 		m.Error = "failed: " + m.Error
 	}
@@ -71,26 +72,24 @@ func (l *line) bar() string {
 	return bar
 }
 
-// median returns the middle of a figure over the rounds, of an even number of them the mean of the two in the middle; 0 where
-// nothing was measured.
-func (l *line) median(name string) float64 {
-	values := l.values(name)
-	if len(values) == 0 {
-		return 0
+// spread returns the least, the middle and the greatest of a figure over the rounds, 0 where nothing was measured. Of an even
+// number of rounds, the middle is the mean of two.
+func (l *line) spread(figure string) (least, middle, greatest float64) {
+	if l == nil || len(l.rounds) == 0 {
+		return 0, 0, 0
 	}
-	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-}
-
-// values returns a figure of every round, in ascending order.
-func (l *line) values(name string) (values []float64) {
-	if l == nil {
-		return nil
-	}
+	var values []float64
 	for _, m := range l.rounds {
-		values = append(values, m.Figures[name])
+		values = append(values, m.Figures[figure])
 	}
 	slices.Sort(values)
-	return values
+	last := len(values) - 1
+	return values[0], (values[last/2] + values[(last+1)/2]) / 2, values[last]
+}
+
+func (l *line) median(figure string) float64 {
+	_, middle, _ := l.spread(figure)
+	return middle
 }
 
 // best returns the line with the best median of a workload among the wanted peers, nil where there is none.
@@ -150,21 +149,19 @@ func (r *report) writeSection(page *strings.Builder, lines []*line) {
 	page.WriteString("\n")
 	var rows [][]string
 	for _, l := range lines {
-		cells := []string{l.workload, "–", l.name(), "–", "–", "–", "–"}
-		if values := l.values(mainFigure); len(values) > 0 {
-			cells = []string{
-				l.workload, number(float64(l.rounds[0].Pairs)), l.name(), number(l.median(mainFigure)) + " " + l.unit,
-				number(values[0]) + " to " + number(values[len(values)-1]),
-				orDash(l.over(r.best(l.workload, mainFigure, isRival), mainFigure)), orDash(l.over(r.best(l.workload, mainFigure, isLimit), mainFigure)),
-			}
+		least, middle, greatest := l.spread(mainFigure)
+		cells := []string{
+			l.workload, orDash(l.pairs), l.name(), orDash(middle) + " " + l.unit, orDash(least) + " to " + orDash(greatest),
+			orDash(l.over(r.best(l.workload, mainFigure, isRival), mainFigure)),
+			orDash(l.over(r.best(l.workload, mainFigure, isLimit), mainFigure)),
 		}
 		for _, name := range columns {
 			cells = append(cells, orDash(l.median(name)))
 		}
 		rows = append(rows, append(cells, strings.Join(l.notes, "; ")))
 	}
-	headings := slices.Concat([]string{"workload", "pairs", "peer", "figure", "min to max", "/ best peer", "/ limit"}, columns, []string{"notes"})
-	table(page, headings, rows)
+	headings := append([]string{"workload", "pairs", "peer", "figure", "min to max", "/ best peer", "/ limit"}, columns...)
+	table(page, append(headings, "notes"), rows)
 }
 
 // name is the peer's, with a star where it promises less.

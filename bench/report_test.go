@@ -57,7 +57,7 @@ func TestBarsAreJudgedByMedians(t *testing.T) {
 		"| W7/snapshot/pairs=x5 | s | 4.8 | walnut 1 in W7/snapshot | 4.8 | 5 | 4.5 | reached |",
 		"| W8/checkpoint | live heaps | 1.38 | itself | 1.38 | 1.25 | 1.1 | **short by 10 %** |",
 		"| W6/A/relaxed | ops/s | 90 | walnut-old 100 | 0.9 | 0.97 | – | **short by 7.22 %** |",
-		"| W1/durable/1 | 0 | walnut | 99 ops/s | 1 to 100 | 1.1 | 0.99 |",
+		"| W1/durable/1 | – | walnut | 99 ops/s | 1 to 100 | 1.1 | 0.99 |",
 	} {
 		require.Contains(t, page, want)
 	}

@@ -20,6 +20,7 @@ type Spec struct {
 	Value        int
 	Time, Warmup time.Duration // How long a workload is measured that doesn't end by itself, and is warmed up.
 	Seed         uint64
+	Writers      int  // The most goroutines of any of the workloads.
 	Prepare      bool // Prepare the directory and measure nothing.
 }
 
@@ -64,7 +65,7 @@ func child(specification string) {
 		r.turnTo(id)
 		r.workload.measure(r)
 		r.report("peak MB", float64(memoryOf("VmHWM:"))/1e6)
-		r.report("disk MB", float64(sizeOf(r.Dir))/1e6)
+		r.report("disk MB", float64(r.sync())/1e6)
 		check(json.NewEncoder(os.Stdout).Encode(r.result))
 	}
 	r.close()
@@ -89,25 +90,20 @@ func (r *run) turnTo(id string) {
 	r.result = Measurement{Workload: id, Pairs: r.data.pairs, Figures: map[string]float64{}}
 }
 
-// begin opens and loads the store as the setup says, for as many writers as any of the workloads has.
+// begin opens and loads the store as the setup says.
 func (r *run) begin() {
 	r.bare, r.bareHeap = memoryOf("VmRSS:"), liveHeap()
 	if !r.setup.opened {
 		return
 	}
-	settings := r.settings()
-	for _, id := range r.Workloads {
-		w, _ := workloadByID(id)
-		settings.Writers = max(settings.Writers, w.Goroutines)
-	}
-	r.open(settings)
+	r.open(r.settings())
 	if r.setup.load {
 		r.load()
 	}
 }
 
 func (r *run) settings() Settings {
-	return Settings{Mode: r.workload.Mode, Writers: r.workload.Goroutines, OnDemand: r.workload.onDemand}
+	return Settings{Mode: r.workload.Mode, Writers: r.Writers, OnDemand: r.workload.onDemand}
 }
 
 func (r *run) open(settings Settings) {

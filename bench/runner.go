@@ -95,7 +95,7 @@ func (r *runner) measure(ctx context.Context, round int, group []Workload, c con
 	spec := r.spec
 	spec.Peer, spec.Dir = c.Name, filepath.Join(r.dir, "store")
 	for _, w := range group {
-		spec.Workloads = append(spec.Workloads, w.ID)
+		spec.Workloads, spec.Writers = append(spec.Workloads, w.ID), max(spec.Writers, w.Goroutines)
 	}
 	var measurements []Measurement
 	err := r.directory(ctx, &spec, round, group[0], c)
@@ -135,7 +135,11 @@ func (r *runner) directory(ctx context.Context, spec *Spec, round int, w Workloa
 		fmt.Fprintf(r.progress, "%s is prepared for %s, for all rounds\n", c.label, strings.Join(spec.Workloads, ", "))
 		r.prepared[key] = preparing.Dir
 	}
-	return errors.Join(os.CopyFS(spec.Dir, os.DirFS(r.prepared[key])), walkFiles(spec.Dir, (*os.File).Sync))
+	if err := os.CopyFS(spec.Dir, os.DirFS(r.prepared[key])); err != nil {
+		return err
+	}
+	_, err := syncFiles(spec.Dir)
+	return err
 }
 
 // childTimeout is when a child counts as hanging.

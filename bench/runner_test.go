@@ -107,7 +107,7 @@ func TestAFailedMeasurementIsReportedAndTheOthersGoOn(t *testing.T) {
 	failed := slices.DeleteFunc(slices.Clone(all), func(m Measurement) bool { return m.Error == "" })
 	require.Len(t, failed, 2)
 	require.Equal(t, oldName, failed[0].Peer)
-	require.Contains(t, page, "| W4/uniform/1 | – | walnut-old | – | ")
+	require.Contains(t, page, "| W4/uniform/1 | – | walnut-old | – ops/s | – to – |")
 	require.Contains(t, page, "failed: exit status 1")
 }
 

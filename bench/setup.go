@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ var (
 
 	atSnapshot = setup{name: "snapshot", prepare: func(r *run) { r.prepareFilled(); r.checkpoint(); r.close() }}
 	atLog      = setup{name: "log", prepare: func(r *run) { r.prepareFilled(); r.close() }}
-	atKill     = setup{name: "kill", prepare: func(r *run) { r.prepareFilled(); syncFiles(r.Dir) }} // It ends without a close.
+	atKill     = setup{name: "kill", prepare: func(r *run) { r.prepareFilled(); r.sync() }} // It ends without a close.
 	atDefault  = setup{name: "default", prepare: func(r *run) { r.prepareFilled(); r.close() }}
 )
 
@@ -74,31 +75,26 @@ func (r *run) load() {
 		check(r.store.Batch(w.freshBatch(int(min(left, most)))))
 	}
 	runtime.GC()
-	syncFiles(r.Dir)
+	r.sync()
 }
 
-// syncFiles syncs the files in a directory.
-func syncFiles(dir string) { check(walkFiles(dir, (*os.File).Sync)) }
-
-// sizeOf returns the length of all files in a directory.
-func sizeOf(dir string) (total int64) {
-	check(walkFiles(dir, func(file *os.File) error {
-		info, err := file.Stat()
-		if err == nil {
-			total += info.Size()
-		}
-		return err
-	}))
-	return total
+// sync makes durable what the store has written, and returns the size of its files.
+func (r *run) sync() int64 {
+	size, err := syncFiles(r.Dir)
+	check(err)
+	return size
 }
 
-// walkFiles visits every file. One that a store removes meanwhile is left out.
-func walkFiles(dir string, visit func(file *os.File) error) error {
-	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+// syncFiles syncs every file in a directory, and returns how long they are together. A file that a store removes meanwhile is
+// left out.
+func syncFiles(dir string) (size int64, err error) {
+	err = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			var file *os.File
 			if file, err = os.Open(name); err == nil {
-				err = errors.Join(visit(file), file.Close())
+				end, seekErr := file.Seek(0, io.SeekEnd)
+				size += end
+				err = errors.Join(seekErr, file.Sync(), file.Close())
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -106,4 +102,5 @@ func walkFiles(dir string, visit func(file *os.File) error) error {
 		}
 		return err
 	})
+	return size, err
 }
