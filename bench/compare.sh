@@ -6,14 +6,15 @@
 set -eu
 old=${1:?a git revision, or a directory with a checkout}
 shift
+if [ -d "$old" ]; then
+	old=$(cd "$old" && pwd)
+fi
 cd "$(dirname "$0")"
 root=$(cd .. && pwd)
 dist=$root/dist/bench/compare
 rm -rf "$dist"
 mkdir -p "$dist/old"
-if [ -d "$old" ]; then
-	old=$(cd "$old" && pwd)
-else
+if [ ! -d "$old" ]; then
 	git -C "$root" archive "$old" | tar -x -C "$dist/old"
 	old=$dist/old
 fi

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -60,9 +61,9 @@ type choices struct {
 func (c *choices) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet("walnut-bench", flag.ContinueOnError)
 	flags.StringVar(&c.workloads, "workloads", "", "workloads to run, commas between: regular expressions that match a name or its beginning\n"+
-		"up to a slash (default all but S):\n"+listed(workloads, func(w Workload) string { return w.ID }))
+		"up to a slash (default all but S):\n"+strings.Join(workloadNames(), " "))
 	flags.StringVar(&c.peers, "peers", "", "peers to measure, commas between; limit is every limit (default those usual for a workload):\n"+
-		listed(allPeers(), func(p Peer) string { return p.Name }))
+		strings.Join(peerNames(), " "))
 	flags.IntVar(&c.rounds, "rounds", 5, "how often to measure each")
 	flags.Uint64Var(&c.spec.Pairs, "pairs", 1_000_000, "pairs in a loaded store")
 	flags.StringVar(&c.spec.Keys, "keys", randomKeys, "shape of keys: "+strings.Join(keyShapes, ", "))
@@ -79,11 +80,18 @@ func (c *choices) flags() *flag.FlagSet {
 	return flags
 }
 
-func listed[T any](all []T, name func(T) string) (list string) {
-	for _, one := range all {
-		list += name(one) + " "
+func workloadNames() (names []string) {
+	for _, w := range workloads {
+		names = append(names, w.ID)
 	}
-	return list
+	return names
+}
+
+func peerNames() (names []string) {
+	for _, peer := range allPeers() {
+		names = append(names, peer.Name)
+	}
+	return names
 }
 
 // compare does what the arguments say.
@@ -93,6 +101,9 @@ func compare(ctx context.Context, arguments []string, stdout, stderr io.Writer) 
 	flags.SetOutput(stderr)
 	if err := flags.Parse(arguments); err != nil {
 		return err
+	}
+	if _, err := regexp.Compile(c.workloads); err != nil {
+		return fmt.Errorf("-workloads: %w", err)
 	}
 	positive := c.rounds > 0 && c.seconds > 0 && c.spec.Pairs > 0 && c.spec.Value > 0
 	if flags.NArg() > 0 || !positive || !slices.Contains(keyShapes, c.spec.Keys) {
@@ -144,9 +155,14 @@ func (c choices) measure(ctx context.Context, progress io.Writer) (all []Measure
 // contestants returns the peers that take part, another build of Walnut among them.
 func (c choices) contestants() (all []contestant, err error) {
 	program, err := os.Executable()
-	names := strings.Split(c.peers, ",")
+	names := strings.FieldsFunc(c.peers, func(r rune) bool { return r == ',' })
+	for _, name := range names {
+		if name != "limit" && !slices.Contains(peerNames(), name) {
+			return nil, fmt.Errorf("-peers: no peer is called %q; -h lists them", name)
+		}
+	}
 	for _, peer := range allPeers() {
-		if c.peers != "" && !slices.Contains(names, peer.Name) && !(peer.Limit && slices.Contains(names, "limit")) {
+		if len(names) > 0 && !slices.Contains(names, peer.Name) && !(peer.Limit && slices.Contains(names, "limit")) {
 			continue
 		}
 		all = append(all, contestant{Peer: peer, label: peer.Name, program: program})
@@ -165,7 +181,8 @@ func (c choices) publish(stdout io.Writer, all []Measurement) (err error) {
 		links, err = r.draw(c.pictures, filepath.Dir(c.page))
 	}
 	if c.page == "" {
-		_, err = io.WriteString(stdout, r.page(links))
+		_, writeErr := io.WriteString(stdout, r.page(links))
+		err = errors.Join(err, writeErr)
 	} else {
 		err = errors.Join(err, os.WriteFile(c.page, []byte(r.page(links)), 0o644))
 	}

@@ -153,17 +153,6 @@ func TestLogsGiveBackWhatWasAppended(t *testing.T) {
 	}
 }
 
-func TestFileLimitWritesEveryAppendOnce(t *testing.T) {
-	dir := t.TempDir()
-	log, err := openFileLimit(dir)
-	require.NoError(t, err)
-	require.NoError(t, together(16, func() error { return log.Append([]byte("record")) }))
-	require.NoError(t, log.Close())
-	content, err := os.ReadFile(log.file.Name())
-	require.NoError(t, err)
-	require.Equal(t, strings.Repeat("record", 16), string(bytes.Trim(content, "\x00")))
-}
-
 func TestReadmeNamesEveryPeerWithItsVersionAndEveryWorkload(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

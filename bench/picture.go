@@ -50,10 +50,11 @@ func (r *report) draw(dir, from string) (links []string, err error) {
 			continue
 		}
 		drawing := plot.New()
-		drawing.Title.Text, drawing.X.Label.Text, drawing.Legend.Top = p.title, p.across, true
+		drawing.Title.Text, drawing.X.Label.Text = p.title, p.across
+		drawing.Legend.Top, drawing.Legend.Left = true, true
 		drawing.X.Scale, drawing.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 		drawErr := plotutil.AddLinePoints(drawing, curves...)
-		drawing.Y.Min = 0
+		drawing.Y.Min, drawing.Y.Max = 0, 1.4*drawing.Y.Max // The names have their place at the top.
 		path := filepath.Join(dir, p.file+".svg")
 		saveErr := drawing.Save(18*vg.Centimeter, 10*vg.Centimeter, path)
 		link, linkErr := filepath.Rel(from, path)

@@ -73,7 +73,8 @@ func groups(workloads []Workload) (groups [][]Workload) {
 
 func (r *runner) report(measurements []Measurement) error {
 	for _, m := range measurements {
-		outcome := number(m.Figures[mainFigure])
+		w, _ := workloadByID(m.Workload)
+		outcome := number(m.Figures[mainFigure]) + " " + w.Unit
 		if m.Error != "" {
 			outcome = "failed: " + m.Error
 		}
