@@ -22,6 +22,14 @@ type Measurement struct {
 	Environment string `json:"environment"`     // Where and how it was measured.
 }
 
+func (m Measurement) outcome() string {
+	if m.Error != "" {
+		return "failed: " + m.Error
+	}
+	w, _ := workloadByID(m.Workload)
+	return number(m.Figures[mainFigure]) + " " + w.Unit
+}
+
 // The names of figures end with their unit. One is what the workload is for, in the workload's unit.
 const (
 	mainFigure   = "figure"

@@ -13,32 +13,21 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// picture shows how a figure depends on something: a curve for each peer.
-type picture struct {
-	file, title string
-	across      string // What is from left to right.
-	workloads   string // The pattern of those that are the points.
-	figure      string
-}
+// picture shows how a figure depends on goroutines, pairs or the size of values: a curve for each peer.
+type picture struct{ file, title, workloads, figure string }
 
-const (
-	goroutinesAcross = "goroutines"
-	pairsAcross      = "pairs"
-	valuesAcross     = "bytes of a value"
-
-	byPairs = "S/life/pairs=x[0-9.]+$"
-)
+const byPairs = "S/life/pairs=x[0-9.]+$"
 
 // pictures are all that a page can have. One without a line is left out.
 var pictures = []picture{
-	{"throughput-by-goroutines", "Durable puts, ops/s", goroutinesAcross, "W1", mainFigure},
-	{"latency-by-goroutines", "p99 of durable puts, µs", goroutinesAcross, "W1", "p99 µs"},
-	{"recovery-by-pairs", "From opening a store to the first get, s", pairsAcross, byPairs, "start s"},
-	{"memory-by-pairs", "Live heap a pair, bytes", pairsAcross, byPairs, "heap B/pair"},
-	{"puts-by-pairs", "Relaxed puts, ops/s", pairsAcross, byPairs, mainFigure},
-	{"gets-by-pairs", "Gets, ops/s", pairsAcross, byPairs, "gets/s"},
-	{"checkpoint-by-pairs", "A checkpoint, s", pairsAcross, byPairs, "checkpoint s"},
-	{"gets-by-value-bytes", "Gets, ops/s", valuesAcross, "S/life/value=[0-9]+", "gets/s"},
+	{"throughput-by-goroutines", "Durable puts by goroutines, ops/s", "W1", mainFigure},
+	{"latency-by-goroutines", "p99 of durable puts by goroutines, µs", "W1", "p99 µs"},
+	{"recovery-by-pairs", "From opening a store to the first get by pairs, s", byPairs, "start s"},
+	{"memory-by-pairs", "Live heap a pair by pairs, bytes", byPairs, "heap B/pair"},
+	{"puts-by-pairs", "Relaxed puts by pairs, ops/s", byPairs, mainFigure},
+	{"gets-by-pairs", "Gets by pairs, ops/s", byPairs, "gets/s"},
+	{"checkpoint-by-pairs", "A checkpoint by pairs, s", byPairs, "checkpoint s"},
+	{"gets-by-value-bytes", "Gets by the bytes of a value, ops/s", "S/life/value=[0-9]+", "gets/s"},
 }
 
 // draw writes the pictures into a directory, and returns their paths from the page's directory.
@@ -50,7 +39,7 @@ func (r *report) draw(dir, from string) (links []string, err error) {
 			continue
 		}
 		drawing := plot.New()
-		drawing.Title.Text, drawing.X.Label.Text = p.title, p.across
+		drawing.Title.Text = p.title
 		drawing.Legend.Top, drawing.Legend.Left = true, true
 		drawing.X.Scale, drawing.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 		drawErr := plotutil.AddLinePoints(drawing, curves...)
@@ -69,9 +58,7 @@ func (r *report) curves(p picture) (curves []any) {
 		var points plotter.XYs
 		for _, l := range r.lines {
 			if l.peer.Name == peer.Name && matches(p.workloads, l.workload) && l.median(p.figure) > 0 {
-				w, _ := workloadByID(l.workload)
-				place := map[string]float64{goroutinesAcross: float64(w.Goroutines), pairsAcross: l.pairs, valuesAcross: float64(w.value)}
-				points = append(points, plotter.XY{X: place[p.across], Y: l.median(p.figure)})
+				points = append(points, plotter.XY{X: l.place(), Y: l.median(p.figure)})
 			}
 		}
 		slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
@@ -80,4 +67,16 @@ func (r *report) curves(p picture) (curves []any) {
 		}
 	}
 	return curves
+}
+
+// place is where a line is from left to right.
+func (l *line) place() float64 {
+	w, _ := workloadByID(l.workload)
+	switch {
+	case w.value > 0:
+		return float64(w.value)
+	case l.bar() == "W1":
+		return float64(w.Goroutines)
+	}
+	return l.pairs
 }

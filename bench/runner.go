@@ -48,14 +48,15 @@ func (r *runner) run(ctx context.Context) (all []Measurement, err error) {
 				if ctx.Err() != nil {
 					return all, ctx.Err()
 				}
-				all = append(all, measurements...)
-				if err := r.report(measurements); err != nil {
-					return all, err
+				for _, m := range measurements {
+					fmt.Fprintf(r.progress, "round %d of %d  %-28s %-12s %s\n", m.Round, r.rounds, m.Workload, m.Peer, m.outcome())
+					err = errors.Join(err, r.out.Encode(m))
 				}
+				all = append(all, measurements...)
 			}
 		}
 	}
-	return all, nil
+	return all, err
 }
 
 // groups divides workloads into those that one process measures on one store.
@@ -69,21 +70,6 @@ func groups(workloads []Workload) (groups [][]Workload) {
 		}
 	}
 	return groups
-}
-
-func (r *runner) report(measurements []Measurement) error {
-	for _, m := range measurements {
-		w, _ := workloadByID(m.Workload)
-		outcome := number(m.Figures[mainFigure]) + " " + w.Unit
-		if m.Error != "" {
-			outcome = "failed: " + m.Error
-		}
-		fmt.Fprintf(r.progress, "round %d of %d  %-28s %-12s %s\n", m.Round, r.rounds, m.Workload, m.Peer, outcome)
-		if err := r.out.Encode(m); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // measure lets a child measure those workloads of a group that the contestant takes part in. What went wrong is in the
