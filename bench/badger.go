@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 
 	"github.com/dgraph-io/badger/v4"
@@ -20,7 +21,7 @@ type badgerStore struct {
 
 // openBadger leaves compression out, since values are incompressible; with it Badger needs its block cache, without it the
 // mapped tables are the cache.
-func openBadger(dir string, settings Settings) (Store, error) {
+func openBadger(dir string, settings Settings) Store {
 	db, err := badger.Open(badger.DefaultOptions(dir).
 		WithSyncWrites(settings.Mode == Durable).
 		WithCompression(options.None).
@@ -28,30 +29,41 @@ func openBadger(dir string, settings Settings) (Store, error) {
 		WithIndexCacheSize(0).
 		WithMetricsEnabled(false).
 		WithLogger(nil))
-	return &badgerStore{db: db}, err
+	check(err)
+	return badgerStore{db: db}
 }
 
-func (s *badgerStore) Put(key, value []byte) error {
-	return s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) })
+func (s badgerStore) Put(key, value []byte) {
+	check(s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) }))
 }
 
-func (s *badgerStore) Batch(pairs []Pair) error {
-	return s.db.Update(func(txn *badger.Txn) error { return putAll(pairs, txn.Set) })
+func (s badgerStore) Batch(pairs []Pair) {
+	check(s.db.Update(func(txn *badger.Txn) error {
+		for _, pair := range pairs {
+			check(txn.Set(pair.Key, pair.Value))
+		}
+		return nil
+	}))
 }
 
-func (s *badgerStore) Get(key []byte, use func(value []byte)) error {
-	return s.db.View(func(txn *badger.Txn) error {
+func (s badgerStore) Get(key []byte, use func(value []byte)) bool {
+	err := s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if err != nil {
-			return notFound(err, badger.ErrKeyNotFound)
+			return err
 		}
 		return item.Value(func(value []byte) error { use(value); return nil })
 	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return false
+	}
+	check(err)
+	return true
 }
 
-func (s *badgerStore) Backup(w io.Writer) error {
+func (s badgerStore) Backup(w io.Writer) {
 	_, err := s.db.Backup(w, 0)
-	return err
+	check(err)
 }
 
-func (s *badgerStore) Close() error { return s.db.Close() }
+func (s badgerStore) Close() { check(s.db.Close()) }

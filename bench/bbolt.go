@@ -20,7 +20,7 @@ type bboltStore struct {
 	write func(func(*bbolt.Tx) error) error
 }
 
-func openBbolt(dir string, settings Settings) (Store, error) {
+func openBbolt(dir string, settings Settings) Store {
 	db, err := bbolt.Open(filepath.Join(dir, "bbolt.db"), 0o600, &bbolt.Options{
 		NoSync:          settings.Mode == Relaxed,
 		NoGrowSync:      settings.Mode == Relaxed,
@@ -29,41 +29,45 @@ func openBbolt(dir string, settings Settings) (Store, error) {
 		InitialMmapSize: cacheBytes,
 		NoStatistics:    true,
 	})
-	if err != nil {
-		return nil, err
-	}
-	store := &bboltStore{db: db, write: db.Update}
-	if settings.Writers > 1 {
-		db.MaxBatchSize = settings.Writers // There are no more while all of them wait.
-		store.write = db.Batch
-	}
-	return store, db.Update(func(tx *bbolt.Tx) error {
+	check(err)
+	check(db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bboltBucket)
 		return err
-	})
+	}))
+	if settings.Writers == 1 {
+		return bboltStore{db, db.Update}
+	}
+	db.MaxBatchSize = settings.Writers // There are no more while all of them wait.
+	return bboltStore{db, db.Batch}
 }
 
-func (s *bboltStore) Put(key, value []byte) error {
-	return s.write(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
+func (s bboltStore) Put(key, value []byte) {
+	check(s.write(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) }))
 }
 
-func (s *bboltStore) Batch(pairs []Pair) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return putAll(pairs, tx.Bucket(bboltBucket).Put) })
-}
-
-func (s *bboltStore) Get(key []byte, use func(value []byte)) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
-		value := tx.Bucket(bboltBucket).Get(key)
-		if value == nil {
-			return errNotFound
+func (s bboltStore) Batch(pairs []Pair) {
+	check(s.db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bboltBucket)
+		for _, pair := range pairs {
+			check(bucket.Put(pair.Key, pair.Value))
 		}
-		use(value)
 		return nil
-	})
+	}))
 }
 
-func (s *bboltStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
+func (s bboltStore) Get(key []byte, use func(value []byte)) (found bool) {
+	check(s.db.View(func(tx *bbolt.Tx) error {
+		value := tx.Bucket(bboltBucket).Get(key)
+		if found = value != nil; found {
+			use(value)
+		}
+		return nil
+	}))
+	return found
+}
+
+func (s bboltStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
+	check(s.db.View(func(tx *bbolt.Tx) error {
 		cursor, left := tx.Bucket(bboltBucket).Cursor(), limit
 		for key, value := cursor.Seek(start); key != nil; key, value = cursor.Next() {
 			visit(key, value)
@@ -72,21 +76,21 @@ func (s *bboltStore) Scan(start []byte, limit int, visit func(key, value []byte)
 			}
 		}
 		return nil
-	})
+	}))
 }
 
-func (s *bboltStore) Update(key []byte, change func(old []byte) []byte) error {
-	return s.write(func(tx *bbolt.Tx) error {
+func (s bboltStore) Update(key []byte, change func(old []byte) []byte) {
+	check(s.write(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bboltBucket)
 		return bucket.Put(key, change(bucket.Get(key)))
-	})
+	}))
 }
 
-func (s *bboltStore) Backup(w io.Writer) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
+func (s bboltStore) Backup(w io.Writer) {
+	check(s.db.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
 		return err
-	})
+	}))
 }
 
-func (s *bboltStore) Close() error { return s.db.Close() }
+func (s bboltStore) Close() { check(s.db.Close()) }

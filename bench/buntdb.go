@@ -13,67 +13,73 @@ var buntdbPeer = Peer{Name: "buntdb", Module: "github.com/tidwall/buntdb", OpenS
 
 // buntdbStore keeps strings. What buntdb keeps is copied into one; what it only looks at, or hands out, is the same memory
 // under the other type.
-type buntdbStore struct{ *buntdb.DB }
+type buntdbStore struct{ db *buntdb.DB }
 
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 func asBytes(s string) []byte  { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // openBuntdb keeps buntdb from rewriting its file by itself: it does so only where a workload asks for a checkpoint.
-func openBuntdb(dir string, settings Settings) (Store, error) {
+func openBuntdb(dir string, settings Settings) Store {
 	db, err := buntdb.Open(filepath.Join(dir, "buntdb.aof"))
-	if err != nil {
-		return nil, err
-	}
-	policy := buntdb.Never
+	check(err)
+	config := buntdb.Config{SyncPolicy: buntdb.Never, AutoShrinkDisabled: true}
 	if settings.Mode == Durable {
-		policy = buntdb.Always
+		config.SyncPolicy = buntdb.Always
 	}
-	return &buntdbStore{db}, db.SetConfig(buntdb.Config{SyncPolicy: policy, AutoShrinkDisabled: true})
+	check(db.SetConfig(config))
+	return buntdbStore{db}
 }
 
-func (s *buntdbStore) Put(key, value []byte) error { return s.Batch([]Pair{{key, value}}) }
+func (s buntdbStore) Put(key, value []byte) { s.Batch([]Pair{{key, value}}) }
 
-func (s *buntdbStore) Batch(pairs []Pair) error {
-	return s.DB.Update(func(tx *buntdb.Tx) error {
-		return putAll(pairs, func(key, value []byte) error {
-			_, _, err := tx.Set(string(key), string(value), nil)
-			return err
-		})
-	})
+func (s buntdbStore) Batch(pairs []Pair) {
+	check(s.db.Update(func(tx *buntdb.Tx) error {
+		for _, pair := range pairs {
+			_, _, err := tx.Set(string(pair.Key), string(pair.Value), nil)
+			check(err)
+		}
+		return nil
+	}))
 }
 
-func (s *buntdbStore) Get(key []byte, use func(value []byte)) error {
-	return s.View(func(tx *buntdb.Tx) error {
+func (s buntdbStore) Get(key []byte, use func(value []byte)) bool {
+	err := s.db.View(func(tx *buntdb.Tx) error {
 		value, err := tx.Get(asString(key))
 		if err == nil {
 			use(asBytes(value))
 		}
-		return notFound(err, buntdb.ErrNotFound)
+		return err
 	})
+	if errors.Is(err, buntdb.ErrNotFound) {
+		return false
+	}
+	check(err)
+	return true
 }
 
-func (s *buntdbStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
+func (s buntdbStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
 	visited := 0
-	return s.View(func(tx *buntdb.Tx) error {
+	check(s.db.View(func(tx *buntdb.Tx) error {
 		return tx.AscendGreaterOrEqual("", asString(start), func(key, value string) bool {
 			visit(asBytes(key), asBytes(value))
 			visited++
 			return visited != limit
 		})
-	})
+	}))
 }
 
-func (s *buntdbStore) Update(key []byte, change func(old []byte) []byte) error {
-	return s.DB.Update(func(tx *buntdb.Tx) error {
+func (s buntdbStore) Update(key []byte, change func(old []byte) []byte) {
+	check(s.db.Update(func(tx *buntdb.Tx) error {
 		old, err := tx.Get(asString(key))
 		if err == nil || errors.Is(err, buntdb.ErrNotFound) {
 			_, _, err = tx.Set(string(key), string(change(asBytes(old))), nil)
 		}
 		return err
-	})
+	}))
 }
 
-func (s *buntdbStore) Checkpoint() error { return s.Shrink() }
+func (s buntdbStore) Checkpoint() { check(s.db.Shrink()) }
 
 // Backup keeps writers out while it runs.
-func (s *buntdbStore) Backup(w io.Writer) error { return s.Save(w) }
+func (s buntdbStore) Backup(w io.Writer) { check(s.db.Save(w)) }
+func (s buntdbStore) Close()             { check(s.db.Close()) }

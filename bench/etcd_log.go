@@ -20,7 +20,7 @@ type etcdLog struct {
 }
 
 // openEtcdLog leaves out the fsync in the relaxed mode, not the write.
-func openEtcdLog(dir string, settings Settings) (Log, error) {
+func openEtcdLog(dir string, settings Settings) Log {
 	var log *etcdwal.WAL
 	var err error
 	if dir = filepath.Join(dir, "etcd"); etcdwal.Exist(dir) {
@@ -28,19 +28,17 @@ func openEtcdLog(dir string, settings Settings) (Log, error) {
 	} else {
 		log, err = etcdwal.Create(zap.NewNop(), dir, nil)
 	}
-	if err != nil {
-		return nil, err
-	}
+	check(err)
 	if settings.Mode == Relaxed {
 		log.SetUnsafeNoFsync()
 	}
-	return &etcdLog{log: log}, nil
+	return &etcdLog{log: log}
 }
 
-func (l *etcdLog) Append(record []byte) error { return l.AppendBatch([][]byte{record}) }
+func (l *etcdLog) Append(record []byte) { l.AppendBatch([][]byte{record}) }
 
-func (l *etcdLog) AppendBatch(records [][]byte) error {
-	return l.add(len(records), func(first uint64) error {
+func (l *etcdLog) AppendBatch(records [][]byte) {
+	l.add(len(records), func(first uint64) error {
 		entries := make([]*raftpb.Entry, len(records))
 		for i, record := range records {
 			entries[i] = &raftpb.Entry{Term: new(uint64(1)), Index: new(first + uint64(i)), Data: record}
@@ -49,16 +47,13 @@ func (l *etcdLog) AppendBatch(records [][]byte) error {
 	})
 }
 
-func (l *etcdLog) ReadAll(visit func(record []byte)) error {
+func (l *etcdLog) ReadAll(visit func(record []byte)) {
 	_, _, entries, err := l.log.ReadAll()
-	if err != nil {
-		return err
-	}
+	check(err)
 	for _, entry := range entries {
 		visit(entry.Data)
 	}
 	l.last = uint64(len(entries))
-	return nil
 }
 
-func (l *etcdLog) Close() error { return l.log.Close() }
+func (l *etcdLog) Close() { check(l.log.Close()) }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
@@ -16,32 +18,35 @@ type goleveldbStore struct {
 	write *opt.WriteOptions
 }
 
-func openGoleveldb(dir string, settings Settings) (Store, error) {
+func openGoleveldb(dir string, settings Settings) Store {
 	db, err := leveldb.OpenFile(dir, &opt.Options{
 		BlockCacheCapacity: cacheBytes,
 		WriteBuffer:        64 << 20,
 		Filter:             filter.NewBloomFilter(10),
 		Compression:        opt.NoCompression,
 	})
-	return &goleveldbStore{db: db, write: &opt.WriteOptions{Sync: settings.Mode == Durable}}, err
+	check(err)
+	return goleveldbStore{db: db, write: &opt.WriteOptions{Sync: settings.Mode == Durable}}
 }
 
-func (s *goleveldbStore) Put(key, value []byte) error { return s.db.Put(key, value, s.write) }
+func (s goleveldbStore) Put(key, value []byte) { check(s.db.Put(key, value, s.write)) }
 
-func (s *goleveldbStore) Batch(pairs []Pair) error {
+func (s goleveldbStore) Batch(pairs []Pair) {
 	var batch leveldb.Batch
 	for _, pair := range pairs {
 		batch.Put(pair.Key, pair.Value)
 	}
-	return s.db.Write(&batch, s.write)
+	check(s.db.Write(&batch, s.write))
 }
 
-func (s *goleveldbStore) Get(key []byte, use func(value []byte)) error {
+func (s goleveldbStore) Get(key []byte, use func(value []byte)) bool {
 	value, err := s.db.Get(key, nil)
-	if err == nil {
-		use(value)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return false
 	}
-	return notFound(err, leveldb.ErrNotFound)
+	check(err)
+	use(value)
+	return true
 }
 
-func (s *goleveldbStore) Close() error { return s.db.Close() }
+func (s goleveldbStore) Close() { check(s.db.Close()) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,11 +12,8 @@ import (
 func init() {
 	limits = append(limits, Peer{
 		Name: "bare-file", Limit: true, Only: "W1|W3|L1",
-		OpenStore: func(dir string, _ Settings) (Store, error) {
-			log, err := openFileLimit(dir)
-			return fileStore{fileLog: log}, err
-		},
-		OpenLog: func(dir string, _ Settings) (Log, error) { return openFileLimit(dir) },
+		OpenStore: func(dir string, _ Settings) Store { return fileStore{fileLog: openFileLimit(dir)} },
+		OpenLog:   func(dir string, _ Settings) Log { return openFileLimit(dir) },
 	})
 }
 
@@ -37,25 +35,20 @@ type fileLog struct {
 // fileGroup is what one write will carry. The goroutine with its first record leads: it writes for all.
 type fileGroup struct {
 	bytes   []byte
-	written chan struct{} // Closed when err is set.
-	err     error
+	written chan struct{} // Closed when that has happened.
 }
 
 func newFileGroup() *fileGroup { return &fileGroup{written: make(chan struct{})} }
 
-func openFileLimit(dir string) (*fileLog, error) {
-	name := filepath.Join(dir, "bare")
-	if err := os.WriteFile(name, make([]byte, preparedSize), 0o600); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	return &fileLog{file: file, forming: newFileGroup()}, file.Sync()
+func openFileLimit(dir string) *fileLog {
+	file, err := os.Create(filepath.Join(dir, "bare"))
+	check(err)
+	_, err = file.Write(make([]byte, preparedSize))
+	check(errors.Join(err, file.Sync()))
+	return &fileLog{file: file, forming: newFileGroup()}
 }
 
-func (l *fileLog) Append(record []byte) error {
+func (l *fileLog) Append(record []byte) {
 	l.mu.Lock()
 	group, leads := l.forming, len(l.forming.bytes) == 0
 	group.bytes = append(group.bytes, record...)
@@ -65,28 +58,25 @@ func (l *fileLog) Append(record []byte) error {
 		l.mu.Lock()
 		l.forming = newFileGroup()
 		l.mu.Unlock()
-		group.err = l.write(group.bytes)
+		l.write(group.bytes)
 		close(group.written)
 		l.writing.Unlock()
 	}
 	<-group.written
-	return group.err
 }
 
-func (l *fileLog) write(b []byte) error {
+func (l *fileLog) write(b []byte) {
 	if l.position+int64(len(b)) > preparedSize {
 		l.position = 0
 	}
-	if _, err := l.file.WriteAt(b, l.position); err != nil {
-		return err
-	}
+	_, err := l.file.WriteAt(b, l.position)
+	check(errors.Join(err, syscall.Fdatasync(int(l.file.Fd()))))
 	l.position += int64(len(b))
-	return syscall.Fdatasync(int(l.file.Fd()))
 }
 
-func (l *fileLog) AppendBatch(records [][]byte) error { return l.Append(bytes.Join(records, nil)) }
-func (l *fileLog) ReadAll(func(record []byte)) error  { return errUnsupported }
-func (l *fileLog) Close() error                       { return l.file.Close() }
+func (l *fileLog) AppendBatch(records [][]byte) { l.Append(bytes.Join(records, nil)) }
+func (l *fileLog) ReadAll(func(record []byte))  { fatal("nothing says where a record ends") }
+func (l *fileLog) Close()                       { check(l.file.Close()) }
 
 // fileStore is the part of a store that waits for the disk.
 type fileStore struct {
@@ -97,14 +87,12 @@ type fileStore struct {
 // framing stands for what goes with a pair: lengths, checksum and so on.
 var framing = make([]byte, 12)
 
-func (s fileStore) Put(key, value []byte) error { return s.Batch([]Pair{{key, value}}) }
+func (s fileStore) Put(key, value []byte) { s.Batch([]Pair{{key, value}}) }
 
-func (s fileStore) Batch(pairs []Pair) error {
+func (s fileStore) Batch(pairs []Pair) {
 	record := make([]byte, 0, len(pairs)*(len(framing)+len(pairs[0].Key)+len(pairs[0].Value)))
 	for _, pair := range pairs {
 		record = append(append(append(record, framing...), pair.Key...), pair.Value...)
 	}
-	return s.Append(record)
+	s.Append(record)
 }
-
-func (s fileStore) Close() error { return s.fileLog.Close() }

@@ -5,7 +5,7 @@ import "bytes"
 // mapLimit is a Go map, without a log and without a lock: two goroutines can't write it.
 var mapLimit = Peer{
 	Name: "bare-map", Limit: true, Only: "W2/random/1|W4|W8/heap|S",
-	OpenStore: func(string, Settings) (Store, error) { return mapStore{pairs: map[string][]byte{}}, nil },
+	OpenStore: func(string, Settings) Store { return mapStore{pairs: map[string][]byte{}} },
 }
 
 type mapStore struct {
@@ -13,18 +13,20 @@ type mapStore struct {
 	pairs map[string][]byte
 }
 
-func (s mapStore) Put(key, value []byte) error {
-	s.pairs[string(key)] = bytes.Clone(value)
-	return nil
-}
+func (s mapStore) Put(key, value []byte) { s.pairs[string(key)] = bytes.Clone(value) }
 
-func (s mapStore) Batch(pairs []Pair) error { return putAll(pairs, s.Put) }
-
-func (s mapStore) Get(key []byte, use func(value []byte)) error {
-	value, found := s.pairs[string(key)]
-	if !found {
-		return errNotFound
+func (s mapStore) Batch(pairs []Pair) {
+	for _, pair := range pairs {
+		s.Put(pair.Key, pair.Value)
 	}
-	use(value)
-	return nil
 }
+
+func (s mapStore) Get(key []byte, use func(value []byte)) bool {
+	value, found := s.pairs[string(key)]
+	if found {
+		use(value)
+	}
+	return found
+}
+
+func (s mapStore) Close() {}

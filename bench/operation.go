@@ -28,13 +28,13 @@ func putOrdered(w *worker) int { return w.put(w.fresh(), dataset.orderedKey) }
 func (w *worker) put(i uint64, key func(d dataset, dst []byte, i uint64)) int {
 	key(w.data, w.key, i)
 	w.data.value(w.value, i)
-	check(w.store.Put(w.key, w.value))
+	w.store.Put(w.key, w.value)
 	return 1
 }
 
 func putBatch(size int) operation {
 	return func(w *worker) int {
-		check(w.store.Batch(w.freshBatch(size)))
+		w.store.Batch(w.freshBatch(size))
 		return size
 	}
 }
@@ -58,7 +58,7 @@ func overwrite(w *worker) int { return w.overwrite(w.uniform()) }
 func (w *worker) overwrite(i uint64) int {
 	w.data.key(w.key, i)
 	fill(w.value, w.rng.Uint64())
-	check(w.store.Put(w.key, w.value))
+	w.store.Put(w.key, w.value)
 	return 1
 }
 
@@ -67,7 +67,9 @@ func getPopular(w *worker) int { return w.get(w.popular()) }
 
 func (w *worker) get(i uint64) int {
 	w.data.key(w.key, i)
-	check(w.store.Get(w.key, w.look))
+	if !w.store.Get(w.key, w.look) {
+		fatal("pair %d is lost", i)
+	}
 	return 1
 }
 
@@ -80,7 +82,7 @@ func scanShort(w *worker) int {
 
 func (w *worker) scan(start []byte, limit int) int {
 	w.visited = 0
-	check(w.store.Scan(start, limit, w.visit))
+	w.store.Scan(start, limit, w.visit)
 	return w.visited
 }
 
@@ -97,7 +99,7 @@ func mixed(gets float64, write func(w *worker, i uint64) int) operation {
 // update gets and puts a pair in a transaction.
 func (w *worker) update(i uint64) int {
 	w.data.key(w.key, i)
-	check(w.store.Update(w.key, w.replace))
+	w.store.Update(w.key, w.replace)
 	return 1
 }
 
@@ -107,6 +109,6 @@ func transact(w *worker) int { return w.update(w.rng.Uint64N(min(1000, w.data.pa
 // appendRecord appends records that differ in their first bytes only, so that making them costs nothing.
 func appendRecord(w *worker) int {
 	binary.LittleEndian.PutUint64(w.value, w.fresh())
-	check(w.log.Append(w.value))
+	w.log.Append(w.value)
 	return 1
 }

@@ -25,7 +25,7 @@ type pebbleStore struct {
 }
 
 // openPebble takes the sizes of Pebble's own benchmark tool, and leaves compression out, since values are incompressible.
-func openPebble(dir string, settings Settings) (Store, error) {
+func openPebble(dir string, settings Settings) Store {
 	options := &pebble.Options{
 		CacheSize:                   cacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -42,62 +42,58 @@ func openPebble(dir string, settings Settings) (Store, error) {
 		options.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	db, err := pebble.Open(dir, options)
+	check(err)
 	write := pebble.NoSync
 	if settings.Mode == Durable {
 		write = pebble.Sync
 	}
-	return &pebbleStore{db: db, write: write, seed: maphash.MakeSeed()}, err
+	return &pebbleStore{db: db, write: write, seed: maphash.MakeSeed()}
 }
 
-func (s *pebbleStore) Put(key, value []byte) error { return s.db.Set(key, value, s.write) }
+func (s *pebbleStore) Put(key, value []byte) { check(s.db.Set(key, value, s.write)) }
 
-func (s *pebbleStore) Batch(pairs []Pair) error {
+func (s *pebbleStore) Batch(pairs []Pair) {
 	batch := s.db.NewBatch()
-	defer batch.Close()
 	for _, pair := range pairs {
-		if err := batch.Set(pair.Key, pair.Value, nil); err != nil {
-			return err
-		}
+		check(batch.Set(pair.Key, pair.Value, nil))
 	}
-	return batch.Commit(s.write)
+	check(batch.Commit(s.write))
+	check(batch.Close())
 }
 
-func (s *pebbleStore) Get(key []byte, use func(value []byte)) error {
+func (s *pebbleStore) Get(key []byte, use func(value []byte)) bool {
 	value, closer, err := s.db.Get(key)
-	if err != nil {
-		return notFound(err, pebble.ErrNotFound)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false
 	}
+	check(err)
 	use(value)
-	return closer.Close()
+	check(closer.Close())
+	return true
 }
 
-func (s *pebbleStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
+func (s *pebbleStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
 	iterator, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start})
-	if err != nil {
-		return err
-	}
+	check(err)
 	visited := 0
 	for ok := iterator.First(); ok && (limit == 0 || visited < limit); ok = iterator.Next() {
 		visit(iterator.Key(), iterator.Value())
 		visited++
 	}
-	return errors.Join(iterator.Error(), iterator.Close())
+	check(errors.Join(iterator.Error(), iterator.Close()))
 }
 
 // Update takes locks as a careful program would: Pebble has no transactions. Several keys share a lock.
-func (s *pebbleStore) Update(key []byte, change func(old []byte) []byte) error {
+func (s *pebbleStore) Update(key []byte, change func(old []byte) []byte) {
 	lock := &s.locks[maphash.Bytes(s.seed, key)%uint64(len(s.locks))]
 	lock.Lock()
 	defer lock.Unlock()
 	var old []byte
-	err := s.Get(key, func(value []byte) { old = bytes.Clone(value) })
-	if err != nil && !errors.Is(err, errNotFound) {
-		return err
-	}
-	return s.Put(key, change(old))
+	s.Get(key, func(value []byte) { old = bytes.Clone(value) })
+	s.Put(key, change(old))
 }
 
-func (s *pebbleStore) Close() error { return s.db.Close() }
+func (s *pebbleStore) Close() { check(s.db.Close()) }
 
 // silent is a logger that writes nothing but what ends the process.
 type silent struct{}

@@ -11,8 +11,8 @@ type Peer struct {
 	Name   string
 	Module string // Its version is reported; empty where there is none.
 	// OpenStore opens the store in a directory that exists; nil where the peer is only a log. OpenLog likewise.
-	OpenStore func(dir string, settings Settings) (Store, error)
-	OpenLog   func(dir string, settings Settings) (Log, error)
+	OpenStore func(dir string, settings Settings) Store
+	OpenLog   func(dir string, settings Settings) Log
 	// Only is the pattern of the workloads that the adapter can do; empty is all. See matches.
 	Only string
 	// Pages says that the peer works on the pages of its file, so that it makes no difference which process loaded it: it is

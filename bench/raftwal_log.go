@@ -22,20 +22,19 @@ type raftwalLog struct {
 	numbering
 }
 
-func openRaftwalLog(dir string, _ Settings) (Log, error) {
+func openRaftwalLog(dir string, _ Settings) Log {
 	meta := &metadb.BoltMetaDB{}
 	log, err := raftwal.Open(dir, raftwal.WithLogger(hclog.NewNullLogger()), raftwal.WithMetaStore(meta))
-	if err != nil {
-		return nil, errors.Join(err, meta.Close())
-	}
+	check(err)
 	last, err := log.LastIndex()
-	return &raftwalLog{log: log, meta: meta, numbering: numbering{last: last}}, err
+	check(err)
+	return &raftwalLog{log: log, meta: meta, numbering: numbering{last: last}}
 }
 
-func (l *raftwalLog) Append(record []byte) error { return l.AppendBatch([][]byte{record}) }
+func (l *raftwalLog) Append(record []byte) { l.AppendBatch([][]byte{record}) }
 
-func (l *raftwalLog) AppendBatch(records [][]byte) error {
-	return l.add(len(records), func(first uint64) error {
+func (l *raftwalLog) AppendBatch(records [][]byte) {
+	l.add(len(records), func(first uint64) error {
 		logs := make([]*raft.Log, len(records))
 		for i, record := range records {
 			logs[i] = &raft.Log{Index: first + uint64(i), Data: record}
@@ -44,15 +43,12 @@ func (l *raftwalLog) AppendBatch(records [][]byte) error {
 	})
 }
 
-func (l *raftwalLog) ReadAll(visit func(record []byte)) error {
+func (l *raftwalLog) ReadAll(visit func(record []byte)) {
 	var log raft.Log
 	for index := uint64(1); index <= l.last; index++ {
-		if err := l.log.GetLog(index, &log); err != nil {
-			return err
-		}
+		check(l.log.GetLog(index, &log))
 		visit(log.Data)
 	}
-	return nil
 }
 
-func (l *raftwalLog) Close() error { return errors.Join(l.log.Close(), l.meta.Close()) }
+func (l *raftwalLog) Close() { check(errors.Join(l.log.Close(), l.meta.Close())) }

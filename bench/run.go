@@ -107,19 +107,17 @@ func (r *run) settings() Settings {
 }
 
 func (r *run) open(settings Settings) {
-	var err error
 	if r.workload.Log {
-		r.log, err = r.peer.OpenLog(r.Dir, settings)
+		r.log = r.peer.OpenLog(r.Dir, settings)
 	} else {
-		r.store, err = r.peer.OpenStore(r.Dir, settings)
+		r.store = r.peer.OpenStore(r.Dir, settings)
 	}
-	check(err)
 }
 
 func (r *run) close() {
-	for _, opened := range []io.Closer{r.store, r.log} {
+	for _, opened := range []interface{ Close() }{r.store, r.log} {
 		if opened != nil {
-			check(opened.Close())
+			opened.Close()
 		}
 	}
 	r.store, r.log = nil, nil // Their memory is free for a start.

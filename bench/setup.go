@@ -57,7 +57,7 @@ func (r *run) fill() {
 // checkpoint takes one if the store does so on demand.
 func (r *run) checkpoint() {
 	if checkpointer, can := r.store.(Checkpointer); can {
-		check(checkpointer.Checkpoint())
+		checkpointer.Checkpoint()
 	}
 }
 
@@ -72,7 +72,7 @@ func (r *run) load() {
 	w := r.workers(1)[0]
 	most := min(loadBatch, max(1, uint64(loadBatchBytes/(r.data.keySize()+r.data.valueBytes))))
 	for left := r.data.pairs; left > 0; left -= min(left, most) {
-		check(r.store.Batch(w.freshBatch(int(min(left, most)))))
+		r.store.Batch(w.freshBatch(int(min(left, most))))
 	}
 	runtime.GC()
 	r.sync()

@@ -24,30 +24,33 @@ type sqliteStore struct {
 const sqliteName = "file:%s?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 	"&_pragma=cache_size(-1048576)&_pragma=mmap_size(1073741824)&_pragma=wal_autocheckpoint(10000)"
 
-func openSqlite(dir string, _ Settings) (Store, error) {
+func openSqlite(dir string, _ Settings) Store {
 	db, err := sql.Open("sqlite", fmt.Sprintf(sqliteName, filepath.Join(dir, "sqlite.db")))
-	if err != nil {
-		return nil, err
-	}
+	check(err)
 	db.SetMaxOpenConns(1)
-	_, schemaErr := db.Exec(`CREATE TABLE IF NOT EXISTS pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`)
-	put, putErr := db.Prepare(`INSERT INTO pairs VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
-	get, getErr := db.Prepare(`SELECT value FROM pairs WHERE key = ?`)
-	return &sqliteStore{db: db, put: put, get: get}, errors.Join(schemaErr, putErr, getErr)
+	_, err = db.Exec(`CREATE TABLE IF NOT EXISTS pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`)
+	check(err)
+	put, err := db.Prepare(`INSERT INTO pairs VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`)
+	check(err)
+	get, err := db.Prepare(`SELECT value FROM pairs WHERE key = ?`)
+	check(err)
+	return sqliteStore{db: db, put: put, get: get}
 }
 
-func (s *sqliteStore) Put(key, value []byte) error {
+func (s sqliteStore) Put(key, value []byte) {
 	_, err := s.put.Exec(key, value)
-	return err
+	check(err)
 }
 
-func (s *sqliteStore) Get(key []byte, use func(value []byte)) error {
+func (s sqliteStore) Get(key []byte, use func(value []byte)) bool {
 	var value []byte
 	err := s.get.QueryRow(key).Scan(&value)
-	if err == nil {
-		use(value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false
 	}
-	return notFound(err, sql.ErrNoRows)
+	check(err)
+	use(value)
+	return true
 }
 
-func (s *sqliteStore) Close() error { return s.db.Close() }
+func (s sqliteStore) Close() { check(s.db.Close()) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"sync"
 )
@@ -29,74 +28,51 @@ type Pair struct{ Key, Value []byte }
 
 // Store is an ordered key-value store as the workloads use it. Every method but Close may be called concurrently. Arguments,
 // and what a method passes to a function, are read-only and valid during the call: an adapter copies only where its peer
-// would keep the memory, and hands out its peer's own memory where the peer allows that.
+// would keep the memory, and hands out its peer's own memory where the peer allows that. An error ends the process.
 type Store interface {
 	// Put makes one commit of one pair, acknowledged as the mode says.
-	Put(key, value []byte) error
+	Put(key, value []byte)
 	// Batch makes one commit of all pairs.
-	Batch(pairs []Pair) error
-	// Get calls use with the key's value, or returns errNotFound.
-	Get(key []byte, use func(value []byte)) error
+	Batch(pairs []Pair)
+	// Get calls use with the key's value, and reports whether there is one.
+	Get(key []byte, use func(value []byte)) bool
 	// Scan visits pairs in order from start until limit is reached; 0 is no limit.
-	Scan(start []byte, limit int, visit func(key, value []byte)) error
+	Scan(start []byte, limit int, visit func(key, value []byte))
 	// Update gives the key the value that change makes of the old one, nil where there is none, as one transaction. It may
 	// call change more than once.
-	Update(key []byte, change func(old []byte) []byte) error
-	Close() error
+	Update(key []byte, change func(old []byte) []byte)
+	Close()
 }
 
 // Checkpointer is a Store that writes its state out on demand, so that a start need not read its whole history.
-type Checkpointer interface{ Checkpoint() error }
+type Checkpointer interface{ Checkpoint() }
 
 // Backuper is a Store that writes all pairs of one instant to a stream while writes go on.
-type Backuper interface{ Backup(w io.Writer) error }
+type Backuper interface{ Backup(w io.Writer) }
 
 // Log is a write-ahead log as the workloads use it. Append and AppendBatch may be called concurrently. Records are valid
 // during the call.
 type Log interface {
 	// Append adds one record, acknowledged as the mode says.
-	Append(record []byte) error
+	Append(record []byte)
 	// AppendBatch adds records with as few writes and syncs as the peer can do.
-	AppendBatch(records [][]byte) error
+	AppendBatch(records [][]byte)
 	// ReadAll visits every record in order. It is called on a log that was just opened.
-	ReadAll(visit func(record []byte)) error
-	Close() error
+	ReadAll(visit func(record []byte))
+	Close()
 }
 
 // BackCutter is a Log that removes its newest records.
-type BackCutter interface{ CutBack(records uint64) error }
-
-var (
-	errNotFound    = errors.New("key not found")
-	errUnsupported = errors.New("the adapter does not do this")
-)
-
-// notFound is err, or errNotFound if err is the peer's own error for that.
-func notFound(err, peers error) error {
-	if errors.Is(err, peers) {
-		return errNotFound
-	}
-	return err
-}
-
-// putAll puts pairs one after another.
-func putAll(pairs []Pair, put func(key, value []byte) error) error {
-	for _, pair := range pairs {
-		if err := put(pair.Key, pair.Value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+type BackCutter interface{ CutBack(records uint64) }
 
 // unsupported is what an adapter leaves out because no workload asks its peer for it.
 type unsupported struct{}
 
-func (unsupported) Batch([]Pair) error                              { return errUnsupported }
-func (unsupported) Get([]byte, func([]byte)) error                  { return errUnsupported }
-func (unsupported) Scan([]byte, int, func(key, value []byte)) error { return errUnsupported }
-func (unsupported) Update([]byte, func([]byte) []byte) error        { return errUnsupported }
-func (unsupported) Close() error                                    { return nil }
+func (unsupported) Batch([]Pair) { fatal("the adapter has no batches") }
+
+func (unsupported) Get([]byte, func([]byte)) bool             { fatal("the adapter has no gets"); return false }
+func (unsupported) Scan([]byte, int, func(key, value []byte)) { fatal("the adapter has no scans") }
+func (unsupported) Update([]byte, func([]byte) []byte)        { fatal("the adapter has no transactions") }
 
 // numbering numbers records from 1, for logs that leave this to the caller: a consensus log gets numbers from its protocol.
 // Such logs take one append at a time.
@@ -106,12 +82,9 @@ type numbering struct {
 }
 
 // add appends count records, the first of which gets the number that it passes on.
-func (n *numbering) add(count int, appendFrom func(first uint64) error) error {
+func (n *numbering) add(count int, appendFrom func(first uint64) error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	err := appendFrom(n.last + 1)
-	if err == nil {
-		n.last += uint64(count)
-	}
-	return err
+	check(appendFrom(n.last + 1))
+	n.last += uint64(count)
 }

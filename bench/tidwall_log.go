@@ -14,19 +14,18 @@ type tidwallLog struct {
 	numbering
 }
 
-func openTidwallLog(dir string, settings Settings) (Log, error) {
+func openTidwallLog(dir string, settings Settings) Log {
 	log, err := tidwall.Open(dir, &tidwall.Options{NoSync: settings.Mode == Relaxed, NoCopy: true})
-	if err != nil {
-		return nil, err
-	}
+	check(err)
 	last, err := log.LastIndex()
-	return &tidwallLog{log: log, numbering: numbering{last: last}}, err
+	check(err)
+	return &tidwallLog{log: log, numbering: numbering{last: last}}
 }
 
-func (l *tidwallLog) Append(record []byte) error { return l.AppendBatch([][]byte{record}) }
+func (l *tidwallLog) Append(record []byte) { l.AppendBatch([][]byte{record}) }
 
-func (l *tidwallLog) AppendBatch(records [][]byte) error {
-	return l.add(len(records), func(first uint64) error {
+func (l *tidwallLog) AppendBatch(records [][]byte) {
+	l.add(len(records), func(first uint64) error {
 		var batch tidwall.Batch
 		for i, record := range records {
 			batch.Write(first+uint64(i), record)
@@ -35,15 +34,12 @@ func (l *tidwallLog) AppendBatch(records [][]byte) error {
 	})
 }
 
-func (l *tidwallLog) ReadAll(visit func(record []byte)) error {
+func (l *tidwallLog) ReadAll(visit func(record []byte)) {
 	for index := uint64(1); index <= l.last; index++ {
 		record, err := l.log.Read(index)
-		if err != nil {
-			return err
-		}
+		check(err)
 		visit(record)
 	}
-	return nil
 }
 
-func (l *tidwallLog) Close() error { return l.log.Close() }
+func (l *tidwallLog) Close() { check(l.log.Close()) }

@@ -13,7 +13,7 @@ import (
 
 var walnutPeer = Peer{Name: walnutName, Module: "github.com/walnutkv/walnut", OpenStore: openWalnut, OpenLog: openWalnutLog}
 
-type walnutStore struct{ *kv.DB }
+type walnutStore struct{ db *kv.DB }
 
 func walnutSync(mode Mode) wal.SyncMode {
 	if mode == Relaxed {
@@ -22,94 +22,96 @@ func walnutSync(mode Mode) wal.SyncMode {
 	return wal.SyncAlways
 }
 
-func openWalnut(dir string, settings Settings) (Store, error) {
+func openWalnut(dir string, settings Settings) Store {
 	options := kv.Options{Sync: walnutSync(settings.Mode)}
 	if settings.OnDemand {
 		options.CheckpointFactor = -1
 	}
 	db, err := kv.Open(dir, options)
-	return &walnutStore{db}, err
+	check(err)
+	return walnutStore{db}
 }
 
-func (s *walnutStore) Put(key, value []byte) error {
-	_, err := s.DB.Put(key, value)
-	return err
+func (s walnutStore) Put(key, value []byte) {
+	_, err := s.db.Put(key, value)
+	check(err)
 }
 
-func (s *walnutStore) Get(key []byte, use func(value []byte)) error {
-	value, err := s.DB.Get(key)
-	if err == nil {
-		use(value)
-	}
-	return notFound(err, kv.ErrNotFound)
-}
-
-func (s *walnutStore) Batch(pairs []Pair) error {
+func (s walnutStore) Batch(pairs []Pair) {
 	var batch kv.Batch
 	for _, pair := range pairs {
 		batch.Put(pair.Key, pair.Value)
 	}
-	_, err := s.Apply(&batch)
-	return err
+	_, err := s.db.Apply(&batch)
+	check(err)
 }
 
-func (s *walnutStore) Scan(start []byte, limit int, visit func(key, value []byte)) error {
-	for key, value := range s.DB.Scan(kv.Range{Start: start, Limit: limit}) {
+func (s walnutStore) Get(key []byte, use func(value []byte)) bool {
+	value, err := s.db.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return false
+	}
+	check(err)
+	use(value)
+	return true
+}
+
+func (s walnutStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
+	for key, value := range s.db.Scan(kv.Range{Start: start, Limit: limit}) {
 		visit(key, value)
 	}
-	return nil
 }
 
-func (s *walnutStore) Update(key []byte, change func(old []byte) []byte) error {
-	return s.DB.Update(func(tx *kv.Tx) error {
+func (s walnutStore) Update(key []byte, change func(old []byte) []byte) {
+	check(s.db.Update(func(tx *kv.Tx) error {
 		old, err := tx.Get(key)
 		if err != nil && !errors.Is(err, kv.ErrNotFound) {
 			return err
 		}
 		return tx.Put(key, change(old))
-	})
+	}))
 }
 
-func (s *walnutStore) Checkpoint() error {
-	_, err := s.DB.Checkpoint(context.Background())
-	return err
+func (s walnutStore) Checkpoint() {
+	_, err := s.db.Checkpoint(context.Background())
+	check(err)
 }
 
-func (s *walnutStore) Backup(w io.Writer) error {
-	_, err := s.DB.Backup(context.Background(), w)
-	return err
+func (s walnutStore) Backup(w io.Writer) {
+	_, err := s.db.Backup(context.Background(), w)
+	check(err)
 }
+
+func (s walnutStore) Close() { check(s.db.Close()) }
 
 type walnutLog struct {
 	log  *wal.Log
 	last uint64 // The newest offset, where one goroutine appends.
 }
 
-func openWalnutLog(dir string, settings Settings) (Log, error) {
+func openWalnutLog(dir string, settings Settings) Log {
 	log, err := wal.Open(dir, wal.Options{Sync: walnutSync(settings.Mode)})
-	return &walnutLog{log: log}, err
+	check(err)
+	return &walnutLog{log: log}
 }
 
-func (l *walnutLog) Append(record []byte) error {
+func (l *walnutLog) Append(record []byte) {
 	_, err := l.log.Append(record)
-	return err
+	check(err)
 }
 
-func (l *walnutLog) AppendBatch(records [][]byte) error {
+func (l *walnutLog) AppendBatch(records [][]byte) {
 	first, err := l.log.AppendBatch(records)
+	check(err)
 	l.last = first + uint64(len(records)) - 1
-	return err
 }
 
-func (l *walnutLog) ReadAll(visit func(record []byte)) error {
+func (l *walnutLog) ReadAll(visit func(record []byte)) {
 	for record, err := range l.log.Records(1) {
-		if err != nil {
-			return err
-		}
+		check(err)
 		visit(record.Payload)
 	}
-	return nil
 }
 
-func (l *walnutLog) CutBack(records uint64) error { return l.log.TruncateBack(l.last - records) }
-func (l *walnutLog) Close() error                 { return l.log.Close() }
+func (l *walnutLog) CutBack(records uint64) { check(l.log.TruncateBack(l.last - records)) }
+func (l *walnutLog) Close()                 { check(l.log.Close()) }
