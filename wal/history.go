@@ -233,72 +233,32 @@ func (h *history) closeOthers() error {
 	return closeStores(others)
 }
 
-// hasLess compares two files that have the newest segment, and reports whether this one has less of it than the other.
-// Where neither has all that the other has they are not the same segment.
+// hasLess compares two files that have the newest segment, and reports whether this one has less of it than the other. Each must
+// begin with all that the other has, or they are not the same segment: the chain vouches for that.
 func (s *store) hasLess(other *store) (bool, error) {
 	if s.head != other.head {
 		return false, corrupt(other.path, headSaltAt, other.head.base, fmt.Errorf("it is another segment (log %x, salt %x) than %s (log %x, salt %x)",
 			other.head.id, other.head.salt, s.path, s.head.id, s.head.salt))
 	}
-	whole, err := s.isWhole()
+	mine, err := s.read(wholeFile, nil)
 	if err != nil {
 		return false, err
 	}
-	otherWhole, err := other.isWhole()
+	theirs, err := other.read(wholeFile, nil)
 	if err != nil {
 		return false, err
 	}
-	if otherWhole && !whole || otherWhole == whole && other.end > s.end {
-		return true, other.requirePrefix(s, whole)
+	less := theirs.end > mine.end || theirs.end == mine.end && theirs.seal == kindRolled
+	longer, shorter := s, theirs
+	if less {
+		longer, shorter = other, mine
 	}
-	return false, s.requirePrefix(other, otherWhole)
-}
-
-// isWhole finds where a store's frames end, and reports whether the seal of a roll follows them.
-func (s *store) isWhole() (bool, error) {
-	size, err := s.file.Size()
-	if err != nil {
-		return false, err
+	start, err := longer.read(shorter.end, nil)
+	if err == nil && (start.end != shorter.end || start.chain != shorter.chain || shorter.seal == kindRolled && mine.end != theirs.end) {
+		err = corrupt(other.path, theirs.end, theirs.next, fmt.Errorf("it ends with offset %d and chain %08x, but %s has other records there",
+			theirs.next-1, theirs.chain, s.path))
 	}
-	sc := s.scan(size)
-	sc.position = max(size-boundsFrameSize, headSize)
-	if head, _, err := sc.head(sc.position); err == nil && head.kind == kindRolled {
-		sc.next = head.offset(s.head.base)
-		if f, err := sc.frame(); err == nil {
-			if b, err := decodeBounds(f.payload); err == nil {
-				s.cutAt(f.position, f.offset, b.chain)
-				return true, nil
-			}
-		}
-	}
-	r, err := s.read(wholeFile, nil)
-	s.cutAt(r.end, r.next, r.chain)
-	return r.seal == kindRolled, ignoreDamage(err)
-}
-
-// requirePrefix refuses a store that has other frames than the ones this one begins with. Of two that are whole the
-// closing chains say it.
-func (s *store) requirePrefix(other *store, otherWhole bool) error {
-	differs := corrupt(other.path, other.end, other.next, fmt.Errorf("it ends with offset %d and chain %08x, but %s has other records there",
-		other.next-1, other.chain, s.path))
-	if otherWhole {
-		if s.end != other.end || s.next != other.next || s.chain != other.chain {
-			return differs
-		}
-		return nil
-	}
-	sc := s.scan(s.end)
-	for sc.position < other.end {
-		if _, err := sc.frame(); err != nil && !isScanStop(err) {
-			return fmt.Errorf("read %s at position %d: %w", s.path, sc.position, err)
-		} else if err != nil {
-			return differs
-		}
-	}
-	if sc.position != other.end || sc.chain != other.chain {
-		return differs
-	}
-	return nil
+	return less, err
 }
 
 // coldFS opens files for reading that are open only while something is read: an archive may have more of them than a

@@ -188,8 +188,8 @@ func openIndexFile(fs vfs.FS, s *store) (*indexFile, error) {
 }
 
 // fits reports whether the index is that of the store as it is.
-func (f *indexFile) fits(s *store) bool {
-	return f.end == s.end && f.count == s.count() && f.chain == s.chain
+func (h indexHead) fits(s *store) bool {
+	return h.end == s.end && h.count == s.count() && h.chain == s.chain
 }
 
 // load returns the index, mapped where files can be, and closes the file.

@@ -228,7 +228,8 @@ func (l *Log) openIndexes(v *survey) (indexes []*index, err error) {
 		}
 		indexes = append(indexes, x)
 	}
-	if last := v.stores[len(v.stores)-1]; v.tail.seal != 0 && !v.hasIndex(last) {
+	last := v.stores[len(v.stores)-1]
+	if head, _ := v.index(last); v.tail.seal != 0 && !head.fits(last) {
 		l.rebuilt.Add(1)
 		l.recovery.RebuiltIndexes = append(l.recovery.RebuiltIndexes, indexPath(last))
 	}

@@ -156,49 +156,36 @@ func isScanStop(err error) bool {
 // A header that checks out was written at its place by this log, so the payload that follows is skipped: what users store, even
 // copies of frames, is never taken for one while its own header stands.
 func (s *scanner) evidence() (proof, written int64, err error) {
-	at := s.position
-	written = at
-	for at < s.limit {
+	written = s.position
+	for at := s.position; at < s.limit; {
 		window, err := s.view(at, scanChunk)
-		if err != nil {
-			return 0, 0, err
-		}
-		if len(window) == 0 {
-			break
+		if err != nil || len(window) == 0 {
+			return 0, written, err
 		}
 		if isZero(window) {
 			at += int64(len(window))
 			continue
 		}
-		if proof, at, written, err = s.evidenceIn(window, at, written); err != nil || proof != 0 {
-			return proof, written, err
+		for end := at + int64(len(window)); at < end; {
+			rest := window[len(window)-int(end-at):]
+			if len(rest) < frameHeadSize && end < s.limit && len(rest) < len(window) {
+				break // The header may cross the window's end: go on with a window that starts here.
+			}
+			step := int64(min(frameAlign, len(rest)))
+			if !isZero(rest[:step]) {
+				written = at + step
+			}
+			if head, err := decodeFrameHead(rest, s.salt, at); err == nil {
+				if at > s.position && head.watermark(at) > s.position {
+					return at, written, nil
+				}
+				step = head.size()
+				written = min(at+step, s.limit)
+			}
+			at += step
 		}
 	}
 	return 0, written, nil
-}
-
-// evidenceIn is evidence for one window that starts at a position; it returns where to go on.
-func (s *scanner) evidenceIn(window []byte, start, written int64) (proof, next, end int64, err error) {
-	at := start
-	for at < start+int64(len(window)) {
-		rest := window[at-start:]
-		if len(rest) < frameHeadSize && at+frameHeadSize <= s.limit && at > start {
-			break // The header crosses the window's end: go on with a window that starts here.
-		}
-		step := int64(min(frameAlign, len(rest)))
-		if !isZero(rest[:step]) {
-			written = at + step
-		}
-		if head, err := decodeFrameHead(rest, s.salt, at); err == nil {
-			if at > s.position && head.watermark(at) > s.position {
-				return at, at, written, nil
-			}
-			step = head.size()
-			written = min(at+step, s.limit)
-		}
-		at += step
-	}
-	return 0, at, written, nil
 }
 
 // payloadSumPadded is payloadSum of a payload that its padding follows.

@@ -93,10 +93,3 @@ func (s *segments) use(offset uint64, last func() uint64) (*segment, error) {
 	g.users.Add(1)
 	return g, nil
 }
-
-// all returns the segments as they are now.
-func (s *segments) all() []*segment {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Clone(s.list)
-}

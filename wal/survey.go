@@ -182,27 +182,18 @@ func (v *survey) readTail() (err error) {
 	last.cutAt(t.end, t.next, t.chain)
 	last.recordEnd, last.proven = t.recordEnd, t.proven
 	last.sealed.Store(t.seal != 0)
-	return last.judgeEnd(t, v.witness(last))
+	witness, _ := v.index(last)
+	return last.judgeEnd(t, witness.end)
 }
 
-// witness returns up to where a store's index says that the store was durable, 0 where there is no such index.
-func (v *survey) witness(s *store) int64 {
+// index returns what a store's index file says, nothing where there is none.
+func (v *survey) index(s *store) (indexHead, bool) {
 	file, err := openIndexFile(v.fs, s)
 	if err != nil {
-		return 0
+		return indexHead{}, false
 	}
 	_ = file.file.Close() // It was read already.
-	return file.end
-}
-
-// hasIndex reports whether a store's index file says what the store does.
-func (v *survey) hasIndex(s *store) bool {
-	file, err := openIndexFile(v.fs, s)
-	if err != nil {
-		return false
-	}
-	_ = file.file.Close() // It was read already.
-	return file.fits(s)
+	return file.indexHead, true
 }
 
 // front leaves out what a truncation or cut was taking away when it died, and refuses a log that lacks its first segment.
@@ -314,15 +305,8 @@ func (v *survey) checkEnd(s, next *store, mayLackSeal bool) error {
 // isWitnessed reports whether a store's index says that it was durable up to where the next one follows.
 func (v *survey) isWitnessed(s, next *store) bool {
 	size, err := s.file.Size()
-	if err != nil || size < next.head.prevEnd {
-		return false
-	}
-	file, err := openIndexFile(v.fs, s)
-	if err != nil {
-		return false
-	}
-	_ = file.file.Close() // It was read already.
-	return file.end == next.head.prevEnd && file.chain == next.head.prevChain
+	head, ok := v.index(s)
+	return err == nil && ok && size >= next.head.prevEnd && head.end == next.head.prevEnd && head.chain == next.head.prevChain
 }
 
 func closeStores(stores []*store) error {

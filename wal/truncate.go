@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // TruncateFront removes the segments all of whose records have offsets below first. The first offset held is then that
@@ -52,7 +53,7 @@ func (l *Log) before(first uint64) ([]*segment, error) {
 	if last := l.segments.active().store.next - 1; first > last+1 {
 		return nil, fmt.Errorf("truncate before %d, the last offset is %d: %w", first, last, ErrOutOfRange)
 	}
-	return l.segments.all()[:l.segments.holder(first)], nil
+	return slices.Clone(l.segments.list[:l.segments.holder(first)]), nil
 }
 
 // markFirst lays out the mark that says that the log begins with a segment, and returns what waits for it to be durable.
