@@ -9,7 +9,8 @@ import (
 // truncation works on a full disk, and the seal.
 const reserveSize = 3 * boundsFrameSize
 
-// Growth: a store starts small, so that a small log is small on disk, and doubles up to a step that is worth a sync.
+// Growth: a store starts small, so that a small log is small on disk, and doubles, in the default mode up to a step that is worth
+// a sync: its zeros are written.
 const (
 	growFraction = 1024
 	firstSizeMin = 512
@@ -84,7 +85,11 @@ func (l *Log) makeSpace(s *store, size int64) error {
 // growTarget returns the size to grow a store to.
 func (l *Log) growTarget(s *store) int64 {
 	have := s.allocated.Load()
-	return min(have+min(max(have, firstSizeMin), growStepMax), max(l.opts.SegmentSize, have))
+	step := max(have, firstSizeMin)
+	if !l.syncsSeldom() {
+		step = min(step, growStepMax)
+	}
+	return min(have+step, max(l.opts.SegmentSize, have))
 }
 
 // storesThroughMap reports whether records are stored through a mapping.
