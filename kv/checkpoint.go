@@ -135,7 +135,7 @@ func (db *DB) runCheckpoints() {
 //
 // Checkpoints start by themselves as Options.CheckpointFactor says, so that this is for special moments. An error leaves
 // the snapshots and the log as they were, or with less of what is no longer needed: ErrClosed, ErrReadOnly, ErrFailed,
-// ErrNested, ErrNoSpace, ctx's, or one of the file system.
+// ErrNoSpace, ctx's, or one of the file system.
 func (db *DB) Checkpoint(ctx context.Context) (offset uint64, err error) {
 	if err := db.mayCheckpoint(ctx); err != nil {
 		return 0, fmt.Errorf("kv: checkpoint: %w", err)

@@ -47,7 +47,6 @@ type DB struct {
 	visible visibleState
 	held    heldList    // Views and Snapshots.
 	crowded atomic.Bool // The last group had more than one commit.
-	nesting nesting     // Who runs inside an Update.
 	commits timer       // How long commits take.
 
 	committing atomic.Int32 // Commits under way.
@@ -62,8 +61,10 @@ type DB struct {
 	flying   *group // Whom the leader leads.
 	leading  bool   // Somebody leads, or the leadership is on its way to somebody.
 	failed   error  // Why there are no more commits.
-	closed   bool
 	inflight sync.WaitGroup // Calls that use the log; none is added once closed is set.
+
+	closing sync.Mutex // Taken after mu, for a moment.
+	closed  bool       // Written under mu and closing, so that either is enough for reading.
 
 	closeOnce sync.Once
 	closeErr  error
@@ -78,7 +79,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{dir: dir, opts: opts, forming: new(group), now: opts.clock}
-	db.nesting.number, db.processors = storesOpened.Add(1), int32(runtime.GOMAXPROCS(0))
+	db.processors = int32(runtime.GOMAXPROCS(0))
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
 	}
@@ -189,15 +190,14 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
 // lock back. Scans, Views and Snapshots go on with what they see. Of a store that has failed it returns why, and gives
-// everything back all the same. Calling it again does nothing and returns the same. Inside an Update it does nothing and
-// returns ErrNested.
+// everything back all the same. Calling it again does nothing and returns the same. Inside the function of an Update it
+// deadlocks.
 func (db *DB) Close() error {
-	if db.nesting.nested() {
-		return fmt.Errorf("kv: close %s: %w", db.dir, ErrNested)
-	}
 	db.closeOnce.Do(func() {
 		db.mu.Lock()
+		db.closing.Lock()
 		db.closed = true
+		db.closing.Unlock()
 		db.mu.Unlock()
 		db.stopCheckpoints()
 		db.inflight.Wait()
@@ -226,7 +226,7 @@ func (db *DB) release() error {
 	return nil
 }
 
-// enter registers a call that uses the log, which Close then waits for. The caller holds mu, and calls
+// enter registers a call that uses the log, which Close then waits for. The caller holds mu or closing, and calls
 // inflight.Done when it is done unless there was an error.
 func (db *DB) enter() error {
 	if db.closed {
@@ -236,12 +236,13 @@ func (db *DB) enter() error {
 	return nil
 }
 
-// use is enter for whoever doesn't hold mu.
+// use is enter for callers that don't hold mu. It doesn't wait for the function of an Update.
 func (db *DB) use(ctx context.Context) error {
-	if err := db.acquire(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	defer db.mu.Unlock()
+	db.closing.Lock()
+	defer db.closing.Unlock()
 	return db.enter()
 }
 

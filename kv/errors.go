@@ -49,8 +49,6 @@ var (
 	ErrTxDone = errors.New("kv: transaction or snapshot is over")
 	// ErrTxReadOnly reports a write in a View.
 	ErrTxReadOnly = errors.New("kv: transaction is read-only")
-	// ErrNested reports a commit to a store, or its Sync or Close, inside the function of an Update of the same store.
-	ErrNested = errors.New("kv: inside an Update of the same store")
 	// ErrNoSpace reports a commit that was refused because the disk is full. Nothing was written; the same commit
 	// works once there is room.
 	ErrNoSpace = wal.ErrNoSpace

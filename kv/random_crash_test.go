@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -94,12 +95,17 @@ func (a *accident) call(disk *vfs.Mem, c vfs.Call) error {
 
 // insideRandomRun reports whether the caller is a run's own goroutine.
 func insideRandomRun() bool {
-	for name := range callers {
-		if strings.HasSuffix(name, ".runRandomOperations") {
+	var pcs [256]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, ".runRandomOperations") {
 			return true
 		}
+		if !more {
+			return false
+		}
 	}
-	return false
 }
 
 // happened reports whether it has happened and isn't faced yet.

@@ -55,10 +55,10 @@ type update struct {
 // Where that fails, the error is both, the function's and ErrFailed. Other errors are those of Apply.
 //
 // The function should be short, since all writers wait for it, and must be free of effects that a failed commit can't
-// undo. It may read the store by View, Get or Scan, which see the last visible state rather than the transaction. It can't
-// commit to the store again, or Sync or Close it: that returns ErrNested. It may update another store; two stores that are
-// nested both ways round at the same time wait for each other for good, and so does a function that waits for another
-// goroutine which commits to the store, unless that one gives up, which UpdateContext and ApplyContext let it do.
+// undo. It may read the store by View, Get or Scan, which see the last visible state rather than the transaction. It must
+// not commit to the store, nor checkpoint or close it: such a call waits for the function to end, and so deadlocks, unless it
+// has a context that ends. A function that waits for another goroutine's commit deadlocks in the same way. Updating another
+// store is fine, but nesting two stores both ways deadlocks.
 func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(context.Background(), fn) }
 
 // UpdateContext is Update for a caller who may give up waiting. Once ctx is done it returns an error that wraps ctx's:
@@ -92,7 +92,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 func (db *DB) runUpdate(tx *Tx, fn func(tx *Tx) error) (*state, error) {
 	tx.state.Store(db.head())
 	defer tx.state.Store(nil)
-	if err := db.nesting.run(tx, fn); err != nil {
+	if err := fn(tx); err != nil {
 		return nil, err
 	}
 	if !tx.update.owned {

@@ -863,3 +863,49 @@ func TestReadingInATransactionAllocatesNothing(t *testing.T) {
 		read(tx)
 	})
 }
+
+// TestReadsInsideAnUpdateSeeTheVisibleState is what is allowed to be nested.
+func TestReadsInsideAnUpdateSeeTheVisibleState(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		put(t, db, "k", "visible")
+		inUpdate(t, db, func(tx *Tx) {
+			require.NoError(t, tx.Put([]byte("k"), []byte("own")))
+			value, err := db.Get([]byte("k"))
+			require.NoError(t, err)
+			require.Equal(t, "visible", string(value))
+			requireHolds(t, db, "k=visible")
+			require.EqualValues(t, 1, db.Offset())
+			require.NoError(t, db.View(func(tx *Tx) error {
+				require.Equal(t, []string{"k=visible"}, lines(tx.Scan(Range{})))
+				return nil
+			}))
+			snapshot, err := db.Snapshot()
+			require.NoError(t, err)
+			require.NoError(t, snapshot.Close())
+			require.Equal(t, 1, db.Stats().Keys)
+			require.NoError(t, db.Sync())
+			require.Equal(t, []string{"k=own"}, lines(tx.Scan(Range{})))
+		})
+		requireHolds(t, db, "k=own")
+	})
+}
+
+// TestANestedCommitGivesUpWithItsContext: one without a context deadlocks, as Update says.
+func TestANestedCommitGivesUpWithItsContext(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		nested := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			return db.UpdateContext(ctx, func(*Tx) error { return errMind })
+		}
+		inUpdate(t, db, func(tx *Tx) {
+			require.ErrorIs(t, nested(), context.DeadlineExceeded)
+			next, stop := iter.Pull(func(yield func(error) bool) { yield(nested()) })
+			defer stop()
+			err, _ := next()
+			require.ErrorIs(t, err, context.DeadlineExceeded, "in a coroutine")
+			require.NoError(t, tx.Put([]byte("k"), []byte("goes on")))
+		})
+		requireHolds(t, db, "k=goes on")
+	})
+}
