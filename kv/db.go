@@ -55,12 +55,12 @@ type DB struct {
 	checkpoints checkpoints
 
 	mu       sync.Mutex
-	last     uint64 // The last offset given out.
-	record   []byte // The encoder's buffer.
-	forming  *group // Whom the next leader will lead.
-	flying   *group // Whom the leader leads.
-	leading  bool   // Somebody leads, or the leadership is on its way to somebody.
-	failed   error  // Why there are no more commits.
+	last     uint64         // The last offset given out.
+	record   []byte         // The encoder's buffer.
+	forming  *group         // Whom the next leader will lead.
+	flying   *group         // Whom the leader leads.
+	leading  bool           // Somebody leads, or the leadership is on its way to somebody.
+	failed   error          // Why there are no more commits.
 	inflight sync.WaitGroup // Calls that use the log; none is added once closed is set.
 
 	closing sync.Mutex // Taken after mu, for a moment.
@@ -182,6 +182,7 @@ func openWAL(dir string, opts Options) (*wal.Log, error) {
 
 // publishRecovered makes a replayed state the store's, before anybody else has the store.
 func (db *DB) publishRecovered(recovered *state, started time.Time) {
+	recovered.tree.tighten()
 	db.recovery.Elapsed = time.Since(started)
 	db.last = recovered.offset
 	db.visible.start(recovered)

@@ -60,9 +60,10 @@ func decodePairs(entries iter.Seq2[snapshot.Entry, error]) iter.Seq2[pair, error
 	}
 }
 
-// loadState makes a state of the pairs of a snapshot as of an offset. told is called with how many there were, now and then.
-func loadState(offset uint64, pairs iter.Seq2[pair, error], told func(loaded uint64)) (*state, error) {
-	const tellEvery = 1 << 14
+// loadState makes a state of the pairs of a snapshot as of an offset. nearEnd is one of its last keys, nil where none is known.
+// progress is called with the number of pairs so far, now and then.
+func loadState(offset uint64, nearEnd []byte, pairs iter.Seq2[pair, error], progress func(loaded uint64)) (*state, error) {
+	const progressEvery = 1 << 14
 	s, loaded := newState(), uint64(0)
 	s.offset = offset
 	var failed error
@@ -71,17 +72,18 @@ func loadState(offset uint64, pairs iter.Seq2[pair, error], told func(loaded uin
 			if failed = err; failed != nil {
 				return
 			}
-			if loaded++; loaded%tellEvery == 0 {
-				told(loaded)
+			if loaded++; loaded%progressEvery == 0 {
+				progress(loaded)
 			}
 			s.dataBytes += p.size()
 			if !yield(p) {
 				return
 			}
 		}
-	})
+	}, nearEnd)
 	if failed != nil {
 		return nil, failed
 	}
+	s.tree.tighten()
 	return s, nil
 }

@@ -163,7 +163,7 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 	if len(r.opts.Increments)+len(r.opts.Archive) == 0 {
 		return head.Offset, r.write(head, checked(in.Entries()))
 	}
-	state, err := loadState(head.Offset, decodePairs(in.Entries()), func(loaded uint64) { r.pace.tell(Progress{Loaded: loaded}) })
+	state, err := loadState(head.Offset, nil, decodePairs(in.Entries()), func(loaded uint64) { r.pace.tell(Progress{Loaded: loaded}) })
 	if err != nil {
 		return 0, err
 	}

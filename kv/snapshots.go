@@ -165,7 +165,11 @@ func (b *base) load(opts Options, path string, id [16]byte, told func(Progress))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	info := file.Info()
-	s, err := loadState(info.Offset, snapshot.Decode(file, loadAhead+runtime.GOMAXPROCS(0), decodePair), func(loaded uint64) {
+	var nearEnd []byte
+	if blocks := file.Blocks(); len(blocks) > 0 {
+		nearEnd = blocks[len(blocks)-1].FirstKey
+	}
+	s, err := loadState(info.Offset, nearEnd, snapshot.Decode(file, loadAhead+runtime.GOMAXPROCS(0), decodePair), func(loaded uint64) {
 		told(Progress{Loaded: loaded, Pairs: info.Entries})
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"iter"
 
 	"github.com/google/btree"
@@ -15,12 +16,17 @@ const treeDegree = 32
 type tree struct {
 	items  *btree.BTreeG[item]
 	common []byte // The items' common prefix, see keyOrder; nil until it is chosen.
+	review int    // The number of keys from which the common prefix is looked at again.
+	loose  bool   // The common prefix is no longer common, and the tree is too large for put to choose another.
 }
 
-func newTree() tree { return tree{items: btree.NewG(treeDegree, item.less)} }
+func newTree() tree { return tree{items: btree.NewG(treeDegree, item.less), review: commonSample} }
 
 // clone changes the tree's own bookkeeping, so it counts as a change of it.
-func (t tree) clone() tree { return tree{items: t.items.Clone(), common: t.common} }
+func (t tree) clone() tree {
+	t.items = t.items.Clone()
+	return t
+}
 
 // item returns a pair as this tree orders it.
 func (t tree) item(p pair) item { return item{order: keyOrder(p.key(), t.common), pair: p} }
@@ -31,32 +37,67 @@ func (t tree) get(key []byte) (item, bool) { return t.items.Get(t.item(probe(key
 
 // put returns the item that had the key before, if there was one.
 func (t *tree) put(p pair) (item, bool) {
-	if t.common == nil && t.items.Len() == commonSample {
-		t.chooseCommon()
+	if t.items.Len() >= t.review {
+		t.reviewCommon()
 	}
 	return t.items.ReplaceOrInsert(t.item(p))
 }
 
-// commonSample is the number of keys from which the common prefix is chosen. It is never chosen again, because all items
-// have to be made anew with it, and a large tree would stop the writer for that long; these few take less than a millisecond.
-const commonSample = 1024
+const (
+	// commonSample is how many keys the common prefix is chosen from, and the number of keys from which there is one.
+	commonSample = 1024
+	// commonGrowth is by how much a tree grows until its common prefix is looked at again.
+	commonGrowth = 2
+	// commonInline is up to how many keys put makes all items again where the prefix is no longer common, which takes it
+	// about 10 ms. A larger tree is loose then, until tighten is called where nothing waits for it.
+	commonInline = 64 * commonSample
+)
 
-// chooseCommon chooses the common prefix from the keys that are there.
+// reviewCommon chooses the common prefix, again where later keys don't have it.
+func (t *tree) reviewCommon() {
+	t.review = t.items.Len() * commonGrowth
+	switch {
+	case t.fits():
+	case t.items.Len() <= commonInline:
+		t.chooseCommon()
+	default:
+		t.loose = true
+	}
+}
+
+// fits reports whether there is a common prefix and all keys have it.
+func (t *tree) fits() bool {
+	first, _ := t.items.Min()
+	last, _ := t.items.Max()
+	return t.common != nil && bytes.HasPrefix(first.key(), t.common) && bytes.HasPrefix(last.key(), t.common)
+}
+
+// tighten chooses the common prefix again where that of a large tree doesn't fit, in time that grows with the tree.
+func (t *tree) tighten() {
+	if t.items.Len() >= commonSample && !t.fits() {
+		t.chooseCommon()
+	}
+}
+
+// chooseCommon chooses the common prefix from a sample of all keys: neighbours, which say how many bytes tell keys apart, from
+// everywhere.
 func (t *tree) chooseCommon() {
-	var pairs []pair
-	var keys [][]byte
+	var sample [][]byte
+	stride, i := max(t.items.Len()/(commonSample/2), 2), 0
 	t.items.Ascend(func(it item) bool {
-		pairs, keys = append(pairs, it.pair), append(keys, it.key())
+		if i++; i%stride <= 1 {
+			sample = append(sample, it.key())
+		}
 		return true
 	})
-	t.common = commonPrefix(keys)
-	if len(t.common) == 0 {
-		return
+	last, _ := t.items.Max()
+	chosen := newTree()
+	chosen.common, chosen.review = commonPrefix(append(sample, last.key())), t.review
+	if !bytes.Equal(chosen.common, t.common) {
+		chosen.load(func(yield func(p pair) bool) { t.items.Ascend(func(it item) bool { return yield(it.pair) }) }, nil)
+		t.items = chosen.items
 	}
-	t.items = newTree().items
-	for _, p := range pairs {
-		t.items.ReplaceOrInsert(t.item(p))
-	}
+	t.common, t.loose = chosen.common, false
 }
 
 // loadChunk is how many pairs load gathers. Chunks of 4096 fill the nodes as well as one chunk of everything does.
@@ -65,16 +106,30 @@ const loadChunk = 4096
 // load puts pairs that come in ascending order, each key once, so that the tree's nodes end up full. Put one by one they
 // would be left half empty, since a full node is split in the middle and its first half never meets a key again. So of
 // each chunk every second pair goes first, and the others then fill what the splits have left.
-func (t *tree) load(ascending iter.Seq[pair]) {
+// The common prefix is chosen from the first pairs and nearEnd, one of the last keys, unless that is nil.
+func (t *tree) load(ascending iter.Seq[pair], nearEnd []byte) {
 	chunk := make([]pair, 0, loadChunk)
 	for p := range ascending {
 		if len(chunk) == loadChunk {
+			t.chooseFor(chunk, nearEnd)
 			t.putAlternating(chunk)
 			chunk = chunk[:0]
 		}
 		chunk = append(chunk, p)
 	}
 	t.putAlternating(chunk)
+}
+
+// chooseFor chooses the common prefix of an empty tree that begins with these pairs.
+func (t *tree) chooseFor(pairs []pair, nearEnd []byte) {
+	if t.common != nil || t.items.Len() > 0 || len(nearEnd) == 0 {
+		return
+	}
+	var sample [][]byte
+	for _, p := range pairs {
+		sample = append(sample, p.key())
+	}
+	t.common = commonPrefix(append(sample, nearEnd))
 }
 
 func (t *tree) putAlternating(chunk []pair) {

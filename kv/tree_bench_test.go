@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -254,7 +255,7 @@ func BenchmarkTreeLoad(b *testing.B) {
 				t.put(p)
 			}
 		},
-		"load": func(t *tree) { t.load(slices.Values(pairs)) },
+		"load": func(t *tree) { t.load(slices.Values(pairs), nil) },
 	}
 	for name, way := range ways {
 		b.Run(name, func(b *testing.B) {
@@ -267,14 +268,31 @@ func BenchmarkTreeLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkTreeChooseCommon measures the one put that chooses the common prefix.
+// BenchmarkTreeTenants measures gets among the keys of 1,000 tenants, by the way in which they came.
+func BenchmarkTreeTenants(b *testing.B) {
+	keys := tenantKeys(1000, 1000)
+	trees := treesOf(keys)
+	for _, name := range slices.Sorted(maps.Keys(trees)) {
+		b.Run(name, func(b *testing.B) {
+			random := rand.New(rand.NewPCG(2, 2))
+			for b.Loop() {
+				if _, found := trees[name].get(keys[random.IntN(len(keys))]); !found {
+					b.Fatal("a key is missing")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTreeChooseCommon measures the longest put that chooses the common prefix.
 func BenchmarkTreeChooseCommon(b *testing.B) {
 	small := newTree()
-	for i := range commonSample {
+	for i := range commonInline {
 		small.put(newPair(fmt.Appendf(nil, "user%09d", i), nil, 0))
 	}
 	for b.Loop() {
 		chosen := small.clone()
+		chosen.common = []byte("use")
 		chosen.chooseCommon()
 	}
 }
@@ -331,7 +349,7 @@ func replayByGathering(records [][]byte) tree {
 				return
 			}
 		}
-	})
+	}, nil)
 	return t
 }
 

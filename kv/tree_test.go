@@ -63,7 +63,7 @@ func TestLoadIsAsGoodAsPuts(t *testing.T) {
 			pairs = append(pairs, newPair(fmt.Appendf(nil, "user%06d", i), fmt.Appendf(nil, "value %d", i), 0))
 			put.put(pairs[i])
 		}
-		loaded.load(slices.Values(pairs))
+		loaded.load(slices.Values(pairs), nil)
 		require.Equal(t, size, loaded.len())
 		require.Equal(t, treeLines(put), treeLines(loaded), "%d pairs", size)
 	}
@@ -73,7 +73,7 @@ func TestLoadAddsToWhatIsThere(t *testing.T) {
 	tree := newTree()
 	tree.put(newPair([]byte("a"), []byte("old"), 0))
 	tree.put(newPair([]byte("b"), []byte("stays"), 0))
-	tree.load(slices.Values([]pair{newPair([]byte("a"), []byte("new"), 0), newPair([]byte("c"), []byte("added"), 0)}))
+	tree.load(slices.Values([]pair{newPair([]byte("a"), []byte("new"), 0), newPair([]byte("c"), []byte("added"), 0)}), nil)
 	require.Equal(t, []string{"a=new", "b=stays", "c=added"}, treeLines(tree))
 }
 
@@ -134,7 +134,7 @@ func TestTreeIsWhatAMapWouldHoldWhateverTheCommonPrefix(t *testing.T) {
 	}
 }
 
-func TestCommonPrefixIsChosenOnceAndSharedWithClones(t *testing.T) {
+func TestCommonPrefixIsChosenAgainWhileTheTreeIsSmall(t *testing.T) {
 	tree := newTree()
 	for i := range commonSample {
 		tree.put(newPair(fmt.Appendf(nil, "user%09d", i), nil, 0))
@@ -149,8 +149,89 @@ func TestCommonPrefixIsChosenOnceAndSharedWithClones(t *testing.T) {
 	for i := range 10_000 {
 		tree.put(newPair(fmt.Appendf(nil, "%09d", i), nil, 0))
 	}
-	require.Equal(t, "user0", string(tree.common))
-	require.Equal(t, "user0", string(late.common))
+	require.Empty(t, tree.common)
+	require.False(t, tree.loose)
+	require.Equal(t, "user0", string(late.common), "a clone keeps its own")
+	require.Equal(t, commonSample+1, late.len())
+}
+
+// tenantKeys returns the keys of many tenants in ascending order.
+func tenantKeys(tenants, each int) (keys [][]byte) {
+	for tenant := range tenants {
+		for i := range each {
+			keys = append(keys, fmt.Appendf(nil, "tenant%04d/%06d", tenant, i))
+		}
+	}
+	return keys
+}
+
+// treesOf returns trees of the same keys, given in ascending order, that came about in different ways.
+func treesOf(keys [][]byte) map[string]*tree {
+	trees, pairs := map[string]*tree{}, []pair{}
+	for _, key := range keys {
+		pairs = append(pairs, newPair(key, []byte("value"), 0))
+	}
+	add := func(name string, fill func(t *tree)) {
+		filled := newTree()
+		fill(&filled)
+		filled.tighten()
+		trees[name] = &filled
+	}
+	inOrder := func(t *tree) {
+		for _, p := range pairs {
+			t.put(p)
+		}
+	}
+	add("in order", inOrder)
+	add("a start", func(t *tree) { t.load(slices.Values(pairs), keys[len(keys)-1]) })
+	add("a stream", func(t *tree) { t.load(slices.Values(pairs), nil) })
+	pairs = slices.Clone(pairs)
+	rand.New(rand.NewPCG(1, 7)).Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	add("random order", inOrder)
+	return trees
+}
+
+// TestCommonPrefixIsAsGoodWhateverTheOrderOfKeys: chosen from the first keys alone it was that of the first tenant, and the
+// numbers of all other tenants' keys said nothing.
+func TestCommonPrefixIsAsGoodWhateverTheOrderOfKeys(t *testing.T) {
+	namespaces := [][]byte{}
+	for _, name := range []string{"account:", "order:", "session:", "user:"} {
+		for i := range 25_000 {
+			namespaces = append(namespaces, fmt.Appendf(nil, "%s%012d", name, i))
+		}
+	}
+	for want, keys := range map[string][][]byte{"tenant0": tenantKeys(110, 1000), "": namespaces} {
+		for name, tree := range treesOf(keys) {
+			require.Equal(t, want, string(tree.common), name)
+			require.Equal(t, len(keys), tree.len(), name)
+			next := 0
+			tree.ascend(nil, nil, func(it item) bool {
+				next++
+				return string(keys[next-1]) == string(it.key())
+			})
+			require.Equal(t, len(keys), next, name)
+		}
+	}
+}
+
+// TestALargeTreeIsLooseUntilItIsTightened: no put makes more than commonInline items again.
+func TestALargeTreeIsLooseUntilItIsTightened(t *testing.T) {
+	tree := newTree()
+	for i := range commonInline + 1 {
+		tree.put(newPair(fmt.Appendf(nil, "user%09d", i), nil, 0))
+	}
+	held := tree.clone()
+	for i := range commonInline * commonGrowth {
+		tree.put(newPair(fmt.Appendf(nil, "a%09d", i), nil, 0))
+	}
+	require.True(t, tree.loose)
+	require.Equal(t, held.common, tree.common)
+	before := treeLines(tree)
+	tree.tighten()
+	require.False(t, tree.loose)
+	require.Empty(t, tree.common)
+	require.Equal(t, before, treeLines(tree))
+	require.Equal(t, commonInline+1, held.len())
 }
 
 func mapLines(pairs map[string]string) []string {
