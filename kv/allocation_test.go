@@ -114,7 +114,7 @@ func TestAllocationsOfCommits(t *testing.T) {
 	}
 }
 
-// TestAllocationsOfReads holds reads to none, but for what a View or a Snapshot is itself, and for the start of a scan.
+// TestAllocationsOfReads holds reads to none, but for what a View or a ReadView is itself, and for the start of a scan.
 func TestAllocationsOfReads(t *testing.T) {
 	db, key, _ := allocationStore(t, Options{})
 	absent, prefix := []byte("none"), []byte{0, 0, 0, 0, 0, 0, 1}
@@ -155,13 +155,13 @@ func TestAllocationsOfReads(t *testing.T) {
 			tx.Count(Range{})
 			return nil
 		})},
-		{"a snapshot, a get of it, and its end", 1, func() error {
-			snapshot, err := db.Snapshot()
+		{"a held view, a get of it, and its end", 1, func() error {
+			view, err := db.ReadView()
 			if err != nil {
 				return err
 			}
-			_, err = snapshot.Get(key)
-			return errors.Join(err, snapshot.Close())
+			_, err = view.Get(key)
+			return errors.Join(err, view.Close())
 		}},
 		{"a scan of 100 pairs", 8, scan(Range{Limit: 100}, 100)},
 		{"a scan of 256 pairs by their prefix", 9, scan(Range{Prefix: prefix}, 256)},

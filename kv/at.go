@@ -17,7 +17,7 @@ import (
 // An offset behind the last visible commit is ErrOutOfRange. One whose commits are held no longer is ErrTruncated, and the
 // message names the oldest that is; Restore can go further back with an archive. In a store that is open for reading only,
 // that may also happen because the writer truncates the log at that moment.
-func (db *DB) At(ctx context.Context, offset uint64) (*Snapshot, error) {
+func (db *DB) At(ctx context.Context, offset uint64) (*ReadView, error) {
 	if err := db.use(ctx); err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}
@@ -26,10 +26,7 @@ func (db *DB) At(ctx context.Context, offset uint64) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}
-	s := &Snapshot{now: now, among: &db.held}
-	s.state.Store(past)
-	s.among.add(&s.entry, db.now())
-	return s, nil
+	return db.newReadView(past, now), nil
 }
 
 // at returns a past state and the time of its last commit.

@@ -83,8 +83,9 @@ func (db *DB) Put(key, value []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Put(key, value) })
 }
 
-// PutTTL is Put for a pair that is visible for a time only; its deadline is the clock's time plus ttl. A ttl that isn't
-// positive is ErrInvalidTTL.
+// PutTTL is Put for a pair that is visible for a time only; its deadline is the store's time plus ttl. The clock never goes
+// back, so what has expired stays so. An expired pair still takes memory and space in snapshots until a mutation removes it;
+// Stats counts those. A ttl that isn't positive is ErrInvalidTTL.
 func (db *DB) PutTTL(key, value []byte, ttl time.Duration) (offset uint64, err error) {
 	if ttl <= 0 {
 		return 0, fmt.Errorf("%w: %v", ErrInvalidTTL, ttl)

@@ -99,7 +99,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	}
 	run.opts = memOptions(vfs.NewMem())
 	run.opts.Sync = SyncMode(seed % 3)
-	run.opts.SyncInterval = time.Hour
+	run.opts.SyncInterval, run.opts.clock = time.Hour, crashClock
 	return run
 }
 
@@ -380,7 +380,9 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 			return nil
 		})
 		m, states, acknowledged := model{}, [][]string{nil}, 0
-		db, err := Open(storeDir, memOptions(mem))
+		opts := memOptions(mem)
+		opts.clock = crashClock
+		db, err := Open(storeDir, opts)
 		if err == nil {
 			random := rand.New(rand.NewPCG(uint64(n), 8))
 			for range 25 {

@@ -39,13 +39,14 @@ const (
 type DB struct {
 	dir      string
 	opts     Options
-	now      func() int64 // Nanoseconds since 1970; tests replace it where nothing runs by itself yet.
+	clock    *clock
+	now      func() int64 // The clock's; tests replace it where nothing runs by itself yet.
 	log      *wal.Log
 	lock     io.Closer // The lock file; nil in a read-only store.
 	recovery Recovery
 
 	visible visibleState
-	held    heldList    // Views and Snapshots.
+	views   viewList    // Open views.
 	crowded atomic.Bool // The last group had more than one commit.
 	commits timer       // How long commits take.
 
@@ -78,8 +79,8 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, forming: new(group), now: opts.clock}
-	db.processors = int32(runtime.GOMAXPROCS(0))
+	db := &DB{dir: dir, opts: opts, forming: new(group), clock: newClock(opts.clock)}
+	db.now, db.processors = db.clock.now, int32(runtime.GOMAXPROCS(0))
 	if err := db.open(); err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
 	}
@@ -190,7 +191,7 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 }
 
 // Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
-// lock back. Scans, Views and Snapshots go on with what they see. Of a store that has failed it returns why, and gives
+// lock back. Scans, Views and ReadViews go on with what they see. Of a store that has failed it returns why, and gives
 // everything back all the same. Calling it again does nothing and returns the same. Inside the function of an Update it
 // deadlocks.
 func (db *DB) Close() error {

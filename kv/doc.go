@@ -2,7 +2,7 @@
 //
 //	Put, Apply, Update ──▶ record ──▶ log ──▶ fsync ──▶ visible tree ──▶ acknowledged
 //	                                                        ▲
-//	                                                        └── Get, Scan, View, Snapshot
+//	                                                        └── Get, Scan, View, ReadView
 //
 // A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
 // it is acknowledged, and visible to readers, once it is durable, so that nothing which a caller was told or has read
@@ -41,7 +41,7 @@
 //	})
 //
 // Updates run one after another, but the next runs while the disk still works for the last, so they share fsyncs as
-// other commits do. A View, and a Snapshot that is held beyond a function, show the same for as long as they are held, and
+// other commits do. A View, and a ReadView that is held beyond a function, show the same for as long as they are held, and
 // neither waits for a writer nor makes one wait. Inside its function a Tx sees its own writes, and an iteration sees what was
 // there when it began. Calls that can wait have a variant with a context: UpdateContext and ApplyContext.
 //

@@ -75,7 +75,7 @@ func loadState(offset uint64, nearEnd []byte, pairs iter.Seq2[pair, error], prog
 			if loaded++; loaded%progressEvery == 0 {
 				progress(loaded)
 			}
-			s.dataBytes += p.size()
+			s.count(p, 1)
 			if !yield(p) {
 				return
 			}

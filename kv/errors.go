@@ -45,8 +45,8 @@ var (
 	ErrCommitTooLarge = errors.New("kv: commit is too large")
 	// ErrInvalidTTL reports a time to live that is not positive.
 	ErrInvalidTTL = errors.New("kv: time to live is not positive")
-	// ErrTxDone reports the use of a transaction after its function has ended, or of a Snapshot after Close.
-	ErrTxDone = errors.New("kv: transaction or snapshot is over")
+	// ErrTxDone reports the use of a transaction after its function has ended, or of a ReadView after Close.
+	ErrTxDone = errors.New("kv: transaction or view is over")
 	// ErrTxReadOnly reports a write in a View.
 	ErrTxReadOnly = errors.New("kv: transaction is read-only")
 	// ErrNoSpace reports a commit that was refused because the disk is full. Nothing was written; the same commit

@@ -195,22 +195,22 @@ func ExampleTx_DeleteRange() {
 	// <nil>
 }
 
-func ExampleDB_Snapshot() {
+func ExampleDB_ReadView() {
 	db, done := openTemporary()
 	defer done()
 	if _, err := db.Put([]byte("k"), []byte("then")); err != nil {
 		panic(err)
 	}
-	snapshot, err := db.Snapshot()
+	view, err := db.ReadView()
 	if err != nil {
 		panic(err)
 	}
-	defer snapshot.Close()
+	defer view.Close()
 	if _, err := db.Put([]byte("k"), []byte("now")); err != nil {
 		panic(err)
 	}
-	then, err := snapshot.Get([]byte("k"))
-	fmt.Printf("%s as of %d, %v\n", then, snapshot.Offset(), err)
+	then, err := view.Get([]byte("k"))
+	fmt.Printf("%s as of %d, %v\n", then, view.Offset(), err)
 	now, err := db.Get([]byte("k"))
 	fmt.Printf("%s as of %d, %v\n", now, db.Offset(), err)
 	// Output:

@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// instant is a state as of a moment: what a View, an Update or a held Snapshot reads. Pairs whose deadline is behind that
+// instant is a state as of a moment: what a View, an Update or a ReadView reads. Pairs whose deadline is behind that
 // moment are not in it, whatever the clock says later, so that it looks the same for as long as it is held.
 type instant struct {
 	state *state

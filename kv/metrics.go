@@ -26,13 +26,14 @@ func (s Stats) WritePrometheus(w io.Writer) error {
 }
 
 func (s Stats) writeGauges(page *metricsPage) {
-	page.gauge("walnut_keys", "Visible pairs.", float64(s.Keys))
-	page.gauge("walnut_data_bytes", "Bytes of the keys and values of visible pairs.", float64(s.DataBytes))
+	page.gauge("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
+	page.gauge("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
+	page.gauge("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
 	page.gauge("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
 	page.gauge("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
 	page.gauge("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
-	page.gauge("walnut_open_snapshots", "Views and snapshots that are open.", float64(s.OpenSnapshots))
-	page.gauge("walnut_oldest_snapshot_seconds", "Age of the oldest open view or snapshot.", s.OldestSnapshot.Seconds())
+	page.gauge("walnut_open_views", "Views that are open, held ones included.", float64(s.OpenViews))
+	page.gauge("walnut_oldest_view_seconds", "Age of the oldest open view.", s.OldestView.Seconds())
 	page.gauge("walnut_segments", "Segments of the log.", float64(s.Segments))
 	page.gauge("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
 	if s.FreeBytes >= 0 {

@@ -90,7 +90,7 @@ type Options struct {
 	// tests.
 	FS vfs.FS
 
-	clock func() int64 // Nanoseconds since 1970; tests have their own.
+	clock func() int64 // Nanoseconds since 1970; nil is the system's clock.
 }
 
 // Compression says how the blocks of a snapshot are stored.
@@ -156,9 +156,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS
-	}
-	if o.clock == nil {
-		o.clock = func() int64 { return time.Now().UnixNano() }
 	}
 	return o, nil
 }

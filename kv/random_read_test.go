@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// reader is what a Tx and a Snapshot have in common.
+// reader is what a Tx and a ReadView have in common.
 type reader interface {
 	scanner
 	Get(key []byte) ([]byte, error)
@@ -110,37 +110,37 @@ func (r *randomRun) view() {
 	r.require(errors.Is(err, returned), "view returned %v", err)
 }
 
-// heldMost is how many snapshots, and how many iterations, a run holds at a time.
+// heldMost is how many views, and how many iterations, a run holds at a time.
 const heldMost = 5
 
-// heldState is a snapshot that is held across operations, and across ends of the store.
+// heldState is a view that is held across operations, and across ends of the store.
 type heldState struct {
-	*Snapshot
+	*ReadView
 	of   *DB
 	view modelView
 }
 
 func (r *randomRun) hold() {
-	snapshot, err := r.db.Snapshot()
+	view, err := r.db.ReadView()
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.held = append(r.held, &heldState{snapshot, r.db, r.seen()})
+	r.held = append(r.held, &heldState{view, r.db, r.seen()})
 	if len(r.held) > heldMost {
 		r.letGo()
 	}
 }
 
-// look compares one of the snapshots held with what it showed when it was taken.
+// look compares one of the views held with what it showed when it was taken.
 func (r *randomRun) look() {
 	if len(r.held) == 0 {
 		return
 	}
-	held := r.held[r.number("snapshot", len(r.held)-1)]
-	r.require(held.Offset() == held.view.state.offset, "snapshot at offset %d, want %d", held.Offset(), held.view.state.offset)
+	held := r.held[r.number("view", len(r.held)-1)]
+	r.require(held.Offset() == held.view.state.offset, "view at offset %d, want %d", held.Offset(), held.view.state.offset)
 	r.requireRead(held, held.view)
 	if r.number("all of it", 3) == 3 {
-		r.requireShown(held, held.view, "a snapshot")
+		r.requireShown(held, held.view, "a view")
 	}
 }
 
@@ -148,13 +148,13 @@ func (r *randomRun) letGo() {
 	if len(r.held) == 0 {
 		return
 	}
-	i := r.number("snapshot", len(r.held)-1)
+	i := r.number("view", len(r.held)-1)
 	held := r.held[i]
 	r.held = append(r.held[:i], r.held[i+1:]...)
 	err := errors.Join(held.Close(), held.Close())
-	r.require(err == nil, "closing a snapshot: %v", err)
+	r.require(err == nil, "closing a view: %v", err)
 	_, err = held.Get(modelKeys[0])
-	r.require(errors.Is(err, ErrTxDone) && held.Offset() == 0, "a closed snapshot: %v", err)
+	r.require(errors.Is(err, ErrTxDone) && held.Offset() == 0, "a closed view: %v", err)
 }
 
 // heldIteration is an iteration that stands still between operations.
@@ -165,11 +165,11 @@ type heldIteration struct {
 	stop func()
 }
 
-// iterate begins an iteration, over the store or over a snapshot. It is of the moment of its first step.
+// iterate begins an iteration, over the store or over a held view. It is of the moment of its first step.
 func (r *randomRun) iterate() {
 	drawn, view, from := r.drawRange(), r.seen(), scanner(r.db)
-	if len(r.held) > 0 && r.number("of a snapshot", 2) == 2 {
-		held := r.held[r.number("snapshot", len(r.held)-1)]
+	if len(r.held) > 0 && r.number("of a view", 2) == 2 {
+		held := r.held[r.number("view", len(r.held)-1)]
 		view, from = held.view, held
 	}
 	began := &heldIteration{view: view, want: view.state.matching(nil, drawn, view.now)}
@@ -222,8 +222,8 @@ func (r *randomRun) requireNext(iteration *heldIteration) bool {
 // stats compares what the store says of itself.
 func (r *randomRun) stats() {
 	stats, view, held, visible, all := r.db.Stats(), r.seen(), 0, 0, 0
-	for _, snapshot := range r.held {
-		if snapshot.of == r.db {
+	for _, view := range r.held {
+		if view.of == r.db {
 			held++
 		}
 	}
@@ -235,7 +235,7 @@ func (r *randomRun) stats() {
 			visible++
 		}
 	}
-	r.require(stats.OpenSnapshots == held, "%d snapshots open, want %d", stats.OpenSnapshots, held)
+	r.require(stats.OpenViews == held, "%d views open, want %d", stats.OpenViews, held)
 	r.require(visible <= stats.Keys && stats.Keys <= all, "%d keys, want %d to %d", stats.Keys, visible, all)
 	r.require(stats.Visible == view.state.offset, "visible %d, want %d", stats.Visible, view.state.offset)
 	r.require(r.durable.Load() <= stats.Durable && stats.Durable <= view.state.offset, "durable %d, promised %d", stats.Durable, r.durable.Load())

@@ -64,6 +64,7 @@ func (db *DB) recover() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.clock.goesOnFrom(max(b.time, replayed.time))
 	db.checkpoints.start(b, replayed.bytes)
 	db.setDue(b.bytes)
 	db.opts.Progress(Progress{Pairs: uint64(r.Loaded), Loaded: uint64(r.Loaded), Offset: b.state.offset, Last: b.state.offset})

@@ -182,7 +182,7 @@ func (c *serialClient) readAll(op *serialOp, scan func(func(key, value []byte) b
 }
 
 func (c *serialClient) snapshot(op *serialOp) error {
-	held, err := c.db.Snapshot()
+	held, err := c.db.ReadView()
 	if err != nil {
 		return err
 	}

@@ -204,7 +204,7 @@ func (s *soakChild) whole(tx *Tx, step soakStep) error {
 
 // hold holds a snapshot for a while, at the end of which it shows what it did at first.
 func (s *soakChild) hold() error {
-	held, err := s.db.Snapshot()
+	held, err := s.db.ReadView()
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (s *soakChild) hold() error {
 	return held.Close()
 }
 
-func soakSum(seed maphash.Seed, held *Snapshot, prefix []byte) uint64 {
+func soakSum(seed maphash.Seed, held *ReadView, prefix []byte) uint64 {
 	var sum maphash.Hash
 	sum.SetSeed(seed)
 	for key, value := range held.Scan(Range{Prefix: prefix}) {

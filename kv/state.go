@@ -4,19 +4,22 @@ package kv
 // gives it the same commits in the same order gets the same state: no clock, no map order and no chance is in it, and a
 // pair whose deadline has passed stays until a mutation removes it.
 //
-// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes is
-// the sum over all items of the tree.
+// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes and
+// deadlines are sums over all items of the tree.
 type state struct {
 	tree      tree
 	offset    uint64 // The last commit applied, 0 before the first.
 	dataBytes int64  // Bytes of keys and values.
+	deadlines int    // Pairs that have one.
 }
 
 func newState() *state { return &state{tree: newTree()} }
 
 // clone returns a second, equal state in constant time. It counts as a change of the first one.
 func (s *state) clone() *state {
-	return &state{tree: s.tree.clone(), offset: s.offset, dataBytes: s.dataBytes}
+	second := *s
+	second.tree = s.tree.clone()
+	return &second
 }
 
 // apply makes the commit of that offset. What the mutations point to belongs to the state from then on and must never
@@ -33,13 +36,36 @@ func (s *state) mutate(m *Mutation) {
 	case MutationPut:
 		p := m.ownedPair()
 		old, _ := s.tree.put(p)
-		s.dataBytes += p.size() - old.size()
+		s.count(p, 1)
+		s.count(old.pair, -1)
 	case MutationDelete:
 		old, _ := s.tree.remove(m.Key)
-		s.dataBytes -= old.size()
+		s.count(old.pair, -1)
 	case MutationDeleteRange:
-		s.tree.removeRange(m.Key, m.End, func(old item) { s.dataBytes -= old.size() })
+		s.tree.removeRange(m.Key, m.End, func(old item) { s.count(old.pair, -1) })
 	}
+}
+
+// count adds a pair to the sums, or takes it out of them where times is -1. No pair is the zero pair.
+func (s *state) count(p pair, times int) {
+	s.dataBytes += int64(times) * p.size()
+	if p.hasDeadline() {
+		s.deadlines += times
+	}
+}
+
+// expired returns how many pairs have a deadline that has passed.
+func (s *state) expired(now int64) (count int) {
+	if s.deadlines == 0 {
+		return 0
+	}
+	s.tree.ascend(nil, nil, func(it item) bool {
+		if it.expired(now) {
+			count++
+		}
+		return true
+	})
+	return count
 }
 
 // get returns the value of a key at an instant that now returns. It asks for the instant only where a deadline needs it.

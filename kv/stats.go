@@ -11,15 +11,16 @@ import (
 // To be looked at by programs they marshal to JSON, which is what expvar wants as well, and WritePrometheus writes them as
 // Prometheus text. Both are read by dashboards: names in them stay.
 type Stats struct {
-	Keys      int   // Visible pairs; pairs whose deadline has passed may still count.
+	Keys      int   // Pairs, expired ones included.
 	DataBytes int64 // Bytes of their keys and values.
+	Expired   int   // Pairs whose deadline has passed. They stay, in snapshots too, until a mutation removes them.
 
 	First   uint64 // The first offset that the log holds; one behind the last where it holds none.
 	Durable uint64 // The last offset that no power cut can take.
 	Visible uint64 // The last offset that readers see.
 
-	OpenSnapshots  int           // Views and Snapshots that are open, each of which keeps memory from being freed.
-	OldestSnapshot time.Duration // The age of the oldest of them, 0 where there is none.
+	OpenViews  int           // Views and ReadViews that are open, each of which keeps memory from being freed.
+	OldestView time.Duration // The age of the oldest of them, 0 where there is none.
 
 	Segments  int   // Segments of the log.
 	DiskBytes int64 // Bytes that the log takes on disk.
@@ -80,15 +81,17 @@ func newSizes(spread histogram.Snapshot) Sizes {
 }
 
 // Stats returns the store's numbers. It waits for no commit and no transaction, so it may be called anywhere, also inside
-// an Update. Of a closed store only Recovery is set.
+// an Update. Where pairs have deadlines it takes time in proportion to Keys. Of a closed store only Recovery is set.
 func (db *DB) Stats() Stats {
 	stats := Stats{Recovery: db.recovery}
 	visible := db.visible.load()
 	if visible == nil {
 		return stats
 	}
+	now := db.now()
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
-	stats.OpenSnapshots, stats.OldestSnapshot = db.openSnapshots()
+	stats.Expired = visible.expired(now)
+	stats.OpenViews, stats.OldestView = db.views.open(now)
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
 
 	stats.Checkpoints = db.checkpoints.read()

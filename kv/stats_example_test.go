@@ -53,7 +53,7 @@ func ExampleStats_WritePrometheus() {
 		}
 	}
 	// Output:
-	// # HELP walnut_keys Visible pairs.
+	// # HELP walnut_keys Pairs, expired ones included.
 	// # TYPE walnut_keys gauge
 	// walnut_keys 1
 	// walnut_group_commits_count 1

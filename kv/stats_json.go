@@ -18,31 +18,32 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 }
 
 type statsJSON struct {
-	Keys                  int             `json:"keys"`
-	DataBytes             int64           `json:"data_bytes"`
-	First                 uint64          `json:"first"`
-	Durable               uint64          `json:"durable"`
-	Visible               uint64          `json:"visible"`
-	Segments              int             `json:"segments"`
-	DiskBytes             int64           `json:"disk_bytes"`
-	FreeBytes             int64           `json:"free_bytes"`
-	OpenSnapshots         int             `json:"open_snapshots"`
-	OldestSnapshotSeconds float64         `json:"oldest_snapshot_seconds"`
-	Appends               uint64          `json:"appends"`
-	AppendedBytes         uint64          `json:"appended_bytes"`
-	WrittenBytes          uint64          `json:"written_bytes"`
-	Writes                uint64          `json:"writes"`
-	Syncs                 uint64          `json:"syncs"`
-	SlowSyncs             uint64          `json:"slow_syncs"`
-	Rolls                 uint64          `json:"rolls"`
-	IndexRebuilds         uint64          `json:"index_rebuilds"`
-	SyncSeconds           spreadJSON      `json:"sync_seconds"`
-	GroupCommits          spreadJSON      `json:"group_commits"`
-	CommitSeconds         spreadJSON      `json:"commit_seconds"`
-	CloneSeconds          spreadJSON      `json:"clone_seconds"`
-	Checkpoints           checkpointsJSON `json:"checkpoints"`
-	Failed                string          `json:"failed"`
-	Recovery              recoveryJSON    `json:"recovery"`
+	Keys              int             `json:"keys"`
+	DataBytes         int64           `json:"data_bytes"`
+	Expired           int             `json:"expired"`
+	First             uint64          `json:"first"`
+	Durable           uint64          `json:"durable"`
+	Visible           uint64          `json:"visible"`
+	Segments          int             `json:"segments"`
+	DiskBytes         int64           `json:"disk_bytes"`
+	FreeBytes         int64           `json:"free_bytes"`
+	OpenViews         int             `json:"open_views"`
+	OldestViewSeconds float64         `json:"oldest_view_seconds"`
+	Appends           uint64          `json:"appends"`
+	AppendedBytes     uint64          `json:"appended_bytes"`
+	WrittenBytes      uint64          `json:"written_bytes"`
+	Writes            uint64          `json:"writes"`
+	Syncs             uint64          `json:"syncs"`
+	SlowSyncs         uint64          `json:"slow_syncs"`
+	Rolls             uint64          `json:"rolls"`
+	IndexRebuilds     uint64          `json:"index_rebuilds"`
+	SyncSeconds       spreadJSON      `json:"sync_seconds"`
+	GroupCommits      spreadJSON      `json:"group_commits"`
+	CommitSeconds     spreadJSON      `json:"commit_seconds"`
+	CloneSeconds      spreadJSON      `json:"clone_seconds"`
+	Checkpoints       checkpointsJSON `json:"checkpoints"`
+	Failed            string          `json:"failed"`
+	Recovery          recoveryJSON    `json:"recovery"`
 }
 
 // spreadJSON is a Latency in seconds, or Sizes.
@@ -96,9 +97,9 @@ type skippedJSON struct {
 
 func newStatsJSON(s Stats) statsJSON {
 	stats := statsJSON{
-		Keys: s.Keys, DataBytes: s.DataBytes, First: s.First, Durable: s.Durable, Visible: s.Visible,
+		Keys: s.Keys, DataBytes: s.DataBytes, Expired: s.Expired, First: s.First, Durable: s.Durable, Visible: s.Visible,
 		Segments: s.Segments, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes,
-		OpenSnapshots: s.OpenSnapshots, OldestSnapshotSeconds: s.OldestSnapshot.Seconds(),
+		OpenViews: s.OpenViews, OldestViewSeconds: s.OldestView.Seconds(),
 		Appends: s.Appends, AppendedBytes: s.AppendedBytes, WrittenBytes: s.WrittenBytes, Writes: s.Writes,
 		Syncs: s.Syncs, SlowSyncs: s.SlowSyncs, Rolls: s.Rolls, IndexRebuilds: s.IndexRebuilds,
 		SyncSeconds: s.SyncLatency.json(), CommitSeconds: s.CommitLatency.json(), CloneSeconds: s.CloneLatency.json(),

@@ -70,23 +70,55 @@ func TestStatsWaitForNoTransaction(t *testing.T) {
 	})
 }
 
-func TestStatsCountOpenSnapshots(t *testing.T) {
+func TestStatsCountWhatHasExpired(t *testing.T) {
+	now := int64(1000)
+	opts := manual(vfs.NewMem())
+	opts.clock = func() int64 { return now }
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "stays", "v")
+	for _, key := range []string{"a", "b", "c", "d"} {
+		_, err := db.PutTTL([]byte(key), nil, 100)
+		require.NoError(t, err)
+	}
+	require.Zero(t, db.Stats().Expired)
+	now = 1100
+	require.Equal(t, 4, db.Stats().Expired)
+	require.Equal(t, 5, db.Stats().Keys)
+	put(t, db, "a", "without a deadline")
+	_, err = db.Delete([]byte("b"))
+	require.NoError(t, err)
+	require.Equal(t, 2, db.Stats().Expired)
+	checkpoint(t, db)
+	require.NoError(t, db.Close())
+
+	db = openStore(t, storeDir, opts)
+	require.Equal(t, 2, db.Stats().Expired, "a start brings them back")
+	var b Batch
+	b.DeleteRange([]byte("c"), []byte("e"))
+	_, err = db.Apply(&b)
+	require.NoError(t, err)
+	require.Zero(t, db.Stats().Expired)
+	require.Zero(t, db.visible.load().deadlines)
+}
+
+func TestStatsCountOpenViews(t *testing.T) {
 	db, _ := openMem(t)
 	clock := time.Now().UnixNano()
 	db.now = func() int64 { return clock }
-	require.Zero(t, db.Stats().OpenSnapshots)
-	held, err := db.Snapshot()
+	require.Zero(t, db.Stats().OpenViews)
+	held, err := db.ReadView()
 	require.NoError(t, err)
 	clock += int64(time.Hour)
 	require.NoError(t, db.View(func(*Tx) error {
 		stats := db.Stats()
-		require.Equal(t, 2, stats.OpenSnapshots)
-		require.Equal(t, time.Hour, stats.OldestSnapshot)
+		require.Equal(t, 2, stats.OpenViews)
+		require.Equal(t, time.Hour, stats.OldestView)
 		return nil
 	}))
 	require.NoError(t, held.Close())
-	require.Zero(t, db.Stats().OpenSnapshots)
-	require.Zero(t, db.Stats().OldestSnapshot)
+	require.Zero(t, db.Stats().OpenViews)
+	require.Zero(t, db.Stats().OldestView)
 }
 
 func TestStatsOfAClosedStoreAreItsRecovery(t *testing.T) {
@@ -156,12 +188,12 @@ func TestEveryNumberIsInTheJSON(t *testing.T) {
 func TestJSONHasDurationsInSecondsUnderNamesThatSaySo(t *testing.T) {
 	latency := Latency{Count: 3, Mean: time.Second, P50: 2 * time.Second, P90: 3 * time.Second, P99: 4 * time.Second, P999: 5 * time.Millisecond, Max: 6 * time.Second}
 	text, err := json.Marshal(Stats{
-		SyncLatency: latency, OldestSnapshot: 1500 * time.Millisecond, GroupSize: Sizes{Count: 1, Mean: 1.5, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
+		SyncLatency: latency, OldestView: 1500 * time.Millisecond, GroupSize: Sizes{Count: 1, Mean: 1.5, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
 		Recovery: Recovery{Elapsed: 2500 * time.Millisecond},
 	})
 	require.NoError(t, err)
 	for _, want := range []string{
-		`"sync_seconds":{"count":3,"mean":1,"p50":2,"p90":3,"p99":4,"p999":0.005,"max":6}`, `"oldest_snapshot_seconds":1.5`,
+		`"sync_seconds":{"count":3,"mean":1,"p50":2,"p90":3,"p99":4,"p999":0.005,"max":6}`, `"oldest_view_seconds":1.5`,
 		`"group_commits":{"count":1,"mean":1.5,"p50":1,"p90":2,"p99":3,"p999":4,"max":5}`, `"elapsed_seconds":2.5`, `"failed":""`,
 	} {
 		require.Contains(t, string(text), want)

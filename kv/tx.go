@@ -26,7 +26,7 @@ const pendingMax = 128
 type Tx struct {
 	state  atomic.Pointer[state] // Nil once the transaction is over.
 	now    int64
-	entry  heldEntry
+	entry  viewEntry
 	update *update // Nil in a View.
 }
 
@@ -111,10 +111,10 @@ func (db *DB) View(fn func(tx *Tx) error) error {
 	}
 	tx := &Tx{now: db.now()}
 	tx.state.Store(visible)
-	db.held.add(&tx.entry, tx.now)
+	db.views.add(&tx.entry, tx.now)
 	defer func() {
 		tx.state.Store(nil)
-		db.held.remove(&tx.entry)
+		db.views.remove(&tx.entry)
 	}()
 	return fn(tx)
 }

@@ -578,12 +578,12 @@ func sums(db *DB) []func() int {
 			return sum
 		},
 		func() int {
-			snapshot, err := db.Snapshot()
+			view, err := db.ReadView()
 			if err != nil {
 				return 0
 			}
-			defer snapshot.Close()
-			return sumOf(snapshot.Scan(Range{Reverse: true}))
+			defer view.Close()
+			return sumOf(view.Scan(Range{Reverse: true}))
 		},
 	}
 }
@@ -716,7 +716,7 @@ func TestTransactionsOfAStoreThatCannotRunThem(t *testing.T) {
 	require.NoError(t, db.Close())
 	require.ErrorIs(t, db.Update(never), ErrClosed)
 	require.ErrorIs(t, db.View(never), ErrClosed)
-	_, err = db.Snapshot()
+	_, err = db.ReadView()
 	require.ErrorIs(t, err, ErrClosed)
 
 	opts := memOptions(mem)
@@ -879,9 +879,9 @@ func TestReadsInsideAnUpdateSeeTheVisibleState(t *testing.T) {
 				require.Equal(t, []string{"k=visible"}, lines(tx.Scan(Range{})))
 				return nil
 			}))
-			snapshot, err := db.Snapshot()
+			view, err := db.ReadView()
 			require.NoError(t, err)
-			require.NoError(t, snapshot.Close())
+			require.NoError(t, view.Close())
 			require.Equal(t, 1, db.Stats().Keys)
 			require.NoError(t, db.Sync())
 			require.Equal(t, []string{"k=own"}, lines(tx.Scan(Range{})))

@@ -63,6 +63,9 @@ func writeStats(w io.Writer, s kv.Stats) error {
 		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	add("keys", "%d", s.Keys)
+	if s.Expired > 0 {
+		add("  expired", "%d", s.Expired)
+	}
 	add("data bytes", "%s", withUnit(s.DataBytes))
 	add("offsets", "first %d, durable %d, visible %d", s.First, s.Durable, s.Visible)
 	add("segments", "%d", s.Segments)
@@ -101,7 +104,7 @@ func writeActivity(add row, s kv.Stats) {
 	if s.Checkpoints.Err != nil {
 		add("  last failure", "%v", s.Checkpoints.Err)
 	}
-	add("  views", "%d open, the oldest for %v", s.OpenSnapshots, s.OldestSnapshot.Round(time.Millisecond))
+	add("  views", "%d open, the oldest for %v", s.OpenViews, s.OldestView.Round(time.Millisecond))
 	writeLatency(add, "  sync", s.SyncLatency)
 	writeLatency(add, "  commit", s.CommitLatency)
 	writeLatency(add, "  clone", s.CloneLatency)

@@ -43,7 +43,7 @@ func TestStatsShowWhatWasMeasuredAndNothingThatWasNot(t *testing.T) {
 	latency := kv.Latency{Count: 9, P50: 1, P90: 2 * time.Microsecond, P99: 3 * time.Millisecond, P999: 4 * time.Second, Max: time.Minute}
 	busy := shown(kv.Stats{
 		FreeBytes: 2048, Appends: 11, AppendedBytes: 220, WrittenBytes: 440, Writes: 5, Syncs: 6, SlowSyncs: 1, Rolls: 2, IndexRebuilds: 3,
-		OpenSnapshots: 4, OldestSnapshot: time.Hour, SyncLatency: latency, CommitLatency: latency, CloneLatency: latency,
+		OpenViews: 4, OldestView: time.Hour, SyncLatency: latency, CommitLatency: latency, CloneLatency: latency,
 		GroupSize: kv.Sizes{Count: 6, Mean: 1.25, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
 	})
 	for _, want := range []string{

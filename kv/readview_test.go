@@ -13,9 +13,9 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// TestAHeldSnapshotSeesItsInstant overwrites and deletes everything ten thousand times while readers look at a snapshot
+// TestAReadViewSeesItsInstant overwrites and deletes everything ten thousand times while readers look at a view
 // again and again.
-func TestAHeldSnapshotSeesItsInstant(t *testing.T) {
+func TestAReadViewSeesItsInstant(t *testing.T) {
 	eachMode(t, func(t *testing.T, db *DB) {
 		const keys = 500
 		var b Batch
@@ -24,7 +24,7 @@ func TestAHeldSnapshotSeesItsInstant(t *testing.T) {
 		}
 		_, err := db.Apply(&b)
 		require.NoError(t, err)
-		snapshot, err := db.Snapshot()
+		view, err := db.ReadView()
 		require.NoError(t, err)
 		want := lines(db.Scan(Range{}))
 		var done sync.WaitGroup
@@ -44,22 +44,22 @@ func TestAHeldSnapshotSeesItsInstant(t *testing.T) {
 			})
 			done.Go(func() {
 				for range 20 {
-					if !slices.Equal(want, lines(snapshot.Scan(Range{}))) {
-						t.Error("the snapshot has changed")
+					if !slices.Equal(want, lines(view.Scan(Range{}))) {
+						t.Error("the view has changed")
 					}
 				}
 			})
 		}
 		done.Wait()
 		require.NotEqual(t, want, lines(db.Scan(Range{})))
-		require.Equal(t, want, lines(snapshot.Scan(Range{})))
-		require.Equal(t, keys, snapshot.Count(Range{}))
-		require.EqualValues(t, 1, snapshot.Offset())
-		require.NoError(t, snapshot.Close())
+		require.Equal(t, want, lines(view.Scan(Range{})))
+		require.Equal(t, keys, view.Count(Range{}))
+		require.EqualValues(t, 1, view.Offset())
+		require.NoError(t, view.Close())
 	})
 }
 
-func TestSnapshotReadsWhatTheStoreHeld(t *testing.T) {
+func TestAReadViewReadsWhatTheStoreHeld(t *testing.T) {
 	db, _ := openMem(t)
 	now := int64(1000)
 	db.now = func() int64 { return now }
@@ -68,82 +68,82 @@ func TestSnapshotReadsWhatTheStoreHeld(t *testing.T) {
 	}
 	_, err := db.PutTTL([]byte("d"), nil, 5)
 	require.NoError(t, err)
-	snapshot, err := db.Snapshot()
+	view, err := db.ReadView()
 	require.NoError(t, err)
 	now = 2000
 
-	value, err := snapshot.Get([]byte("a"))
+	value, err := view.Get([]byte("a"))
 	require.NoError(t, err)
 	require.Equal(t, "va", string(value))
-	has, err := snapshot.Has([]byte("d"))
+	has, err := view.Has([]byte("d"))
 	require.NoError(t, err)
 	require.True(t, has, "the deadline was ahead at that instant")
-	has, err = snapshot.Has([]byte("e"))
+	has, err = view.Has([]byte("e"))
 	require.NoError(t, err)
 	require.False(t, has)
-	_, err = snapshot.Get(nil)
+	_, err = view.Get(nil)
 	require.ErrorIs(t, err, ErrEmptyKey)
-	key, value, ok := snapshot.First(Range{Start: []byte("aa"), Reverse: true, Limit: -1})
+	key, value, ok := view.First(Range{Start: []byte("aa"), Reverse: true, Limit: -1})
 	require.Equal(t, "b vb true", fmt.Sprintf("%s %s %v", key, value, ok))
-	key, _, ok = snapshot.Last(Range{End: []byte("c")})
+	key, _, ok = view.Last(Range{End: []byte("c")})
 	require.Equal(t, "b true", fmt.Sprintf("%s %v", key, ok))
-	_, _, ok = snapshot.First(Range{Prefix: []byte("x")})
+	_, _, ok = view.First(Range{Prefix: []byte("x")})
 	require.False(t, ok)
-	require.Equal(t, 2, snapshot.Count(Range{Limit: 2}))
-	require.NoError(t, snapshot.Close())
+	require.Equal(t, 2, view.Count(Range{Limit: 2}))
+	require.NoError(t, view.Close())
 }
 
-func TestAClosedSnapshotShowsNothing(t *testing.T) {
+func TestAClosedReadViewShowsNothing(t *testing.T) {
 	db, _ := openMem(t)
 	put(t, db, "a", "v")
 	put(t, db, "b", "v")
-	snapshot, err := db.Snapshot()
+	view, err := db.ReadView()
 	require.NoError(t, err)
 	seen := 0
-	for range snapshot.Scan(Range{}) {
-		require.NoError(t, snapshot.Close(), "more than once")
+	for range view.Scan(Range{}) {
+		require.NoError(t, view.Close(), "more than once")
 		seen++
 	}
 	require.Equal(t, 2, seen, "a scan under way goes on")
-	_, err = snapshot.Get([]byte("a"))
+	_, err = view.Get([]byte("a"))
 	require.ErrorIs(t, err, ErrTxDone)
-	_, err = snapshot.Has([]byte("a"))
+	_, err = view.Has([]byte("a"))
 	require.ErrorIs(t, err, ErrTxDone)
-	require.Empty(t, lines(snapshot.Scan(Range{})))
-	require.Zero(t, snapshot.Count(Range{}))
-	require.Zero(t, snapshot.Offset())
-	_, _, ok := snapshot.First(Range{})
+	require.Empty(t, lines(view.Scan(Range{})))
+	require.Zero(t, view.Count(Range{}))
+	require.Zero(t, view.Offset())
+	_, _, ok := view.First(Range{})
 	require.False(t, ok)
-	_, _, ok = snapshot.Last(Range{})
+	_, _, ok = view.Last(Range{})
 	require.False(t, ok)
 }
 
-func TestASnapshotOutlivesItsStore(t *testing.T) {
+func TestAReadViewOutlivesItsStore(t *testing.T) {
 	db, err := Open(storeDir, memOptions(vfs.NewMem()))
 	require.NoError(t, err)
 	put(t, db, "k", "v")
-	snapshot, err := db.Snapshot()
+	view, err := db.ReadView()
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	require.Equal(t, []string{"k=v"}, lines(snapshot.Scan(Range{})))
-	require.NoError(t, snapshot.Close())
+	require.Equal(t, []string{"k=v"}, lines(view.Scan(Range{})))
+	require.NoError(t, view.Close())
 }
 
-func TestOpenSnapshotsAreCounted(t *testing.T) {
+func TestOpenViewsAreCounted(t *testing.T) {
 	db, _ := openMem(t)
 	now := int64(1000)
 	db.now = func() int64 { return now }
 	requireOpen := func(count int, oldest time.Duration) {
 		t.Helper()
-		gotCount, gotOldest := db.openSnapshots()
+		gotCount, gotOldest := db.views.open(db.now())
 		require.Equal(t, count, gotCount)
 		require.Equal(t, oldest, gotOldest)
 	}
-	hold := func() *Snapshot {
-		snapshot, err := db.Snapshot()
+	hold := func() *ReadView {
+		view, err := db.ReadView()
 		require.NoError(t, err)
 		now += 10
-		return snapshot
+		return view
 	}
 	requireOpen(0, 0)
 	a, b, c := hold(), hold(), hold()
@@ -169,18 +169,18 @@ func TestOpenSnapshotsAreCounted(t *testing.T) {
 func TestTheListOfHeldIsWhatASliceWouldBe(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 9))
-		var list heldList
-		var slice []*heldEntry
+		var list viewList
+		var slice []*viewEntry
 		for now := range int64(100) {
 			if random.IntN(2) == 0 && len(slice) > 0 {
 				i := random.IntN(len(slice))
 				list.remove(slice[i])
 				slice = slices.Delete(slice, i, i+1)
 			} else {
-				slice = append(slice, &heldEntry{})
+				slice = append(slice, &viewEntry{})
 				list.add(slice[len(slice)-1], now)
 			}
-			var forward, back []*heldEntry
+			var forward, back []*viewEntry
 			for e := list.oldest; e != nil; e = e.newer {
 				forward = append(forward, e)
 			}
@@ -214,15 +214,15 @@ func BenchmarkViewParallel(b *testing.B) {
 	})
 }
 
-func BenchmarkSnapshot(b *testing.B) {
+func BenchmarkReadView(b *testing.B) {
 	db, _ := openMem(b)
 	put(b, db, "k", "v")
 	b.ReportAllocs()
 	for b.Loop() {
-		snapshot, err := db.Snapshot()
+		view, err := db.ReadView()
 		if err != nil {
 			b.Fatal(err)
 		}
-		_ = snapshot.Close()
+		_ = view.Close()
 	}
 }
