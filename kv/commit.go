@@ -284,6 +284,11 @@ func (db *DB) append(mutations []Mutation, worked *state) error {
 	if cap(db.record) > recordBufferMax {
 		db.record = nil
 	}
+	if full := errors.Is(err, ErrNoSpace); full != db.full {
+		if db.full = full; full {
+			db.opts.Logger.Warn("disk is full: commits are refused until there is room", "dir", db.dir, "error", err)
+		}
+	}
 	if err != nil {
 		return err
 	}

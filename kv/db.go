@@ -62,6 +62,7 @@ type DB struct {
 	flying   *group         // Whom the leader leads.
 	leading  bool           // Somebody leads, or the leadership is on its way to somebody.
 	failed   error          // Why there are no more commits.
+	full     bool           // The last commit was refused because the disk was full.
 	inflight sync.WaitGroup // Calls that use the log; none is added once closed is set.
 
 	closing sync.Mutex // Taken after mu, for a moment.
@@ -71,9 +72,10 @@ type DB struct {
 	closeErr  error
 }
 
-// Open opens the store in a directory, or makes one where the directory is missing or empty. It replays the log, which
-// takes time in proportion to it; Options.Progress tells how far it is. What opening found is in DB.Recovery, and is
-// told to Options.Logger. The error is ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one of the file system.
+// Open opens the store in a directory, or makes one where the directory is missing or empty. It loads the newest snapshot and
+// replays the log after it, which takes time in proportion to both; Options.Progress says how far it is. What opening found is
+// in DB.Recovery and goes to Options.Logger, and so does the error: ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one
+// of the file system.
 func Open(dir string, opts Options) (*DB, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -82,7 +84,9 @@ func Open(dir string, opts Options) (*DB, error) {
 	db := &DB{dir: dir, opts: opts, forming: new(group), clock: newClock(opts.clock)}
 	db.now, db.processors = db.clock.now, int32(runtime.GOMAXPROCS(0))
 	if err := db.open(); err != nil {
-		return nil, fmt.Errorf("kv: open %s: %w", dir, errors.Join(err, db.release()))
+		err = errors.Join(err, db.release())
+		opts.Logger.Error("store not opened", "dir", dir, "error", err)
+		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
 	}
 	db.tellRecovery()
 	return db, nil
@@ -260,7 +264,8 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 
 // Scan yields the pairs of a range in order, all as of one instant: the moment at which the iteration starts. Keys and
 // values are read-only and stay valid. Writers don't wait for it, however long it takes. The range's bounds must not be
-// changed while it goes on. In a closed store it yields nothing.
+// changed while it goes on. In a closed store it yields nothing, as in an empty one: where that matters, scan in a View,
+// which returns ErrClosed.
 func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		if visible := db.visible.load(); visible != nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -353,6 +354,41 @@ func TestOpeningTellsTheOperatorOnce(t *testing.T) {
 	db := openStore(t, storeDir, opts)
 	require.Equal(t, 1, bytes.Count(text.Bytes(), []byte(`msg="store opened"`)))
 	require.Equal(t, db.Recovery(), db.Stats().Recovery)
+}
+
+// TestRefusalsReachTheLogger is promise P10 for an open that is refused, and for commits that a full disk refuses.
+func TestRefusalsReachTheLogger(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	var text *bytes.Buffer
+	opts.Logger, text = logTo()
+	opts.LowSpace = -1
+	mem := opts.FS.(*vfs.Mem)
+	db := openStore(t, storeDir, opts)
+	_, err := Open(storeDir, opts)
+	require.ErrorIs(t, err, ErrLocked)
+	require.Equal(t, 1, strings.Count(text.String(), "level=ERROR"), text)
+	require.Contains(t, text.String(), "store not opened")
+
+	for range 2 {
+		put(t, db, "there is", "room")
+		text.Reset()
+		mem.SetCapacity(1)
+		for range 10 {
+			_, err = db.Put([]byte("k"), make([]byte, 100<<10))
+			require.ErrorIs(t, err, ErrNoSpace)
+		}
+		require.Equal(t, 1, strings.Count(text.String(), "commits are refused"), "once until there is room: %v", text)
+		mem.SetCapacity(0)
+	}
+}
+
+func TestScanOfAClosedStoreYieldsNothingAndAViewSaysWhy(t *testing.T) {
+	db, err := Open(storeDir, manual(vfs.NewMem()))
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	require.NoError(t, db.Close())
+	require.Empty(t, lines(db.Scan(Range{})))
+	require.ErrorIs(t, db.View(func(*Tx) error { return nil }), ErrClosed)
 }
 
 // TestCutTailIsToldAsAWarning is promise P10 for what a recovery takes away.
