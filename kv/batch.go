@@ -3,6 +3,7 @@ package kv
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -34,7 +35,7 @@ type Mutation struct {
 	Kind     MutationKind
 	Key      []byte    // What is put or deleted; the inclusive start of a range delete, empty for the first key.
 	Value    []byte    // The value of a put.
-	End      []byte    // The exclusive end of a range delete, empty for behind the last key.
+	End      []byte    // The exclusive end of a range delete, empty for past the last key.
 	Deadline time.Time // The instant from which the pair of a put is invisible; the zero time is never.
 
 	pair pair // Of a put that newPut made: what the tree keeps, which Key and Value point into.
@@ -67,8 +68,10 @@ func (m *Mutation) ownedPair() pair {
 // check once. A batch may be applied more than once, and must not be changed while it is being applied; it is not safe
 // for concurrent use.
 type Batch struct {
-	mutations []Mutation // Invariant: what they point to is never changed, because the store's tree points to it too.
-	err       error      // The first error, which Apply returns.
+	record []byte // Room for the head of a record, then the mutations as they are in one; empty where there are none.
+	count  int
+	ranges int   // How many of them are range deletes.
+	err    error // The first error, which Apply returns.
 }
 
 // Put gives the key the value; a nil value is an empty one.
@@ -80,7 +83,7 @@ func (b *Batch) PutDeadline(key, value []byte, deadline time.Time) {
 	if b.refuse(checkKey(key)) || b.refuse(checkValue(value)) {
 		return
 	}
-	b.add(newPut(key, value, deadline))
+	b.add(&Mutation{Kind: MutationPut, Key: key, Value: value, Deadline: deadline})
 }
 
 // Delete removes the key. That the key is absent is no error.
@@ -88,39 +91,52 @@ func (b *Batch) Delete(key []byte) {
 	if b.refuse(checkKey(key)) {
 		return
 	}
-	key, _ = copyBoth(key, nil)
-	b.add(Mutation{Kind: MutationDelete, Key: key})
+	b.add(&Mutation{Kind: MutationDelete, Key: key})
 }
 
-// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is behind the last
+// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is past the last
 // one: without both, everything goes. A range without a key in it is no error.
 func (b *Batch) DeleteRange(start, end []byte) {
 	if b.refuse(checkBound(start)) || b.refuse(checkBound(end)) {
 		return
 	}
-	start, end = copyBoth(start, end)
-	b.add(Mutation{Kind: MutationDeleteRange, Key: start, End: end})
+	b.add(&Mutation{Kind: MutationDeleteRange, Key: start, End: end})
+	b.ranges++
 }
 
 // Len returns the number of mutations.
-func (b *Batch) Len() int { return len(b.mutations) }
+func (b *Batch) Len() int { return b.count }
 
 // Reset makes the batch empty, for use again. What was applied before is not touched.
-func (b *Batch) Reset() {
-	clear(b.mutations)
-	b.mutations = b.mutations[:0]
-	b.err = nil
-}
+func (b *Batch) Reset() { *b = Batch{record: b.record[:0]} }
 
 // refuse keeps the first error and reports whether there was one.
 func (b *Batch) refuse(err error) bool {
 	if err != nil && b.err == nil {
-		b.err = fmt.Errorf("mutation %d: %w", len(b.mutations), err)
+		b.err = fmt.Errorf("mutation %d: %w", b.count, err)
 	}
 	return err != nil
 }
 
-func (b *Batch) add(m Mutation) { b.mutations = append(b.mutations, m) }
+func (b *Batch) add(m *Mutation) {
+	if len(b.record) == 0 {
+		b.record = slices.Grow(b.record, recordHeadRoom+recordSizeOf(m))[:recordHeadRoom]
+	}
+	b.record = appendMutationField(b.record, m)
+	b.count++
+}
+
+// mutations returns the encoded mutations, for nextMutation.
+func (b *Batch) mutations() []byte { return b.record[min(recordHeadRoom, len(b.record)):] }
+
+// recordAt returns the record of a commit that is made at a time. It is valid until the batch is changed or asked again.
+func (b *Batch) recordAt(unixNano int64) []byte {
+	var room [recordHeadRoom]byte
+	head := appendVarintField(room[:0], fieldCommitTime, uint64(unixNano))
+	record := b.record[recordHeadRoom-len(head):]
+	copy(record, head)
+	return record
+}
 
 // checkBound says why a bound of a range delete can't be one.
 func checkBound(bound []byte) error {

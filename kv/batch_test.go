@@ -21,14 +21,14 @@ func TestBatchCopiesWhatItIsGiven(t *testing.T) {
 		{Kind: MutationPut, Key: []byte("key"), Value: []byte("value")},
 		{Kind: MutationDelete, Key: []byte("key")},
 		{Kind: MutationDeleteRange, Key: []byte("key"), End: []byte("zzz")},
-	}, withoutPairs(b.mutations))
+	}, withoutPairs(mutationsOf(&b)))
 }
 
 func TestBatchResetLeavesWhatWasAppliedAlone(t *testing.T) {
 	s := newState()
 	var b Batch
 	b.Put([]byte("k"), []byte("first"))
-	s.apply(1, b.mutations)
+	s.apply(1, mutationsOf(&b))
 	b.Reset()
 	require.Zero(t, b.Len())
 	b.Put([]byte("x"), []byte("other"))

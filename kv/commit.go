@@ -6,75 +6,25 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
-
-// recordBufferMax is the capacity above which the encoder's buffer isn't kept, so that one large commit doesn't hold its
-// memory for good.
-const recordBufferMax = 1 << 20
-
-// group is the commits that wait for the same leader. One of them leads: it waits for the log on behalf of all, and makes
-// them visible.
-//
-// The first commit that finds nobody leading leads at once. Commits that arrive meanwhile form the next group, and when
-// the leader is done it hands the leadership to one of them. So a group grows for as long as the disk is busy, and no
-// commit ever waits on a lock for the disk.
-//
-// A group's fields are guarded by DB.mu, but for what those who wait get through its channels, and for the layer once it
-// becomes visible, which is the leader's. Where nobody but the leader waits there are no channels, and the group is used
-// again.
-type group struct {
-	layer
-	size int           // Commits that wait.
-	lead chan struct{} // Holds the leadership for whoever of the group takes it first.
-	done chan struct{} // Closed once the outcome is known.
-	err  error         // The outcome; set before done is closed.
-}
-
-// wait makes the channels for those who wait.
-func (g *group) wait() {
-	if g.done == nil {
-		g.lead, g.done = make(chan struct{}, 1), make(chan struct{})
-	}
-}
-
-// end tells those who wait the outcome.
-func (g *group) end(err error) {
-	g.err = err
-	if g.done != nil {
-		close(g.done)
-	}
-}
-
-// groups holds groups for use again.
-var groups = sync.Pool{New: func() any { return new(group) }}
-
-// recycle gives a group back that has ended. Those who waited for it still look at its error, so of theirs only the
-// array of mutations is used again.
-func (g *group) recycle() {
-	g.reset()
-	if g.done != nil {
-		g = &group{layer: g.layer}
-	}
-	g.size = 0
-	groups.Put(g)
-}
 
 // batches holds batches for commits of one mutation.
 var batches = sync.Pool{New: func() any { return new(Batch) }}
 
 // applySingle makes a commit of one mutation, which add adds.
 func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
-	db.committing.Add(1) // From here on: one that is taken off its processor in front of the lock waits for others as well.
-	defer func() { db.giveWay(offset) }()
 	b := batches.Get().(*Batch)
 	defer func() {
-		b.Reset()
-		batches.Put(b)
+		if cap(b.record) <= inPlaceBytes {
+			b.Reset()
+			batches.Put(b)
+		}
 	}()
 	add(b)
-	return db.commitCounted(context.Background(), b)
+	return db.commit(context.Background(), b, nil)
 }
 
 // Put gives the key the value, as a commit of its own, and returns the commit's offset. A nil value is an empty one.
@@ -102,7 +52,8 @@ func (db *DB) Delete(key []byte) (offset uint64, err error) {
 }
 
 // Apply makes one commit of a batch and returns its offset. It returns once the commit is acknowledged, which in the
-// default mode means durable, and visible. An empty batch makes no commit; it returns the last offset.
+// default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. A large batch, or one
+// that deletes many pairs by their range, takes its time, but other writers hardly wait for it.
 //
 // An error that isn't ErrFailed means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
 // a mutation of the batch, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
@@ -111,300 +62,226 @@ func (db *DB) Apply(b *Batch) (offset uint64, err error) {
 	return db.ApplyContext(context.Background(), b)
 }
 
-// ApplyContext is Apply for a caller who may give up waiting. Once ctx is done it returns an error that wraps ctx's:
+// ApplyContext is Apply for a caller that may give up waiting. Once ctx is done it returns an error that wraps ctx's:
 // either nothing was changed, or the log had the commit already, and the message says that it may still happen.
 func (db *DB) ApplyContext(ctx context.Context, b *Batch) (offset uint64, err error) {
-	return db.commit(ctx, b)
+	return db.commit(ctx, b, nil)
 }
 
-// change says what to commit. The store's lock is held, so it may read DB.head, which has every commit in front of this
-// one, also those that aren't visible yet. Where it returns a state as well, that is a clone of head with the mutations
-// applied. Its error is returned as it is.
-type change interface {
-	make(db *DB) (b *Batch, worked *state, err error)
-}
+// fillFunc puts mutations into a batch while mu is held, so it may read DB.head. Where it returns a state, that is a clone of head
+// with the mutations applied. Its error is returned as it is.
+type fillFunc func() (worked *state, err error)
 
-// make makes a Batch a change.
-func (b *Batch) make(*DB) (*Batch, *state, error) {
-	if b.err != nil {
-		return nil, nil, fmt.Errorf("kv: commit refused: %w", b.err)
-	}
-	return b, nil, nil
-}
-
-// changeFunc makes a function a change.
-type changeFunc func(db *DB) (*Batch, *state, error)
-
-func (f changeFunc) make(db *DB) (*Batch, *state, error) { return f(db) }
-
-// commit counts a commit as one under way until it is over, however it ends.
-func (db *DB) commit(ctx context.Context, c change) (offset uint64, err error) {
-	db.committing.Add(1)
-	defer func() { db.giveWay(offset) }()
-	return db.commitCounted(ctx, c)
-}
-
-// commitCounted is the one way into the store.
+// commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
 //
-// In the default mode the commit then waits, with others, for the disk. In the relaxed modes it is acknowledged, and
-// visible, once the log has it, which it has at once.
-func (db *DB) commitCounted(ctx context.Context, c change) (uint64, error) {
+// In the default mode the commit then waits for the log, which syncs it together with others and calls landed. In the relaxed
+// modes it is acknowledged, and visible, once the log has it, which it has at once.
+func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
+	db.committing.Add(1)
+	defer func() { db.yield(offset) }()
 	started := db.commits.start()
-	offset, joined, leads, err := db.submit(ctx, c)
-	if err != nil {
+	submit := db.submit
+	if fill == nil && db.wantsApart(b) {
+		submit = db.submitApart
+	}
+	if offset, err = submit(ctx, b, fill); err != nil {
 		return 0, err
 	}
-	if joined == nil {
-		db.inflight.Done()
-		db.commits.stop(started)
-		return offset, nil
-	}
-	outcome, err := db.awaitContext(ctx, joined, leads)
-	if err != nil {
-		return 0, fmt.Errorf("kv: commit %d: no longer waited for, it may still happen: %w", offset, err)
-	}
-	if outcome != nil {
-		return offset, fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, outcome)
+	if err := db.await(ctx, offset); err != nil {
+		return 0, err
 	}
 	db.commits.stop(started)
 	return offset, nil
 }
 
-// turn is how many commits go by before one in the relaxed modes lets others have its processor. Where more of them run than
-// there are processors, one that was taken off its processor in the middle would otherwise wait for the full time slices of
-// all others, 10 ms each. Two writers that run beside each other have no need of it.
+// turn is after how many commits one in the relaxed modes yields. With more writers than processors, one that is preempted in
+// the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each. Two writers on two
+// processors have no need of it.
 const turn = 64
 
-// giveWay ends the counting of a commit, and lets others have the processor where it is their turn.
-func (db *DB) giveWay(offset uint64) {
+// yield ends the counting of a commit, and lets other goroutines run where it is their turn.
+func (db *DB) yield(offset uint64) {
 	others := db.committing.Add(-1)
 	if offset%turn == 0 && others >= db.processors && db.relaxed() {
 		runtime.Gosched()
 	}
 }
 
-// await waits for a group's outcome, and leads the group where that falls to the caller.
-func (db *DB) await(joined *group, leads bool) error {
-	defer db.inflight.Done()
-	if leads {
-		return db.lead()
-	}
-	select {
-	case <-joined.lead:
-		return db.lead()
-	case <-joined.done:
-		return joined.err
-	}
-}
-
-// awaitContext is await for a caller who may leave, which err says. Somebody stands in for him from the start: a leader
-// can't leave, and the leadership may fall to him after he has left.
-func (db *DB) awaitContext(ctx context.Context, joined *group, leads bool) (outcome, err error) {
-	if ctx.Done() == nil {
-		return db.await(joined, leads), nil
-	}
-	go func() { _ = db.await(joined, leads) }() // The outcome is joined's.
-	select {
-	case <-joined.done:
-		return joined.err, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// submit gives a commit its offset and lets it join the group that is forming; in the relaxed modes there is none, and
-// the commit becomes visible. leads says that the caller has to lead the group. Where there is an error nothing has changed.
-func (db *DB) submit(ctx context.Context, c change) (offset uint64, joined *group, leads bool, err error) {
-	if err := db.acquire(ctx); err != nil {
-		return 0, nil, false, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+// submit gives a commit its offset, and registers a call that uses the log, which await ends. Where there is an error nothing
+// has changed.
+func (db *DB) submit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
+	if err := db.lockForCommit(ctx, b); err != nil {
+		return 0, err
 	}
 	defer db.mu.Unlock()
-	if err := db.mayCommit(); err != nil {
-		return 0, nil, false, err
+	var worked *state
+	if fill != nil {
+		if worked, err = fill(); err != nil {
+			return 0, err
+		}
 	}
-	b, worked, err := c.make(db)
-	if err != nil {
-		return 0, nil, false, err
-	}
-	if err := db.append(b.mutations, worked); err != nil {
-		return 0, nil, false, fmt.Errorf("kv: commit refused: %w", err)
-	}
-	db.inflight.Add(1)
-	if db.relaxed() {
-		return db.last, nil, false, nil
-	}
-	leads = !db.leading
-	db.leading = true
-	db.forming.size++
-	if !leads || ctx.Done() != nil {
-		db.forming.wait()
-	}
-	return db.last, db.forming, leads, nil
+	return db.give(b, worked)
 }
 
-// mayCommit says why there can't be a commit now.
-func (db *DB) mayCommit() error {
+// lockForCommit takes mu, unless there can't be a commit now.
+func (db *DB) lockForCommit(ctx context.Context, b *Batch) error {
+	if err := db.acquire(ctx); err != nil {
+		return fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+	}
+	err := db.mayCommit(b)
+	if err != nil {
+		db.mu.Unlock()
+	}
+	return err
+}
+
+func refused(err error) error { return fmt.Errorf("kv: commit refused: %w", err) }
+
+// mayCommit says why there can't be a commit now. The caller holds mu.
+func (db *DB) mayCommit(b *Batch) error {
 	switch {
 	case db.closed:
 		return ErrClosed
 	case db.opts.ReadOnly:
 		return ErrReadOnly
 	case db.failed != nil:
-		return fmt.Errorf("kv: commit refused: %w", db.failed)
+		return refused(db.failed)
+	case b.err != nil:
+		return refused(b.err)
 	}
 	return nil
 }
 
-// head returns the state after every commit that has an offset, for reading only. The caller holds mu.
-func (db *DB) head() *state {
-	if made := db.forming.state; made != nil {
-		return made
+// give gives a batch to the log and returns its offset. The log refuses before it uses an offset, so the commit happens in
+// every other case. An empty batch is no commit: its caller waits for what it read, and nothing is written. The caller
+// holds mu.
+func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
+	if b.count == 0 {
+		db.inflight.Add(1)
+		return db.last, nil
 	}
-	below := db.visible.settled()
-	if db.flying != nil {
-		below = db.flying.on(below)
+	record := b.recordAt(db.now())
+	if err := db.checkSize(record); err != nil {
+		return 0, err
 	}
-	return db.forming.on(below)
-}
-
-// append hands mutations to the log, which gives them their offset. The log refuses before it uses an offset, so what is
-// applied follows the log in every case. No mutations are no commit: whoever read head waits for what it read, and nothing
-// is written.
-func (db *DB) append(mutations []Mutation, worked *state) error {
-	if len(mutations) == 0 {
-		return nil
-	}
-	now := db.now()
-	size := recordSize(now, mutations)
-	if size > db.opts.MaxCommitSize {
-		return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, db.opts.MaxCommitSize)
-	}
-	db.record = appendRecord(db.record[:0], now, mutations)
-	offset, _, err := db.log.Submit(db.record)
-	if cap(db.record) > recordBufferMax {
-		db.record = nil
-	}
-	if full := errors.Is(err, ErrNoSpace); full != db.full {
-		if db.full = full; full {
-			db.opts.Logger.Warn("disk is full: commits are refused until there is room", "dir", db.dir, "error", err)
-		}
-	}
+	offset, group, err := db.log.Submit(record)
+	db.noteSpace(err)
 	if err != nil {
-		return err
+		return 0, refused(err)
 	}
-	if worked == nil && isLarge(mutations) {
-		worked = db.head().clone()
-		worked.apply(offset, mutations)
+	if worked != nil {
+		worked.offset = offset
 	}
 	db.last = offset
-	db.checkpoints.grew(size)
-	if db.relaxed() {
-		db.show(offset, mutations, worked)
-		return nil
+	db.inflight.Add(1)
+	db.checkpoints.grew(len(record))
+	if db.apart != nil {
+		db.apart.missed = append(db.apart.missed, b.mutations()...)
 	}
-	db.forming.add(offset, mutations, worked)
-	return nil
-}
-
-// show makes a commit visible in a relaxed mode.
-func (db *DB) show(offset uint64, mutations []Mutation, worked *state) {
+	if !db.relaxed() {
+		db.layerOf(group).add(offset, b, worked)
+		return offset, nil
+	}
 	db.visible.mu.Lock()
 	defer db.visible.mu.Unlock()
-	if worked == nil {
-		db.visible.apply(offset, mutations)
-		return
+	db.visible.show(&layer{offset: offset, mutations: b.mutations(), count: b.count, ranges: b.ranges, state: worked})
+	return offset, nil
+}
+
+// checkSize refuses a record that is too large.
+func (db *DB) checkSize(record []byte) error {
+	if len(record) <= db.opts.MaxCommitSize {
+		return nil
 	}
-	worked.offset = offset
-	db.visible.replace(worked)
+	return refused(tooLarge(len(record), db.opts.MaxCommitSize))
+}
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, limit)
+}
+
+// noteSpace logs when a full disk begins to refuse commits. The caller holds mu.
+func (db *DB) noteSpace(err error) {
+	full := errors.Is(err, ErrNoSpace)
+	if full && !db.full {
+		db.opts.Logger.Warn("disk is full: commits are refused until there is room", "dir", db.dir, "error", err)
+	}
+	db.full = full
 }
 
 // relaxed reports whether commits are visible once the log has them, rather than once they are durable.
 func (db *DB) relaxed() bool { return db.opts.Sync != SyncAlways && !db.opts.ReadOnly }
 
-// lead brings the group that is forming, of which the caller is one, to its end: visible where the log acknowledges it,
-// failed where not.
-func (db *DB) lead() error {
-	// Those whom the end of the last group woke get to join. Otherwise the first of them would lead a group of one, and
-	// every second sync would be for a single commit (measured with 64 writers: 31 commits a sync without this, 43 with).
-	// A writer alone waits for nobody: where readers keep the processors busy he would be the last to get one again.
-	if db.crowded.Load() {
-		runtime.Gosched()
+// layerOf returns the layer of one of the log's groups, which is the last one or a new one. The caller holds mu.
+func (db *DB) layerOf(group uint64) *layer {
+	if last := len(db.layers) - 1; last >= 0 && db.layers[last].group == group {
+		return db.layers[last]
 	}
-	led := db.cut()
-	if led.offset != 0 {
-		if err := db.log.Wait(led.offset); err != nil {
-			return db.fail(led, err)
-		}
-	}
-	db.land(led)
-	return nil
+	l := layerPool.Get().(*layer)
+	l.group = group
+	db.layers = append(db.layers, l)
+	return l
 }
 
-// cut ends the forming of a group and returns it.
-func (db *DB) cut() *group {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.flying = db.forming
-	db.crowded.Store(db.flying.size > 1)
-	db.forming = groups.Get().(*group)
-	return db.flying
+// head returns the state after every commit that has an offset, for reading only. The caller holds mu.
+func (db *DB) head() *state {
+	s := db.visible.newest()
+	for _, l := range db.layers {
+		s = l.on(s)
+	}
+	return s
 }
 
-// land makes a durable group visible, tells those who wait for it, and passes the leadership on. Where its commits are
-// applied in place nobody has to wait for that but readers, so that whoever was told forms the next group meanwhile.
-func (db *DB) land(led *group) {
-	db.mu.Lock()
+// landed makes the commits of one of the log's groups visible. The log calls it once the group is durable, and wakes those
+// commits' callers afterwards. Where commits are applied in place only readers wait for that: mu is free again, so that
+// the next group forms meanwhile.
+func (db *DB) landed(last uint64) {
 	v := &db.visible
-	v.mu.Lock() // The lock of the store is held, so that head comes out either without the group or with all of it.
-	db.flying = nil
-	defer led.recycle()
-	if led.state == nil && !v.shared() {
-		defer v.mu.Unlock()
-		v.offset.Store(max(led.offset, v.offset.Load()))
-		led.end(nil)
-		db.passLead()
+	db.mu.Lock()
+	if len(db.layers) == 0 || db.layers[0].offset > last {
 		db.mu.Unlock()
-		led.show(v)
 		return
 	}
+	l := db.layers[0]
+	v.mu.Lock() // Before mu is free, so that head waits for the layer to be visible.
+	db.layers = slices.Delete(db.layers, 0, 1)
 	db.mu.Unlock()
-	led.show(v)
+	v.show(l)
 	v.mu.Unlock()
-	led.end(nil)
+	l.recycle()
+}
+
+// await waits until the commit with an offset, and all before it, is acknowledged and visible, or until ctx is done.
+func (db *DB) await(ctx context.Context, offset uint64) error {
+	if db.relaxed() {
+		db.inflight.Done()
+		return nil
+	}
+	if ctx.Done() == nil {
+		return db.awaitLog(offset)
+	}
+	// The log may make any of its waiters lead, and a leader can't leave. So a goroutine waits.
+	outcome := make(chan error, 1)
+	go func() { outcome <- db.awaitLog(offset) }()
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("kv: commit %d: no longer waited for, it may still happen: %w", offset, ctx.Err())
+	}
+}
+
+// awaitLog is await without a context.
+func (db *DB) awaitLog(offset uint64) error {
+	defer db.inflight.Done()
+	err := db.log.Wait(offset)
+	if err == nil {
+		return nil
+	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.passLead()
-}
-
-// show makes the layer's commits visible. The caller holds v.mu.
-func (l *layer) show(v *visibleState) {
-	switch {
-	case l.state != nil:
-		v.replace(l.state)
-	case l.offset != 0:
-		v.apply(l.offset, l.mutations)
-	}
-}
-
-// passLead lets one of the group that is forming lead it, if anybody is there. The caller holds mu.
-func (db *DB) passLead() {
-	if db.leading = db.forming.size > 0; db.leading {
-		db.forming.lead <- struct{}{}
-	}
-}
-
-// fail ends all writing. The group that is forming fails as well: its commits lie in the log behind those that failed.
-func (db *DB) fail(led *group, err error) error {
-	if !errors.Is(err, ErrFailed) {
-		err = fmt.Errorf("%w: %w", ErrFailed, err)
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.failed, db.record = err, nil
-	led.end(err)
-	db.forming.end(err)
-	db.flying, db.forming, db.leading = nil, new(group), false
-	return err
+	db.failed = err
+	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, err)
 }
 
 // Sync makes everything durable that was committed before the call; in the default mode that is so already. After an

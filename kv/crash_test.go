@@ -130,7 +130,7 @@ func (r *crashRun) session() {
 		if r.random.IntN(8) == 0 {
 			b.Put([]byte("large"), randomBytes(r.random, 1000, 6000))
 		}
-		r.model.apply(b.mutations)
+		r.model.apply(mutationsOf(b))
 		r.note(func(h *history) { h.after = append(h.after, r.model.lines(Range{}, crashNow)) })
 		offset, err := db.Apply(b)
 		require.NoError(r.t, err, r.replay)
@@ -395,7 +395,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 					require.ErrorIs(t, err, ErrFailed, "call %d", n)
 				}
 				if err == nil || len(states) == acknowledged+1 {
-					m.apply(b.mutations)
+					m.apply(mutationsOf(b))
 					states = append(states, m.lines(Range{}, crashNow))
 				}
 			}

@@ -29,13 +29,12 @@ const (
 //
 // Lock order: mu, then the locks of the log or of visible. mu is not held while the disk works on a commit; it is while
 // the function of an Update runs, and while the log takes a record, which waits for the disk only where room was not made
-// ahead of need. visible's is held while commits are applied that no reader has a state in front of, and never longer.
+// ahead of need. visible.mu is held only while commits are applied, and readers wait for it only where nothing is published.
 //
 // Invariants:
-//   - visible is the state after the first commits that have offsets, all of them acknowledged by the log; then come those
-//     of flying, whose leader waits for the log or makes them visible, and those of forming, up to last;
-//   - only the goroutine that leads replaces flying, and there is one such goroutine at most (leading);
-//   - in the relaxed modes flying is nil, and forming has no commits.
+//   - visible is the state after the first commits that have offsets, all of them acknowledged by the log; then come those of
+//     layers, a layer for each of the log's groups in their order, up to last;
+//   - in the relaxed modes there are no layers.
 type DB struct {
 	dir      string
 	opts     Options
@@ -46,24 +45,22 @@ type DB struct {
 	recovery Recovery
 
 	visible visibleState
-	views   viewList    // Open views.
-	crowded atomic.Bool // The last group had more than one commit.
-	commits timer       // How long commits take.
+	views   viewList // Open views.
+	commits timer    // How long commits take.
 
-	committing atomic.Int32 // Commits under way.
+	committing atomic.Int32 // Commits in progress.
 	processors int32        // That they have to share.
 
 	checkpoints checkpoints
 
-	mu       sync.Mutex
-	last     uint64         // The last offset given out.
-	record   []byte         // The encoder's buffer.
-	forming  *group         // Whom the next leader will lead.
-	flying   *group         // Whom the leader leads.
-	leading  bool           // Somebody leads, or the leadership is on its way to somebody.
-	failed   error          // Why there are no more commits.
-	full     bool           // The last commit was refused because the disk was full.
-	inflight sync.WaitGroup // Calls that use the log; none is added once closed is set.
+	mu        sync.Mutex
+	last      uint64         // The last offset given out.
+	layers    []*layer       // Commits that the log has and readers don't see yet, oldest first.
+	apart     *apart         // The large commit that is being applied; nil where there is none.
+	failed    error          // Why there are no more commits.
+	full      bool           // The last commit was refused because the disk was full.
+	inflight  sync.WaitGroup // Calls that use the log; none is added once closed is set.
+	apartTurn chan struct{}  // Holds a token while there is a large commit.
 
 	closing sync.Mutex // Taken after mu, for a moment.
 	closed  bool       // Written under mu and closing, so that either is enough for reading.
@@ -81,8 +78,8 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, forming: new(group), clock: newClock(opts.clock)}
-	db.now, db.processors = db.clock.now, int32(runtime.GOMAXPROCS(0))
+	db := &DB{dir: dir, opts: opts, clock: newClock(opts.clock), apartTurn: make(chan struct{}, 1)}
+	db.now, db.processors, db.opts.landed = db.clock.now, int32(runtime.GOMAXPROCS(0)), db.landed
 	if err := db.open(); err != nil {
 		err = errors.Join(err, db.release())
 		opts.Logger.Error("store not opened", "dir", dir, "error", err)
@@ -176,7 +173,7 @@ func checkDir(dir string, opts Options) error {
 }
 
 // openWAL opens the log of the store in a directory. A log without a segment, whose writer died when it was making it, is a
-// store to nobody but the next writer.
+// store only to the next writer.
 func openWAL(dir string, opts Options) (*wal.Log, error) {
 	log, err := wal.Open(filepath.Join(dir, walName), opts.log(dir))
 	if opts.ReadOnly && errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
@@ -211,7 +208,7 @@ func (db *DB) Close() error {
 		db.visible.close()
 		db.closeErr = errors.Join(checkpointErr, db.release())
 		db.mu.Lock()
-		db.record, db.forming = nil, new(group)
+		db.layers = nil
 		db.mu.Unlock()
 	})
 	return db.closeErr

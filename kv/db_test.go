@@ -33,7 +33,7 @@ func TestStoreHoldsWhatAMapWouldHoldAcrossReopens(t *testing.T) {
 				got, err := db.Apply(b)
 				require.NoError(t, err)
 				require.Equal(t, offset, got)
-				m.apply(b.mutations)
+				m.apply(mutationsOf(b))
 				now += int64(random.IntN(3))
 				r := randomRange(random)
 				require.Equal(t, m.lines(r, now), lines(db.Scan(r)), "seed %d, offset %d, range %+v", seed, offset, r)
@@ -191,17 +191,19 @@ func TestCommitAtTheLimitIsTaken(t *testing.T) {
 	var b Batch
 	b.Put([]byte("a"), make([]byte, MaxValueSize))
 	b.Put([]byte("b"), nil)
-	room := DefaultMaxCommitSize - recordSize(now, b.mutations)
-	b.Reset()
-	b.Put([]byte("a"), make([]byte, MaxValueSize))
-	b.Put([]byte("b"), make([]byte, room-9)) // Less what the field and longer lengths take.
-	for recordSize(now, b.mutations) < DefaultMaxCommitSize {
-		b.mutations[1].Value = append(b.mutations[1].Value, 0)
+	room := DefaultMaxCommitSize - len(b.recordAt(now))
+	fill := func(room int) {
+		b.Reset()
+		b.Put([]byte("a"), make([]byte, MaxValueSize))
+		b.Put([]byte("b"), make([]byte, room))
 	}
-	require.Equal(t, DefaultMaxCommitSize, recordSize(now, b.mutations))
+	for fill(room); len(b.recordAt(now)) > DefaultMaxCommitSize; fill(room) {
+		room-- // Longer lengths take more.
+	}
+	require.Len(t, b.recordAt(now), DefaultMaxCommitSize)
 	_, err = db.Apply(&b)
 	require.NoError(t, err)
-	b.mutations[1].Value = append(b.mutations[1].Value, 0)
+	fill(room + 1)
 	_, err = db.Apply(&b)
 	require.ErrorIs(t, err, ErrCommitTooLarge)
 	require.NoError(t, db.Close())

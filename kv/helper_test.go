@@ -88,3 +88,31 @@ func headOf(db *DB) *state {
 	defer db.mu.Unlock()
 	return db.head()
 }
+
+// mutationsOf returns a batch's mutations, in memory of their own.
+func mutationsOf(b *Batch) (mutations []Mutation) {
+	for rest := b.mutations(); len(rest) > 0; {
+		var m Mutation
+		m, rest = nextMutation(rest)
+		mutations = append(mutations, m.own())
+	}
+	return mutations
+}
+
+// appendRecord appends the encoding of a commit to record.
+func appendRecord(record []byte, timeUnixNano int64, mutations []Mutation) []byte {
+	record = appendVarintField(record, fieldCommitTime, uint64(timeUnixNano))
+	for i := range mutations {
+		record = appendMutationField(record, &mutations[i])
+	}
+	return record
+}
+
+// layerOf returns a layer of one commit.
+func layerOf(offset uint64, fill func(b *Batch)) *layer {
+	var b Batch
+	fill(&b)
+	l := &layer{}
+	l.add(offset, &b, nil)
+	return l
+}

@@ -51,7 +51,7 @@ func TestCommitsAreWhatWasApplied(t *testing.T) {
 			got := []Commit{}
 			for commit, err := range commits(uint64(from)) {
 				require.NoError(t, err)
-				require.Equal(t, recordSize(12345, commit.Mutations), commit.Size)
+				require.Equal(t, len(appendRecord(nil, 12345, commit.Mutations)), commit.Size)
 				commit.Size = 0
 				got = append(got, commit)
 			}

@@ -121,8 +121,8 @@ func TestStateIsWhatAMapWouldHold(t *testing.T) {
 		s, m := newState(), model{}
 		for offset := uint64(1); offset <= 60; offset++ {
 			b := randomBatch(random, now)
-			s.apply(offset, b.mutations)
-			m.apply(b.mutations)
+			s.apply(offset, mutationsOf(b))
+			m.apply(mutationsOf(b))
 			r := randomRange(random)
 			replay := fmt.Sprintf("seed %d, offset %d, range %+v", seed, offset, r)
 			require.Equal(t, m.lines(r, now), lines(s.scan(r, now)), replay)
@@ -159,8 +159,8 @@ func TestCloneKeepsItsStateWhateverHappensToTheOther(t *testing.T) {
 			for range 5 { // Enough keys for a tree of several levels.
 				b.Put(randomBytes(random, 1, 6), []byte("deep"))
 			}
-			s.apply(offset, b.mutations)
-			m.apply(b.mutations)
+			s.apply(offset, mutationsOf(b))
+			m.apply(mutationsOf(b))
 			if random.IntN(10) == 0 {
 				moments = append(moments, moment{s.clone(), m.lines(Range{}, 0)})
 			}
@@ -180,8 +180,8 @@ func TestRangeDeleteTakesMoreThanAChunk(t *testing.T) {
 		}
 		b.Put([]byte("z"), []byte("stays"))
 		b.DeleteRange([]byte("k"), []byte("l"))
-		s.apply(1, b.mutations)
-		m.apply(b.mutations)
+		s.apply(1, mutationsOf(&b))
+		m.apply(mutationsOf(&b))
 		require.Equal(t, []string{"z=stays"}, lines(s.scan(Range{}, 0)))
 		require.Equal(t, m.dataBytes(), s.dataBytes)
 	}
@@ -192,7 +192,7 @@ func TestScanStopsWhenAsked(t *testing.T) {
 	var b Batch
 	b.Put([]byte("a"), nil)
 	b.Put([]byte("b"), nil)
-	s.apply(1, b.mutations)
+	s.apply(1, mutationsOf(&b))
 	for _, reverse := range []bool{false, true} {
 		seen := 0
 		for range s.scan(Range{Reverse: reverse}, 0) {
@@ -210,8 +210,8 @@ func TestRangeAgainstAMap(t *testing.T) {
 		batch.Put(b(key), b("v"))
 	}
 	s, m := newState(), model{}
-	s.apply(1, batch.mutations)
-	m.apply(batch.mutations)
+	s.apply(1, mutationsOf(&batch))
+	m.apply(mutationsOf(&batch))
 	cases := []struct {
 		sentence string
 		r        Range

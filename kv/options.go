@@ -90,7 +90,8 @@ type Options struct {
 	// tests.
 	FS vfs.FS
 
-	clock func() int64 // Nanoseconds since 1970; nil is the system's clock.
+	clock  func() int64      // Nanoseconds since 1970; nil is the system's clock.
+	landed func(last uint64) // The log's hook, in a store that takes commits.
 }
 
 // Compression says how the blocks of a snapshot are stored.
@@ -172,6 +173,7 @@ func (o Options) log(dir string) wal.Options {
 		ArchiveDir:    o.ArchiveDir,
 		SlowSync:      o.SlowSync,
 		LowSpace:      o.LowSpace,
+		Landed:        o.landed,
 		Logger:        o.Logger,
 		FS:            o.FS,
 	}

@@ -107,7 +107,7 @@ func writeLongHistory(t *testing.T, random *rand.Rand, commits, samples int) *lo
 		}
 		offset, err := db.Apply(&b)
 		require.NoError(t, err)
-		m.apply(b.mutations)
+		m.apply(mutationsOf(&b))
 		if sampled[i] {
 			h.pasts = append(h.pasts, past{offset, time.Unix(0, clock), maps.Clone(m)})
 		}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -23,8 +24,12 @@ const (
 	fieldMutationDeadline protowire.Number = 5
 )
 
-// fieldTagSize is the size of a field's tag: every field number of the schema is below 16.
-const fieldTagSize = 1
+const (
+	// fieldTagSize is the size of a field's tag: every field number of the schema is below 16.
+	fieldTagSize = 1
+	// recordHeadRoom is the most that stands before a record's mutations: the commit's time.
+	recordHeadRoom = fieldTagSize + binary.MaxVarintLen64
+)
 
 var (
 	errFieldNumber = errors.New("field number is out of range")
@@ -34,14 +39,8 @@ var (
 	errNewerKind   = fmt.Errorf("%w: unknown kind of mutation", ErrVersion)
 )
 
-// recordSize returns the length of what appendRecord appends.
-func recordSize(timeUnixNano int64, mutations []Mutation) int {
-	size := varintFieldSize(uint64(timeUnixNano))
-	for i := range mutations {
-		size += fieldTagSize + protowire.SizeBytes(mutationSize(&mutations[i]))
-	}
-	return size
-}
+// recordSizeOf returns how many bytes of a record a mutation takes.
+func recordSizeOf(m *Mutation) int { return fieldTagSize + protowire.SizeBytes(mutationSize(m)) }
 
 func mutationSize(m *Mutation) int {
 	return varintFieldSize(uint64(m.Kind)) + bytesFieldSize(m.Key) + bytesFieldSize(m.Value) + bytesFieldSize(m.End) +
@@ -62,16 +61,11 @@ func bytesFieldSize(value []byte) int {
 	return fieldTagSize + protowire.SizeBytes(len(value))
 }
 
-// appendRecord appends the encoding of a commit to record.
-func appendRecord(record []byte, timeUnixNano int64, mutations []Mutation) []byte {
-	record = appendVarintField(record, fieldCommitTime, uint64(timeUnixNano))
-	for i := range mutations {
-		m := &mutations[i]
-		record = protowire.AppendTag(record, fieldCommitMutations, protowire.BytesType)
-		record = protowire.AppendVarint(record, uint64(mutationSize(m)))
-		record = appendMutation(record, m)
-	}
-	return record
+// appendMutationField appends a mutation as a field of a record.
+func appendMutationField(record []byte, m *Mutation) []byte {
+	record = protowire.AppendTag(record, fieldCommitMutations, protowire.BytesType)
+	record = protowire.AppendVarint(record, uint64(mutationSize(m)))
+	return appendMutation(record, m)
 }
 
 func appendMutation(record []byte, m *Mutation) []byte {
@@ -130,6 +124,19 @@ func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
 		return nil, fmt.Errorf("mutation %d: %w", len(mutations), err)
 	}
 	return append(mutations, m.own()), nil
+}
+
+// nextMutation returns the first of the mutations of a batch, which points into it, and the others. There is an error only
+// where the batch was changed while it was being applied.
+func nextMutation(encoded []byte) (m Mutation, rest []byte) {
+	f, rest, err := nextField(encoded)
+	if err == nil {
+		m, err = decodeMutation(f.bytes)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("kv: a batch was changed while it was being applied: %v", err))
+	}
+	return m, rest
 }
 
 // decodeMutation returns a mutation that points into the encoded bytes.
@@ -210,7 +217,7 @@ func (f field) kind() (MutationKind, error) {
 	return MutationKind(f.varint), nil
 }
 
-// nextField returns the first field of a message and what is behind it.
+// nextField returns the first field of a message and what follows it.
 func nextField(message []byte) (field, []byte, error) {
 	number, typ, n := protowire.ConsumeTag(message)
 	if n < 0 {

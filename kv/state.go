@@ -31,6 +31,16 @@ func (s *state) apply(offset uint64, mutations []Mutation) {
 	s.offset = offset
 }
 
+// applyEncoded is apply for the mutations of batches. It copies what the state keeps.
+func (s *state) applyEncoded(offset uint64, mutations []byte) {
+	for len(mutations) > 0 {
+		var m Mutation
+		m, mutations = nextMutation(mutations)
+		s.mutate(&m)
+	}
+	s.offset = offset
+}
+
 func (s *state) mutate(m *Mutation) {
 	switch m.Kind {
 	case MutationPut:
@@ -42,8 +52,23 @@ func (s *state) mutate(m *Mutation) {
 		old, _ := s.tree.remove(m.Key)
 		s.count(old.pair, -1)
 	case MutationDeleteRange:
-		s.tree.removeRange(m.Key, m.End, func(old item) { s.count(old.pair, -1) })
+		s.removeRange(m.Key, m.End, nil)
 	}
+}
+
+// removeRange removes the pairs with start <= key < end, but for those that keep wants to stay, if it is set.
+func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
+	if len(start) == 0 && len(end) == 0 && keep == nil {
+		*s = state{tree: newTree(), offset: s.offset}
+		return
+	}
+	s.tree.removeRange(start, end, func(it item) bool {
+		if keep != nil && keep(it.key()) {
+			return false
+		}
+		s.count(it.pair, -1)
+		return true
+	})
 }
 
 // count adds a pair to the sums, or takes it out of them where times is -1. No pair is the zero pair.

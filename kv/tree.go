@@ -168,23 +168,24 @@ func (t tree) descend(start, end []byte, yield func(item) bool) {
 	})
 }
 
-// removeRange removes the items with start <= key < end and calls removed for each. It works in chunks, because the tree
-// can't be changed while it is being walked.
-func (t tree) removeRange(start, end []byte, removed func(item)) {
+// removeRange removes those items with start <= key < end that a function, which is called for each, wants removed. It works
+// in chunks, because the tree can't be changed while it is being walked.
+func (t tree) removeRange(start, end []byte, remove func(item) bool) {
 	const chunkSize = 1024
 	var chunk []item
-	for {
+	for more := true; more; {
 		chunk = chunk[:0]
 		t.ascend(start, end, func(it item) bool {
 			chunk = append(chunk, it)
 			return len(chunk) < chunkSize
 		})
 		for _, it := range chunk {
-			t.remove(it.key())
-			removed(it)
+			if remove(it) {
+				t.items.Delete(it)
+			}
 		}
-		if len(chunk) < chunkSize {
-			return
+		if more = len(chunk) == chunkSize; more {
+			start = append(chunk[chunkSize-1].key(), 0)
 		}
 	}
 }

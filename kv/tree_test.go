@@ -38,13 +38,13 @@ func TestValuesStayValidAfterTheirPairIsGone(t *testing.T) {
 	s := newState()
 	var b Batch
 	b.Put([]byte("key"), []byte("first"))
-	s.apply(1, b.mutations)
+	s.apply(1, mutationsOf(&b))
 	value, err := s.get([]byte("key"), func() int64 { return 0 })
 	require.NoError(t, err)
 	b.Reset()
 	b.Put([]byte("key"), []byte("other"))
 	b.DeleteRange(nil, nil)
-	s.apply(2, b.mutations)
+	s.apply(2, mutationsOf(&b))
 	require.Equal(t, "first", string(value))
 }
 

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,10 @@ import (
 	"time"
 )
 
-// pendingMax is how many mutations a transaction looks through for a key before it rather makes a tree of its own. After
-// a clone of head each put copies its path through the tree, which is dearer than looking through some hundred mutations,
-// so that most transactions do without (BenchmarkUpdate: 256 reads and writes took a quarter less time, and a sixth of
-// the memory, looked through than in a clone; the fewer, the larger the difference).
+// pendingMax is how many mutations a transaction looks through for a key. With more it makes a tree with them: after a clone of
+// head each put copies its path through the tree, which is more expensive than looking through some hundred mutations. So most
+// transactions do without (BenchmarkUpdate: 256 reads and writes took a quarter less time, and a sixth of the memory, looked
+// through than in a clone; the fewer, the larger the difference).
 const pendingMax = 128
 
 // Tx is a transaction: what the function given to DB.Update or DB.View reads and writes. It sees one instant, and in an
@@ -34,14 +35,19 @@ type Tx struct {
 // needs them in order or they are many; then a clone of head takes them. So head is never changed before its commit is
 // in the log, and a transaction that fails is simply dropped.
 //
-// Invariant: Tx.state has the first applied mutations of the batch. It is head, and applied is 0, unless owned is set.
+// Invariant: Tx.state has all mutations of the batch but the pending ones. It is head, and all are pending, unless owned is
+// set.
 type update struct {
 	batch   Batch
-	applied int
-	owned   bool // Tx.state is a clone, which nobody else has.
-	scans   int  // Iterations under way over Tx.state, which must not be changed meanwhile.
-	size    int  // Bytes of the commit, encoded.
-	sizeMax int
+	pending []Mutation  // They point into memory of the batch, also into what it has left.
+	few     [2]Mutation // The first memory of pending.
+	owned   bool        // Tx.state is a clone, which nothing else has.
+	scans   int         // Iterations in progress over Tx.state, which must not be changed meanwhile.
+	sizeMax int         // Of the commit in bytes, encoded.
+
+	running bool   // The function runs.
+	read    uint64 // The offset of head.
+	refusal error  // What the function returned.
 }
 
 // Update runs a function in a transaction that may write, and makes one commit of what it wrote. Update transactions run
@@ -61,44 +67,46 @@ type update struct {
 // store is fine, but nesting two stores both ways deadlocks.
 func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(context.Background(), fn) }
 
-// UpdateContext is Update for a caller who may give up waiting. Once ctx is done it returns an error that wraps ctx's:
+// UpdateContext is Update for a caller that may give up waiting. Once ctx is done it returns an error that wraps ctx's:
 // either nothing was changed, which holds for every ctx that was done before the function ended, or the log had the
-// commit already, and the message says that it may still happen. The function itself is not interrupted.
+// commit already, and the message says that it may still happen. What the function read may then not be durable yet. The
+// function itself is not interrupted.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
-	var refusal error
-	_, err := db.commit(ctx, changeFunc(func(db *DB) (*Batch, *state, error) {
-		tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
-		tx.update.size = recordSize(tx.now, nil)
-		var worked *state
-		if worked, refusal = db.runUpdate(tx, fn); refusal != nil {
-			return &Batch{}, nil, nil // What the function says rests on what it read, so it waits as a reader does.
+	tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
+	u := tx.update
+	u.pending = u.few[:0]
+	defer func() {
+		if u.running && !db.relaxed() { // It panicked: what it has made known of what it read must be durable.
+			_ = db.log.Wait(u.read)
 		}
-		if err := ctx.Err(); err != nil {
-			return nil, nil, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+	}()
+	_, err := db.commit(ctx, &u.batch, func() (worked *state, err error) {
+		u.read = db.last
+		if worked = tx.run(db.head(), fn); u.refusal != nil {
+			u.batch.Reset() // What the function says rests on what it read, so it waits as a reader does.
+		} else if err = ctx.Err(); err != nil {
+			err = fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
 		}
-		return &tx.update.batch, worked, nil
-	}))
-	switch {
-	case refusal == nil:
-		return err
-	case err == nil:
-		return refusal
+		return worked, err
+	})
+	if u.refusal != nil && err != nil {
+		return errors.Join(u.refusal, err)
 	}
-	return errors.Join(refusal, err)
+	return cmp.Or(u.refusal, err)
 }
 
-// runUpdate runs the function of an Update and returns the state that it made of head, nil where its mutations are still
-// to be applied. However the function ends, the transaction is over then. The caller holds mu.
-func (db *DB) runUpdate(tx *Tx, fn func(tx *Tx) error) (*state, error) {
-	tx.state.Store(db.head())
+// run runs the function of an Update on head and returns the state that it made of that, nil where its mutations are still
+// to be applied. However the function ends, the transaction is over then.
+func (tx *Tx) run(head *state, fn func(tx *Tx) error) *state {
+	tx.state.Store(head)
 	defer tx.state.Store(nil)
-	if err := fn(tx); err != nil {
-		return nil, err
+	tx.update.running = true
+	tx.update.refusal = fn(tx)
+	tx.update.running = false
+	if tx.update.refusal != nil || !tx.update.owned {
+		return nil
 	}
-	if !tx.update.owned {
-		return nil, nil
-	}
-	return tx.settled(), nil
+	return tx.applied()
 }
 
 // View runs a function in a transaction that reads the last visible state, and returns the function's error as it is. It
@@ -158,7 +166,7 @@ func (tx *Tx) Has(key []byte) (bool, error) {
 // it yields nothing. The range's bounds must not be changed while it goes on.
 func (tx *Tx) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		seen := tx.settled()
+		seen := tx.applied()
 		if seen == nil {
 			return
 		}
@@ -184,7 +192,7 @@ func (tx *Tx) scanned(seen *state) {
 
 // Count returns how many pairs Scan would yield, in time that grows with them.
 func (tx *Tx) Count(r Range) int {
-	seen := tx.settled()
+	seen := tx.applied()
 	if seen == nil {
 		return 0
 	}
@@ -199,7 +207,7 @@ func (tx *Tx) First(r Range) (key, value []byte, ok bool) { return tx.edge(r, fa
 func (tx *Tx) Last(r Range) (key, value []byte, ok bool) { return tx.edge(r, true) }
 
 func (tx *Tx) edge(r Range, last bool) (key, value []byte, ok bool) {
-	seen := tx.settled()
+	seen := tx.applied()
 	if seen == nil {
 		return nil, nil, false
 	}
@@ -221,8 +229,9 @@ func (tx *Tx) Delete(key []byte) error {
 	return tx.write(func(b *Batch) { b.Delete(key) })
 }
 
-// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is behind the last
-// one. It is one mutation, however many keys it removes. Errors are those of Put.
+// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is past the last
+// one. It is one mutation, however many keys it removes; other writers wait while it removes them, which they don't for
+// DB.Apply. Errors are those of Put.
 func (tx *Tx) DeleteRange(start, end []byte) error {
 	return tx.write(func(b *Batch) { b.DeleteRange(start, end) })
 }
@@ -235,19 +244,19 @@ func (tx *Tx) write(add func(b *Batch)) error {
 	case tx.update == nil:
 		return ErrTxReadOnly
 	}
-	if err := tx.update.add(add); err != nil {
+	if err := tx.update.add(tx.now, add); err != nil {
 		return fmt.Errorf("kv: write in a transaction refused: %w", err)
 	}
-	if tx.update.owned || len(tx.update.pending()) > pendingMax {
-		tx.settled()
+	if tx.update.owned || len(tx.update.pending) > pendingMax {
+		tx.applied()
 	}
 	return nil
 }
 
-// settled returns the state with every mutation so far in it, nil once the transaction is over.
-func (tx *Tx) settled() *state {
+// applied returns the state with every mutation so far in it, nil once the transaction is over.
+func (tx *Tx) applied() *state {
 	seen, u := tx.state.Load(), tx.update
-	if seen == nil || u == nil || len(u.pending()) == 0 {
+	if seen == nil || u == nil || len(u.pending) == 0 {
 		return seen
 	}
 	if !u.owned || u.scans > 0 {
@@ -255,40 +264,35 @@ func (tx *Tx) settled() *state {
 		tx.state.Store(seen)
 		u.owned, u.scans = true, 0
 	}
-	for i := range u.pending() {
-		seen.mutate(&u.batch.mutations[u.applied+i])
+	for i := range u.pending {
+		seen.mutate(&u.pending[i])
 	}
-	u.applied = len(u.batch.mutations)
+	u.pending = u.pending[:0]
 	return seen
 }
 
 // add lets a mutation be added to the batch, and takes it out again where the commit would become too large.
-func (u *update) add(add func(b *Batch)) error {
-	before := len(u.batch.mutations)
+func (u *update) add(now int64, add func(b *Batch)) error {
+	before := u.batch
 	add(&u.batch)
 	if err := u.batch.err; err != nil {
 		u.batch.err = nil
 		return err
 	}
-	size := u.size + recordSize(0, u.batch.mutations[before:])
-	if size > u.sizeMax {
-		clear(u.batch.mutations[before:])
-		u.batch.mutations = u.batch.mutations[:before]
-		return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, u.sizeMax)
+	if size := len(u.batch.recordAt(now)); size > u.sizeMax {
+		u.batch.record, u.batch.count, u.batch.ranges = before.record, before.count, before.ranges
+		return tooLarge(size, u.sizeMax)
 	}
-	u.size = size
+	m, _ := nextMutation(u.batch.record[max(len(before.record), recordHeadRoom):])
+	u.pending = append(u.pending, m)
 	return nil
 }
 
-// pending returns the mutations that are not in the tree yet.
-func (u *update) pending() []Mutation { return u.batch.mutations[u.applied:] }
-
-// pendingFor returns the last of them that decides over a key, nil where none does.
+// pendingFor returns the last pending mutation that decides a key, nil where none does.
 func (u *update) pendingFor(key []byte) *Mutation {
-	pending := u.pending()
-	for i := range slices.Backward(pending) {
-		if pending[i].decides(key) {
-			return &pending[i]
+	for i := range slices.Backward(u.pending) {
+		if u.pending[i].decides(key) {
+			return &u.pending[i]
 		}
 	}
 	return nil
@@ -302,11 +306,14 @@ func (m *Mutation) decides(key []byte) bool {
 	return bytes.Equal(m.Key, key)
 }
 
-// outcome returns what a Get of a key finds at an instant when the mutation decides over it.
+// outcome returns what a Get of a key finds at an instant when the mutation decides the key.
 func (m *Mutation) outcome(now int64) ([]byte, error) {
 	deadline := unixNano(m.Deadline)
 	if m.Kind != MutationPut || (deadline != 0 && deadline <= now) {
 		return nil, ErrNotFound
 	}
-	return m.Value, nil
+	if len(m.Value) == 0 {
+		return []byte{}, nil
+	}
+	return slices.Clip(m.Value), nil
 }

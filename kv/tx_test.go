@@ -144,10 +144,10 @@ func randomStep(t *testing.T, random *rand.Rand, tx *Tx, m model, now int64) {
 		require.Equal(t, found, has)
 	default:
 		b := randomBatch(random, now)
-		for _, mutation := range b.mutations {
+		for _, mutation := range mutationsOf(b) {
 			require.NoError(t, writeTo(tx, mutation))
 		}
-		m.apply(b.mutations)
+		m.apply(mutationsOf(b))
 	}
 }
 

@@ -9,17 +9,16 @@ import (
 // them publishes. Where commits come as fast as reads, a clone for each read would cost a commit several times its price.
 const readsToPublish = 32
 
-// publishAhead is the commits, from one that found the state published, until readers have to ask again: the states of those
-// between are published at once. Where many read, each of them would otherwise ask under the lock after every commit, and
-// whoever of them loses his processor there holds up the next commit.
+// publishAhead is how many states are published in a row once a commit has found the state published. With many readers, each
+// would otherwise take the lock after every commit, and one preempted while holding it would stall the next commit.
 const publishAhead = 16
 
 // visibleState is the state that readers see, and how the next commits get into it.
 //
-// A commit is applied in place while nobody else has the state, so that a put costs no more than its item. Whoever needs the
-// state for longer than a moment publishes it, and so do many reads of keys: from then on reading is loading a pointer, and
-// the next commit goes into a clone. The clones of a few commits are published at once, since those who read do so again, and
-// then none is before somebody asks. So clones are made for those who read, and a writer alone makes none.
+// A commit is applied in place while nothing else has the state and it is short, so that a put costs no more than its item.
+// A reader that needs the state for longer than a moment publishes it, and so do many reads of keys: from then on reading is
+// loading a pointer, and the next commit goes into a clone. The clones of a few commits are published at once, since their
+// readers read again, and then none is until a reader asks. So clones are made for readers, never for a writer alone.
 //
 // Invariants:
 //   - published is nil or current, and what it points to is never changed;
@@ -29,11 +28,12 @@ type visibleState struct {
 	published atomic.Pointer[state]
 	offset    atomic.Uint64 // Of the last visible commit.
 	reads     atomic.Int32  // Reads of a key that found nothing published since the last commit.
+	loose     atomic.Bool   // The tree wants to be tightened.
 	clones    timer         // How long clones take.
 
 	mu      sync.RWMutex // Held while commits are applied in place, and shared to read or publish what isn't published.
 	current *state
-	ahead   int // Of the commits in publishAhead, those to come; changed with current.
+	ahead   int // How many of the next publishAhead states are left; changed with current.
 }
 
 // start makes a state visible before anybody else has the store.
@@ -69,30 +69,55 @@ func (v *visibleState) get(key []byte, now func() int64) ([]byte, error) {
 	return v.current.get(key, now)
 }
 
-// settled returns the state after every commit that is visible, or being made so, for the one goroutine that decides
-// what comes next.
-func (v *visibleState) settled() *state {
+// newest returns the state after every commit that is visible, or being made so. The caller sees to it that the next ones
+// wait.
+func (v *visibleState) newest() *state {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.current
 }
 
+// holdsMany reports whether the ranges that a batch deletes hold many pairs.
+func (v *visibleState) holdsMany(b *Batch) bool {
+	if b.ranges > inPlaceMutations {
+		return true
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	many, rest := 0, b.mutations()
+	for len(rest) > 0 && v.current != nil {
+		var m Mutation
+		if m, rest = nextMutation(rest); m.Kind == MutationDeleteRange {
+			v.current.tree.ascend(m.Key, m.End, func(item) bool {
+				many++
+				return many <= inPlaceMutations
+			})
+		}
+	}
+	return many > inPlaceMutations
+}
+
 // shared reports whether readers have the state as it is. The caller holds mu.
 func (v *visibleState) shared() bool { return v.published.Load() != nil }
 
-// apply makes commits visible, the last of which has that offset. Those who have read the published state go on reading
-// it meanwhile, others wait. The caller holds mu.
-func (v *visibleState) apply(offset uint64, mutations []Mutation) {
-	next := v.current
-	if v.shared() {
+// show makes a layer's commits visible. Readers that have the published state go on with it meanwhile, others wait. The
+// caller holds mu.
+func (v *visibleState) show(l *layer) {
+	if l.state != nil {
+		v.replace(l.state)
+		return
+	}
+	next, shared := v.current, v.shared()
+	if shared && v.ahead == 0 {
+		v.ahead = publishAhead
+	}
+	if shared || l.isLong() {
+		v.published.Store(next)
 		started := v.clones.start()
 		next = next.clone()
 		v.clones.stop(started)
-		if v.ahead == 0 {
-			v.ahead = publishAhead
-		}
 	}
-	next.apply(offset, mutations)
+	next.applyEncoded(l.offset, l.mutations)
 	v.replace(next)
 	if v.ahead > 0 {
 		v.ahead--
@@ -102,11 +127,14 @@ func (v *visibleState) apply(offset uint64, mutations []Mutation) {
 	}
 }
 
-// replace makes a state visible that nobody else will change. The caller holds mu.
+// replace makes a state visible that nothing else will change. The caller holds mu.
 func (v *visibleState) replace(next *state) {
 	v.offset.Store(next.offset)
 	if v.reads.Load() != 0 {
 		v.reads.Store(0)
+	}
+	if next.tree.loose != v.loose.Load() {
+		v.loose.Store(next.tree.loose)
 	}
 	v.current = next
 	v.published.Store(nil)

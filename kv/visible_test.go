@@ -15,7 +15,7 @@ func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
 		offset++
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.apply(offset, []Mutation{{Kind: MutationPut, Key: []byte("k")}})
+		v.show(layerOf(offset, func(b *Batch) { b.Put([]byte("k"), nil) }))
 	}
 	commit()
 	require.False(t, v.shared(), "a writer alone publishes nothing")

@@ -1,0 +1,241 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// randomBatches returns some batches in one.
+func randomBatches(random *rand.Rand, most int) *Batch {
+	b := &Batch{}
+	for range random.IntN(most + 1) {
+		b.record = append(b.record[:max(len(b.record), 0)], randomBatch(random, crashNow).record[min(len(b.record), recordHeadRoom):]...)
+	}
+	for rest := b.mutations(); len(rest) > 0; b.count++ {
+		var m Mutation
+		if m, rest = nextMutation(rest); m.Kind == MutationDeleteRange {
+			b.ranges++
+		}
+	}
+	if random.IntN(8) == 0 {
+		b.DeleteRange(nil, randomKey(random))
+	}
+	if random.IntN(8) == 0 {
+		b.DeleteRange(randomKey(random), nil)
+	}
+	return b
+}
+
+func TestABatchDecidesTheKeysOfItsMutations(t *testing.T) {
+	for seed := range uint64(500) {
+		random := rand.New(rand.NewPCG(seed, 11))
+		b := randomBatches(random, 8)
+		decided := newDecided(b)
+		mutations := mutationsOf(b)
+		for range 50 {
+			key := randomKey(random)
+			want := slices.ContainsFunc(mutations, func(m Mutation) bool { return m.decides(key) })
+			require.Equal(t, want, decided.has(key), "seed %d, key %q", seed, key)
+		}
+	}
+}
+
+// TestALargeCommitComesAfterWhatItMadeUpFor applies a batch in steps, and other commits between the steps: the state must be
+// the one in which all of those came first.
+func TestALargeCommitComesAfterWhatItMadeUpFor(t *testing.T) {
+	for seed := range uint64(500) {
+		random := rand.New(rand.NewPCG(seed, 12))
+		want := newState()
+		want.applyEncoded(1, randomBatches(random, 10).mutations())
+		b := randomBatches(random, 6)
+		work := &apart{state: want.clone(), decided: newDecided(b)}
+		for rest := b.mutations(); len(rest) > 0 || random.IntN(3) > 0; {
+			if other := randomBatches(random, 2).mutations(); random.IntN(2) == 0 {
+				want.applyEncoded(2, other)
+				work.makeUpFor(other)
+			} else if len(rest) > 0 {
+				var m Mutation
+				m, rest = nextMutation(rest)
+				work.state.mutate(&m)
+			}
+		}
+		want.applyEncoded(3, b.mutations())
+		require.Equal(t, treeLines(want.tree), treeLines(work.state.tree), "seed %d", seed)
+		require.Equal(t, want.dataBytes, work.state.dataBytes, "seed %d", seed)
+		require.Equal(t, want.deadlines, work.state.deadlines, "seed %d", seed)
+	}
+}
+
+// TestLargeCommitsBesideOthersAreInTheOrderOfOffsets replays all commits in the order of their offsets.
+func TestLargeCommitsBesideOthersAreInTheOrderOfOffsets(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		var commits sync.Map
+		var stop atomic.Bool
+		var small, large sync.WaitGroup
+		apply := func(b *Batch) {
+			offset, err := db.Apply(b)
+			if err != nil {
+				t.Error(err)
+			}
+			commits.Store(offset, b)
+		}
+		key := func(random *rand.Rand) []byte { return fmt.Appendf(nil, "%05d", random.IntN(20_000)) }
+		for g := range uint64(4) {
+			small.Go(func() {
+				random := rand.New(rand.NewPCG(g, 13))
+				for !stop.Load() {
+					b := &Batch{}
+					b.Put(key(random), key(random))
+					b.Delete(key(random))
+					if start := key(random); random.IntN(10) == 0 {
+						b.DeleteRange(start, append(start, '5'))
+					}
+					apply(b)
+				}
+			})
+		}
+		for g := range uint64(2) {
+			large.Go(func() {
+				random := rand.New(rand.NewPCG(g, 14))
+				for range 4 {
+					b := &Batch{}
+					b.DeleteRange([]byte("1"), []byte("11"))
+					for range inPlaceMutations + 1 {
+						b.Put(key(random), key(random))
+						b.Delete(key(random))
+					}
+					require.True(t, db.wantsApart(b))
+					apply(b)
+				}
+			})
+		}
+		large.Wait()
+		stop.Store(true)
+		small.Wait()
+		want := newState()
+		for offset := uint64(1); offset <= db.Offset(); offset++ {
+			b, found := commits.Load(offset)
+			require.True(t, found)
+			want.applyEncoded(offset, b.(*Batch).mutations())
+		}
+		require.Equal(t, treeLines(want.tree), treeLines(db.visible.load().tree))
+		require.Equal(t, want.dataBytes, db.visible.load().dataBytes)
+		require.Nil(t, db.apart)
+	})
+}
+
+// TestOtherWritersDoNotWaitForALargeCommit: a range delete of a million keys stopped all of them for seconds.
+func TestOtherWritersDoNotWaitForALargeCommit(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		_, err := db.Apply(scattered(100_000))
+		require.NoError(t, err)
+		var ranged Batch
+		ranged.DeleteRange([]byte("0"), []byte("g"))
+		for _, large := range []*Batch{scattered(100_000), &ranged} {
+			under := func() bool {
+				db.mu.Lock()
+				defer db.mu.Unlock()
+				return db.apart != nil
+			}
+			beside := 0
+			var done sync.WaitGroup
+			done.Go(func() {
+				_, err := db.Apply(large)
+				require.NoError(t, err)
+			})
+			waitUntil(t, under)
+			for under() {
+				put(t, db, "other", fmt.Sprint(beside))
+				if under() {
+					beside++
+				}
+			}
+			done.Wait()
+			require.Positive(t, beside, "a put is over while a large commit, of %d mutations, is still being applied", large.Len())
+		}
+		require.Equal(t, 1, db.visible.load().tree.len())
+	})
+}
+
+func TestALargeCommitThatIsRefusedOrGivenUpChangesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.MaxCommitSize = 200_000
+	db := openStore(t, storeDir, opts)
+	put(t, db, "k", "v")
+	_, err := db.Apply(scattered(100_000))
+	require.ErrorIs(t, err, ErrCommitTooLarge)
+	large := scattered(10_000)
+	mem.SetCapacity(1)
+	_, err = db.Apply(large)
+	require.ErrorIs(t, err, ErrNoSpace)
+	mem.SetCapacity(0)
+	inUpdate(t, db, func(*Tx) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := db.ApplyContext(ctx, large)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+	requireHolds(t, db, "k=v")
+	require.Nil(t, db.apart)
+	require.Empty(t, db.apartTurn)
+	_, err = db.Apply(large)
+	require.NoError(t, err)
+	require.Equal(t, 10_001, db.Stats().Keys)
+}
+
+// TestALargeTreeIsTightenedByTheNextCommit: no writer makes all items again while others wait.
+func TestALargeTreeIsTightenedByTheNextCommit(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		var b Batch
+		for _, name := range []string{"user", "a"} {
+			for i := range commonInline + 1 {
+				if b.Put(fmt.Appendf(nil, "%s%09d", name, i), nil); b.Len() == 1000 || i == commonInline {
+					_, err := db.Apply(&b)
+					require.NoError(t, err)
+					b.Reset()
+				}
+			}
+		}
+		before := db.Stats().Keys
+		put(t, db, "k", "v")
+		put(t, db, "k", "v")
+		shown := db.visible.load()
+		require.Empty(t, shown.tree.common)
+		require.False(t, shown.tree.loose)
+		require.Equal(t, before+1, shown.tree.len())
+	})
+}
+
+// TestReadersDoNotWaitForALongGroup: they did, for as long as the commits of 128 writers took to be applied.
+func TestReadersDoNotWaitForALongGroup(t *testing.T) {
+	var v visibleState
+	v.start(newState())
+	long := layerOf(1, func(b *Batch) { *b = *scattered(300_000) })
+	var done sync.WaitGroup
+	var over atomic.Bool
+	v.mu.Lock()
+	done.Go(func() {
+		v.show(long)
+		over.Store(true)
+		v.mu.Unlock()
+	})
+	waitUntil(t, v.shared)
+	require.Zero(t, v.load().offset)
+	_, err := v.get([]byte("k"), func() int64 { return 0 })
+	require.ErrorIs(t, err, ErrNotFound)
+	require.False(t, over.Load(), "both were answered meanwhile")
+	done.Wait()
+	require.EqualValues(t, 1, v.load().offset)
+	require.Equal(t, 300_000, v.load().tree.len())
+}

@@ -1,0 +1,95 @@
+package kv
+
+import (
+	"bytes"
+	"hash/maphash"
+	"math/bits"
+	"slices"
+	"sort"
+)
+
+// decided says which keys a batch decides: after it their pairs are what it made of them, whatever was there before. It keeps
+// no keys but their positions in the batch, since a batch may have millions of mutations that are no longer than a word.
+type decided struct {
+	mutations []byte
+	slots     []uint32 // Of puts and deletes, by the hash of the key: one more than their position; 0 is none.
+	ranges    []extent // What range deletes cover together, ascending and without touching.
+	seed      maphash.Seed
+}
+
+// extent is a range of keys: from the start of the range delete at one position to the end of that at another.
+type extent struct{ from, to uint32 }
+
+func newDecided(b *Batch) *decided {
+	d := &decided{mutations: b.mutations(), seed: maphash.MakeSeed()}
+	d.slots = make([]uint32, 1<<bits.Len(uint(b.count-b.ranges)*4/3+1))
+	for rest := d.mutations; len(rest) > 0; {
+		position := uint32(len(d.mutations) - len(rest))
+		var m Mutation
+		switch m, rest = nextMutation(rest); {
+		case m.Kind != MutationDeleteRange:
+			d.slots[d.slot(m.Key)] = position + 1
+		case len(m.End) == 0 || bytes.Compare(m.Key, m.End) < 0:
+			d.ranges = append(d.ranges, extent{position, position})
+		}
+	}
+	d.join()
+	return d
+}
+
+// at returns the mutation at a position.
+func (d *decided) at(position uint32) Mutation {
+	m, _ := nextMutation(d.mutations[position:])
+	return m
+}
+
+// slot returns the slot of a key, which is empty where no mutation has the key.
+func (d *decided) slot(key []byte) int {
+	last := len(d.slots) - 1
+	i := int(maphash.Bytes(d.seed, key)) & last
+	for d.slots[i] != 0 && !bytes.Equal(d.at(d.slots[i]-1).Key, key) {
+		i = (i + 1) & last
+	}
+	return i
+}
+
+// join sorts the ranges and joins those that overlap.
+func (d *decided) join() {
+	slices.SortFunc(d.ranges, func(a, b extent) int { return bytes.Compare(d.at(a.from).Key, d.at(b.from).Key) })
+	joined := d.ranges[:0]
+	for _, next := range d.ranges {
+		if len(joined) == 0 || !d.reaches(joined[len(joined)-1].to, d.at(next.from).Key) {
+			joined = append(joined, next)
+			continue
+		}
+		if last := &joined[len(joined)-1]; d.endsAfter(next.to, last.to) {
+			last.to = next.to
+		}
+	}
+	d.ranges = joined
+}
+
+// reaches reports whether a range delete's end is not before a key.
+func (d *decided) reaches(position uint32, key []byte) bool {
+	end := d.at(position).End
+	return len(end) == 0 || bytes.Compare(end, key) >= 0
+}
+
+// endsAfter reports whether a range delete ends after another.
+func (d *decided) endsAfter(position, other uint32) bool {
+	end, otherEnd := d.at(position).End, d.at(other).End
+	return len(otherEnd) > 0 && (len(end) == 0 || bytes.Compare(end, otherEnd) > 0)
+}
+
+// has reports whether the batch decides a key.
+func (d *decided) has(key []byte) bool {
+	if d.slots[d.slot(key)] != 0 {
+		return true
+	}
+	after := sort.Search(len(d.ranges), func(i int) bool { return bytes.Compare(d.at(d.ranges[i].from).Key, key) > 0 })
+	if after == 0 {
+		return false
+	}
+	end := d.at(d.ranges[after-1].to).End
+	return len(end) == 0 || bytes.Compare(key, end) < 0
+}
