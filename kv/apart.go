@@ -33,7 +33,7 @@ func (db *DB) wantsApart(b *Batch) bool {
 }
 
 // submitApart is submit for a large batch. There is one at a time.
-func (db *DB) submitApart(ctx context.Context, b *Batch, _ fillFunc) (offset uint64, err error) {
+func (db *DB) submitApart(ctx context.Context, b *Batch) (offset uint64, err error) {
 	select {
 	case db.apartTurn <- struct{}{}:
 		defer func() { <-db.apartTurn }()
@@ -94,7 +94,7 @@ func (a *apart) apply(mutations []byte) (rest []byte) {
 	rest = mutations
 	for len(rest) > 0 && len(mutations)-len(rest) < apartStep {
 		var m Mutation
-		m, rest = nextMutation(rest)
+		rest = m.next(rest)
 		a.state.mutate(&m)
 	}
 	return rest
@@ -104,7 +104,7 @@ func (a *apart) apply(mutations []byte) (rest []byte) {
 func (a *apart) makeUpFor(missed []byte) {
 	for len(missed) > 0 {
 		var m Mutation
-		switch m, missed = nextMutation(missed); {
+		switch missed = m.next(missed); {
 		case m.Kind == MutationDeleteRange:
 			a.state.removeRange(m.Key, m.End, a.decided.has)
 		case !a.decided.has(m.Key):

@@ -23,7 +23,7 @@ func randomBatches(random *rand.Rand, most int) *Batch {
 	}
 	for rest := b.mutations(); len(rest) > 0; b.count++ {
 		var m Mutation
-		if m, rest = nextMutation(rest); m.Kind == MutationDeleteRange {
+		if rest = m.next(rest); m.Kind == MutationDeleteRange {
 			b.ranges++
 		}
 	}
@@ -65,7 +65,7 @@ func TestALargeCommitComesAfterWhatItMadeUpFor(t *testing.T) {
 				work.makeUpFor(other)
 			} else if len(rest) > 0 {
 				var m Mutation
-				m, rest = nextMutation(rest)
+				rest = m.next(rest)
 				work.state.mutate(&m)
 			}
 		}

@@ -3,7 +3,6 @@ package kv
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -119,14 +118,17 @@ func (b *Batch) refuse(err error) bool {
 }
 
 func (b *Batch) add(m *Mutation) {
+	if cap(b.record) == 0 {
+		b.record = make([]byte, 0, recordHeadRoom+mutationFieldSize(m))
+	}
 	if len(b.record) == 0 {
-		b.record = slices.Grow(b.record, recordHeadRoom+recordSizeOf(m))[:recordHeadRoom]
+		b.record = b.record[:recordHeadRoom]
 	}
 	b.record = appendMutationField(b.record, m)
 	b.count++
 }
 
-// mutations returns the encoded mutations, for nextMutation.
+// mutations returns the encoded mutations, for Mutation.next.
 func (b *Batch) mutations() []byte { return b.record[min(recordHeadRoom, len(b.record)):] }
 
 // recordAt returns the record of a commit that is made at a time. It is valid until the batch is changed or asked again.

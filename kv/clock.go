@@ -5,50 +5,48 @@ import (
 	"time"
 )
 
+// clockCheck is how long a clock goes by the time that has elapsed until it looks at the system's again. The one takes half
+// the time of the other, and each commit asks.
+const clockCheck = int64(time.Millisecond)
+
 // clock is a store's time, in nanoseconds since 1970. It follows the system's clock, but never goes back: where that one is
 // set back, and where it is earlier than a commit that is there already, it goes on from where it was. So a pair that has
 // expired stays so, and commits have ascending times.
 type clock struct {
-	read  func() (wall, elapsed int64)
-	ahead atomic.Int64 // The most that wall was ahead of elapsed.
+	wall    func() int64
+	elapsed func() int64 // Since the clock was made.
+	ahead   atomic.Int64 // The most that wall was ahead of elapsed.
+	checked atomic.Int64 // When that was looked at, by elapsed.
 }
 
-// newClock returns a clock. Tests have their own source of time.
-func newClock(source func() int64) *clock {
-	c := &clock{read: func() (wall, elapsed int64) { return source(), 0 }}
-	if source == nil {
+// newClock returns a clock. Tests have their own wall, and no time elapses beside it.
+func newClock(wall func() int64) *clock {
+	c := &clock{wall: wall, elapsed: func() int64 { return 0 }}
+	if wall == nil {
 		started := time.Now()
-		c.read = func() (wall, elapsed int64) {
-			now := time.Now()
-			return now.UnixNano(), int64(now.Sub(started))
-		}
+		c.wall = func() int64 { return time.Now().UnixNano() }
+		c.elapsed = func() int64 { return int64(time.Since(started)) }
 	}
-	wall, elapsed := c.read()
-	c.ahead.Store(wall - elapsed)
+	c.ahead.Store(c.wall() - c.elapsed())
+	c.checked.Store(-clockCheck)
 	return c
 }
 
 // now returns the time.
 func (c *clock) now() int64 {
-	wall, elapsed := c.read()
-	return c.atLeast(wall, elapsed)
+	elapsed := c.elapsed()
+	if elapsed == 0 || elapsed-c.checked.Load() >= clockCheck {
+		c.checked.Store(elapsed)
+		c.atLeast(c.wall(), elapsed)
+	}
+	return elapsed + c.ahead.Load()
 }
 
 // goesOnFrom makes the clock no earlier than a time that was seen before.
-func (c *clock) goesOnFrom(seen int64) {
-	_, elapsed := c.read()
-	c.atLeast(seen, elapsed)
-}
+func (c *clock) goesOnFrom(seen int64) { c.atLeast(seen, c.elapsed()) }
 
-// atLeast returns the time, which is wall or later.
-func (c *clock) atLeast(wall, elapsed int64) int64 {
-	for {
-		ahead := c.ahead.Load()
-		if wall-elapsed <= ahead {
-			return elapsed + ahead
-		}
-		if c.ahead.CompareAndSwap(ahead, wall-elapsed) {
-			return wall
-		}
+// atLeast makes the clock no earlier than a time.
+func (c *clock) atLeast(time, elapsed int64) {
+	for ahead := c.ahead.Load(); time-elapsed > ahead && !c.ahead.CompareAndSwap(ahead, time-elapsed); ahead = c.ahead.Load() {
 	}
 }

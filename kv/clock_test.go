@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -11,21 +10,21 @@ import (
 )
 
 func TestTheClockNeverGoesBack(t *testing.T) {
-	wall, elapsed := int64(1000), int64(0)
-	c := newClock(nil)
-	c.read = func() (int64, int64) { return wall, elapsed }
-	c.ahead.Store(math.MinInt64)
-	require.EqualValues(t, 1000, c.now())
-	wall, elapsed = 1100, 100
-	require.EqualValues(t, 1100, c.now())
-	wall, elapsed = 600, 150
-	require.EqualValues(t, 1150, c.now(), "the system's clock was set back, and time goes on")
-	wall, elapsed = 1300, 200
-	require.EqualValues(t, 1300, c.now(), "it was set forward")
-	c.goesOnFrom(5000)
-	require.EqualValues(t, 5000, c.now())
-	wall, elapsed = 1400, 300
-	require.EqualValues(t, 5100, c.now())
+	wall, elapsed := int64(time.Hour), int64(0)
+	c := newClock(func() int64 { return wall })
+	c.elapsed = func() int64 { return elapsed }
+	pass := func(by, wallBy time.Duration) time.Duration {
+		elapsed += int64(by)
+		wall += int64(wallBy)
+		return time.Duration(c.now())
+	}
+	require.Equal(t, time.Hour, pass(0, 0))
+	require.Equal(t, time.Hour+time.Second, pass(time.Second, time.Second))
+	require.Equal(t, time.Hour+2*time.Second, pass(time.Second, -time.Minute), "the system's clock was set back, and time goes on")
+	require.Equal(t, 2*time.Hour-59*time.Second, pass(time.Second, time.Hour), "it was set forward")
+	c.goesOnFrom(int64(5 * time.Hour))
+	require.Equal(t, 5*time.Hour, time.Duration(c.now()))
+	require.Equal(t, 5*time.Hour+time.Second, pass(time.Second, time.Second))
 }
 
 func TestTheClockIsTheSystems(t *testing.T) {

@@ -17,14 +17,13 @@ var batches = sync.Pool{New: func() any { return new(Batch) }}
 // applySingle makes a commit of one mutation, which add adds.
 func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 	b := batches.Get().(*Batch)
-	defer func() {
-		if cap(b.record) <= inPlaceBytes {
-			b.Reset()
-			batches.Put(b)
-		}
-	}()
 	add(b)
-	return db.commit(context.Background(), b, nil)
+	offset, err = db.commit(context.Background(), b, nil)
+	if cap(b.record) <= inPlaceBytes {
+		b.Reset()
+		batches.Put(b)
+	}
+	return offset, err
 }
 
 // Put gives the key the value, as a commit of its own, and returns the commit's offset. A nil value is an empty one.
@@ -80,11 +79,12 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	db.committing.Add(1)
 	defer func() { db.yield(offset) }()
 	started := db.commits.start()
-	submit := db.submit
 	if fill == nil && db.wantsApart(b) {
-		submit = db.submitApart
+		offset, err = db.submitApart(ctx, b)
+	} else {
+		offset, err = db.submit(ctx, b, fill)
 	}
-	if offset, err = submit(ctx, b, fill); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if err := db.await(ctx, offset); err != nil {

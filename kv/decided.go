@@ -26,7 +26,7 @@ func newDecided(b *Batch) *decided {
 	for rest := d.mutations; len(rest) > 0; {
 		position := uint32(len(d.mutations) - len(rest))
 		var m Mutation
-		switch m, rest = nextMutation(rest); {
+		switch rest = m.next(rest); {
 		case m.Kind != MutationDeleteRange:
 			d.slots[d.slot(m.Key)] = position + 1
 		case len(m.End) == 0 || bytes.Compare(m.Key, m.End) < 0:
@@ -38,8 +38,8 @@ func newDecided(b *Batch) *decided {
 }
 
 // at returns the mutation at a position.
-func (d *decided) at(position uint32) Mutation {
-	m, _ := nextMutation(d.mutations[position:])
+func (d *decided) at(position uint32) (m Mutation) {
+	m.next(d.mutations[position:])
 	return m
 }
 

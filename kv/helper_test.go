@@ -93,7 +93,7 @@ func headOf(db *DB) *state {
 func mutationsOf(b *Batch) (mutations []Mutation) {
 	for rest := b.mutations(); len(rest) > 0; {
 		var m Mutation
-		m, rest = nextMutation(rest)
+		rest = m.next(rest)
 		mutations = append(mutations, m.own())
 	}
 	return mutations

@@ -33,9 +33,9 @@ func (s *state) apply(offset uint64, mutations []Mutation) {
 
 // applyEncoded is apply for the mutations of batches. It copies what the state keeps.
 func (s *state) applyEncoded(offset uint64, mutations []byte) {
+	var m Mutation
 	for len(mutations) > 0 {
-		var m Mutation
-		m, mutations = nextMutation(mutations)
+		mutations = m.next(mutations)
 		s.mutate(&m)
 	}
 	s.offset = offset

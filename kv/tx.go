@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,15 +40,26 @@ type Tx struct {
 // set.
 type update struct {
 	batch   Batch
-	pending []Mutation  // They point into memory of the batch, also into what it has left.
-	few     [2]Mutation // The first memory of pending.
-	owned   bool        // Tx.state is a clone, which nothing else has.
-	scans   int         // Iterations in progress over Tx.state, which must not be changed meanwhile.
-	sizeMax int         // Of the commit in bytes, encoded.
+	pending []Mutation // They point into memory of the batch, also into what it has left.
+	owned   bool       // Tx.state is a clone, which nothing else has.
+	scans   int        // Iterations in progress over Tx.state, which must not be changed meanwhile.
+	sizeMax int        // Of the commit in bytes, encoded.
 
-	running bool   // The function runs.
 	read    uint64 // The offset of head.
 	refusal error  // What the function returned.
+}
+
+// updates holds updates for use again.
+var updates = sync.Pool{New: func() any { return new(update) }}
+
+// recycle gives an update back, but for the memory of a large one.
+func (u *update) recycle() {
+	if cap(u.batch.record) > inPlaceBytes || cap(u.pending) > 2*pendingMax {
+		return
+	}
+	u.batch.Reset()
+	*u = update{batch: u.batch, pending: u.pending[:0]}
+	updates.Put(u)
 }
 
 // Update runs a function in a transaction that may write, and makes one commit of what it wrote. Update transactions run
@@ -72,11 +84,12 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 // commit already, and the message says that it may still happen. What the function read may then not be durable yet. The
 // function itself is not interrupted.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
-	tx := &Tx{now: db.now(), update: &update{sizeMax: db.opts.MaxCommitSize}}
-	u := tx.update
-	u.pending = u.few[:0]
+	u := updates.Get().(*update)
+	u.sizeMax = db.opts.MaxCommitSize
+	tx := &Tx{now: db.now(), update: u}
+	over := false
 	defer func() {
-		if u.running && !db.relaxed() { // It panicked: what it has made known of what it read must be durable.
+		if !over && !db.relaxed() { // It panicked: what it has made known of what it read must be durable.
 			_ = db.log.Wait(u.read)
 		}
 	}()
@@ -89,10 +102,13 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 		}
 		return worked, err
 	})
-	if u.refusal != nil && err != nil {
-		return errors.Join(u.refusal, err)
+	over = true
+	refusal := u.refusal
+	u.recycle()
+	if refusal != nil && err != nil {
+		return errors.Join(refusal, err)
 	}
-	return cmp.Or(u.refusal, err)
+	return cmp.Or(refusal, err)
 }
 
 // run runs the function of an Update on head and returns the state that it made of that, nil where its mutations are still
@@ -100,9 +116,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 func (tx *Tx) run(head *state, fn func(tx *Tx) error) *state {
 	tx.state.Store(head)
 	defer tx.state.Store(nil)
-	tx.update.running = true
 	tx.update.refusal = fn(tx)
-	tx.update.running = false
 	if tx.update.refusal != nil || !tx.update.owned {
 		return nil
 	}
@@ -283,8 +297,8 @@ func (u *update) add(now int64, add func(b *Batch)) error {
 		u.batch.record, u.batch.count, u.batch.ranges = before.record, before.count, before.ranges
 		return tooLarge(size, u.sizeMax)
 	}
-	m, _ := nextMutation(u.batch.record[max(len(before.record), recordHeadRoom):])
-	u.pending = append(u.pending, m)
+	u.pending = append(u.pending, Mutation{})
+	u.pending[len(u.pending)-1].next(u.batch.record[max(len(before.record), recordHeadRoom):])
 	return nil
 }
 
@@ -312,8 +326,5 @@ func (m *Mutation) outcome(now int64) ([]byte, error) {
 	if m.Kind != MutationPut || (deadline != 0 && deadline <= now) {
 		return nil, ErrNotFound
 	}
-	if len(m.Value) == 0 {
-		return []byte{}, nil
-	}
-	return slices.Clip(m.Value), nil
+	return append([]byte{}, m.Value...), nil // The batch's memory is used again.
 }

@@ -87,7 +87,7 @@ func (v *visibleState) holdsMany(b *Batch) bool {
 	many, rest := 0, b.mutations()
 	for len(rest) > 0 && v.current != nil {
 		var m Mutation
-		if m, rest = nextMutation(rest); m.Kind == MutationDeleteRange {
+		if rest = m.next(rest); m.Kind == MutationDeleteRange {
 			v.current.tree.ascend(m.Key, m.End, func(item) bool {
 				many++
 				return many <= inPlaceMutations
