@@ -95,3 +95,41 @@ func readFor(d time.Duration, db *DB, readers int, write func(i int)) (gets, wri
 	done.Wait()
 	return read.Load(), writes
 }
+
+// BenchmarkViewBesideBatches measures how long a View waits, at the most, beside 128 writers of batches of 1,000 puts, for a
+// second: their groups are long.
+func BenchmarkViewBesideBatches(b *testing.B) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		b.Run(mode.String(), func(b *testing.B) {
+			db := openNoise(b, b.TempDir(), Options{Sync: mode})
+			var stop atomic.Bool
+			var writers sync.WaitGroup
+			for w := range uint64(128) {
+				writers.Go(func() {
+					var batch Batch
+					for i := w << 32; !stop.Load(); batch.Reset() {
+						for ; batch.Len() < 1000; i++ {
+							batch.Put(noiseKey(i), make([]byte, 100))
+						}
+						_, err := db.Apply(&batch)
+						require.NoError(b, err)
+					}
+				})
+			}
+			var view, get longest
+			commits := db.Stats().Appends
+			for range b.N {
+				for started := time.Now(); time.Since(started) < time.Second; time.Sleep(100 * time.Microsecond) {
+					view.time(func() { _ = db.View(func(*Tx) error { return nil }) })
+					get.time(func() { _, _ = db.Get(noiseKey(1)) })
+				}
+			}
+			stop.Store(true)
+			b.ReportMetric(float64(view.Load())/1e6, "longest-view-ms")
+			b.ReportMetric(float64(get.Load())/1e6, "longest-get-ms")
+			b.ReportMetric(float64(db.Stats().Appends-commits)/float64(b.N), "batches/s")
+			writers.Wait()
+			require.NoError(b, db.Close())
+		})
+	}
+}

@@ -13,11 +13,11 @@ import (
 type decided struct {
 	mutations []byte
 	slots     []uint32 // Of puts and deletes, by the hash of the key: one more than their position; 0 is none.
-	ranges    []extent // What range deletes cover together, ascending and without touching.
+	ranges    []extent // Of range deletes, by their starts.
 	seed      maphash.Seed
 }
 
-// extent is a range of keys: from the start of the range delete at one position to the end of that at another.
+// extent is the position of a range delete, and that of the one which reaches farthest of it and all before it.
 type extent struct{ from, to uint32 }
 
 func newDecided(b *Batch) *decided {
@@ -33,7 +33,7 @@ func newDecided(b *Batch) *decided {
 			d.ranges = append(d.ranges, extent{position, position})
 		}
 	}
-	d.join()
+	d.sortRanges()
 	return d
 }
 
@@ -53,26 +53,13 @@ func (d *decided) slot(key []byte) int {
 	return i
 }
 
-// join sorts the ranges and joins those that overlap.
-func (d *decided) join() {
+func (d *decided) sortRanges() {
 	slices.SortFunc(d.ranges, func(a, b extent) int { return bytes.Compare(d.at(a.from).Key, d.at(b.from).Key) })
-	joined := d.ranges[:0]
-	for _, next := range d.ranges {
-		if len(joined) == 0 || !d.reaches(joined[len(joined)-1].to, d.at(next.from).Key) {
-			joined = append(joined, next)
-			continue
-		}
-		if last := &joined[len(joined)-1]; d.endsAfter(next.to, last.to) {
-			last.to = next.to
+	for i := 1; i < len(d.ranges); i++ {
+		if before := d.ranges[i-1].to; !d.endsAfter(d.ranges[i].to, before) {
+			d.ranges[i].to = before
 		}
 	}
-	d.ranges = joined
-}
-
-// reaches reports whether a range delete's end is not before a key.
-func (d *decided) reaches(position uint32, key []byte) bool {
-	end := d.at(position).End
-	return len(end) == 0 || bytes.Compare(end, key) >= 0
 }
 
 // endsAfter reports whether a range delete ends after another.

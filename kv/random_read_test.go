@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// reader is what a Tx and a ReadView have in common.
-type reader interface {
+// randomReader is what a Tx and a ReadView have in common.
+type randomReader interface {
 	scanner
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
@@ -55,7 +55,7 @@ func (r *randomRun) requireShown(from scanner, view modelView, says string) {
 func (r *randomRun) requireAll(db *DB, says string) { r.requireShown(db, r.seen(), says) }
 
 // requireRead reads in one of the ways there are.
-func (r *randomRun) requireRead(from reader, view modelView) {
+func (r *randomRun) requireRead(from randomReader, view modelView) {
 	switch r.number("read", 4) {
 	case 0:
 		key := r.drawKey()
@@ -76,7 +76,7 @@ func (r *randomRun) requireRead(from reader, view modelView) {
 	}
 }
 
-func (r *randomRun) requireEdges(from reader, view modelView) {
+func (r *randomRun) requireEdges(from randomReader, view modelView) {
 	drawn := r.drawRange()
 	all := drawn
 	all.Reverse, all.Limit = false, 0

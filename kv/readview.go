@@ -3,17 +3,15 @@ package kv
 import (
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // ReadView is the store as of one instant, held until Close. It blocks nothing and goes on working when the store is
 // closed. It costs the parts of the tree that change while it is held, at most the memory of the pairs that it shows;
-// Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time.
+// Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time. After
+// Close its methods return ErrTxDone, or nothing where they have no error.
 type ReadView struct {
-	state atomic.Pointer[state] // Nil once the view is closed.
-	now   int64
-	entry viewEntry
+	reader
 	among *viewList
 }
 
@@ -29,10 +27,20 @@ func (db *DB) ReadView() (*ReadView, error) {
 
 // newReadView returns an open view of a state as of a moment.
 func (db *DB) newReadView(shown *state, now int64) *ReadView {
-	v := &ReadView{now: now, among: &db.views}
+	v := &ReadView{reader{now: now}, &db.views}
 	v.state.Store(shown)
 	v.among.add(&v.entry, db.now())
 	return v
+}
+
+// Scan yields the pairs of a range in order, read-only and valid for good. After Close it yields nothing, but a scan in progress
+// goes on with what it sees.
+func (v *ReadView) Scan(over Range) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		if seen := v.state.Load(); seen != nil {
+			seen.scan(over, v.now)(yield)
+		}
+	}
 }
 
 // Close lets the state go. A scan in progress goes on with what it sees. Calling Close again does nothing. The error is
@@ -42,73 +50,6 @@ func (v *ReadView) Close() error {
 		v.among.remove(&v.entry)
 	}
 	return nil
-}
-
-// at returns what the view shows, and whether it is still open.
-func (v *ReadView) at() (instant, bool) {
-	held := v.state.Load()
-	return instant{held, v.now}, held != nil
-}
-
-// Get returns the value of a key, read-only and valid for good. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge, or
-// ErrTxDone after Close.
-func (v *ReadView) Get(key []byte) ([]byte, error) {
-	at, open := v.at()
-	if !open {
-		return nil, ErrTxDone
-	}
-	if err := checkKey(key); err != nil {
-		return nil, err
-	}
-	return at.get(key)
-}
-
-// Has reports whether there is a pair with that key. Errors are those of Get, but for ErrNotFound.
-func (v *ReadView) Has(key []byte) (bool, error) {
-	_, err := v.Get(key)
-	return found(err)
-}
-
-// Scan yields the pairs of a range in order, read-only and valid for good. After Close it yields nothing.
-func (v *ReadView) Scan(r Range) iter.Seq2[[]byte, []byte] {
-	return func(yield func(key, value []byte) bool) {
-		if at, open := v.at(); open {
-			at.scan(r)(yield)
-		}
-	}
-}
-
-// Count returns how many pairs Scan would yield, in time that grows with them. After Close it is 0.
-func (v *ReadView) Count(r Range) int {
-	at, open := v.at()
-	if !open {
-		return 0
-	}
-	return at.count(r)
-}
-
-// First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
-// ok is false, in an empty range and after Close.
-func (v *ReadView) First(r Range) (key, value []byte, ok bool) { return v.edge(r, false) }
-
-// Last returns the pair of a range with the greatest key, as First does the one with the smallest.
-func (v *ReadView) Last(r Range) (key, value []byte, ok bool) { return v.edge(r, true) }
-
-func (v *ReadView) edge(r Range, last bool) (key, value []byte, ok bool) {
-	at, open := v.at()
-	if !open {
-		return nil, nil, false
-	}
-	return at.edge(r, last)
-}
-
-// Offset returns the offset of the last commit that the view shows. After Close it is 0.
-func (v *ReadView) Offset() uint64 {
-	at, open := v.at()
-	if !open {
-		return 0
-	}
-	return at.state.offset
 }
 
 // viewEntry is the place of a View or a ReadView in the list of open ones.

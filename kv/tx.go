@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,14 +21,9 @@ const pendingMax = 128
 // Update its own writes besides. What it hands out is read-only and stays valid for good.
 //
 // A Tx ends with its function. From then on its methods return ErrTxDone, or nothing where they have no error, and an
-// iteration under way yields nothing more. In an Update it belongs to the function's goroutine; in a View any number of
+// iteration in progress yields nothing more. In an Update it belongs to the function's goroutine; in a View any number of
 // goroutines may use it, until the function ends.
-type Tx struct {
-	state  atomic.Pointer[state] // Nil once the transaction is over.
-	now    int64
-	entry  viewEntry
-	update *update // Nil in a View.
-}
+type Tx struct{ reader }
 
 // update is the other half of a Tx that writes. Its mutations lie in the batch, where Get finds them, until something
 // needs them in order or they are many; then a clone of head takes them. So head is never changed before its commit is
@@ -86,7 +79,7 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	u := updates.Get().(*update)
 	u.sizeMax = db.opts.MaxCommitSize
-	tx := &Tx{now: db.now(), update: u}
+	tx := &Tx{reader{now: db.now(), update: u}}
 	over := false
 	defer func() {
 		if !over && !db.relaxed() { // It panicked: what it has made known of what it read must be durable.
@@ -123,15 +116,15 @@ func (tx *Tx) run(head *state, fn func(tx *Tx) error) *state {
 	return tx.applied()
 }
 
-// View runs a function in a transaction that reads the last visible state, and returns the function's error as it is. It
-// waits for nobody and nobody waits for it, however long it takes, which is why there is none with a context. It goes on
-// working when the store is closed meanwhile. The error is ErrClosed where it was closed before.
+// View runs a function in a transaction that reads the last visible state, and returns the function's error as it is. It waits
+// for no writer and makes none wait, however long it takes, so it has no context variant. It goes on working when the store
+// is closed meanwhile. The error is ErrClosed where it was closed before.
 func (db *DB) View(fn func(tx *Tx) error) error {
 	visible := db.visible.load()
 	if visible == nil {
 		return ErrClosed
 	}
-	tx := &Tx{now: db.now()}
+	tx := &Tx{reader{now: db.now()}}
 	tx.state.Store(visible)
 	db.views.add(&tx.entry, tx.now)
 	defer func() {
@@ -143,90 +136,6 @@ func (db *DB) View(fn func(tx *Tx) error) error {
 
 // Writable reports whether the transaction may write, as that of an Update may.
 func (tx *Tx) Writable() bool { return tx.update != nil }
-
-// Offset returns the offset of the last commit that the transaction sees. Once it is over, that is 0.
-func (tx *Tx) Offset() uint64 {
-	if seen := tx.state.Load(); seen != nil {
-		return seen.offset
-	}
-	return 0
-}
-
-// Get returns the value of a key. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge or ErrTxDone.
-func (tx *Tx) Get(key []byte) ([]byte, error) {
-	seen := tx.state.Load()
-	if seen == nil {
-		return nil, ErrTxDone
-	}
-	if err := checkKey(key); err != nil {
-		return nil, err
-	}
-	if tx.update != nil {
-		if m := tx.update.pendingFor(key); m != nil {
-			return m.outcome(tx.now)
-		}
-	}
-	return instant{seen, tx.now}.get(key)
-}
-
-// Has reports whether there is a pair with that key. Errors are those of Get, but for ErrNotFound.
-func (tx *Tx) Has(key []byte) (bool, error) {
-	_, err := tx.Get(key)
-	return found(err)
-}
-
-// Scan yields the pairs of a range in order, as the transaction sees them when the iteration starts: what it writes
-// while it iterates does not show in that iteration, so writing while iterating is safe. Once the transaction is over
-// it yields nothing. The range's bounds must not be changed while it goes on.
-func (tx *Tx) Scan(r Range) iter.Seq2[[]byte, []byte] {
-	return func(yield func(key, value []byte) bool) {
-		seen := tx.applied()
-		if seen == nil {
-			return
-		}
-		if tx.update != nil {
-			tx.update.scans++
-			defer tx.scanned(seen)
-		}
-		for key, value := range (instant{seen, tx.now}).scan(r) {
-			// An iteration may be suspended (by iter.Pull) until others may change the tree that it is in.
-			if !yield(key, value) || tx.state.Load() == nil {
-				return
-			}
-		}
-	}
-}
-
-// scanned takes note of the end of an iteration over a state, which may not be the transaction's any more.
-func (tx *Tx) scanned(seen *state) {
-	if tx.state.Load() == seen {
-		tx.update.scans--
-	}
-}
-
-// Count returns how many pairs Scan would yield, in time that grows with them.
-func (tx *Tx) Count(r Range) int {
-	seen := tx.applied()
-	if seen == nil {
-		return 0
-	}
-	return instant{seen, tx.now}.count(r)
-}
-
-// First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
-// ok is false, in an empty range and once the transaction is over.
-func (tx *Tx) First(r Range) (key, value []byte, ok bool) { return tx.edge(r, false) }
-
-// Last returns the pair of a range with the greatest key, as First does the one with the smallest.
-func (tx *Tx) Last(r Range) (key, value []byte, ok bool) { return tx.edge(r, true) }
-
-func (tx *Tx) edge(r Range, last bool) (key, value []byte, ok bool) {
-	seen := tx.applied()
-	if seen == nil {
-		return nil, nil, false
-	}
-	return instant{seen, tx.now}.edge(r, last)
-}
 
 // Put gives the key the value; a nil value is an empty one. Both are copied. The error is ErrEmptyKey, ErrKeyTooLarge,
 // ErrValueTooLarge, ErrCommitTooLarge where the transaction as a whole would become too large, ErrTxReadOnly or ErrTxDone.
@@ -265,24 +174,6 @@ func (tx *Tx) write(add func(b *Batch)) error {
 		tx.applied()
 	}
 	return nil
-}
-
-// applied returns the state with every mutation so far in it, nil once the transaction is over.
-func (tx *Tx) applied() *state {
-	seen, u := tx.state.Load(), tx.update
-	if seen == nil || u == nil || len(u.pending) == 0 {
-		return seen
-	}
-	if !u.owned || u.scans > 0 {
-		seen = seen.clone()
-		tx.state.Store(seen)
-		u.owned, u.scans = true, 0
-	}
-	for i := range u.pending {
-		seen.mutate(&u.pending[i])
-	}
-	u.pending = u.pending[:0]
-	return seen
 }
 
 // add lets a mutation be added to the batch, and takes it out again where the commit would become too large.

@@ -1,0 +1,133 @@
+package kv
+
+import (
+	"errors"
+	"iter"
+	"sync/atomic"
+)
+
+// reader reads one state as of one moment: it is what a Tx and a ReadView have in common. Pairs whose deadline was before
+// that moment are not there, whatever the clock says later, so that it looks the same for as long as it is used.
+type reader struct {
+	state  atomic.Pointer[state] // Nil once it is over.
+	now    int64                 // Nanoseconds since 1970.
+	entry  viewEntry
+	update *update // Nil but in an Update.
+}
+
+// Offset returns the offset of the last commit that it sees, 0 once it is over.
+func (r *reader) Offset() uint64 {
+	if seen := r.state.Load(); seen != nil {
+		return seen.offset
+	}
+	return 0
+}
+
+// Get returns the value of a key, read-only and valid for good. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge or
+// ErrTxDone.
+func (r *reader) Get(key []byte) ([]byte, error) {
+	seen := r.state.Load()
+	if seen == nil {
+		return nil, ErrTxDone
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	if r.update != nil {
+		if m := r.update.pendingFor(key); m != nil {
+			return m.outcome(r.now)
+		}
+	}
+	return seen.get(key, func() int64 { return r.now })
+}
+
+// Has reports whether there is a pair with that key. Errors are those of Get, but for ErrNotFound.
+func (r *reader) Has(key []byte) (bool, error) {
+	_, err := r.Get(key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Scan yields the pairs of a range in order, read-only and valid for good, as they are seen when the iteration starts: what
+// a transaction writes while it iterates does not show in that iteration, so writing while iterating is safe. Once the
+// transaction or view is over it yields nothing. The range's bounds must not be changed while it goes on.
+func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		seen := r.applied()
+		if seen == nil {
+			return
+		}
+		if r.update != nil {
+			r.update.scans++
+			defer r.scanned(seen)
+		}
+		for key, value := range seen.scan(over, r.now) {
+			// An iteration may be suspended, by iter.Pull, until others may change the tree that it is in.
+			if !yield(key, value) || r.state.Load() == nil {
+				return
+			}
+		}
+	}
+}
+
+// scanned takes note of the end of an iteration over a state, which may not be the transaction's any more.
+func (r *reader) scanned(seen *state) {
+	if r.state.Load() == seen {
+		r.update.scans--
+	}
+}
+
+// Count returns how many pairs Scan would yield, in time that grows with them.
+func (r *reader) Count(over Range) (pairs int) {
+	if seen := r.applied(); seen != nil {
+		seen.visit(over, r.now, func(item) bool {
+			pairs++
+			return true
+		})
+	}
+	return pairs
+}
+
+// First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
+// ok is false, in an empty range and once the transaction or view is over.
+func (r *reader) First(over Range) (key, value []byte, ok bool) {
+	over.Reverse = false
+	return r.edge(over)
+}
+
+// Last returns the pair of a range with the greatest key, as First does the one with the smallest.
+func (r *reader) Last(over Range) (key, value []byte, ok bool) {
+	over.Reverse = true
+	return r.edge(over)
+}
+
+func (r *reader) edge(over Range) (key, value []byte, ok bool) {
+	over.Limit = 1
+	if seen := r.applied(); seen != nil {
+		seen.visit(over, r.now, func(it item) bool {
+			key, value, ok = it.key(), it.value(), true
+			return false
+		})
+	}
+	return key, value, ok
+}
+
+// applied returns the state with every mutation so far in it, nil once it is over.
+func (r *reader) applied() *state {
+	seen, u := r.state.Load(), r.update
+	if seen == nil || u == nil || len(u.pending) == 0 {
+		return seen
+	}
+	if !u.owned || u.scans > 0 {
+		seen = seen.clone()
+		r.state.Store(seen)
+		u.owned, u.scans = true, 0
+	}
+	for i := range u.pending {
+		seen.mutate(&u.pending[i])
+	}
+	u.pending = u.pending[:0]
+	return seen
+}
