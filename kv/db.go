@@ -115,7 +115,7 @@ func (db *DB) open() (err error) {
 const openTries = 8
 
 // openState opens the log and makes the state. What a reader finds missing beside a live writer counts only if no snapshot came
-// or went meanwhile: the writer prunes snapshots, and the log in front of those that it keeps.
+// or went meanwhile: the writer prunes snapshots, and the log before those that it keeps.
 func (db *DB) openState() (*state, error) {
 	for try := 1; ; try++ {
 		before := snapshotOffsets(db.dir, db.opts)
@@ -182,7 +182,7 @@ func openWAL(dir string, opts Options) (*wal.Log, error) {
 	return log, err
 }
 
-// publishRecovered makes a replayed state the store's, before anybody else has the store.
+// publishRecovered makes a replayed state the store's, before it is in use.
 func (db *DB) publishRecovered(recovered *state, started time.Time) {
 	recovered.tree.tighten()
 	db.recovery.Elapsed = time.Since(started)
@@ -191,7 +191,7 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 	db.startCheckpoints()
 }
 
-// Close waits for the commits under way, closes the log, which makes every commit durable in every mode, and gives the
+// Close waits for the commits in progress, closes the log, which makes every commit durable in every mode, and gives the
 // lock back. Scans, Views and ReadViews go on with what they see. Of a store that has failed it returns why, and gives
 // everything back all the same. Calling it again does nothing and returns the same. Inside the function of an Update it
 // deadlocks.
@@ -214,7 +214,7 @@ func (db *DB) Close() error {
 	return db.closeErr
 }
 
-// release closes the log, then gives the lock back: nobody else may open the log while it is being closed.
+// release closes the log, then gives the lock back: no other process may open the log while it is being closed.
 func (db *DB) release() error {
 	var logErr, lockErr error
 	if db.log != nil {
@@ -250,8 +250,8 @@ func (db *DB) use(ctx context.Context) error {
 }
 
 // Get returns the value of a key as of the last visible commit. The value is read-only and stays valid. The error is
-// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It allocates nothing, and waits for nobody but, at the most, for
-// a few commits that are being put into the tree.
+// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It allocates nothing, and waits at the most for a few commits that
+// are being put into the tree.
 func (db *DB) Get(key []byte) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err

@@ -5,8 +5,9 @@
 //	                                                        └── Get, Scan, View, ReadView
 //
 // A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
-// it is acknowledged, and visible to readers, once it is durable, so that nothing which a caller was told or has read
-// can be taken back by a power cut. Many writers at a time share one fsync. Opening a store replays its log.
+// it is acknowledged, and visible to readers, once it is durable, so that a power cut takes back nothing that was
+// acknowledged or read. Many writers at a time share one fsync. A checkpoint writes what is visible to a snapshot, which is
+// a file; opening a store loads the newest one and replays the log after it.
 //
 //	db, err := kv.Open(dir, kv.Options{})
 //	if err != nil {
@@ -26,8 +27,8 @@
 //		fmt.Printf("%s %s\n", key, value)
 //	}
 //
-// What reads and then writes, on the strength of what it read, is an Update: a function that runs as if it were alone, and
-// becomes one commit or, where it returns an error or panics, none. A View reads one instant in many steps.
+// An Update reads and then writes, relying on what it read: a function that runs as if it were alone, and becomes one commit
+// or, where it returns an error or panics, none. A View reads one instant in many steps.
 //
 //	err = db.Update(func(tx *kv.Tx) error {
 //		value, err := tx.Get([]byte("stock/apple"))
@@ -52,7 +53,7 @@
 // One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
 // without a lock and without changing a byte.
 //
-// A directory holds LOCK (the writer's process id), wal (the log) and, where a recovery had to cut an unfinished tail
-// off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize, values up to MaxValueSize, commits up to
-// Options.MaxCommitSize.
+// A directory holds LOCK (the writer's process id), wal (the log), snapshot (the snapshots) and, where a recovery had to cut
+// an unfinished tail off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize, values up to MaxValueSize,
+// commits up to Options.MaxCommitSize.
 package kv

@@ -16,7 +16,7 @@ const (
 )
 
 // An entry of a state has the pair's key, and as data the deadline as a signed varint of nanoseconds since 1970, 0 for
-// none, with the value behind it.
+// none, followed by the value.
 
 var errDeadline = errors.New("pair has no deadline that can be read")
 

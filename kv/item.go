@@ -24,7 +24,7 @@ func (it item) less(other item) bool {
 }
 
 // keyOrder returns a number that never orders two keys the wrong way round, while equal numbers say nothing. It is made
-// of the eight bytes behind a common prefix; keys without that prefix get the lowest number or the highest.
+// of the eight bytes after a common prefix; keys without that prefix get the lowest number or the highest.
 func keyOrder(key, common []byte) uint64 {
 	rest, found := bytes.CutPrefix(key, common)
 	switch {
@@ -44,7 +44,7 @@ func keyOrder(key, common []byte) uint64 {
 const commonMargin = 2
 
 // commonPrefix returns a prefix for keyOrder, chosen from a sample of keys in ascending order. It is no longer than what
-// all of them share, and no longer than it must be for the eight bytes behind it to tell them apart: the keys of a
+// all of them share, and no longer than it must be for the eight bytes after it to tell them apart: the keys of a
 // counter, user000000000 to user000001023, share more than those that will follow.
 func commonPrefix(ascending [][]byte) []byte {
 	if len(ascending) == 0 {
@@ -56,8 +56,8 @@ func commonPrefix(ascending [][]byte) []byte {
 		needed = max(needed, sharedSize(ascending[i-1], ascending[i])+1)
 		longest = max(longest, len(ascending[i]))
 	}
-	behind := min(needed+commonMargin, longest)
-	return append([]byte{}, first[:min(shared, max(behind-8, 0))]...)
+	end := min(needed+commonMargin, longest)
+	return append([]byte{}, first[:min(shared, max(end-8, 0))]...)
 }
 
 // sharedSize returns the length of the longest common prefix.

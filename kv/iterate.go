@@ -9,9 +9,9 @@ import (
 // bytes.Compare has it.
 type Range struct {
 	Start   []byte // The first key, inclusive; empty is open.
-	End     []byte // The key to stop in front of, exclusive; empty is open.
+	End     []byte // The key to stop before, exclusive; empty is open.
 	Prefix  []byte // Only keys that begin with it; Start and End narrow it further.
-	Reverse bool   // Descending order, from the pair in front of End to Start.
+	Reverse bool   // Descending order, from the last pair before End to Start.
 	Limit   int    // The most pairs to yield; 0 or less is no limit.
 }
 
@@ -21,20 +21,20 @@ func (r Range) bounds() (start, end []byte, possible bool) {
 	if bytes.Compare(r.Prefix, start) > 0 {
 		start = r.Prefix
 	}
-	behind := behindPrefix(r.Prefix)
-	if len(end) == 0 || (len(behind) != 0 && bytes.Compare(behind, end) < 0) {
-		end = behind
+	after := afterPrefix(r.Prefix)
+	if len(end) == 0 || (len(after) != 0 && bytes.Compare(after, end) < 0) {
+		end = after
 	}
 	return start, end, len(end) == 0 || bytes.Compare(start, end) < 0
 }
 
-// behindPrefix returns the smallest key behind every key with that prefix; empty if there is none.
-func behindPrefix(prefix []byte) []byte {
+// afterPrefix returns the smallest key after all keys with that prefix; empty if there is none.
+func afterPrefix(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xff {
-			behind := bytes.Clone(prefix[:i+1])
-			behind[i]++
-			return behind
+			after := bytes.Clone(prefix[:i+1])
+			after[i]++
+			return after
 		}
 	}
 	return nil

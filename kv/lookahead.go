@@ -2,11 +2,11 @@ package kv
 
 import "runtime"
 
-// lookahead stands between a walk over a tree and whoever wants its pairs. A pair that was put at another time than its
+// lookahead stands between a walk over a tree and the consumer of its pairs. A pair that was put at another time than its
 // neighbour lies elsewhere in memory, and reading one after the other would wait for each of them. So it gathers some pairs,
-// for which the tree's nodes are enough, reads a byte of each, which the processor does at the same time for many of them, and
-// hands them on then. Where pairs lie in the order of their keys, as they do after a start from a snapshot, the processor
-// finds that out by itself, and gathering only costs time: so it stops for a while.
+// for which the tree's nodes are enough, and reads a byte of each, which the processor does for many of them at a time, before
+// it hands them on. Where pairs lie in the order of their keys, as after a start from a snapshot, the processor prefetches them
+// by itself, and gathering only costs time: so it stops for a while.
 type lookahead struct {
 	give   func(pair) bool // Gets the pairs; the walk is over once it returns false.
 	pairs  [lookaheadMax]pair
@@ -18,7 +18,7 @@ type lookahead struct {
 const (
 	lookaheadMin = 4
 	lookaheadMax = 32
-	// directPairs is how many pairs are handed on before it is looked again whether they lie in order.
+	// directPairs is how many pairs are handed on before lookahead checks again whether they lie in order.
 	directPairs = 8 * lookaheadMax
 )
 

@@ -12,14 +12,14 @@ import (
 
 // WritePrometheus writes the numbers in Prometheus' text format, version 0.0.4, in one write: gauges, counters whose names
 // end in _total, and histograms. Names begin with walnut_ and end in their unit. There are no labels, so a program with
-// two stores serves each at a path of its own.
+// two stores serves each at its own path.
 func (s Stats) WritePrometheus(w io.Writer) error {
 	var page metricsPage
 	s.writeGauges(&page)
 	s.writeCounters(&page)
 	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, commitScale)
 	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.", s.CommitLatency.spread, commitScale)
-	page.histogram("walnut_clone_seconds", "How long writers were held up for readers' sake, by a sample.", s.CloneLatency.spread, cloneScale)
+	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.", s.CloneLatency.spread, cloneScale)
 	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, groupScale)
 	_, err := w.Write(page.Bytes())
 	return err
@@ -42,7 +42,7 @@ func (s Stats) writeGauges(page *metricsPage) {
 	page.gauge("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
 	page.gauge("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
 	page.gauge("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
-	page.gauge("walnut_log_behind_bytes", "Bytes of commits behind the newest snapshot, which a start replays.", float64(s.Checkpoints.Behind))
+	page.gauge("walnut_log_behind_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.Behind))
 	page.gauge("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
 	failed := 0.0
 	if s.Failed != nil {
@@ -66,7 +66,7 @@ func (s Stats) writeCounters(page *metricsPage) {
 	page.counter("walnut_rolls_total", "Segments that were full.", s.Rolls)
 	page.counter("walnut_checkpoints_total", "Checkpoints taken.", s.Checkpoints.Taken)
 	page.counter("walnut_checkpoint_failures_total", "Checkpoints that failed.", s.Checkpoints.Failed)
-	page.counter("walnut_index_rebuilds_total", "Indexes that were found wrong and made anew.", s.IndexRebuilds)
+	page.counter("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", s.IndexRebuilds)
 }
 
 // scale says which powers of two are the bounds of a histogram's buckets, and how many of what was recorded make one of

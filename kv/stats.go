@@ -8,14 +8,14 @@ import (
 
 // Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open.
 //
-// To be looked at by programs they marshal to JSON, which is what expvar wants as well, and WritePrometheus writes them as
-// Prometheus text. Both are read by dashboards: names in them stay.
+// They marshal to JSON, for programs and for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both,
+// so names in them stay.
 type Stats struct {
 	Keys      int   // Pairs, expired ones included.
 	DataBytes int64 // Bytes of their keys and values.
 	Expired   int   // Pairs whose deadline has passed. They stay, in snapshots too, until a mutation removes them.
 
-	First   uint64 // The first offset that the log holds; one behind the last where it holds none.
+	First   uint64 // The first offset that the log holds; one more than the last where it holds none.
 	Durable uint64 // The last offset that no power cut can take.
 	Visible uint64 // The last offset that readers see.
 
@@ -33,12 +33,12 @@ type Stats struct {
 	Syncs         uint64 // Syncs of the log's files that made commits durable.
 	SlowSyncs     uint64 // Those of them that took Options.SlowSync or longer.
 	Rolls         uint64 // Segments that were full, so that a new one was begun.
-	IndexRebuilds uint64 // Indexes of the log that were found wrong and made anew.
+	IndexRebuilds uint64 // Indexes of the log that were found wrong and rebuilt.
 
 	SyncLatency   Latency // How long each of Syncs took: the disk's share of a commit.
 	GroupSize     Sizes   // How many commits each of Syncs made durable.
 	CommitLatency Latency // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
-	CloneLatency  Latency // How long writers were held up so that readers got a state of their own; a sample as well.
+	CloneLatency  Latency // How long writers took to give readers their own state; a sample as well.
 
 	Checkpoints CheckpointStats
 

@@ -12,7 +12,7 @@ import (
 func (s Stats) MarshalJSON() ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false) // Whoever embeds the object in a page has it escaped there.
+	encoder.SetEscapeHTML(false) // A page that embeds the object escapes it.
 	err := encoder.Encode(newStatsJSON(s))
 	return out.Bytes(), err
 }

@@ -36,7 +36,7 @@ type visibleState struct {
 	ahead   int // How many of the next publishAhead states are left; changed with current.
 }
 
-// start makes a state visible before anybody else has the store.
+// start makes a state visible before the store is in use.
 func (v *visibleState) start(s *state) {
 	v.current = s
 	v.offset.Store(s.offset)
