@@ -20,12 +20,12 @@ type ceiling struct {
 	do       func() error
 }
 
-// hold fails where the operation allocates more, which somebody should know, and where it allocates less, so that what
+// hold fails where the operation allocates more, which should be noticed, and where it allocates less, so that what
 // was won is kept.
 func (c ceiling) hold(t *testing.T) {
 	got := allocations(t, 100, c.most, c.do)
 	require.LessOrEqual(t, got, c.most,
-		"it has become dearer: find out why with -memprofile, or raise the number and say in the commit what that buys")
+		"it has become more expensive: find out why with -memprofile, or raise the number and say in the commit what that buys")
 }
 
 // allocations returns how often an operation allocates: the least of some measurements, because what goes on beside it only
@@ -196,7 +196,7 @@ func TestAllocationsOfPairsAmongMany(t *testing.T) {
 	hold := func(sentence string, units, most float64, do func() error) {
 		t.Run(sentence, func(t *testing.T) {
 			got := allocations(t, 1, most*units, do) / units
-			require.LessOrEqual(t, got, most, "it has become dearer: find out why, or raise the number and say what that buys")
+			require.LessOrEqual(t, got, most, "it has become more expensive: find out why, or raise the number and say what that buys")
 		})
 	}
 	hold("a put of a new key", pairs, 1.1, put)

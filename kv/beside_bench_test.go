@@ -14,7 +14,7 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// BenchmarkGetBesideWriter measures readers alone, beside a writer who commits durably without pause, and beside one who does
+// BenchmarkGetBesideWriter measures readers alone, beside a writer that commits durably without pause, and beside one that does
 // the same to a bare file: what readers lose to that one is the price of the system calls, and not of the store. The three
 // take turns, so that the ratios are of one time.
 func BenchmarkGetBesideWriter(b *testing.B) {

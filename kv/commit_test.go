@@ -20,8 +20,8 @@ var errDisk = errors.New("the disk says no")
 // isStoreSync reports whether a call syncs records, perhaps of a store that was opened when its name was a temporary one.
 func isStoreSync(c vfs.Call) bool { return c.Op == vfs.OpSync && strings.Contains(c.Name, ".store") }
 
-// TestNothingIsVisibleBeforeItIsDurable is promise P2: while a commit's sync has not returned, readers see the state in
-// front of it.
+// TestNothingIsVisibleBeforeItIsDurable is promise P2: while a commit's sync has not returned, readers see the state
+// before it.
 func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	db, mem := openMem(t)
 	put(t, db, "k", "old")
@@ -43,7 +43,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	requireHolds(t, db, "k=new")
 }
 
-// TestAcknowledgedIsVisible is the other half: whoever got an offset reads what he wrote.
+// TestAcknowledgedIsVisible is the other half: a caller that got an offset reads what it wrote.
 func TestAcknowledgedIsVisible(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -71,10 +71,10 @@ func TestAcknowledgedIsVisible(t *testing.T) {
 	}
 }
 
-// TestCommitsShareASync holds the first sync up until many commits have arrived behind it.
+// TestCommitsShareASync holds the first sync up until many commits have arrived after it.
 func TestCommitsShareASync(t *testing.T) {
 	mem := vfs.NewMem()
-	db := openStore(t, storeDir, Options{FS: mem}) // With room for all of them, so that nobody waits for more.
+	db := openStore(t, storeDir, Options{FS: mem}) // With room for all of them, so that none waits for more.
 	const writers = 100
 	var held atomic.Bool
 	release := make(chan struct{})
@@ -111,7 +111,7 @@ func TestFailedSyncFailsEveryWaiterAndReadsGoOn(t *testing.T) {
 	require.NoError(t, err)
 	put(t, db, "k", "visible")
 
-	// One commit is the group that fails, the others are the group behind it.
+	// One commit is the group that fails, the others are the group after it.
 	const writers = 20
 	var held atomic.Bool
 	mem.SetHook(func(c vfs.Call) error {

@@ -28,7 +28,7 @@ func BenchmarkKeyOrder(b *testing.B) {
 	}
 }
 
-// BenchmarkMakeEntries measures a state of 200,000 pairs on its way into a snapshot that nobody writes.
+// BenchmarkMakeEntries measures a state of 200,000 pairs on its way into a snapshot that is not written.
 func BenchmarkMakeEntries(b *testing.B) {
 	s := headOf(openFull(b))
 	b.ReportAllocs()

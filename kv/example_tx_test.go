@@ -29,7 +29,7 @@ func set(tx *kv.Tx, key string, number int) error {
 func ExampleDB_Update() {
 	db, done := openTemporary()
 	defer done()
-	// A transfer: both accounts change, or none does, and nobody else writes in between.
+	// A transfer: both accounts change, or none does, and nothing else writes in between.
 	transfer := func(from, to string, amount int) error {
 		return db.Update(func(tx *kv.Tx) error {
 			source, err := get(tx, from)

@@ -69,7 +69,7 @@ func TestCommonPrefixLeavesWhatTellsKeysApart(t *testing.T) {
 		{"no keys", nil, ""},
 		{"one key", [][]byte{[]byte("somewhat long")}, ""},
 		{"the first keys of a counter leave room for the ones to come", counter("user%09d", 0, 1024), "user0"},
-		{"what a counter has in front of its last eight digits", counter("user%09d", 123_456_000, 123_457_000), "user1"},
+		{"what a counter has before its last eight digits", counter("user%09d", 123_456_000, 123_457_000), "user1"},
 		{"keys that share little", [][]byte{[]byte("alpha"), []byte("beta"), []byte("gamma-gamma-gamma")}, ""},
 		{"keys that begin alike and differ late", counter("a/long/name/%03d", 0, 1000), "a/long/"},
 		{"keys that differ at once, and late", append([][]byte{[]byte("a")}, counter("user%09d", 0, 9)...), ""},

@@ -14,7 +14,7 @@ import (
 // scatteredKey returns keys whose order is not that in which they come.
 func scatteredKey(i int) []byte { return fmt.Appendf(nil, "%08x", uint32(i)*2654435761) }
 
-// scattered returns a batch of tiny puts, as many as there are or as fit into a commit.
+// scattered returns a batch of tiny puts, the given number of them or what fits into a commit.
 func scattered(count int) *Batch {
 	b := &Batch{}
 	for i := 0; i < count && len(b.record) < DefaultMaxCommitSize-64; i++ {

@@ -27,7 +27,7 @@ func shuffled(t *testing.T, pairs []pair) []pair {
 	return mixed
 }
 
-// walk gives pairs to a lookahead until it wants no more, and returns what it handed on before it was told to stop.
+// walk gives pairs to a lookahead until it wants no more, and returns what it handed on before it had to stop.
 func walk(pairs []pair, stopAfter int) (got []pair, l *lookahead) {
 	l = newLookahead(func(p pair) bool {
 		got = append(got, p)
@@ -106,8 +106,8 @@ func TestTouchTellsPairsBesideEachOtherFromOthers(t *testing.T) {
 	}{
 		{"no pair lies beside another", nil, false},
 		{"one pair alone doesn't either", pairs[:1], false},
-		{"each lies behind the one before", pairs[:8], true},
-		{"each lies in front of the one before", []pair{pairs[3], pairs[2], pairs[1], pairs[0]}, true},
+		{"each lies after the one before", pairs[:8], true},
+		{"each lies before the one before it", []pair{pairs[3], pairs[2], pairs[1], pairs[0]}, true},
 		{"each lies half a page further", far(16), true},
 		{"each lies two pages further", far(64), false},
 		{"empty pairs are no harm", []pair{{}, {}}, false},

@@ -143,7 +143,7 @@ func TestEveryNumberIsInThePrometheusText(t *testing.T) {
 		values[strconv.FormatFloat(f.samples[0].value, 'f', -1, 64)] = true
 	}
 	for field, number := range texts {
-		if field != "CheckpointStats.Due" { // It changes with each snapshot, and nobody draws it.
+		if field != "CheckpointStats.Due" { // It changes with each snapshot, and no dashboard draws it.
 			require.Contains(t, values, number, field)
 		}
 	}

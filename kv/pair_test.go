@@ -36,7 +36,7 @@ func TestPairHoldsWhatItIsGiven(t *testing.T) {
 		{"the longest key", long[:MaxKeySize], []byte("v"), 0},
 		{"the longest value", []byte("k"), long, 0},
 		{"both, with a deadline", long[:MaxKeySize], long, math.MaxInt64},
-		{"a deadline in front of 1970", []byte("k"), []byte("v"), math.MinInt64},
+		{"a deadline before 1970", []byte("k"), []byte("v"), math.MinInt64},
 		{"a deadline whose bytes are all ones", []byte("k"), []byte("v"), -1},
 		{"a key longer than a store takes, as a foreign record may have it", long[:MaxKeySize+1], nil, 0},
 	}

@@ -33,7 +33,7 @@ type aftermath struct {
 // A power cut or a death leaves a copy of the disk, and the operation goes on in a world that is no more; a failed call
 // leaves an operation that may return an error.
 type accident struct {
-	unknown *modelState // Of a commit whose outcome nobody knows because of it; nil if there is none.
+	unknown *modelState // Of a commit whose outcome is not known because of it; nil if there is none.
 
 	mu       sync.Mutex // Guards all below: calls come from any goroutine.
 	disk     *vfs.Mem   // Whose calls count. Those of a disk that was given up don't.

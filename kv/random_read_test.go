@@ -205,7 +205,7 @@ func (r *randomRun) advanceOne(i int) bool {
 	return false
 }
 
-// requireNext takes a step, which must yield what it has to, and reports whether it was none behind the end.
+// requireNext takes a step, which must yield what it has to, and reports whether it was none past the end.
 func (r *randomRun) requireNext(iteration *heldIteration) bool {
 	key, value, more := iteration.next()
 	r.require(more == (len(iteration.want) > 0), "an iteration of offset %d has more: %v, with %d to come",

@@ -104,7 +104,7 @@ func TestAClosedReadViewShowsNothing(t *testing.T) {
 		require.NoError(t, view.Close(), "more than once")
 		seen++
 	}
-	require.Equal(t, 2, seen, "a scan under way goes on")
+	require.Equal(t, 2, seen, "a scan in progress goes on")
 	_, err = view.Get([]byte("a"))
 	require.ErrorIs(t, err, ErrTxDone)
 	_, err = view.Has([]byte("a"))

@@ -66,7 +66,7 @@ func (c *serialClient) conclude(op *serialOp, err error) {
 	failed, cancelled := errors.Is(err, ErrFailed), errors.Is(err, context.Canceled)
 	switch {
 	case err == nil:
-	case (failed || cancelled) && errors.Is(err, errSerial), // It wrote nothing, and nobody was told what it read.
+	case (failed || cancelled) && errors.Is(err, errSerial), // It wrote nothing, and what it read was not made known.
 		failed && strings.Contains(err.Error(), "commit refused"),
 		cancelled && strings.Contains(err.Error(), "nothing was changed"):
 		op.dropped = true
@@ -83,7 +83,7 @@ func serialKey(key int) []byte { return []byte{'k', byte('0' + key)} }
 
 func (c *serialClient) key() int { return c.random.IntN(serialKeys) }
 
-// value returns a number that nobody else ever writes.
+// value returns a number that no other write has.
 func (c *serialClient) value() (int, []byte) {
 	c.serial++
 	value := (c.number+1)*1000 + c.serial

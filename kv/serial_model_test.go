@@ -27,7 +27,7 @@ type serialOp struct {
 	client        int
 	name          string
 	called        int64 // By a clock that ticks with every event.
-	returned      int64 // unknownReturn where nobody knows whether it happened, or when.
+	returned      int64 // unknownReturn where it is not known whether it happened, or when.
 	reads, writes serialSet
 	seen, wrote   serialState
 	dropped       bool // It is known that it had no effect, and what it read is not to be relied on.

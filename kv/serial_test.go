@@ -35,7 +35,7 @@ const (
 
 // TestConcurrentOperationsAreSerializable has a few goroutines do all kinds of reads and writes at once, and looks for an
 // order that explains what they saw (P7). Reads by a new process are the end of each history, so what was acknowledged
-// or seen by anybody before a power cut or a failed sync has to be there (P1, P2, P3).
+// or seen before a power cut or a failed sync has to be there (P1, P2, P3).
 func TestConcurrentOperationsAreSerializable(t *testing.T) {
 	kinds := []struct {
 		sentence string
@@ -183,7 +183,7 @@ func (r *serialRun) leave(powerCut bool, random *rand.Rand) *vfs.Mem {
 	return r.mem.Exit()
 }
 
-// calm takes the disk's events away. Whatever calls are still under way, nothing happens from then on.
+// calm takes the disk's events away. Whatever calls are still in progress, nothing happens from then on.
 func (r *serialRun) calm() {
 	r.mem.SetHook(nil)
 	r.mu.Lock()
@@ -245,7 +245,7 @@ func (r *serialRun) finish() *vfs.Mem {
 	return left
 }
 
-// before returns the history of the world that ended in the middle. Of what was under way then nobody knows the outcome.
+// before returns the history of the world that ended in the middle. Of what was in progress then the outcome is not known.
 func (r *serialRun) before(history []*serialOp) []*serialOp {
 	var before []*serialOp
 	for _, op := range history {

@@ -59,7 +59,7 @@ func ExampleStats_WritePrometheus() {
 	// walnut_group_commits_count 1
 }
 
-// A logger is told what an operator should know. Here every sync is slow, since the limit is a nanosecond.
+// A logger gets what an operator should know. Here every sync is slow, since the limit is a nanosecond.
 func ExampleOptions_logger() {
 	dir, err := os.MkdirTemp("", "walnut")
 	if err != nil {

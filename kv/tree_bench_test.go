@@ -62,7 +62,7 @@ var plainLayout = treeLayout[plainItem]{
 	slices: func(it plainItem) (key, value []byte) { return it.key, it.value },
 }
 
-// headerItem has the sizes in front of the key, in the allocation, rather than in the item. A lookup then needs a key that
+// headerItem has the sizes before the key, in the allocation, rather than in the item. A lookup then needs a key that
 // looks the same, and a scan reads the allocation even where it is only counting.
 type headerItem struct {
 	order  uint64
@@ -178,7 +178,7 @@ func (l *treeBench[T]) benchGet(b *testing.B) {
 	}
 }
 
-// benchOverwrite measures a put of a key that is there, with a clone in front of every so many puts; 0 is none.
+// benchOverwrite measures a put of a key that is there, with a clone before every given number of puts; 0 is none.
 func (l *treeBench[T]) benchOverwrite(b *testing.B, every int) {
 	t := l.tree()
 	random := rand.New(rand.NewPCG(3, 3))

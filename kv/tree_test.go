@@ -87,7 +87,7 @@ func treeLines(tree tree) []string {
 	return lines
 }
 
-// keyOfTable returns a key as stores have them: a counter or a random id behind a name, or something short.
+// keyOfTable returns a key as stores have them: a counter or a random id after a name, or something short.
 func keyOfTable(random *rand.Rand) []byte {
 	switch random.IntN(5) {
 	case 0:

@@ -25,7 +25,7 @@ func openFull(b *testing.B) *DB {
 
 func benchmarkKey(i int) []byte { return fmt.Appendf(nil, "%016x", uint64(i)*0x9e3779b97f4a7c15) }
 
-// BenchmarkUpdate measures transactions that read and write some random pairs, beside batches that write as many. What a
+// BenchmarkUpdate measures transactions that read and write some random pairs, beside batches that write the same number. What a
 // transaction costs more is what reading, the clone and the function cost.
 func BenchmarkUpdate(b *testing.B) {
 	for _, writes := range []int{0, 1, 4, 16, pendingMax, pendingMax + 1, 256} {

@@ -804,7 +804,7 @@ func TestAContextEndsTheWaitForTheLock(t *testing.T) {
 	require.Equal(t, 400, number(t, db.Get, "n"))
 }
 
-// TestACommitThatIsNoLongerWaitedForHappens holds the sync up until the callers have left, the one who leads among them.
+// TestACommitThatIsNoLongerWaitedForHappens holds the sync up until the callers have left, the leader among them.
 func TestACommitThatIsNoLongerWaitedForHappens(t *testing.T) {
 	mem := vfs.NewMem()
 	db := openStore(t, storeDir, Options{FS: mem})
@@ -908,4 +908,39 @@ func TestANestedCommitGivesUpWithItsContext(t *testing.T) {
 		})
 		requireHolds(t, db, "k=goes on")
 	})
+}
+
+// TestAPanicLeavesAnUpdateOnceWhatItReadIsDurable is promise P2 for what a function may have made known before it panicked.
+func TestAPanicLeavesAnUpdateOnceWhatItReadIsDurable(t *testing.T) {
+	mem := vfs.NewMem()
+	db := openStore(t, storeDir, Options{FS: mem})
+	put(t, db, "k", "1")
+	var held, over atomic.Bool
+	release := make(chan struct{})
+	mem.SetHook(func(c vfs.Call) error {
+		if isStoreSync(c) && held.CompareAndSwap(false, true) {
+			<-release
+		}
+		return nil
+	})
+	var done sync.WaitGroup
+	done.Go(func() { put(t, db, "k", "2") })
+	waitUntil(t, held.Load)
+	seen := make(chan string, 1)
+	done.Go(func() {
+		_ = outcome(func() error {
+			return db.Update(func(tx *Tx) error {
+				value, _ := tx.Get([]byte("k"))
+				seen <- string(value)
+				panic("oops")
+			})
+		})
+		over.Store(true)
+	})
+	require.Equal(t, "2", <-seen)
+	time.Sleep(10 * time.Millisecond)
+	require.False(t, over.Load(), "a power cut could still take what it read")
+	close(release)
+	done.Wait()
+	require.True(t, over.Load())
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Readers who are there find each state published; once they have gone commits are applied in place again.
+// TestStatesArePublishedAheadOnlyWhileReadersAsk: readers find each state published; without readers commits are applied in
+// place again.
 func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
 	var v visibleState
 	v.start(newState())
@@ -35,6 +36,6 @@ func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
 	for range 2 * publishAhead {
 		commit()
 		require.False(t, v.shared())
-		require.Same(t, alone, v.current, "with nobody there a commit is applied in place")
+		require.Same(t, alone, v.current, "with no reader a commit is applied in place")
 	}
 }
