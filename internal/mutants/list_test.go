@@ -228,7 +228,7 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "an iteration in an Update goes over the tree that the Update changes",
-		file:    "kv/tx.go",
+		file:    "kv/reader.go",
 		old:     "if !u.owned || u.scans > 0 {",
 		new:     "if !u.owned {",
 		pkg:     "./kv", test: modelTest, args: modelArgs,
