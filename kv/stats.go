@@ -11,39 +11,39 @@ import (
 // They marshal to JSON, for programs and for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both,
 // so names in them stay.
 type Stats struct {
-	Keys      int   // Pairs, expired ones included.
-	DataBytes int64 // Bytes of their keys and values.
-	Expired   int   // Pairs whose deadline has passed. They stay, in snapshots too, until a mutation removes them.
+	Keys      int   `json:"keys"`       // Pairs, expired ones included.
+	DataBytes int64 `json:"data_bytes"` // Bytes of their keys and values.
+	Expired   int   `json:"expired"`    // Pairs whose deadline has passed. They stay, in snapshots too, until a mutation removes them.
 
-	First   uint64 // The first offset that the log holds; one more than the last where it holds none.
-	Durable uint64 // The last offset that no power cut can take.
-	Visible uint64 // The last offset that readers see.
+	First   uint64 `json:"first"`   // The first offset that the log holds; one more than the last where it holds none.
+	Durable uint64 `json:"durable"` // The last offset that no power cut can take.
+	Visible uint64 `json:"visible"` // The last offset that readers see.
 
-	OpenViews  int           // Views and ReadViews that are open, each of which keeps memory from being freed.
-	OldestView time.Duration // The age of the oldest of them, 0 where there is none.
+	OpenViews  int           `json:"open_views"` // Views and ReadViews that are open, each of which keeps memory from being freed.
+	OldestView time.Duration `json:"-"`          // The age of the oldest of them, 0 where there is none.
 
-	Segments  int   // Segments of the log.
-	DiskBytes int64 // Bytes that the log takes on disk.
-	FreeBytes int64 // Bytes that the log's file system has left; -1 where the system doesn't say.
+	Segments  int   `json:"segments"`   // Segments of the log.
+	DiskBytes int64 `json:"disk_bytes"` // Bytes that the log takes on disk.
+	FreeBytes int64 `json:"free_bytes"` // Bytes that the log's file system has left; -1 where the system doesn't say.
 
-	Appends       uint64 // Commits written.
-	AppendedBytes uint64 // Their bytes, encoded.
-	WrittenBytes  uint64 // Their bytes in the log's files, with what the log puts around them.
-	Writes        uint64 // Writes to the log's files; where records go through a mapping there are none.
-	Syncs         uint64 // Syncs of the log's files that made commits durable.
-	SlowSyncs     uint64 // Those of them that took Options.SlowSync or longer.
-	Rolls         uint64 // Segments that were full, so that a new one was begun.
-	IndexRebuilds uint64 // Indexes of the log that were found wrong and rebuilt.
+	Appends       uint64 `json:"appends"`        // Commits written.
+	AppendedBytes uint64 `json:"appended_bytes"` // Their bytes, encoded.
+	WrittenBytes  uint64 `json:"written_bytes"`  // Their bytes in the log's files, with what the log puts around them.
+	Writes        uint64 `json:"writes"`         // Writes to the log's files; where records go through a mapping there are none.
+	Syncs         uint64 `json:"syncs"`          // Syncs of the log's files that made commits durable.
+	SlowSyncs     uint64 `json:"slow_syncs"`     // Those of them that took Options.SlowSync or longer.
+	Rolls         uint64 `json:"rolls"`          // Segments that were full, so that a new one was begun.
+	IndexRebuilds uint64 `json:"index_rebuilds"` // Indexes of the log that were found wrong and rebuilt.
 
-	SyncLatency   Latency // How long each of Syncs took: the disk's share of a commit.
-	GroupSize     Sizes   // How many commits each of Syncs made durable.
-	CommitLatency Latency // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
-	CloneLatency  Latency // How long writers took to give readers their own state; a sample as well.
+	SyncLatency   Latency `json:"sync_seconds"`   // How long each of Syncs took: the disk's share of a commit.
+	GroupSize     Sizes   `json:"group_commits"`  // How many commits each of Syncs made durable.
+	CommitLatency Latency `json:"commit_seconds"` // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
+	CloneLatency  Latency `json:"clone_seconds"`  // How long writers took to give readers their own state; a sample as well.
 
-	Checkpoints CheckpointStats
+	Checkpoints CheckpointStats `json:"-"`
 
-	Recovery Recovery // What Open found and did.
-	Failed   error    // Why the store takes no more commits; nil where it does.
+	Recovery Recovery `json:"-"` // What Open found and did.
+	Failed   error    `json:"-"` // Why the store takes no more commits; nil where it does.
 }
 
 // Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at
@@ -58,9 +58,13 @@ type Latency struct {
 
 // Sizes says how large something was, with names as in Latency.
 type Sizes struct {
-	Count                    uint64
-	Mean                     float64
-	P50, P90, P99, P999, Max int64
+	Count uint64  `json:"count"`
+	Mean  float64 `json:"mean"`
+	P50   int64   `json:"p50"`
+	P90   int64   `json:"p90"`
+	P99   int64   `json:"p99"`
+	P999  int64   `json:"p999"`
+	Max   int64   `json:"max"`
 
 	spread histogram.Snapshot
 }

@@ -10,51 +10,31 @@ import (
 // known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none. There is no
 // way back from JSON.
 func (s Stats) MarshalJSON() ([]byte, error) {
+	type numbers Stats // Without this method.
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // A page that embeds the object escapes it.
-	err := encoder.Encode(newStatsJSON(s))
+	err := encoder.Encode(struct {
+		numbers
+		OldestViewSeconds float64         `json:"oldest_view_seconds"`
+		Checkpoints       checkpointsJSON `json:"checkpoints"`
+		Failed            string          `json:"failed"`
+		Recovery          recoveryJSON    `json:"recovery"`
+	}{numbers(s), s.OldestView.Seconds(), newCheckpointsJSON(s.Checkpoints), errorText(s.Failed), newRecoveryJSON(s.Recovery)})
 	return out.Bytes(), err
 }
 
-type statsJSON struct {
-	Keys              int             `json:"keys"`
-	DataBytes         int64           `json:"data_bytes"`
-	Expired           int             `json:"expired"`
-	First             uint64          `json:"first"`
-	Durable           uint64          `json:"durable"`
-	Visible           uint64          `json:"visible"`
-	Segments          int             `json:"segments"`
-	DiskBytes         int64           `json:"disk_bytes"`
-	FreeBytes         int64           `json:"free_bytes"`
-	OpenViews         int             `json:"open_views"`
-	OldestViewSeconds float64         `json:"oldest_view_seconds"`
-	Appends           uint64          `json:"appends"`
-	AppendedBytes     uint64          `json:"appended_bytes"`
-	WrittenBytes      uint64          `json:"written_bytes"`
-	Writes            uint64          `json:"writes"`
-	Syncs             uint64          `json:"syncs"`
-	SlowSyncs         uint64          `json:"slow_syncs"`
-	Rolls             uint64          `json:"rolls"`
-	IndexRebuilds     uint64          `json:"index_rebuilds"`
-	SyncSeconds       spreadJSON      `json:"sync_seconds"`
-	GroupCommits      spreadJSON      `json:"group_commits"`
-	CommitSeconds     spreadJSON      `json:"commit_seconds"`
-	CloneSeconds      spreadJSON      `json:"clone_seconds"`
-	Checkpoints       checkpointsJSON `json:"checkpoints"`
-	Failed            string          `json:"failed"`
-	Recovery          recoveryJSON    `json:"recovery"`
-}
-
-// spreadJSON is a Latency in seconds, or Sizes.
-type spreadJSON struct {
-	Count uint64  `json:"count"`
-	Mean  float64 `json:"mean"`
-	P50   float64 `json:"p50"`
-	P90   float64 `json:"p90"`
-	P99   float64 `json:"p99"`
-	P999  float64 `json:"p999"`
-	Max   float64 `json:"max"`
+// MarshalJSON returns the numbers as Stats has them, in seconds.
+func (l Latency) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Count uint64  `json:"count"`
+		Mean  float64 `json:"mean"`
+		P50   float64 `json:"p50"`
+		P90   float64 `json:"p90"`
+		P99   float64 `json:"p99"`
+		P999  float64 `json:"p999"`
+		Max   float64 `json:"max"`
+	}{l.Count, l.Mean.Seconds(), l.P50.Seconds(), l.P90.Seconds(), l.P99.Seconds(), l.P999.Seconds(), l.Max.Seconds()})
 }
 
 type checkpointsJSON struct {
@@ -95,20 +75,6 @@ type skippedJSON struct {
 	Error string `json:"error"`
 }
 
-func newStatsJSON(s Stats) statsJSON {
-	stats := statsJSON{
-		Keys: s.Keys, DataBytes: s.DataBytes, Expired: s.Expired, First: s.First, Durable: s.Durable, Visible: s.Visible,
-		Segments: s.Segments, DiskBytes: s.DiskBytes, FreeBytes: s.FreeBytes,
-		OpenViews: s.OpenViews, OldestViewSeconds: s.OldestView.Seconds(),
-		Appends: s.Appends, AppendedBytes: s.AppendedBytes, WrittenBytes: s.WrittenBytes, Writes: s.Writes,
-		Syncs: s.Syncs, SlowSyncs: s.SlowSyncs, Rolls: s.Rolls, IndexRebuilds: s.IndexRebuilds,
-		SyncSeconds: s.SyncLatency.json(), CommitSeconds: s.CommitLatency.json(), CloneSeconds: s.CloneLatency.json(),
-		GroupCommits: s.GroupSize.json(), Checkpoints: newCheckpointsJSON(s.Checkpoints),
-		Failed: errorText(s.Failed), Recovery: newRecoveryJSON(s.Recovery),
-	}
-	return stats
-}
-
 func newCheckpointsJSON(c CheckpointStats) checkpointsJSON {
 	checkpoints := checkpointsJSON{
 		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, BehindBytes: c.Behind, DueBytes: c.Due,
@@ -126,20 +92,6 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-func (l Latency) json() spreadJSON {
-	return spreadJSON{
-		Count: l.Count, Mean: l.Mean.Seconds(), P50: l.P50.Seconds(), P90: l.P90.Seconds(), P99: l.P99.Seconds(),
-		P999: l.P999.Seconds(), Max: l.Max.Seconds(),
-	}
-}
-
-func (s Sizes) json() spreadJSON {
-	return spreadJSON{
-		Count: s.Count, Mean: s.Mean, P50: float64(s.P50), P90: float64(s.P90), P99: float64(s.P99),
-		P999: float64(s.P999), Max: float64(s.Max),
-	}
 }
 
 func newRecoveryJSON(r Recovery) recoveryJSON {
