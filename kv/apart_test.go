@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -131,6 +132,44 @@ func TestLargeCommitsBesideOthersAreInTheOrderOfOffsets(t *testing.T) {
 		require.Equal(t, treeLines(want.tree), treeLines(db.visible.load().tree))
 		require.Equal(t, want.dataBytes, db.visible.load().dataBytes)
 		require.Nil(t, db.apart)
+	})
+}
+
+// TestNoUpdateIsLostBesideLargeCommits counts with transactions, and has large commits set the count back now and then.
+func TestNoUpdateIsLostBesideLargeCommits(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *DB) {
+		var stop atomic.Bool
+		var counters sync.WaitGroup
+		var kept, all atomic.Int64
+		count := func(key string) error {
+			return db.Update(func(tx *Tx) error { return setNumber(tx, key, number(t, tx.Get, key)+1) })
+		}
+		for range 3 {
+			counters.Go(func() {
+				for !stop.Load() {
+					if err := errors.Join(count("kept"), count("set back")); err != nil {
+						t.Error(err)
+					}
+					kept.Add(1)
+				}
+			})
+		}
+		for i := range 5 {
+			large := scattered(20_000)
+			large.Put([]byte("set back"), []byte("0"))
+			if i%2 == 0 {
+				large.DeleteRange([]byte("0"), []byte("g"))
+			}
+			before := kept.Load()
+			_, err := db.Apply(large)
+			require.NoError(t, err)
+			all.Add(kept.Load() - before)
+		}
+		stop.Store(true)
+		counters.Wait()
+		require.Positive(t, all.Load(), "transactions went on beside the large commits")
+		require.EqualValues(t, kept.Load(), number(t, db.Get, "kept"))
+		require.Less(t, int64(number(t, db.Get, "set back")), kept.Load())
 	})
 }
 

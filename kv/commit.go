@@ -152,9 +152,8 @@ func (db *DB) mayCommit(b *Batch) error {
 	return nil
 }
 
-// give gives a batch to the log and returns its offset. The log refuses before it uses an offset, so the commit happens in
-// every other case. An empty batch is no commit: its caller waits for what it read, and nothing is written. The caller
-// holds mu.
+// give gives a batch to the log and returns its offset. The log refuses before it uses an offset, unless it fails. An empty
+// batch is no commit: its caller waits for what it read, and nothing is written. The caller holds mu.
 func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
 	if b.count == 0 {
 		db.inflight.Add(1)
@@ -166,6 +165,9 @@ func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
 	}
 	offset, group, err := db.log.Submit(record)
 	db.noteSpace(err)
+	if errors.Is(err, ErrFailed) {
+		return 0, db.fail(db.last+1, err)
+	}
 	if err != nil {
 		return 0, refused(err)
 	}
@@ -280,6 +282,11 @@ func (db *DB) awaitLog(offset uint64) error {
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	return db.fail(offset, err)
+}
+
+// fail ends all writing, and says so of a commit. The caller holds mu.
+func (db *DB) fail(offset uint64, err error) error {
 	db.failed = err
 	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, err)
 }

@@ -401,3 +401,28 @@ func TestNoCommitIsUnderWayOnceItIsOver(t *testing.T) {
 		require.Zero(t, db.committing.Load(), sentence)
 	}
 }
+
+// TestARelaxedCommitWhoseWriteFailsIsNotSaidToBeRefused: the disk may have it.
+func TestARelaxedCommitWhoseWriteFailsIsNotSaidToBeRefused(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.Sync, opts.SegmentSize = SyncNever, 1<<20
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpWrite && strings.Contains(c.Name, ".store") {
+			return errDisk
+		}
+		return nil
+	})
+	_, err = db.Put([]byte("large"), make([]byte, 100<<10))
+	require.ErrorIs(t, err, ErrFailed)
+	require.ErrorContains(t, err, "not known")
+	_, err = db.Put([]byte("next"), nil)
+	require.ErrorIs(t, err, ErrFailed)
+	require.ErrorContains(t, err, "refused")
+	mem.SetHook(nil)
+	requireHolds(t, db, "k=v")
+	require.ErrorIs(t, db.Close(), ErrFailed)
+}
