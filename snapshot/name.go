@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // Names in a directory of snapshots are the offset in twenty digits, so that a listing sorts. A snapshot being written has
@@ -12,7 +14,7 @@ import (
 const (
 	nameDigits      = 20
 	nameSuffix      = ".snap"
-	temporarySuffix = ".tmp"
+	temporarySuffix = vfs.TemporarySuffix
 )
 
 // Path returns the path of the snapshot as of an offset in a directory.

@@ -68,7 +68,7 @@ func (p *publication) prepare() error {
 
 // write writes the temporary file and syncs it.
 func (p *publication) write(ctx context.Context, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (Info, error) {
-	file, err := p.create()
+	file, err := vfs.CreateTemporary(p.fsys, p.path)
 	if err != nil {
 		return Info{}, err
 	}
@@ -78,18 +78,6 @@ func (p *publication) write(ctx context.Context, h Header, o Options, entries it
 		err = file.Sync()
 	}
 	return info, errors.Join(err, file.Close())
-}
-
-// create creates the temporary file. It replaces one that an earlier Write could not remove.
-func (p *publication) create() (vfs.File, error) {
-	file, err := p.fsys.Create(p.temporary())
-	if !errors.Is(err, fs.ErrExist) {
-		return file, err
-	}
-	if err := p.fsys.Remove(p.temporary()); err != nil {
-		return nil, err
-	}
-	return p.fsys.Create(p.temporary())
 }
 
 func writeAll(file *fileWriter, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (Info, error) {

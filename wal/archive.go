@@ -129,11 +129,11 @@ func isUnlinkable(err error) bool {
 // copyToArchive copies a store up to its end, with a seal after that, under a temporary name until the copy is durable.
 func (l *Log) copyToArchive(s *store) error {
 	if s.sealed.Load() {
-		return copyAs(l.opts.FS, l.archivePath(s), io.NewSectionReader(s.file, 0, s.end+boundsFrameSize))
+		return vfs.WriteAs(l.opts.FS, l.archivePath(s), io.NewSectionReader(s.file, 0, s.end+boundsFrameSize), true)
 	}
 	payload := bounds{first: s.head.first, chain: s.chain}.encode()
 	seal := s.layOut(nil, kindRolled, payload[:], payloadSum(payload[:]))
-	return copyAs(l.opts.FS, l.archivePath(s), io.MultiReader(io.NewSectionReader(s.file, 0, s.end), bytes.NewReader(seal)))
+	return vfs.WriteAs(l.opts.FS, l.archivePath(s), io.MultiReader(io.NewSectionReader(s.file, 0, s.end), bytes.NewReader(seal)), true)
 }
 
 // requireSame refuses a store in the archive that is not the sealed store whose name it has. The closing chain vouches
@@ -189,7 +189,7 @@ func (l *Log) unarchiveStore(s *store) error {
 		return err
 	}
 	if kept.head == s.head {
-		err = removeFile(l.opts.FS, kept.path)
+		err = vfs.RemoveIfThere(l.opts.FS, kept.path)
 	}
 	return errors.Join(err, kept.file.Close())
 }

@@ -354,25 +354,17 @@ func TestAnArchiveSaysWhatItHolds(t *testing.T) {
 	fill(t, l, 135)
 	a := openArchive(t, testOptions(s.mem), archiveDir, testDir)
 	require.Equal(t, l.ID(), a.ID())
-	segments := a.Segments()
+	require.EqualValues(t, 1, a.First())
+	require.EqualValues(t, 135, a.Last())
 	s.bases = append(s.bases, l.segments.active().base())
-	require.Len(t, segments, 6)
-	for i, segment := range segments {
-		path, last := s.kept(i), uint64(135)
+	require.Len(t, a.stores, 6)
+	for i, store := range a.stores {
+		path := s.kept(i)
 		if i > 2 {
 			path = s.store(i)
 		}
-		if i < 5 {
-			last = s.bases[i+1] - 1
-		}
-		require.Equal(t, path, segment.Path)
-		require.Equal(t, s.bases[i], segment.Base)
-		require.Equal(t, last, segment.Last)
-		require.Equal(t, i < 5, segment.Sealed)
-		require.EqualValues(t, len(s.read(path)), segment.Allocated)
-		if segment.Sealed {
-			require.Equal(t, segment.Allocated, segment.Bytes)
-		}
+		require.Equal(t, path, store.path)
+		require.Equal(t, s.bases[i], store.head.base)
 	}
 	for from := uint64(1); from <= 135; from++ {
 		want := from
@@ -556,8 +548,9 @@ func TestAnArchiveHoldsNoFilesOpen(t *testing.T) {
 	require.NoError(t, l.Close())
 	a := openArchive(t, opts, opts.ArchiveDir)
 	require.Greater(t, len(a.stores), 5)
+	held := must(vfs.Cold(vfs.OS).OpenRead(a.stores[0].path))
 	for _, s := range a.stores {
-		require.IsType(t, coldFile{}, s.file)
+		require.IsType(t, held, s.file)
 	}
 	require.NoError(t, a.Close())
 }

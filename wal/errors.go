@@ -54,3 +54,7 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 
 // Is reports that a CorruptError is ErrCorrupt.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+func corrupt(path string, position int64, offset uint64, err error) error {
+	return &CorruptError{Path: path, Position: position, Offset: offset, Err: err}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 
@@ -78,7 +77,7 @@ func (p *part) look(opts Options) error {
 		return p.orphans()
 	}
 	held := p.fs
-	p.fs = coldFS{held}
+	p.fs = vfs.Cold(held)
 	if err := p.open(bases); err != nil {
 		return err
 	}
@@ -259,41 +258,4 @@ func (s *store) hasLess(other *store) (bool, error) {
 			theirs.next-1, theirs.chain, s.path))
 	}
 	return less, err
-}
-
-// coldFS opens files for reading that are open only while something is read: an archive may have more of them than a
-// process may have open.
-type coldFS struct{ vfs.FS }
-
-func (c coldFS) OpenRead(name string) (vfs.File, error) { return coldFile{fs: c.FS, name: name}, nil }
-
-// coldFile is a file that is opened again by each call. If it is replaced in between, no frame of it checks out.
-type coldFile struct {
-	vfs.File // Never set: nothing but reading is asked of it.
-
-	fs   vfs.FS
-	name string
-}
-
-func (f coldFile) Close() error { return nil }
-
-func (f coldFile) ReadAt(p []byte, position int64) (n int, err error) {
-	file, err := f.fs.OpenRead(f.name)
-	if err != nil {
-		return 0, err
-	}
-	n, err = file.ReadAt(p, position)
-	if closed := file.Close(); closed != nil && (err == nil || err == io.EOF) {
-		err = closed
-	}
-	return n, err
-}
-
-func (f coldFile) Size() (int64, error) {
-	file, err := f.fs.OpenRead(f.name)
-	if err != nil {
-		return 0, err
-	}
-	size, err := file.Size()
-	return size, errors.Join(err, file.Close())
 }

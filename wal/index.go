@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"path/filepath"
 	"sort"
 	"sync/atomic"
 
@@ -215,25 +214,7 @@ func writeIndexFile(fs vfs.FS, s *store, x *index, synced bool) error {
 		salt: s.head.salt, count: x.count, end: s.end, chain: s.chain,
 		entriesSum: crc32.Checksum(data[indexHeadSize:], castagnoli),
 	}.encode())
-	path := indexPath(s)
-	file, err := createFile(fs, path+temporarySuffix)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteAt(data, 0)
-	if err == nil && synced {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = fs.Rename(path+temporarySuffix, path)
-	}
-	if err == nil && synced {
-		return fs.SyncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return errors.Join(err, removeFile(fs, path+temporarySuffix))
-	}
-	return nil
+	return vfs.WriteAs(fs, indexPath(s), bytes.NewReader(data), synced)
 }
 
 // before returns how many of the first records of an index in memory end at or before a position where a frame begins.

@@ -190,26 +190,7 @@ func (l *Log) quarantineCopy(s *store, from, to int64) (path string, err error) 
 		}
 		return path, errors.Join(err, fsys.SyncDir(dir))
 	}
-	return path, copyAs(fsys, path, io.NewSectionReader(s.file, from, to-from))
-}
-
-// copyAs writes a new file, which gets its name, durably, once its bytes are durable.
-func copyAs(fsys vfs.FS, path string, from io.Reader) error {
-	file, err := createFile(fsys, path+temporarySuffix)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.NewOffsetWriter(file, 0), from)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = publishName(fsys, path)
-	}
-	if err != nil {
-		return errors.Join(err, removeFile(fsys, path+temporarySuffix))
-	}
-	return nil
+	return path, vfs.WriteAs(fsys, path, io.NewSectionReader(s.file, from, to-from), true)
 }
 
 // openIndexes opens the segments' indexes, and makes those again that don't fit.

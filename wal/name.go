@@ -2,8 +2,11 @@ package wal
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // Names of the files in a log's directory. A segment's two files are named by its base offset in twenty digits, so that
@@ -11,10 +14,12 @@ import (
 const (
 	storeSuffix     = ".store"
 	indexSuffix     = ".index"
-	temporarySuffix = ".tmp"
+	temporarySuffix = vfs.TemporarySuffix
 
 	nameDigits = 20
 )
+
+func joinName(dir, name string) string { return filepath.Join(dir, name) }
 
 func storeName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, storeSuffix) }
 func indexName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, indexSuffix) }

@@ -102,7 +102,7 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 // name. An error that isn't ErrFailed changes nothing.
 func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced bool) (*store, error) {
 	path := joinName(dir, storeName(head.base))
-	file, err := createFile(fs, path+temporarySuffix)
+	file, err := vfs.CreateTemporary(fs, path)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return nil, err // For the moment: nothing was written.
 	}
@@ -120,7 +120,7 @@ func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced
 	}
 	if err != nil {
 		// What can't be removed either is found by the next open.
-		return nil, errors.Join(err, file.Close(), removeFile(fs, path+temporarySuffix))
+		return nil, errors.Join(err, file.Close(), vfs.RemoveIfThere(fs, path+temporarySuffix))
 	}
 	if err := fs.SyncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrFailed, err), file.Close())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // TruncateFront removes the segments all of whose records have offsets below first. The first offset held is then that
@@ -83,7 +85,7 @@ func (l *Log) removeFiles(removed []*segment) error {
 func (l *Log) removeNames(steps ...[]string) error {
 	for _, names := range steps {
 		for _, name := range names {
-			if err := removeFile(l.opts.FS, joinName(l.dir, name)); err != nil {
+			if err := vfs.RemoveIfThere(l.opts.FS, joinName(l.dir, name)); err != nil {
 				return err
 			}
 		}

@@ -305,7 +305,7 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "a segment's copy in the archive gets its name before it is durable",
-		file:    "wal/mend.go",
+		file:    "internal/vfs/publish.go",
 		old:     "\t\terr = file.Sync()\n",
 		new:     "\t\terr = nil\n",
 		pkg:     "./wal", test: crashTest,
