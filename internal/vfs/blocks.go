@@ -5,15 +5,15 @@ import (
 	"syscall"
 )
 
-// blockSize is the unit, in bytes, in which a Mem gives out space to files.
+// blockSize is the unit, in bytes, in which a Mem allocates space to files. It is the size of a page too.
 const blockSize = 4096
 
-// blocks says which blocks of a file have space; the others are holes. It has none past the end of the file.
+// blocks holds, for each block of a file, whether it has space; the others are holes. No block past the end has any.
 type blocks []bool
 
 func blocksIn(size int64) int64 { return (size + blockSize - 1) / blockSize }
 
-// missing counts the holes from off to end.
+// missing counts the holes in the range from off to end.
 func (b blocks) missing(off, end int64) int64 {
 	var n int64
 	for i := off / blockSize; i < blocksIn(end); i++ {
@@ -24,7 +24,7 @@ func (b blocks) missing(off, end int64) int64 {
 	return n
 }
 
-// occupy gives space to the blocks from off to end.
+// occupy gives space to the blocks in the range from off to end.
 func (b *blocks) occupy(off, end int64) {
 	if grow := blocksIn(end) - int64(len(*b)); grow > 0 {
 		*b = append(*b, make(blocks, grow)...)
@@ -34,7 +34,7 @@ func (b *blocks) occupy(off, end int64) {
 	}
 }
 
-// trim takes the space back that lies past the end.
+// trim takes back the space past the end.
 func (b *blocks) trim(size int64) { *b = (*b)[:min(int64(len(*b)), blocksIn(size))] }
 
 // used counts the blocks that have space.
@@ -48,7 +48,7 @@ func (b blocks) used() int64 {
 	return n
 }
 
-// room returns ENOSPC where the disk has too little left for the holes of f from off to end.
+// room returns ENOSPC if the disk has too little space left to fill the holes of f in the range from off to end.
 func (m *Mem) room(f *memFile, off, end int64) error {
 	if m.capacity == 0 {
 		return nil
@@ -60,7 +60,7 @@ func (m *Mem) room(f *memFile, off, end int64) error {
 	return nil
 }
 
-// nameRoom returns ENOSPC where names need space and no block is free.
+// nameRoom returns ENOSPC if names need space and no block is free.
 func (m *Mem) nameRoom() error {
 	if m.namesNeedSpace && m.capacity > 0 && (m.used()+1)*blockSize > m.capacity {
 		return syscall.ENOSPC
@@ -68,7 +68,7 @@ func (m *Mem) nameRoom() error {
 	return nil
 }
 
-// used counts the blocks that all files have, those of a file with several names once.
+// used counts the blocks of all files. A file with several names counts once.
 func (m *Mem) used() int64 {
 	var used int64
 	counted := map[*memFile]bool{}

@@ -2,14 +2,14 @@ package vfs
 
 import "slices"
 
-// content is the bytes of a file. Two contents may share one array, which is what makes a crash state cheap; whoever
-// shares it copies it before the first change.
+// content is the bytes of a file. Two contents may share one array, which makes a crash state cheap. A content that shares
+// its array copies it before the first change.
 type content struct {
 	bytes  []byte
 	shared bool
 }
 
-// share returns a content with the same bytes, which is independent from then on.
+// share returns a content with the same bytes. A later change of either doesn't show in the other.
 func (c *content) share() content {
 	c.shared = true
 	return *c
@@ -29,7 +29,7 @@ func (c *content) apply(ch change) {
 	}
 }
 
-// write changes the bytes at off; what lies between the old end and off reads as zeros.
+// write changes the bytes at off. Bytes between the old end and off read as zeros.
 func (c *content) write(p []byte, off int64) {
 	end := off + int64(len(p))
 	c.grow(end)
@@ -37,7 +37,7 @@ func (c *content) write(p []byte, off int64) {
 	copy(c.bytes[off:end], p)
 }
 
-// zero writes zeros from off to end.
+// zero writes zeros in the range from off to end.
 func (c *content) zero(off, end int64) {
 	if inside := min(end, c.size()); off < inside {
 		c.own()
@@ -53,14 +53,14 @@ func (c *content) grow(size int64) {
 	}
 }
 
-// own makes the bytes free to change.
+// own copies the bytes if they are shared, so that they can be changed.
 func (c *content) own() {
 	if c.shared {
 		c.bytes, c.shared = slices.Clone(c.bytes), false
 	}
 }
 
-// resize sets the length; what it adds reads as zeros.
+// resize sets the length. Added bytes read as zeros.
 func (c *content) resize(size int64) {
 	old := c.size()
 	switch {
@@ -70,7 +70,7 @@ func (c *content) resize(size int64) {
 		c.bytes = c.bytes[:size]
 		clear(c.bytes[old:])
 	default:
-		// Half as much again, so that a file which grows by many small writes is copied few times.
+		// Reserve half as much again, so that a file that grows by many small writes is copied few times.
 		grown := make([]byte, size, max(size, old+old/2))
 		copy(grown, c.bytes)
 		c.bytes, c.shared = grown, false

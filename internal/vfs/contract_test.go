@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// contract is what both implementations of FS do. Each case gets an empty directory of its own.
+// contract is what both implementations of FS do. Each case gets its own empty directory.
 var contract = []struct {
 	sentence string
 	check    func(t *testing.T, fsys FS, dir string)
@@ -29,7 +29,7 @@ var contract = []struct {
 		require.NoError(t, f.Close())
 		require.Equal(t, "hello", read(t, open(t, fsys, name)))
 	}},
-	{"creating a name that is there is an error, and leaves it alone", func(t *testing.T, fsys FS, dir string) {
+	{"creating a name that exists is an error, and leaves it alone", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		create(t, fsys, name, "hello")
 		_, err := fsys.Create(name)
@@ -37,7 +37,7 @@ var contract = []struct {
 		requirePath(t, err, name)
 		require.Equal(t, "hello", read(t, open(t, fsys, name)))
 	}},
-	{"a name that isn't there can't be opened, removed, renamed, listed or synced", func(t *testing.T, fsys FS, dir string) {
+	{"a missing name can't be opened, removed, renamed, listed or synced", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		_, openErr := fsys.Open(name)
 		_, readErr := fsys.OpenRead(name)
@@ -51,7 +51,7 @@ var contract = []struct {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
 	}},
-	{"a directory can't be opened as a file, nor a file be used as a directory", func(t *testing.T, fsys FS, dir string) {
+	{"a directory can't be opened as a file, and a file can't be used as a directory", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		create(t, fsys, name, "")
 		_, openErr := fsys.Open(dir)
@@ -81,7 +81,7 @@ var contract = []struct {
 		require.NoError(t, m.Close())
 		require.NoError(t, f.Close())
 	}},
-	{"a read past the end returns what there is, and io.EOF", func(t *testing.T, fsys FS, dir string) {
+	{"a read past the end returns the bytes before the end, and io.EOF", func(t *testing.T, fsys FS, dir string) {
 		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
 		p := make([]byte, 4)
 		n, err := f.ReadAt(p, 3)
@@ -127,7 +127,7 @@ var contract = []struct {
 		require.NoError(t, f.Allocate(5<<20/2))
 		require.Equal(t, "hello"+string(make([]byte, 5<<20/2-5)), read(t, f))
 	}},
-	{"a removed file is gone from the directory, and stays with who has it open", func(t *testing.T, fsys FS, dir string) {
+	{"a removed file is gone from the directory, and stays usable while it is open", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		f := create(t, fsys, name, "hello")
 		require.NoError(t, fsys.Remove(name))
@@ -147,7 +147,7 @@ var contract = []struct {
 		require.NoError(t, fsys.Remove(sub))
 		require.Empty(t, names(t, fsys, dir))
 	}},
-	{"rename replaces the file that had the name, which stays with who has it open", func(t *testing.T, fsys FS, dir string) {
+	{"rename replaces the file that had the name, which stays usable while it is open", func(t *testing.T, fsys FS, dir string) {
 		from, to := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 		moved, replaced := create(t, fsys, from, "new"), create(t, fsys, to, "old")
 		require.NoError(t, fsys.Rename(from, to))
@@ -162,7 +162,7 @@ var contract = []struct {
 		require.NoError(t, fsys.Rename(name, name))
 		require.Equal(t, "hello", read(t, open(t, fsys, name)))
 	}},
-	{"rename goes to no other directory and onto none", func(t *testing.T, fsys FS, dir string) {
+	{"rename refuses another directory, and a name that is a directory", func(t *testing.T, fsys FS, dir string) {
 		name, sub := filepath.Join(dir, "a"), filepath.Join(dir, "sub")
 		create(t, fsys, name, "hello")
 		require.NoError(t, fsys.MkdirAll(sub))
@@ -188,7 +188,7 @@ var contract = []struct {
 		create(t, fsys, name, "another")
 		require.Equal(t, "jelly", read(t, open(t, fsys, second)))
 	}},
-	{"a link replaces nothing, and no directory has one", func(t *testing.T, fsys FS, dir string) {
+	{"a link replaces nothing, and a directory can't have one", func(t *testing.T, fsys FS, dir string) {
 		name, taken, sub := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "sub")
 		create(t, fsys, name, "hello")
 		create(t, fsys, taken, "old")
@@ -213,7 +213,7 @@ var contract = []struct {
 		require.NoError(t, fsys.Rename(name, second))
 		require.Equal(t, []string{"a", "b"}, names(t, fsys, dir))
 	}},
-	{"a listing is sorted, tells directories from files and doesn't look into them", func(t *testing.T, fsys FS, dir string) {
+	{"a listing is sorted, distinguishes directories from files and doesn't descend", func(t *testing.T, fsys FS, dir string) {
 		create(t, fsys, filepath.Join(dir, "c"), "12345")
 		require.NoError(t, fsys.MkdirAll(filepath.Join(dir, "b", "inner")))
 		create(t, fsys, filepath.Join(dir, "a"), "")
@@ -222,7 +222,7 @@ var contract = []struct {
 		entries[1].Size = 0
 		require.Equal(t, []Entry{{Name: "a"}, {Name: "b", Dir: true}, {Name: "c", Size: 5}}, entries)
 	}},
-	{"making a directory that is there is no error", func(t *testing.T, fsys FS, dir string) {
+	{"making a directory that exists is no error", func(t *testing.T, fsys FS, dir string) {
 		sub := filepath.Join(dir, "x", "y", "z")
 		require.NoError(t, fsys.MkdirAll(sub))
 		require.NoError(t, fsys.MkdirAll(sub))
@@ -260,7 +260,7 @@ var contract = []struct {
 		require.Equal(t, "callo", string(m.Bytes()))
 		require.NoError(t, m.Close())
 	}},
-	{"mappings of one file of different lengths show one another's stores", func(t *testing.T, fsys FS, dir string) {
+	{"mappings of one file of different lengths show each other's stores", func(t *testing.T, fsys FS, dir string) {
 		f := create(t, fsys, filepath.Join(dir, "a"), "0123456789")
 		short, err := f.Map(4)
 		require.NoError(t, err)
@@ -298,7 +298,7 @@ var contract = []struct {
 		_, err = m.ReadAt(p, 0)
 		require.ErrorIs(t, err, fs.ErrClosed)
 	}},
-	{"past the end of a file that became shorter a mapping faults, and nowhere else", func(t *testing.T, fsys FS, dir string) {
+	{"a mapping of a file that became shorter faults past its end, and nowhere else", func(t *testing.T, fsys FS, dir string) {
 		page := int64(os.Getpagesize())
 		name := filepath.Join(dir, "a")
 		f := create(t, fsys, name, string(bytes.Repeat([]byte("x"), int(3*page))))
@@ -332,14 +332,14 @@ var contract = []struct {
 		require.Equal(t, "\x00y\x00\x00", string(p))
 		require.NoError(t, m.Close())
 	}},
-	{"nothing, and more than the file holds, can't be mapped", func(t *testing.T, fsys FS, dir string) {
+	{"no byte, or more bytes than the file holds, can't be mapped", func(t *testing.T, fsys FS, dir string) {
 		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
 		for _, size := range []int64{-1, 0, 6, 1 << 40} {
 			_, err := f.Map(size)
 			require.ErrorIs(t, err, syscall.EINVAL, "size %d", size)
 		}
 	}},
-	{"closing a mapping again does nothing, and it has no bytes then", func(t *testing.T, fsys FS, dir string) {
+	{"closing a mapping again does nothing, and a closed mapping has no bytes", func(t *testing.T, fsys FS, dir string) {
 		f := create(t, fsys, filepath.Join(dir, "a"), "hello")
 		m, err := f.Map(5)
 		require.NoError(t, err)
@@ -419,14 +419,14 @@ var contract = []struct {
 		require.NoError(t, below.Close())
 		require.NoError(t, held.Close())
 	}},
-	{"what is no file can't be locked", func(t *testing.T, fsys FS, dir string) {
+	{"a directory can't be the file of a lock", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "LOCK")
 		require.NoError(t, fsys.MkdirAll(name))
 		_, err := fsys.Lock(name)
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ErrLocked)
 	}},
-	{"a lock file with something else in it can be locked, and has the holder alone in it then", func(t *testing.T, fsys FS, dir string) {
+	{"locking a file with other content replaces the content with the holder", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "LOCK")
 		create(t, fsys, name, "a sentence that is longer than a process id")
 		held, err := fsys.Lock(name)

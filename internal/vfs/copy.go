@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Clone returns an independent copy: the same names and bytes, with the same of them durable and the same pending. No
-// file of it is open, mapped or locked; it has no hook.
+// Clone returns an independent copy. It has the same names and bytes, and the same of them are durable and pending. None of
+// its files is open, mapped or locked, and it has no hook.
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -24,12 +24,12 @@ func (m *Mem) Clone() *Mem {
 	return m.with(t)
 }
 
-// Exit returns what the process leaves behind that dies now on a machine that goes on: all that was written or mapped
-// is in the page cache, and what was pending still is, so that a power cut can still take it. What a failed Sync dropped
-// can be read and is on no disk. Locks are released. The receiver stays as it is.
+// Exit returns the state of the disk after the process dies now, while the machine goes on. Everything that was written or
+// stored through a mapping is in the page cache. What was pending still is, so a power cut can still take it. What a failed
+// Sync dropped can be read and is on no disk. Locks are released. The receiver doesn't change.
 func (m *Mem) Exit() *Mem { return m.Clone() }
 
-// with returns a Mem of the same disk whose inodes are the twins.
+// with returns a Mem with the same settings whose inodes are the twins.
 func (m *Mem) with(t twins) *Mem {
 	return &Mem{
 		root:           t[m.root].(*memDir),
@@ -41,8 +41,8 @@ func (m *Mem) with(t twins) *Mem {
 	}
 }
 
-// inodes returns, in the order of their making, all inodes that some state of the disk could show, with everything
-// collected that was stored through mappings.
+// inodes returns all inodes that some state of the disk could show, in the order in which they were created. It collects
+// first what was stored through mappings.
 func (m *Mem) inodes() (dirs []*memDir, files []*memFile) {
 	seen := map[node]bool{}
 	var visit func(node)
@@ -66,10 +66,10 @@ func (m *Mem) inodes() (dirs []*memDir, files []*memFile) {
 	return dirs, files
 }
 
-// twins leads from each inode of one Mem to the inode that stands for it in another.
+// twins maps each inode of one Mem to its counterpart in another.
 type twins map[node]node
 
-// newTwins makes twins of files by twin; those of directories have no names yet.
+// newTwins makes twins of files by calling twin. The twins of directories have no names yet.
 func newTwins(dirs []*memDir, files []*memFile, twin func(*memFile) *memFile) twins {
 	t := make(twins, len(dirs)+len(files))
 	for _, f := range files {
@@ -88,7 +88,7 @@ func (t twins) of(n node) node {
 	return t[n]
 }
 
-// names returns the same names for the twins; nil for nil.
+// names returns the same names, of the twins. It returns nil for nil.
 func (t twins) names(names map[string]node) map[string]node {
 	twin := maps.Clone(names)
 	for name, n := range twin {

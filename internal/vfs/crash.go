@@ -7,31 +7,31 @@ import (
 	"slices"
 )
 
-// Policy says what a power cut takes of the changes that were not synced.
+// Policy is a rule for which of the unsynced changes a power cut takes.
 type Policy uint8
 
-// The policies. Those from TornTail on draw lots, so that each seed leaves a state of its own.
+// The policies. From TornTail on they are random: each seed can leave another state.
 const (
-	// KeepNone takes all of it.
+	// KeepNone takes all changes.
 	KeepNone Policy = iota
-	// KeepAll takes nothing.
+	// KeepAll takes none.
 	KeepAll
 	// NamesOnly keeps the names and takes all changes of files.
 	NamesOnly
 	// ContentOnly keeps the changes of files and takes all changes of names.
 	ContentOnly
-	// LengthsOnly keeps names and lengths; what was written isn't, and reads as zeros where the file grew.
+	// LengthsOnly keeps names and lengths and takes what was written. Where a file grew it reads as zeros.
 	LengthsOnly
-	// TornTail keeps what came before some point of time, a part of the change at that point, and nothing after it.
+	// TornTail keeps the changes before some point in time, a part of the change at that point, and none after it.
 	TornTail
-	// Reverse keeps what came after some point of time, and nothing before it.
+	// Reverse keeps the changes from some point in time on, and none before it.
 	Reverse
-	// OneLost keeps all but a single change, or some sectors of it.
+	// OneLost keeps all changes but one, or but some sectors of that one.
 	OneLost
-	// Sectors decides over each disk sector of each write by itself, sometimes tearing it at any byte, and over each
-	// length and each name. A file may have grown for bytes that didn't arrive: those read as zeros.
+	// Sectors keeps or takes each disk sector of each write, each length and each name at random, and tears some sectors at
+	// any byte. A file may have grown for bytes that didn't arrive, which read as zeros.
 	Sectors
-	// Mixed gives each file and each directory another policy of the ones above.
+	// Mixed chooses one of the policies above for each file and each directory.
 	Mixed
 )
 
@@ -46,7 +46,7 @@ var policyNames = [...]string{
 	Mixed: "Mixed",
 }
 
-// String returns the policy's name, as the source has it.
+// String returns the policy's name, as written in the source.
 func (p Policy) String() string {
 	if int(p) < len(policyNames) {
 		return policyNames[p]
@@ -57,11 +57,11 @@ func (p Policy) String() string {
 // Random reports whether the seed makes a difference.
 func (p Policy) Random() bool { return p >= TornTail }
 
-// Crash returns a state that a power cut at this moment could leave: a Mem of its own, in which everything is durable,
-// and nothing open, mapped or locked. The receiver stays as it is. The same history, seed and policy give the same state.
+// Crash returns a state that a power cut at this moment could leave, as an independent Mem in which everything is durable
+// and nothing is open, mapped or locked. The receiver doesn't change. The same history, seed and policy give the same state.
 //
-// Whatever the policy, a change of a name doesn't survive without the earlier changes of the same name: no file system
-// makes a new entry where, to the disk, the old one still is. In the same way a rename survives as a whole or not at all.
+// Under every policy, a change of a name survives only with all earlier changes of the same name, since no file system
+// creates an entry where the disk still has the old one. A rename survives as a whole or not at all.
 func (m *Mem) Crash(seed uint64, policy Policy) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,7 +75,7 @@ func (m *Mem) Crash(seed uint64, policy Policy) *Mem {
 	cut.choosePoint()
 	t := newTwins(dirs, files, func(f *memFile) *memFile {
 		twin := &memFile{id: f.id, bad: maps.Clone(f.bad)}
-		twin.settle(cut.forInode().content(f))
+		twin.reset(cut.forInode().content(f))
 		return twin
 	})
 	for _, d := range dirs {
@@ -84,7 +84,7 @@ func (m *Mem) Crash(seed uint64, policy Policy) *Mem {
 	return m.with(t)
 }
 
-// pendingNumbers returns the numbers of all unsynced changes in the order in which they were made.
+// pendingNumbers returns the numbers of all unsynced changes, oldest first.
 func pendingNumbers(dirs []*memDir, files []*memFile) []int64 {
 	var numbers []int64
 	for _, d := range dirs {

@@ -10,7 +10,7 @@ import (
 
 var errInjected = errors.New("injected")
 
-// crashes calls check with a crash state under every policy, for many seeds where the policy draws lots.
+// crashes calls check with a crash state under every policy, for many seeds if the policy is random.
 func crashes(t *testing.T, mem *Mem, seeds uint64, check func(after *Mem, policy Policy)) {
 	t.Helper()
 	for _, policy := range Policies {
@@ -26,7 +26,7 @@ func crashes(t *testing.T, mem *Mem, seeds uint64, check func(after *Mem, policy
 	}
 }
 
-// outcomes returns the contents that a file had in some crash state; "-" stands for no such file.
+// outcomes returns the contents that a file had in some crash state. "-" means that it was missing.
 func outcomes(t *testing.T, mem *Mem, name string, policies ...Policy) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -70,7 +70,7 @@ func TestWhatWasSyncedIsThereAfterEveryPowerCut(t *testing.T) {
 	require.NoError(t, mem.SyncDir("x/y"))
 	want := read(t, f)
 	require.Equal(t, "mapped", want[600:606])
-	write(t, f, 4000, "unsynced") // Behind what is compared.
+	write(t, f, 4000, "unsynced") // After the bytes that are compared.
 	create(t, mem, "x/y/c", "unsynced")
 	crashes(t, mem, 1000, func(after *Mem, _ Policy) {
 		data, err := after.ReadFile("x/y/b")
@@ -163,13 +163,13 @@ func TestNoNameOutlivesALostEarlierChangeOfTheSameName(t *testing.T) {
 	}, seen)
 }
 
-func TestADirectoryThatWasNotSyncedVanishesWithAllInIt(t *testing.T) {
+func TestADirectoryThatWasNotSyncedVanishesWithEverythingInIt(t *testing.T) {
 	mem := NewMem()
 	require.NoError(t, mem.mkdir("x"))
 	require.NoError(t, create(t, mem, "x/a", "hello").Sync())
 	require.NoError(t, mem.SyncDir("x"))
 	require.Empty(t, mem.Crash(0, KeepNone).Names())
-	require.NoError(t, mem.MkdirAll("x"), "made by another who died before the sync")
+	require.NoError(t, mem.MkdirAll("x"), "made by a process that died before the sync")
 	crashes(t, mem, 50, func(after *Mem, _ Policy) { require.Equal(t, "hello", contentOf(after, "x/a")) })
 }
 
@@ -203,7 +203,7 @@ func TestATornTailIsAPrefixInTheOrderOfTheChanges(t *testing.T) {
 	}, seen)
 }
 
-func TestSectorsAreKeptEachByItselfAndAreAlignedInTheFile(t *testing.T) {
+func TestEachSectorIsKeptOrLostByItselfAndIsAlignedInTheFile(t *testing.T) {
 	mem, f := synced(t, strings.Repeat("-", 2000))
 	write(t, f, 300, strings.Repeat("x", 1000))
 	seen := map[string]bool{}
@@ -220,7 +220,7 @@ func TestSectorsAreKeptEachByItselfAndAreAlignedInTheFile(t *testing.T) {
 	}
 	require.Len(t, seen, 8, "any subset")
 	for _, forms := range sectors {
-		require.Len(t, forms, 4, "lost, kept, only its front, only its back: %v", forms)
+		require.Len(t, forms, 4, "lost, kept, only its start, only its end: %v", forms)
 	}
 }
 
@@ -237,7 +237,7 @@ func TestAFileMayHaveGrownForBytesThatDidNotArrive(t *testing.T) {
 	require.Len(t, found, 4)
 }
 
-func TestAnInterruptedWriteMayDamageDurableBytesInItsSectorsWhereThatIsAssumed(t *testing.T) {
+func TestAnInterruptedWriteMayDamageDurableNeighboursIfThatIsAssumed(t *testing.T) {
 	const sector = 4096
 	durable := strings.Repeat("-", 3*sector)
 	mem, f := synced(t, durable)
@@ -245,8 +245,8 @@ func TestAnInterruptedWriteMayDamageDurableBytesInItsSectorsWhereThatIsAssumed(t
 	damaged := func(disk *Mem, policy Policy) (damaged int) {
 		for seed := range uint64(300) {
 			data := contentOf(disk.Crash(seed, policy), "a")
-			require.Equal(t, durable[:sector], data[:sector], "no other sector is")
-			require.Equal(t, durable[2*sector:], data[2*sector:], "no other sector is")
+			require.Equal(t, durable[:sector], data[:sector], "no other sector is damaged")
+			require.Equal(t, durable[2*sector:], data[2*sector:], "no other sector is damaged")
 			if data[sector:sector+1000] != durable[:1000] || data[sector+1050:2*sector] != durable[:sector-1050] {
 				damaged++
 			}
@@ -254,7 +254,7 @@ func TestAnInterruptedWriteMayDamageDurableBytesInItsSectorsWhereThatIsAssumed(t
 		return damaged
 	}
 	for _, policy := range Policies {
-		require.Zero(t, damaged(mem, policy), "by default none is: %v", policy)
+		require.Zero(t, damaged(mem, policy), "off by default: %v", policy)
 	}
 	mem.SetTornNeighbours(sector)
 	for _, disk := range []*Mem{mem, mem.Clone(), mem.Exit()} {
@@ -267,14 +267,14 @@ func TestAnInterruptedWriteMayDamageDurableBytesInItsSectorsWhereThatIsAssumed(t
 	}
 	require.NoError(t, f.Sync())
 	for _, policy := range Policies {
-		require.Zero(t, damaged(mem, policy), "what was synced is interrupted no more: %v", policy)
+		require.Zero(t, damaged(mem, policy), "a synced write isn't interrupted: %v", policy)
 	}
 	mem.SetTornNeighbours(0)
 	write(t, f, sector+1000, "y")
-	require.Zero(t, damaged(mem, Sectors), "it is switched off")
+	require.Zero(t, damaged(mem, Sectors), "switched off")
 }
 
-func TestSpaceBeingAllocatedIsAWriteThatMayDamageItsNeighbours(t *testing.T) {
+func TestAllocateIsAWriteThatMayDamageItsNeighbours(t *testing.T) {
 	mem, f := synced(t, "durable")
 	mem.SetTornNeighbours(512)
 	require.NoError(t, f.Allocate(1000))
@@ -293,7 +293,7 @@ func TestATruncateMayRevertAndIsAtomic(t *testing.T) {
 	require.True(t, outcomes(t, mem, "a", Reverse)["henlo"], "the write without the truncate before it")
 }
 
-func TestAllocatedSpaceReadsAsZerosOnceSyncedWhateverWasThere(t *testing.T) {
+func TestAllocatedSpaceReadsAsZerosOnceSyncedWhateverWasThereBefore(t *testing.T) {
 	mem, f := synced(t, "hello")
 	require.NoError(t, f.Truncate(1))
 	failSync(t, mem, f)
@@ -357,7 +357,7 @@ func TestAFailedSyncOfADirectoryLeavesItsNamesPending(t *testing.T) {
 	require.Equal(t, map[string]bool{"hello": true}, outcomes(t, mem, "a", Policies...))
 }
 
-func TestMappedStoresArePendingWritesOfTheirOwn(t *testing.T) {
+func TestMappedStoresArePendingWrites(t *testing.T) {
 	mem, f := synced(t, strings.Repeat("-", 1024))
 	m, err := f.Map(1024)
 	require.NoError(t, err)
@@ -376,7 +376,7 @@ func TestMappedStoresArePendingWritesOfTheirOwn(t *testing.T) {
 	require.Equal(t, "ab", data[:1]+data[1023:])
 }
 
-func TestStoresAreNotLostWhereMappingsOverlapAWriteOrATruncate(t *testing.T) {
+func TestStoresAreNotLostIfMappingsOverlapAWriteOrATruncate(t *testing.T) {
 	mem, f := synced(t, strings.Repeat("-", 8))
 	m, err := f.Map(8)
 	require.NoError(t, err)
@@ -390,7 +390,7 @@ func TestStoresAreNotLostWhereMappingsOverlapAWriteOrATruncate(t *testing.T) {
 	m.Bytes()[7] = 'c'
 	require.NoError(t, m.Close())
 	require.Equal(t, "a---xb\x00c", contentOf(mem.Crash(0, KeepAll), "a"))
-	require.Empty(t, f.(*memHandle).file.views, "memory that nobody maps is let go")
+	require.Empty(t, f.(*memHandle).file.views, "memory without a mapping is released")
 }
 
 func TestExitKeepsThePageCacheButAPowerCutCanStillTakeIt(t *testing.T) {
@@ -466,7 +466,7 @@ func TestEverythingInACrashStateIsDurable(t *testing.T) {
 	})
 }
 
-func TestACrashLeavesTheReceiverAsItIs(t *testing.T) {
+func TestACrashDoesNotChangeTheReceiver(t *testing.T) {
 	mem, f := synced(t, "old")
 	write(t, f, 0, "new")
 	m, err := f.Map(3)

@@ -9,8 +9,8 @@ import (
 // Op is a kind of call to a Mem.
 type Op uint8
 
-// The calls that a hook sees. A call of MkdirAll is one OpMkdir for each directory that it makes and one OpSyncDir for
-// each that it syncs; Open and OpenRead are both OpOpen. Close and Size are never seen, nor is a store through a mapping.
+// The calls that a hook sees. MkdirAll is one OpMkdir for each directory that it creates and one OpSyncDir for each that it
+// syncs. Open and OpenRead are both OpOpen. A hook doesn't see Close, Size, Held or any use of a mapping.
 const (
 	OpCreate Op = iota + 1
 	OpOpen
@@ -45,8 +45,8 @@ func (op Op) String() string {
 	return fmt.Sprintf("Op(%d)", uint8(op))
 }
 
-// Changes reports whether calls of this kind change or sync something: only between those do the states differ that a
-// power cut can leave.
+// Changes reports whether calls of this kind change or sync something. Any other call leaves the set of states that a power
+// cut can produce as it is.
 func (op Op) Changes() bool {
 	switch op {
 	case OpOpen, OpList, OpRead, OpMap, OpFreeSpace:
@@ -58,25 +58,25 @@ func (op Op) Changes() bool {
 // Call is a call to a Mem that is about to happen.
 type Call struct {
 	Op   Op
-	Name string // The name that the caller gave; for a file, the one it was opened by; for a rename or link, the old one.
+	Name string // As the caller gave it. For a file the name by which it was opened, for a rename or link the old one.
 	Off  int64  // Of OpRead and OpWrite.
-	Len  int64  // Of OpRead and OpWrite; for OpTruncate, OpAllocate and OpMap, the size asked for.
-	N    int    // Which call this is since NewMem, Crash, Exit or Clone returned the Mem; the first is 1.
+	Len  int64  // Of OpRead and OpWrite. For OpTruncate, OpAllocate and OpMap the requested size.
+	N    int    // The number of the call, from 1 on, since NewMem, Crash, Exit or Clone returned the Mem.
 }
 
-// ShortWrite, returned by a hook for an OpWrite, lets the first Bytes bytes be written before the call fails with Err,
-// or with io.ErrShortWrite where Err is nil. For any other call it is an error as all others are.
+// ShortWrite, returned by a hook for an OpWrite, lets the first Bytes bytes be written before the call fails with Err, or
+// with io.ErrShortWrite if Err is nil. For any other call it is an ordinary error.
 type ShortWrite struct {
 	Bytes int
 	Err   error
 }
 
-// Error says how much was written, and why no more.
+// Error names the number of bytes written, and why there are no more.
 func (e *ShortWrite) Error() string {
 	return fmt.Sprintf("wrote only %d bytes: %v", e.Bytes, e.Unwrap())
 }
 
-// Unwrap returns the error to fail with.
+// Unwrap returns the error with which the write fails.
 func (e *ShortWrite) Unwrap() error {
 	if e.Err == nil {
 		return io.ErrShortWrite
@@ -84,8 +84,7 @@ func (e *ShortWrite) Unwrap() error {
 	return e.Err
 }
 
-// FailNth returns a hook that fails the n-th call of a kind that it sees, and no other; the first is 1. Like a Mem it
-// may be called concurrently.
+// FailNth returns a hook that fails only the n-th call of a kind, counted from 1. It may be called concurrently.
 func FailNth(op Op, n int, err error) func(Call) error {
 	var seen atomic.Int64
 	return func(c Call) error {

@@ -67,7 +67,7 @@ func TestANewMemNumbersItsCallsFromOneAndHasNoHook(t *testing.T) {
 	}
 }
 
-// Every kind of call fails with the hook's error and, but for a sync, has no effect.
+// Every kind of call fails with the hook's error. Except for a sync it has no effect.
 func TestACallThatAHookFailsHasNoEffect(t *testing.T) {
 	calls := map[Op]func(mem *Mem, f File) error{
 		OpCreate:   func(mem *Mem, _ File) error { _, err := mem.Create("b"); return err },
@@ -175,7 +175,7 @@ func TestOpsAndPoliciesHaveNames(t *testing.T) {
 	require.False(t, OpRead.Changes() || OpOpen.Changes() || OpList.Changes() || OpMap.Changes() || OpFreeSpace.Changes())
 }
 
-func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
+func TestAFullDiskRefusesWritesWithoutRoomAndChangesNothing(t *testing.T) {
 	mem, f := synced(t, "hello")
 	mem.SetCapacity(3 * blockSize)
 	require.ErrorIs(t, f.Allocate(3*blockSize+1), syscall.ENOSPC)
@@ -205,7 +205,7 @@ func TestAFullDiskRefusesWhatItHasNoRoomForAndChangesNothing(t *testing.T) {
 	require.NoError(t, g.Allocate(10*blockSize))
 }
 
-func TestWhereNamesNeedSpaceAFullDiskRefusesThemAndChangesNothing(t *testing.T) {
+func TestAFullDiskRefusesNamesIfTheyNeedSpaceAndChangesNothing(t *testing.T) {
 	mem, f := synced(t, "hello")
 	require.NoError(t, mem.MkdirAll("x"))
 	mem.SetCapacity(2 * blockSize)
@@ -234,18 +234,18 @@ func TestWhereNamesNeedSpaceAFullDiskRefusesThemAndChangesNothing(t *testing.T) 
 	}
 
 	_, err := mem.Create("a")
-	require.ErrorIs(t, err, fs.ErrExist, "what is wrong anyhow fails for that")
+	require.ErrorIs(t, err, fs.ErrExist, "a name that exists fails for that reason")
 	require.NoError(t, mem.Rename("a", "a"), "nothing changes")
 	require.NoError(t, mem.MkdirAll("x"))
 	require.NoError(t, mem.WriteFile("z/e", nil))
-	require.NoError(t, mem.Remove("z/e"), "a remove needs none")
+	require.NoError(t, mem.Remove("z/e"), "a remove needs no space")
 	require.NoError(t, mem.Remove("z"))
 
 	mem.SetNamesNeedSpace(false)
 	succeed()
 }
 
-func TestFreeSpaceIsWhatFilesCanStillTake(t *testing.T) {
+func TestFreeSpaceIsTheSpaceThatFilesCanStillTake(t *testing.T) {
 	mem, f := synced(t, "hello")
 	free := func() int64 {
 		bytes, err := mem.FreeSpace("/")
@@ -258,7 +258,7 @@ func TestFreeSpaceIsWhatFilesCanStillTake(t *testing.T) {
 	require.NoError(t, f.Allocate(4*blockSize))
 	require.Equal(t, int64(100), free())
 	mem.SetCapacity(blockSize)
-	require.Zero(t, free(), "more is taken than there is")
+	require.Zero(t, free(), "more is used than there is")
 	require.NoError(t, mem.Remove("a"))
 	require.Equal(t, int64(blockSize), free())
 }
@@ -270,7 +270,7 @@ func TestAFileWithTwoNamesTakesItsSpaceOnce(t *testing.T) {
 	require.NoError(t, f.Allocate(2*blockSize))
 	require.NoError(t, mem.Remove("a"))
 	_, err := create(t, mem, "c", "").WriteAt([]byte("x"), 0)
-	require.ErrorIs(t, err, syscall.ENOSPC, "it has another name still")
+	require.ErrorIs(t, err, syscall.ENOSPC, "it still has another name")
 	require.NoError(t, mem.Remove("b"))
 	write(t, open(t, mem, "c"), 0, "x")
 }
@@ -311,7 +311,7 @@ func TestNamesAreCleanedAndStartAtOneRoot(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestALengthThatWentWrongTakesNoMemory(t *testing.T) {
+func TestAWrongLengthTakesNoMemory(t *testing.T) {
 	_, f := synced(t, "hello")
 	require.ErrorIs(t, f.Truncate(1<<40), syscall.EFBIG)
 	require.ErrorIs(t, f.Allocate(1<<40), syscall.EFBIG)
@@ -322,7 +322,7 @@ func TestALengthThatWentWrongTakesNoMemory(t *testing.T) {
 	require.Equal(t, "hello", read(t, f))
 }
 
-func TestWriteFileIsDurableAtOnceBeneathWhoeverHasTheFileOpen(t *testing.T) {
+func TestWriteFileIsDurableAtOnceAndShowsInOpenFiles(t *testing.T) {
 	mem, f := synced(t, "hello, world")
 	m, err := f.Map(12)
 	require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Names returns the paths of all files, sorted. No hook sees this call, nor any other of this file.
+// Names returns the paths of all files, sorted. No hook sees Names, ReadFile or WriteFile.
 func (m *Mem) Names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -19,7 +19,7 @@ func (m *Mem) Names() []string {
 	return names
 }
 
-// walk yields every file below, with its path.
+// walk yields every file in the directory and below it, with its path.
 func (d *memDir) walk(dir string, yield func(name string, f *memFile)) {
 	for name, n := range d.names {
 		switch n := n.(type) {
@@ -31,7 +31,7 @@ func (d *memDir) walk(dir string, yield func(name string, f *memFile)) {
 	}
 }
 
-// ReadFile returns a copy of what a file holds now.
+// ReadFile returns a copy of a file's current bytes, those of bad pages too.
 func (m *Mem) ReadFile(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,8 +43,8 @@ func (m *Mem) ReadFile(name string) ([]byte, error) {
 	return bytes.Clone(f.cache.bytes), nil
 }
 
-// WriteFile gives a file other bytes, which are durable at once, beneath whoever has it open or mapped. A file and
-// directories that are missing are made; the directories on the way are synced. It takes no notice of the capacity.
+// WriteFile replaces a file's bytes, and makes the new ones durable at once. Open files and mappings show them. It creates
+// the file and its directories if they are missing, and syncs those directories. It ignores the capacity.
 func (m *Mem) WriteFile(name string, data []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +52,7 @@ func (m *Mem) WriteFile(name string, data []byte) error {
 	if err != nil {
 		return pathError(OpWrite, name, err)
 	}
-	f.settle(content{bytes: bytes.Clone(data)})
+	f.reset(content{bytes: bytes.Clone(data)})
 	return nil
 }
 

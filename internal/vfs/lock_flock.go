@@ -14,15 +14,15 @@ import (
 	"syscall"
 )
 
-// lockTries is how often a lock is tried whose file is removed each time before the lock is taken.
+// lockTries bounds how often a lock is tried if its file is removed each time just before it is locked.
 const lockTries = 10
 
-// osLock holds a flock of a file, and one of the file's directory, for as long as both are open. Such a lock belongs to the
-// open file, not to the process, so a second Lock in the same process fails too.
+// osLock holds a flock of a file and a flock of the file's directory while both are open. A flock belongs to the open file and
+// not to the process, so a second Lock in the same process fails too.
 //
-// A lock of the file alone would be lost with its name: after somebody removed the file by hand, the next process would
-// make a new one and lock that. The directory can't be removed while a store is in it. The file is locked all the same: it
-// holds the process id, and some file systems (NFS) lock only files.
+// The file's lock alone would be lost with its name: after the file was removed by hand, the next process would create and
+// lock a new one. A directory with a store in it isn't removed as easily. The directory's lock alone would not do either:
+// some file systems (NFS) lock only files, and the file names the process.
 type osLock struct {
 	name string
 	info fs.FileInfo // Of the file that was locked.
@@ -41,7 +41,7 @@ func lockFile(name string) (Lock, error) {
 	return l, nil
 }
 
-// untilHeld takes a lock again where its file was removed or replaced after it was opened and before it was locked.
+// untilHeld takes a lock again if its file was removed or replaced between being opened and being locked.
 func untilHeld(take func() (*osLock, error)) (*osLock, error) {
 	for try := 1; ; try++ {
 		l, err := take()
@@ -58,7 +58,7 @@ func untilHeld(take func() (*osLock, error)) (*osLock, error) {
 	}
 }
 
-// takeLock locks the file, which it makes if it is missing, and its directory.
+// takeLock locks a file and its directory. It creates the file if it is missing.
 func takeLock(name string) (*osLock, error) {
 	file, err := openFile(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -80,7 +80,8 @@ func takeLock(name string) (*osLock, error) {
 	return l, nil
 }
 
-// lockDir locks the directory, where the file system can. If another process has locked it, the lock file isn't that one's.
+// lockDir locks the directory, if the file system can. If the directory is locked already, the file isn't the holder's, since
+// it was free.
 func (l *osLock) lockDir() error {
 	dir, err := os.Open(filepath.Dir(l.name))
 	if err != nil {
@@ -108,8 +109,8 @@ func (l *osLock) Close() error {
 	var errs []error
 	for _, f := range []*os.File{l.dir, l.file} {
 		if f != nil {
-			// Closing alone gives the lock back only when no copy of the descriptor is left. A process that is just being
-			// started has one until it runs its own program, and would keep the next writer out for that moment.
+			// Close alone releases the lock only if no copy of the descriptor is left. A child process has copies between fork
+			// and exec, and would keep the next writer out until then.
 			errs = append(errs, syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 		}
 	}
@@ -117,7 +118,7 @@ func (l *osLock) Close() error {
 	return errors.Join(errs...)
 }
 
-// flock locks a file or a directory. If another open file has the lock, errors.Is finds syscall.EWOULDBLOCK.
+// flock locks a file or a directory. If it is locked already, errors.Is finds syscall.EWOULDBLOCK.
 func flock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -130,8 +131,8 @@ func flock(f *os.File) error {
 	}
 }
 
-// writeHolder writes the process id over what the file holds, which takes no more space if it held one. Where a full disk
-// refuses even that the file stays empty: the lock doesn't depend on what is in its file.
+// writeHolder overwrites the file with the process id, which takes no further space if it held one before. On a disk too full
+// for it the file stays empty, since the lock doesn't depend on it.
 func writeHolder(f *os.File) error {
 	n, err := f.WriteAt(holder(), 0)
 	if IsNoSpace(err) {
@@ -140,7 +141,7 @@ func writeHolder(f *os.File) error {
 	return errors.Join(err, f.Truncate(int64(n)))
 }
 
-// readHolder returns 0 where the holder hasn't written its process id yet, or the file has something else in it.
+// readHolder returns 0 if the holder hasn't written its process id yet or the file contains something else.
 func readHolder(f *os.File) int {
 	var text [20]byte
 	n, err := f.ReadAt(text[:], 0)

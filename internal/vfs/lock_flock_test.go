@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestALockIsGivenBackThoughAProcessBeingStartedHasItsFile stands in for that process, which has copies of all descriptors
-// until it runs its own program.
-func TestALockIsGivenBackThoughAProcessBeingStartedHasItsFile(t *testing.T) {
+// A child process has copies of all descriptors between fork and exec. The test makes such copies itself.
+func TestALockIsReleasedThoughAProcessBeingStartedHasItsFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "LOCK")
 	held, err := lockFile(name)
 	require.NoError(t, err)
@@ -28,7 +27,7 @@ func TestALockIsGivenBackThoughAProcessBeingStartedHasItsFile(t *testing.T) {
 	require.NoError(t, again.Close())
 }
 
-func TestALockThatIsASymbolicLinkIsRefusedAndItsTargetKept(t *testing.T) {
+func TestALockThatIsASymbolicLinkIsRefusedAndItsTargetUntouched(t *testing.T) {
 	dir := t.TempDir()
 	target, name := filepath.Join(dir, "target"), filepath.Join(dir, "LOCK")
 	require.NoError(t, os.WriteFile(target, []byte("precious"), 0o600))
@@ -68,7 +67,7 @@ func TestALockWhoseFileIsRemovedBeforeItIsLockedIsTakenAgain(t *testing.T) {
 	require.ErrorIs(t, err, errLockLost)
 	require.Equal(t, lockTries, takes)
 	again, err := OS.Lock(name)
-	require.NoError(t, err, "what was taken in vain is given back")
+	require.NoError(t, err, "what was taken in vain is released")
 	require.NoError(t, again.Close())
 }
 

@@ -9,13 +9,14 @@ import (
 	"syscall"
 )
 
-// Mapping is a part of a file in memory. Touching that memory can fault: where the file has become shorter, where the disk
-// can't read a page, and where a store needs space that a full disk doesn't have. An unguarded fault ends the process.
+// Mapping is a part of a file in memory. An access to that memory faults if the file has become shorter, if the disk can't
+// read the page, or if a store needs space that a full disk doesn't have. A fault that isn't guarded ends the process.
 type Mapping interface {
-	// ReadAt copies mapped bytes. It never faults: the error wraps ErrFault instead. It allocates nothing unless it fails.
+	// ReadAt copies mapped bytes. Instead of faulting it returns an error that wraps ErrFault. It allocates nothing unless it
+	// fails.
 	io.ReaderAt
-	// Bytes is the mapped memory. Touch it only within Guard, and not once Close has been called. In a Mem, whose memory
-	// can't fault, the call of Bytes faults where any mapped page would: so make that call within Guard too, each time.
+	// Bytes returns the mapped memory. Access it only within Guard, and not after Close. The memory of a Mem can't fault, so
+	// the call of Bytes faults instead if any page of the mapping would. So call Bytes within Guard too, and each time.
 	Bytes() []byte
 	// Close ends the mapping; a second call does nothing. It must not run beside any use of the bytes.
 	Close() error
@@ -24,14 +25,14 @@ type Mapping interface {
 // ErrMapUnsupported is what File.Map wraps on a platform without mappings. A caller reads the file instead.
 var ErrMapUnsupported = errors.New("mapping files is not supported on this platform")
 
-// ErrFault is what a Mapping's ReadAt and Guard wrap where mapped memory can't be accessed.
+// ErrFault is what Guard and Mapping.ReadAt wrap if mapped memory can't be accessed.
 var ErrFault = errors.New("mapped memory can't be accessed")
 
-// fault is what the runtime panics with when memory can't be accessed, if debug.SetPanicOnFault is on.
+// fault is implemented by the value of a panic that is a memory fault, as debug.SetPanicOnFault describes it.
 type fault interface{ Addr() uintptr }
 
-// Guard calls access, which touches memory of mappings, and turns a fault in it into an error that wraps ErrFault. What
-// access had stored before the fault stays. Any other panic goes on.
+// Guard calls access, which may use the memory of mappings, and returns its error. A fault in it becomes an error that wraps
+// ErrFault; stores before the fault remain. Any other panic passes through.
 func Guard(access func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -46,8 +47,8 @@ func Guard(access func() error) (err error) {
 	return access()
 }
 
-// readMapped is ReadAt of a mapping whose memory is data, nil once the mapping is closed. Before it reads it calls touch,
-// unless that is nil, with the range that it is about to read.
+// readMapped is ReadAt of a mapping with the memory data, which is nil after Close. If touch isn't nil, it is called with the
+// range that is about to be read, and may fault.
 func readMapped(name string, data, p []byte, off int64, touch func(off, end int64)) (n int, err error) {
 	switch {
 	case data == nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestGuardReturnsErrorsAndLetsOtherPanicsGoOn(t *testing.T) {
+func TestGuardReturnsErrorsAndLetsOtherPanicsPass(t *testing.T) {
 	require.NoError(t, Guard(func() error { return nil }))
 	require.Equal(t, errInjected, Guard(func() error { return errInjected }))
 	require.PanicsWithValue(t, "mistake", func() { _ = Guard(func() error { panic("mistake") }) })
@@ -75,7 +75,7 @@ func TestABadPageFailsReadsAndFaultsUntilItIsMended(t *testing.T) {
 	require.Error(t, mem.SetBadPage("none", 0, true))
 }
 
-// requireBad requires that of a file and a mapping of it the second page, and no other, can't be read.
+// requireBad requires that the second page of a file, and no other, can't be read from the file and a mapping of it.
 func requireBad(t *testing.T, f File, m Mapping) {
 	t.Helper()
 	p := make([]byte, 4)
@@ -112,7 +112,7 @@ func TestABadPageThatATruncateCutsOffIsForgotten(t *testing.T) {
 	require.Equal(t, strings.Repeat("x", blockSize)+strings.Repeat("\x00", blockSize), read(t, f))
 }
 
-// What Mem panics with is recognised by code that recovers from faults by itself.
+// Code that recovers from faults by itself recognises those of a Mem.
 func TestAFaultOfAMemLooksLikeOneOfTheRuntime(t *testing.T) {
 	mem, f := synced(t, "hello")
 	m, err := f.Map(5)

@@ -7,58 +7,59 @@ import (
 	"syscall"
 )
 
-// Mem is a file system in memory that models a disk with a page cache in front of it, for tests. It knows which bytes
-// and which names were synced; Crash returns what a power cut at this moment could leave, Exit what the death of the
-// process leaves, and a hook sees, and may fail, every call.
+// Mem is a file system in memory, for tests. It models a disk and the page cache above it, and knows which bytes and names
+// were synced. Crash returns a state that a power cut could leave now, Exit the state after the death of the process. A hook
+// sees every call and may fail it.
 //
-// It may be used concurrently. Names are cleaned and start at one root, so that "db" and "/db" are the same. Directories
-// that nobody made don't exist, except the root. Two mappings of one file share their memory, except where the later
-// one is longer: then each sees the other's stores at the next call on the file.
+// A Mem may be used concurrently. Names are cleaned and start at one root: "db" and "/db" are the same. Only the root exists
+// from the start. Mappings of one file share their memory, unless the later one is longer: then each shows the other's
+// stores after the next call on the file.
 //
-// A failed Sync drops what was pending, as Linux does: reads go on showing it, no later Sync writes it, and only writing
-// the same bytes again makes them pending again. A failed SyncDir drops nothing.
+// A failed Sync drops what was pending, as on Linux: reads still show it, no later Sync writes it, and only writing the same
+// bytes again makes them pending again. A failed SyncDir drops nothing.
 type Mem struct {
-	mu         sync.Mutex // Guards all below, and all that root leads to. No hook is called under it.
+	mu         sync.Mutex // Guards the fields below and everything reachable from root. Not held while a hook runs.
 	root       *memDir
 	hook       func(Call) error
 	held       []*heldWrite // Writes to hold back.
-	calls      int          // Calls that a hook was asked about, or would have been.
-	lastNumber int64        // Of the last change of bytes or names.
+	calls      int          // The number of calls that a hook saw or would have seen.
+	lastNumber int64        // The number of the last change of bytes or names.
 	lastInode  int64
 	capacity   int64 // In bytes; 0 is unlimited.
 
-	namesNeedSpace bool
+	namesNeedSpace bool  // Whether a new name needs a free block.
 	tornNeighbours int64 // The size of the sectors that a power cut may damage, in bytes; 0 for none.
 }
 
 var _ FS = (*Mem)(nil)
 
-// fileSizeMax bounds a file of a Mem, in bytes: a length that went wrong must fail and not fill the machine's memory.
+// fileSizeMax bounds a file of a Mem, in bytes. A wrong length must fail instead of filling the machine's memory.
 const fileSizeMax = 1 << 30
 
 // NewMem returns an empty file system.
 func NewMem() *Mem { return &Mem{root: newDir(0)} }
 
-// SetHook makes hook be called before every call, from the goroutine that makes it; nil takes it away. Where it returns
-// an error, the call fails with that error and has no effect, except that a failed Sync drops what was pending and that
-// a *ShortWrite lets a part of a write happen. It may use the Mem, Crash above all.
+// SetHook installs a function that runs before every call, in the calling goroutine; nil removes it. If the hook returns an
+// error, the call fails with it and has no effect. There are two exceptions: a failed Sync drops what was pending, and a
+// *ShortWrite lets a part of a write happen. The hook may use the Mem, for example to take a Crash.
 func (m *Mem) SetHook(hook func(Call) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hook = hook
 }
 
-// SetCapacity sets the size of the disk in bytes; 0 is unlimited. Space is given out in blocks of 4 KiB to the files
-// that have a name. A write or Allocate that needs more than is left fails with ENOSPC and changes nothing.
+// SetCapacity sets the size of the disk in bytes; 0 is unlimited. Files that have a name take space, in blocks of 4 KiB. A
+// write or Allocate that needs more than is left fails with ENOSPC and changes nothing. A store through a mapping into a
+// hole always succeeds.
 func (m *Mem) SetCapacity(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.capacity = bytes
 }
 
-// SetNamesNeedSpace makes Create, Rename, Link, MkdirAll and a Lock that makes its file fail with ENOSPC while no block is
-// free: a directory may need a block for a new name, and some file systems need one for any change. By default names take no
-// space. Remove never needs any.
+// SetNamesNeedSpace makes Create, Rename, Link and MkdirAll fail with ENOSPC while no block is free, and Lock if its file is
+// missing. A real directory may need a block for a new name, and some file systems need one for any change. By default no
+// name needs space, and Remove never does.
 func (m *Mem) SetNamesNeedSpace(need bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,7 +79,7 @@ func (m *Mem) Create(name string) (File, error) {
 // Open implements FS.
 func (m *Mem) Open(name string) (File, error) { return m.open(name, false) }
 
-// OpenRead implements FS, save that a store in its mapping is not noticed as a mistake.
+// OpenRead implements FS, except that a store in its mapping doesn't fault.
 func (m *Mem) OpenRead(name string) (File, error) { return m.open(name, true) }
 
 func (m *Mem) open(name string, readOnly bool) (File, error) {
@@ -262,7 +263,7 @@ func (m *Mem) enter(c Call) (Call, error) {
 	return c, hook(c)
 }
 
-// do asks the hook, then does the call's work under the lock.
+// do asks the hook, and then does the call's work with the Mem locked.
 func (m *Mem) do(c Call, work func() error) error {
 	_, err := m.enter(c)
 	if err == nil {

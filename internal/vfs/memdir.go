@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// node is what a name stands for: a *memFile or a *memDir.
+// node is a file or a directory: a *memFile or a *memDir.
 type node interface{ inode() int64 }
 
 func (f *memFile) inode() int64 { return f.id }
 func (d *memDir) inode() int64  { return d.id }
 
-// nameChange is one unsynced change of a directory, atomic: name stands for node, or for nothing where node is nil, and
-// the name from, unless it is empty, stands for nothing.
+// nameChange is one unsynced change of a directory, and atomic: name now stands for node, or is gone if node is nil. The
+// name from is gone too, unless it is empty.
 type nameChange struct {
-	number int64 // Its place among all changes of the Mem, of bytes too.
+	number int64 // Its place among all changes of the Mem, including those of bytes.
 	name   string
 	node   node
 	from   string
@@ -23,18 +23,18 @@ type nameChange struct {
 // memDir is a directory's inode. The Mem's mutex guards it.
 //
 //   - durable with all of pending applied is names;
-//   - durable is nil where nothing is pending: then names is durable.
+//   - durable is nil if nothing is pending: then names is durable.
 type memDir struct {
 	id      int64
 	durable map[string]node
 	names   map[string]node
 	pending []nameChange
-	lock    *memFile // The file by which the directory is locked; nil if it isn't.
+	lock    *memFile // The file of the directory's lock; nil if it isn't locked.
 }
 
 func newDir(id int64) *memDir { return &memDir{id: id, names: map[string]node{}} }
 
-// record remembers an unsynced change and makes it.
+// record makes an unsynced change and remembers it as pending.
 func (d *memDir) record(ch nameChange) {
 	if d.durable == nil {
 		d.durable = maps.Clone(d.names)
@@ -53,7 +53,7 @@ func (d *memDir) surviving() map[string]node {
 	return d.durable
 }
 
-// children yields all that the directory holds, or would hold in some state that a power cut could leave.
+// children yields every node that the directory holds, now or in some state that a power cut could leave.
 func (d *memDir) children(yield func(node)) {
 	for _, n := range d.names {
 		yield(n)

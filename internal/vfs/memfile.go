@@ -7,14 +7,14 @@ import (
 
 // change is one unsynced change of a file's bytes or length: a write, a truncate or an allocate.
 type change struct {
-	number int64 // Its place among all changes of the Mem, of names too.
+	number int64 // Its place among all changes of the Mem, including those of names.
 	op     Op
-	off    int64  // Where a write starts, and the old length where an allocate does.
-	data   []byte // Of a write; never changed once it is here.
+	off    int64  // Where a write starts; of an allocate the old length.
+	data   []byte // Of a write. It isn't changed any more.
 	size   int64  // Of a truncate or allocate: the new length.
 }
 
-// end is where a write ends, and the length that any other change leaves.
+// end returns where a write ends, or the length that another change leaves.
 func (ch *change) end() int64 {
 	if ch.op == OpWrite {
 		return ch.off + int64(len(ch.data))
@@ -22,12 +22,12 @@ func (ch *change) end() int64 {
 	return ch.size
 }
 
-// memFile is a file's inode: it may have several names, and lives on after they are removed for as long as a handle, a
-// mapping or a directory's durable names hold it. The Mem's mutex guards it, all but the bytes of its views.
+// memFile is a file's inode. It may have several names, and outlives them while a handle, a mapping or a directory's durable
+// names refer to it. The Mem's mutex guards it, except the bytes of its views.
 //
 //   - durable with all of pending applied is what a successful sync would make durable;
-//   - cache differs from that only where a failed sync dropped changes, and there it has what was written;
-//   - a view differs from cache only where the holder of a mapping has stored something since the last collect.
+//   - cache differs from that only where a failed sync dropped changes: there it has what was written;
+//   - a view differs from cache only in bytes that were stored through a mapping since the last collect.
 type memFile struct {
 	id      int64
 	durable content
@@ -35,10 +35,10 @@ type memFile struct {
 	pending []change
 	views   []*view
 	blocks  blocks
-	bad     map[int64]bool // Pages that can't be read.
+	bad     map[int64]bool // Numbers of the pages that can't be read.
 }
 
-// record remembers an unsynced change and makes it in the page cache and in every view but the one it came from.
+// record remembers an unsynced change, and makes it in the page cache and in every view but from, where it came from.
 func (f *memFile) record(ch change, from *view) {
 	f.pending = append(f.pending, ch)
 	for _, v := range f.views {
@@ -53,15 +53,15 @@ func (f *memFile) record(ch change, from *view) {
 	f.trim()
 }
 
-// trim takes back what lies past the end: space, and pages that are bad.
+// trim takes back what lies past the end: space and bad pages. It must follow every change of the length.
 func (f *memFile) trim() {
 	f.blocks.trim(f.cache.size())
 	maps.DeleteFunc(f.bad, func(page int64, _ bool) bool { return page >= blocksIn(f.cache.size()) })
 	f.checkViews()
 }
 
-// collect turns what was stored through mappings since the last collect into pending writes, one for each run of
-// sectors that differ, so that every caller finds the stores in the file.
+// collect turns what was stored through mappings since the last collect into pending writes, one for each run of differing
+// sectors.
 func (f *memFile) collect(m *Mem) {
 	for _, v := range f.views {
 		for off := int64(0); off < v.limit(&f.cache); {
@@ -82,8 +82,8 @@ func (f *memFile) sync() {
 	f.pending = nil
 }
 
-// settle makes c the file's whole state, all of it durable.
-func (f *memFile) settle(c content) {
+// reset replaces the file's bytes with c, and makes them durable.
+func (f *memFile) reset(c content) {
 	for _, v := range f.views {
 		v.follow(&f.cache, change{op: OpTruncate})
 		v.follow(&content{}, change{op: OpWrite, data: c.bytes})
@@ -94,7 +94,7 @@ func (f *memFile) settle(c content) {
 	f.blocks.occupy(0, c.size())
 }
 
-// clone returns an independent file in the same state, which nobody has open, mapped or locked.
+// clone returns an independent file in the same state that isn't open, mapped or locked.
 func (f *memFile) clone() *memFile {
 	return &memFile{
 		id:      f.id,
@@ -106,8 +106,8 @@ func (f *memFile) clone() *memFile {
 	}
 }
 
-// viewOf returns a view of at least size bytes: one that is mapped already, so that all who map the file share their
-// stores at once, or else a new one.
+// viewOf returns a view of at least size bytes. It prefers one that is mapped already, so that mappings of one file share
+// their memory.
 func (f *memFile) viewOf(size int64) *view {
 	i := slices.IndexFunc(f.views, func(v *view) bool { return int64(len(v.bytes)) >= size })
 	if i >= 0 {

@@ -12,12 +12,12 @@ import (
 type memHandle struct {
 	mem      *Mem
 	file     *memFile
-	name     string // The one it was opened by: for calls and errors.
+	name     string // The one by which it was opened, for hooks and errors.
 	readOnly bool
 	closed   bool // Guarded by the Mem's mutex.
 }
 
-// do does a call's work with all that was stored through mappings in the file, unless the handle is closed.
+// do does a call's work, unless the handle is closed. It collects first what was stored through mappings.
 func (h *memHandle) do(c Call, work func() error) error {
 	c.Name = h.name
 	return h.mem.do(c, func() error { return h.use(work) })
@@ -31,7 +31,7 @@ func (h *memHandle) use(work func() error) error {
 	return work()
 }
 
-// change does the work of a call that makes the file end at end.
+// change does the work of a call that lets the file reach to end.
 func (h *memHandle) change(c Call, end int64, work func() error) error {
 	return h.do(c, func() error { return h.mayChange(end, work) })
 }
@@ -96,7 +96,7 @@ func (h *memHandle) write(p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
-	h.file.collect(h.mem) // Again, since it may have been held back.
+	h.file.collect(h.mem) // Again, since the write may have been held back.
 	if err := h.mem.room(h.file, off, off+int64(len(p))); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (h *memHandle) Truncate(size int64) error {
 	})
 }
 
-// Reserve is Allocate: space is space in here.
+// Reserve is Allocate: a Mem has only one kind of space.
 func (h *memHandle) Reserve(size int64) error { return h.Allocate(size) }
 
 func (h *memHandle) Allocate(size int64) error {
@@ -136,7 +136,7 @@ func (h *memHandle) Sync() error {
 		if err == nil {
 			h.file.sync()
 		}
-		h.file.pending = nil // A sync that failed drops them for good.
+		h.file.pending = nil // A sync that failed drops the changes for good.
 		return err
 	})
 	return pathError(OpSync, h.name, failed)

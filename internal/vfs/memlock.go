@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// Lock implements FS: it fails for a second holder in the same Mem. The states that Crash, Exit and Clone return have no holder.
+// Lock implements FS. The states that Crash, Exit and Clone return aren't locked.
 func (m *Mem) Lock(name string) (Lock, error) {
 	var l *memLock
 	var locked *LockedError
@@ -45,7 +45,7 @@ func (m *Mem) lock(name string) (*memLock, *LockedError, error) {
 	return &memLock{mem: m, dir: dir, file: f, name: name}, nil, nil
 }
 
-// writeHolder leaves the file empty on a full disk.
+// writeHolder writes the process id into the file, or leaves it empty on a full disk.
 func (m *Mem) writeHolder(f *memFile) {
 	text := holder()
 	if m.room(f, 0, int64(len(text))) != nil {
@@ -56,7 +56,7 @@ func (m *Mem) writeHolder(f *memFile) {
 	m.record(f, change{op: OpTruncate, size: int64(len(text))})
 }
 
-// memLock is a held lock; closing it again releases nothing.
+// memLock is a held lock of a Mem.
 type memLock struct {
 	mem  *Mem
 	dir  *memDir

@@ -6,7 +6,7 @@ import "slices"
 type memMapping struct {
 	mem  *Mem
 	file *memFile
-	name string // The one that the file was opened by.
+	name string // The one by which the file was opened.
 	view *view  // nil once it is closed.
 	size int64
 }
@@ -27,7 +27,7 @@ func (p *memMapping) mapped() []byte {
 	return p.view.bytes[:p.size:p.size]
 }
 
-// touch faults, as a processor does, where a page from off to end can't be accessed.
+// touch faults if a page in the range from off to end can't be accessed.
 func (p *memMapping) touch(off, end int64) {
 	if p.view == nil || !p.view.faulty.Load() {
 		return

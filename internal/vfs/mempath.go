@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// clean returns a name's path from the root, which itself is "/".
+// clean returns a name's path from the root. The root itself is "/".
 func clean(name string) string { return path.Clean("/" + filepath.ToSlash(name)) }
 
 func (m *Mem) find(name string) (node, error) {
@@ -51,7 +51,7 @@ func (m *Mem) findDir(name string) (*memDir, error) {
 	return d, nil
 }
 
-// place returns the directory that has, or could have, a name.
+// place returns the directory of a name, whether or not the name exists in it.
 func (m *Mem) place(name string) (dir *memDir, base string, err error) {
 	parent, base := path.Split(clean(name))
 	if base == "" {
@@ -61,7 +61,7 @@ func (m *Mem) place(name string) (dir *memDir, base string, err error) {
 	return dir, base, err
 }
 
-// vacant returns the directory for a name that it doesn't have yet.
+// vacant is place for a name that must not exist yet.
 func (m *Mem) vacant(name string) (dir *memDir, base string, err error) {
 	dir, base, err = m.place(name)
 	if err == nil && dir.names[base] != nil {
@@ -70,7 +70,7 @@ func (m *Mem) vacant(name string) (dir *memDir, base string, err error) {
 	return dir, base, err
 }
 
-// create makes a file where there is room for its name.
+// create makes an empty file. The name must be vacant, and there must be room for it.
 func (m *Mem) create(name string) (*memFile, error) {
 	dir, base, err := m.vacant(name)
 	if err == nil {
@@ -82,7 +82,7 @@ func (m *Mem) create(name string) (*memFile, error) {
 	return m.add(dir, base), nil
 }
 
-// add makes a file under a name that is vacant.
+// add makes an empty file under a vacant name.
 func (m *Mem) add(dir *memDir, base string) *memFile {
 	f := &memFile{id: m.nextInode()}
 	dir.record(nameChange{number: m.nextNumber(), name: base, node: f})

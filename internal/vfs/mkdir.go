@@ -14,8 +14,8 @@ type dirMaker interface {
 	SyncDir(name string) error
 }
 
-// mkdirAll makes each directory durable before it makes the next one inside, so that a process which dies on the way
-// leaves at most the last one unsynced, and the next process syncs that.
+// mkdirAll makes each directory durable before it creates the next one inside. So a process that dies on the way leaves at
+// most the last one unsynced, and the next process syncs that one.
 func mkdirAll(m dirMaker, dir string) error {
 	dir = filepath.Clean(dir)
 	ok, err := m.isDir(dir)
@@ -38,8 +38,8 @@ func mkdirAll(m dirMaker, dir string) error {
 	return m.SyncDir(parent)
 }
 
-// syncFound syncs the name of a directory that was already there, because whoever made it may have died before that.
-// Where the parent may not be read, somebody else looks after the directory, and after its name.
+// syncFound syncs the name of a directory that already exists, since its creator may have died before doing so.
+// A parent that this process may not read belongs to another user, and so does the durability of its names.
 func syncFound(m dirMaker, dir string) error {
 	err := m.SyncDir(filepath.Dir(dir))
 	if errors.Is(err, fs.ErrPermission) {

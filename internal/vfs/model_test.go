@@ -22,12 +22,12 @@ var (
 // modelNames are the names that the random test uses, in two directories.
 var modelNames = []string{"/a", "/b", "/x/c", "/x/d"}
 
-// model is a second, plain opinion about a Mem: what may be on the disk after a power cut. It replays each file's
-// history byte by byte instead of sharing anything with the code under test. A file may have several names.
+// model is a second, plain opinion on what may be on the disk of a Mem after a power cut. It replays each file's history
+// byte by byte and shares no code with the Mem. A file may have several names.
 type model struct {
 	durable map[string]*modelFile   // By name, as of the last SyncDir.
 	names   map[string]*modelFile   // By name, now.
-	since   map[string][]*modelFile // What else a name may stand for; nil stands for nothing.
+	since   map[string][]*modelFile // The other files that a name may stand for; nil if it may be missing.
 }
 
 type modelFile struct {
@@ -36,7 +36,7 @@ type modelFile struct {
 	sector         int // Bytes of the sectors of this size that a pending write touches may be any; 0 for none.
 }
 
-// modelChange is a write of data at off, or where length isn't negative, a truncate.
+// modelChange is a write of data at off, or a truncate if length isn't negative.
 type modelChange struct {
 	off    int
 	data   []byte
@@ -71,7 +71,7 @@ func (f *modelFile) sync() {
 	f.pending = nil
 }
 
-// allows returns why data can't be what a power cut left of the file, or "".
+// allows returns why a power cut can't have left data in the file, or "" if it can.
 func (f *modelFile) allows(data []byte) string {
 	least, most := len(f.durable), len(f.durable)
 	for _, ch := range f.pending {
@@ -160,7 +160,7 @@ func (o *model) check(t *testing.T, after *Mem) {
 	}
 }
 
-// checkExactly requires what the policies that draw no lots must leave.
+// checkExactly requires what the policies that aren't random must leave.
 func (o *model) checkExactly(t *testing.T, mem *Mem) {
 	t.Helper()
 	for _, c := range []struct {
@@ -208,7 +208,7 @@ func newRun(t *testing.T, seed uint64) *run {
 
 func (r *run) name() string { return modelNames[r.rng.IntN(len(modelNames))] }
 
-// bytes returns some bytes, none of them zero, so that a zero is told from all that was written.
+// bytes returns some bytes. None of them is zero, so that a zero can't have been written.
 func (r *run) bytes(n int) []byte {
 	data := make([]byte, n)
 	for i := range data {
@@ -257,7 +257,7 @@ func (r *run) step() {
 	}
 }
 
-// rename tries to rename a file. Onto another name of its own, nothing happens.
+// rename tries to rename a file. Nothing happens if the new name is another name of the same file.
 func (r *run) rename(name, to string) {
 	err := r.mem.Rename(name, to)
 	if path.Dir(name) != path.Dir(to) {
@@ -296,8 +296,8 @@ func (r *run) allocate(f *modelFile, h File) {
 	}
 }
 
-// store stores through a mapping. Each byte that it stores is another one than before: of a store that changes nothing
-// a mapping can't know. The read makes the Mem notice this store before the next one.
+// store stores through a mapping. Each byte that it stores differs from the one before, since a Mem can't notice a store that
+// changes nothing. The read makes the Mem notice this store before the next one.
 func (r *run) store(f *modelFile, h File) {
 	if m := r.maps[f]; m != nil && (r.rng.IntN(4) == 0 || len(m.Bytes()) > len(f.cache)) {
 		require.NoError(r.t, m.Close())
@@ -324,7 +324,7 @@ func (r *run) store(f *modelFile, h File) {
 	require.Equal(r.t, string(f.cache), read(r.t, h))
 }
 
-// same requires that what reads show is what the model expects.
+// same requires that reads return what the model expects.
 func (r *run) same(mem *Mem) {
 	var want []string
 	for name, f := range r.model.names {
@@ -368,7 +368,7 @@ func runRandomly(t *testing.T, seed uint64) {
 	r.same(r.mem.Clone())
 }
 
-// exit lets the process die: the next one opens what it finds. The model goes on as it is, since nothing is lost.
+// exit ends the process, and the next one opens the files that it finds. The model doesn't change, since nothing is lost.
 func (r *run) exit() {
 	r.mem = r.mem.Exit()
 	r.open, r.maps = map[*modelFile]File{}, map[*modelFile]Mapping{}
@@ -382,7 +382,7 @@ func FuzzEveryByteOfACrashState(f *testing.F) {
 	f.Fuzz(runRandomly)
 }
 
-// dump is all that can be told from the outside about a state.
+// dump returns all of a state that is visible from outside.
 func dump(mem *Mem) string {
 	var text strings.Builder
 	for _, name := range mem.Names() {

@@ -2,5 +2,5 @@
 
 package vfs
 
-// noFollow is nothing: this system can't refuse symbolic links.
+// noFollow is 0: symbolic links are followed on this system.
 const noFollow = 0

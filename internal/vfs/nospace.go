@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// IsNoSpace reports whether an error says that the disk, or somebody's share of it, is full.
+// IsNoSpace reports whether an error is that of a full disk or of an exhausted quota.
 func IsNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

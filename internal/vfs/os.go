@@ -12,17 +12,17 @@ import (
 // OS is the operating system's file system.
 var OS FS = osFS{}
 
-// Modes of what OS creates: the owner's alone, since a store may hold anything.
+// Modes of what OS creates. Only the owner has access, since a store may hold anything.
 const (
 	fileMode fs.FileMode = 0o600
 	dirMode  fs.FileMode = 0o700
 )
 
-// errNotRegular is what opening a directory, pipe or device gets. Such a name in a store's directory is a mistake that
-// must be told at once: opening a pipe without a writer would wait forever.
+// errNotRegular is the error of opening a directory, a pipe or a device. Such a name in a store's directory is a mistake and
+// must fail at once: opening a pipe without a writer would wait forever.
 var errNotRegular = errors.New("not a regular file")
 
-// errSymlink is what opening or creating a symbolic link gets. What it leads to belongs to somebody else.
+// errSymlink is the error of opening or creating a name that is a symbolic link: the file it leads to isn't the store's.
 var errSymlink = errors.New("a symbolic link, which is not followed")
 
 type osFS struct{}
@@ -49,7 +49,7 @@ func newFile(f *os.File, readOnly bool, err error) (File, error) {
 	return &osFile{File: f, readOnly: readOnly}, nil
 }
 
-// openFile opens a regular file. It follows no symbolic link, and doesn't wait, as opening a pipe would.
+// openFile opens a regular file. It doesn't follow a symbolic link, and doesn't wait for the other end of a pipe.
 func openFile(name string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK|noFollow, fileMode)
 	if err != nil {
@@ -65,8 +65,8 @@ func openFile(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// explainSymlink says of a name that can't be opened that it is a symbolic link: the system's own error differs from one
-// system to the next.
+// explainSymlink turns the error of opening a symbolic link into errSymlink. The error of the system differs between systems,
+// and doesn't say it.
 func explainSymlink(name string, cause error) error {
 	info, err := os.Lstat(name)
 	if err != nil || info.Mode().Type() != fs.ModeSymlink {
@@ -86,8 +86,8 @@ func (osFS) Rename(oldName, newName string) error {
 
 func (osFS) Link(oldName, newName string) error { return os.Link(oldName, newName) }
 
-// sameDir refuses a rename from one directory to another: two directories would have to be synced for it, and a power
-// cut between the two syncs has no answer that every file system gives.
+// sameDir refuses a rename to another directory. Two directories would have to be synced for that, and file systems differ
+// in what a power cut between the two syncs leaves.
 func sameDir(oldName, newName string) error {
 	if filepath.Dir(oldName) == filepath.Dir(newName) {
 		return nil
@@ -130,7 +130,7 @@ func (osFS) SyncDir(dir string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) {
-		err = nil // Some file systems can't sync a directory: their names are as durable as they get.
+		err = nil // Some file systems can't sync a directory. Their names are as durable as they can be.
 	}
 	return errors.Join(err, d.Close())
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkOSWriteAndSync is what a durable append is made of: a record is written, behind the one before, and synced, in
-// 16 MiB that were filled with zeros by writes of one size or another.
+// BenchmarkOSWriteAndSync does what a durable append does: it writes a record after the previous one, and syncs it. Writes of
+// different sizes filled the 16 MiB with zeros before.
 func BenchmarkOSWriteAndSync(b *testing.B) {
 	const space = 16 << 20
 	for _, recordSize := range []int{152, 2432, 39000} {

@@ -110,7 +110,7 @@ func TestOSAllocateTakesSpaceThatTruncateDoesNot(t *testing.T) {
 	require.GreaterOrEqual(t, space(f), int64(3<<20))
 }
 
-// A small file system of its own is the only full disk at hand, and mounting one takes a privilege.
+// The test needs a full disk, so it mounts a small file system, which takes a privilege.
 func TestOSAllocateOnAFullDiskLeavesTheOldLengthAndContent(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

@@ -8,14 +8,14 @@ import (
 	"syscall"
 )
 
-// zeros is what Allocate writes, in chunks of at most its size. It is never changed.
+// zeros is what Allocate writes, in chunks of at most this size. It is never changed.
 //
-// The size is not about how fast space is made. Linux caches what one write brought as one large folio, and each later write
-// and sync of a few bytes within goes through all of its pages: behind chunks of 1 MiB they take a sixth longer
+// A larger chunk would make later syncs slower. Linux caches the bytes of one write as one large folio, and each later write
+// and sync of a few bytes in it visits all of its pages: after chunks of 1 MiB they take a sixth longer
 // (BenchmarkOSWriteAndSync).
 var zeros [64 << 10]byte
 
-// osFile is an open file of the operating system. What it doesn't define is *os.File's own, which goes on after a
+// osFile is an open file of the operating system. The methods that it doesn't define are those of *os.File, which repeats a
 // system call that a signal interrupted.
 type osFile struct {
 	*os.File
@@ -30,8 +30,8 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Allocate writes zeros instead of asking for space with fallocate: blocks that have been written once need no change
-// of metadata when they are written again, so that each later Sync is one write to the disk and not two.
+// Allocate writes zeros instead of asking for space with fallocate. Blocks that have been written once need no change of
+// metadata when they are written again, so each later Sync is one write to the disk and not two.
 func (f *osFile) Allocate(size int64) error {
 	old, err := f.Size()
 	if err != nil {
@@ -48,7 +48,7 @@ func (f *osFile) Allocate(size int64) error {
 	return nil
 }
 
-// Sync is fdatasync where there is one.
+// Sync is fdatasync, on systems that have it.
 func (f *osFile) Sync() error { return syncFile(f.File) }
 
 func (f *osFile) Map(size int64) (Mapping, error) {

@@ -6,29 +6,29 @@ import (
 	"math/rand/v2"
 )
 
-// sectorSize is the unit, in bytes, that a disk writes.
+// sectorSize is the unit, in bytes, in which a disk keeps or loses a write.
 const sectorSize = 512
 
-// powerCut decides what survives of what was not synced.
+// powerCut decides which unsynced changes survive.
 type powerCut struct {
 	rng     *rand.Rand
 	policy  Policy
-	numbers []int64 // Of all unsynced changes, in order.
-	point   int64   // The number of the change at which the policy makes a difference; above all of them for none.
+	numbers []int64 // The numbers of all unsynced changes, in order.
+	point   int64   // The change at which the policy's treatment changes, by number; above all numbers for none.
 
 	neighbours  int64   // The size of the sectors that the cut may damage when it interrupts a write; 0 for none.
-	interrupted []int64 // Positions in the file at hand at which it did.
+	interrupted []int64 // Positions in the current file at which the cut interrupted a write.
 }
 
-// fate is what becomes of a change.
+// fate is what happens to a change.
 type fate uint8
 
 const (
 	lost      fate = iota
-	kept           // Wholly.
+	kept           // As a whole.
 	torn           // Up to some byte.
 	scattered      // Sector by sector.
-	measured       // Only the length.
+	measured       // Only the length survives.
 )
 
 func (p *powerCut) coin() bool { return p.rng.Uint64()&1 == 0 }
@@ -41,7 +41,7 @@ func (p *powerCut) choosePoint() {
 	}
 }
 
-// forInode returns what decides over one inode.
+// forInode returns the powerCut that decides on one inode.
 func (p *powerCut) forInode() *powerCut {
 	if p.policy != Mixed {
 		return p
@@ -52,7 +52,7 @@ func (p *powerCut) forInode() *powerCut {
 	return &own
 }
 
-// fate returns what becomes of a change of a file.
+// fate returns what happens to a change of a file.
 func (p *powerCut) fate(number int64) fate {
 	switch p.policy {
 	case KeepAll, ContentOnly:
@@ -88,7 +88,7 @@ func (p *powerCut) either(a, b fate) fate {
 	return b
 }
 
-// keepsName decides over a change of a name.
+// keepsName reports whether a change of a name survives.
 func (p *powerCut) keepsName(number int64) bool {
 	switch p.policy {
 	case NamesOnly:
@@ -105,10 +105,10 @@ func (p *powerCut) keepsName(number int64) bool {
 	return p.coin()
 }
 
-// names returns what a directory holds after the cut.
+// names returns the names in a directory after the cut.
 func (p *powerCut) names(d *memDir) map[string]node {
 	names := maps.Clone(d.surviving())
-	stale := map[string]bool{} // Names of which a change was lost: no later one of theirs survives.
+	stale := map[string]bool{} // Names that lost a change: no later change of theirs survives.
 	for _, ch := range d.pending {
 		if p.keepsName(ch.number) && !stale[ch.name] && !stale[ch.from] {
 			ch.apply(names)
@@ -122,7 +122,7 @@ func (p *powerCut) names(d *memDir) map[string]node {
 	return names
 }
 
-// content returns what a file holds after the cut.
+// content returns the bytes of a file after the cut.
 func (p *powerCut) content(f *memFile) content {
 	c := f.durable.share()
 	for _, ch := range f.pending {
@@ -141,7 +141,7 @@ func (p *powerCut) content(f *memFile) content {
 	return c
 }
 
-// measure makes the file as long as the change does, with nothing of what it wrote.
+// measure makes the file as long as the change does, without the bytes that it wrote.
 func measure(c *content, ch change) {
 	if ch.op == OpTruncate {
 		c.resize(ch.size)
@@ -150,7 +150,7 @@ func measure(c *content, ch change) {
 	c.grow(ch.end())
 }
 
-// tear makes the change up to some byte, not including the last.
+// tear makes the change up to some byte, and never as a whole.
 func (p *powerCut) tear(c *content, ch change) {
 	if ch.op == OpTruncate {
 		if p.coin() {
@@ -169,7 +169,7 @@ func (p *powerCut) tear(c *content, ch change) {
 	}
 }
 
-// scatter makes any part of the change.
+// scatter makes some parts of the change.
 func (p *powerCut) scatter(c *content, ch change) {
 	switch {
 	case ch.op == OpWrite:
@@ -198,8 +198,8 @@ func (p *powerCut) scatterWrite(c *content, ch change) {
 	}
 }
 
-// tearSector returns which bytes from off to end a disk writes of a sector that it had begun to write: mostly all, at
-// times only those in front of some byte or those behind it, since a disk may write a sector from either end.
+// tearSector returns which bytes in the range from off to end a disk writes of a sector that it had begun to write. Mostly
+// these are all, and sometimes only those before some byte or from it on, since a disk may write a sector from either end.
 func (p *powerCut) tearSector(off, end int64) (start, stop int64) {
 	if p.rng.IntN(8) != 0 {
 		return off, end

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Writers, readers, mappings that are stored in without a lock, and a hook that takes crash states of all of it, at once.
-// Under the race detector this shows that a Mem adds no race of its own.
+// Writers, readers, stores through mappings without a lock, and a hook that takes crash states run at the same time. Under the
+// race detector this shows that a Mem adds no races.
 func TestAMemMayBeUsedConcurrently(t *testing.T) {
 	mem := NewMem()
 	mem.SetHook(func(c Call) error {
@@ -30,7 +30,7 @@ func TestAMemMayBeUsedConcurrently(t *testing.T) {
 	}
 }
 
-// churn gives a part of the shared file, through a mapping and by writes, and a file of its own a hard time.
+// churn changes one part of the shared file, by stores and by writes, and another file.
 func churn(t *testing.T, mem *Mem, shared File, i int) {
 	name := fmt.Sprintf("own%d", i)
 	own := create(t, mem, name, "")

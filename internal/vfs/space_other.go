@@ -4,5 +4,5 @@ package vfs
 
 import "errors"
 
-// freeSpace doesn't know how to ask this system.
+// freeSpace isn't supported on this system.
 func freeSpace(string) (int64, error) { return 0, errors.ErrUnsupported }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// freeSpace leaves out what is kept for the superuser, where the system counts that.
+// freeSpace leaves out the blocks reserved for the superuser, on systems that count them.
 func freeSpace(dir string) (int64, error) {
 	var found syscall.Statfs_t
 	if err := syscall.Statfs(dir, &found); err != nil {
@@ -17,5 +17,5 @@ func freeSpace(dir string) (int64, error) {
 	if size > 0 && blocks > math.MaxInt64/size {
 		return math.MaxInt64, nil
 	}
-	return max(0, blocks*size), nil // Some systems count below zero once the superuser's part is being used.
+	return max(0, blocks*size), nil // Some systems return a negative number once reserved blocks are in use.
 }

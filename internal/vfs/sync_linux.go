@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// syncFile is fdatasync: it leaves out the times of the inode, which nobody needs after a power cut.
+// syncFile is fdatasync. It leaves out the inode's times, which are of no use after a power cut.
 func syncFile(f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -21,7 +21,7 @@ func syncFile(f *os.File) error {
 	return err
 }
 
-// untilDone repeats a system call for as long as a signal interrupts it.
+// untilDone repeats a system call while signals interrupt it.
 func untilDone(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, syscall.EINTR) {
@@ -30,7 +30,7 @@ func untilDone(call func() error) error {
 	}
 }
 
-// Reserve is fallocate, or Allocate where the file system doesn't have that.
+// Reserve is fallocate, or Allocate if the file system has no fallocate.
 func (f *osFile) Reserve(size int64) error {
 	old, err := f.Size()
 	if err != nil || old >= size {
@@ -48,7 +48,7 @@ func (f *osFile) Reserve(size int64) error {
 	case errors.Is(reserveErr, syscall.EOPNOTSUPP), errors.Is(reserveErr, syscall.ENOSYS):
 		return f.Allocate(size)
 	case reserveErr != nil:
-		// What it reserved before it failed goes back, so that the length is the old one.
+		// Give back what it reserved before it failed, so that the length is the old one.
 		return errors.Join(&fs.PathError{Op: "fallocate", Path: f.Name(), Err: reserveErr}, f.Truncate(old))
 	}
 	return err

@@ -4,7 +4,7 @@ package vfs
 
 import "os"
 
-// syncFile is the strongest sync that the system has: on darwin, F_FULLFSYNC.
+// syncFile is the strongest sync that the system has: F_FULLFSYNC on darwin.
 func syncFile(f *os.File) error { return f.Sync() }
 
 // Reserve is Allocate.

@@ -5,20 +5,20 @@ import (
 	"sync/atomic"
 )
 
-// view is memory in which a file is mapped from its start. Holders of mappings store in it at any time and without a
-// lock, as they do in a real mapping. The race detector must not see the Mem touch it: on a real disk it is the kernel
-// that does. What the Mem reads in the middle of a store is what a power cut in the middle of it could leave.
+// view is memory in which a file is mapped from its start. Goroutines store in it at any time and without a lock, as in a real
+// mapping. The race detector must not see that the Mem touches it: in a real system the kernel does. A half-finished store
+// that the Mem reads is what a power cut at that moment could leave.
 type view struct {
 	bytes  []byte
 	users  int         // Mappings that are not closed.
-	faulty atomic.Bool // Some page can't be accessed. Read without the Mem's mutex, so that a mapping takes no lock.
+	faulty atomic.Bool // Some page can't be accessed. Read without the mutex, so that a mapping that is sound takes no lock.
 }
 
 // limit returns how many bytes of the view lie inside the file.
 func (v *view) limit(cache *content) int64 { return min(int64(len(v.bytes)), cache.size()) }
 
-// nextDifference returns the next range at or after off in which the view differs from cache: whole sectors, save that
-// equal bytes at both ends are left out. An empty range says up to where there is no difference.
+// nextDifference returns the next range at or after off in which the view differs from cache. It consists of whole sectors,
+// except that equal bytes at both ends are left out. An empty range means that nothing differs before it.
 //
 //go:norace
 func (v *view) nextDifference(cache []byte, off int64) (start, end int64) {
@@ -39,7 +39,7 @@ func (v *view) nextDifference(cache []byte, off int64) (start, end int64) {
 	return start, end
 }
 
-// sameSector compares eight bytes at a time, since all that compares more at once is watched by the race detector.
+// sameSector compares eight bytes at a time: the race detector watches the functions that compare more at once.
 //
 //go:norace
 func sameSector(a, b []byte) bool {
@@ -57,7 +57,7 @@ func sameSector(a, b []byte) bool {
 	return true
 }
 
-// read copies byte by byte: the race detector watches the built-in copy even in here.
+// read copies byte by byte: the race detector watches the built-in copy even in a function that it doesn't watch.
 //
 //go:norace
 func (v *view) read(start, end int64) []byte {
@@ -68,8 +68,8 @@ func (v *view) read(start, end int64) []byte {
 	return data
 }
 
-// follow makes in the view what ch, which is about to be made in cache, will change there. It touches no byte that ch
-// doesn't change: another holder may just have stored in it.
+// follow makes a change in the view that is about to be made in cache. It touches no byte that the change leaves alone, since
+// another goroutine may just have stored in it.
 //
 //go:norace
 func (v *view) follow(cache *content, ch change) {
@@ -86,5 +86,5 @@ func (v *view) follow(cache *content, ch change) {
 	}
 }
 
-// sectorEnd returns the end of the disk sector that has position off, or limit where that comes first.
+// sectorEnd returns the end of the disk sector that contains position off, or limit if that comes first.
 func sectorEnd(off, limit int64) int64 { return min(limit, (off/sectorSize+1)*sectorSize) }
