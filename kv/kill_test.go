@@ -269,7 +269,7 @@ func (w *killedWriter) batch(step killStep) {
 	w.pairs[string(killKey(step.Writer, "right"))] = string(step.value())
 }
 
-// requireCopies requires that what a writer copied was committed in front of the copy, and that what it copied in an Update
+// requireCopies requires that what a writer copied was committed before the copy, and that what it copied in an Update
 // was the newest by then.
 func (s *killStore) requireCopies(db *DB, number int64) {
 	for key, value := range db.Scan(Range{Prefix: killKey(number, "copy/")}) {

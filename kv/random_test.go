@@ -133,7 +133,7 @@ var (
 		"read only 1, accident 3, reopen 1, power cut 1, death 1"))
 )
 
-// weighted lists names, each as often as the number after it says, and evenly over the list: rapid draws what is in front
+// weighted lists names, each as often as the number after it says, and evenly over the list: rapid draws what comes first
 // more often.
 func weighted(table string) (names []string) {
 	var places []float64

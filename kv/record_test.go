@@ -69,7 +69,7 @@ func TestRecordIsWhatTheSchemaSays(t *testing.T) {
 		}
 		replay := fmt.Sprintf("seed %d", seed)
 
-		record := appendRecord([]byte("in front"), timeUnixNano, mutations)[len("in front"):]
+		record := appendRecord([]byte("before"), timeUnixNano, mutations)[len("before"):]
 		want, err := proto.MarshalOptions{Deterministic: true}.Marshal(toSchema(timeUnixNano, mutations))
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(record), replay)

@@ -95,7 +95,7 @@ func (s *soakChild) every(pause time.Duration, do func() error) {
 	}
 }
 
-// write takes one step after another. A step whose acknowledgement was taken down is in front of the next one.
+// write takes one step after another. A step whose acknowledgement was noted comes before the next one.
 func (s *soakChild) write(w int64, acks io.WriterAt) {
 	for i := numberAt(s.db, soakMark(w)) + 1; ; i++ {
 		step := soakStep{w, i}

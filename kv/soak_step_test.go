@@ -90,7 +90,7 @@ func soakMark(w int64) string       { return fmt.Sprintf("mark/%d", w) }
 func soakAccount(a int64) string    { return fmt.Sprintf("account/%02d", a) }
 func soakNumber(i int64) (b []byte) { return fmt.Appendf(nil, "%8d", i) }
 
-// soakValues are what keys get: 100 to 300 bytes behind the step's number.
+// soakValues are what keys get: 100 to 300 bytes after the step's number.
 type soakValues struct{ noise bool }
 
 func (v soakValues) of(s soakStep, key int64) []byte {

@@ -121,20 +121,20 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 			s.last = 131
 			return both
 		}, 0, 0},
-		{"a log whose truncation in front died, with its archive", func(s *scene) []string {
+		{"a log whose truncation of the front died, with its archive", func(s *scene) []string {
 			l := s.reopen()
 			require.NoError(s, l.archive(l.segments.list[:1]))
 			markFirst(s.T, l, s.bases[4])
 			return both
 		}, 0, 0},
-		{"a log whose truncation in front died before it removed anything", func(s *scene) []string {
+		{"a log whose truncation of the front died before it removed anything", func(s *scene) []string {
 			s.copyOf("/lost")
 			for i := range 3 {
 				s.write(joinName("/lost", filepath.Base(s.kept(i))), s.read(s.kept(i)))
 			}
 			return []string{"/lost"}
 		}, 0, 0},
-		{"a log whose truncation in front died when some segments were gone", func(s *scene) []string {
+		{"a log whose truncation of the front died when some segments were gone", func(s *scene) []string {
 			s.copyOf("/lost")
 			for _, i := range []int{0, 2} {
 				s.write(joinName("/lost", filepath.Base(s.kept(i))), s.read(s.kept(i)))
@@ -166,11 +166,11 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 			require.NoError(s, l.TruncateFront(190))
 			return []string{testDir, "/older", archiveDir}
 		}, 0, 0},
-		{"a copy of a segment with zeros behind the seal", func(s *scene) []string {
+		{"a copy of a segment with zeros after the seal", func(s *scene) []string {
 			s.write(joinName("/copy", filepath.Base(s.kept(1))), append(s.read(s.kept(1)), make([]byte, 1000)...))
 			return []string{"/copy", archiveDir, testDir}
 		}, 0, 0},
-		{"a segment with zeros behind the seal", func(s *scene) []string {
+		{"a segment with zeros after the seal", func(s *scene) []string {
 			for i := range 3 {
 				s.write(s.kept(i), append(s.read(s.kept(i)), make([]byte, 1000)...))
 			}
@@ -379,7 +379,7 @@ func TestAnArchiveSaysWhatItHolds(t *testing.T) {
 		require.Equal(t, min(from+4, 136), want)
 	}
 	for range a.Records(136) {
-		t.Fatal("there is nothing behind the last record")
+		t.Fatal("there is nothing after the last record")
 	}
 	require.NoError(t, a.Close())
 	require.ErrorIs(t, a.Close(), ErrClosed)
@@ -436,7 +436,7 @@ func TestAnArchiveOfAnEmptyLogHoldsNothing(t *testing.T) {
 	requireHistory(t, testOptions(mem), 500, 499, testDir)
 }
 
-// TestASealThatSpeaksOfOtherRecordsIsNoticedByWhoeverReadsThem puts the records of one world in front of the seal of
+// TestASealThatSpeaksOfOtherRecordsIsNoticedByWhoeverReadsThem puts the records of one world before the seal of
 // another, where each frame by itself checks out.
 func TestASealThatSpeaksOfOtherRecordsIsNoticedByWhoeverReadsThem(t *testing.T) {
 	s := newHistory(t)

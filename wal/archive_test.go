@@ -219,9 +219,9 @@ func TestACopyToAFullDiskIsErrNoSpace(t *testing.T) {
 	requireHistory(t, archiveOptions(mem), 1, 130, archiveDir, testDir)
 }
 
-// TestATruncationThatDiedBehindArchivingIsDoneAgain: what is in the archive already is taken for archived if it is the
+// TestATruncationThatDiedAfterArchivingIsDoneAgain: what is in the archive already is taken for archived if it is the
 // same, linked or copied, and refused if it isn't.
-func TestATruncationThatDiedBehindArchivingIsDoneAgain(t *testing.T) {
+func TestATruncationThatDiedAfterArchivingIsDoneAgain(t *testing.T) {
 	for _, c := range []struct {
 		sentence string
 		change   func(s *scene, kept string)
@@ -229,7 +229,7 @@ func TestATruncationThatDiedBehindArchivingIsDoneAgain(t *testing.T) {
 	}{
 		{"it is the same file", func(*scene, string) {}, false},
 		{"it is a copy", func(s *scene, kept string) { s.write(kept, s.read(s.store(1))) }, false},
-		{"it is a copy with zeros behind the seal", func(s *scene, kept string) {
+		{"it is a copy with zeros after the seal", func(s *scene, kept string) {
 			s.write(kept, append(s.read(s.store(1)), make([]byte, 500)...))
 		}, false},
 		{"it is another segment of the log", func(s *scene, kept string) { s.write(kept, s.read(s.store(2))) }, true},
@@ -326,7 +326,7 @@ func TestAnArchiveIsOneLogsAlone(t *testing.T) {
 	requireHistory(t, opts, 100, 230, "/other archive", "/other")
 }
 
-// TestWithdrawnRecordsAreNotInTheArchive: a truncation of the front may die, or fail, behind archiving; what it put into
+// TestWithdrawnRecordsAreNotInTheArchive: a truncation of the front may die, or fail, after archiving; what it put into
 // the archive may then be withdrawn at the log's end.
 func TestWithdrawnRecordsAreNotInTheArchive(t *testing.T) {
 	mem := vfs.NewMem()

@@ -22,7 +22,7 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// The crash test runs generated workloads on a disk in memory, and in front of every call that changes the disk it
+// The crash test runs generated workloads on a disk in memory, and before every call that changes the disk it
 // takes, for each policy, a state that a power cut could leave. Each state is opened, compared with what had been
 // acknowledged, written to, and opened again; some are crashed again while they are being opened. Half of the workloads
 // have an archive: with the log it must hold every record from the first on. docs/testing.md says what it covers and how
@@ -399,7 +399,7 @@ func (r *crashRun) chance(n int) bool {
 	return r.lots.IntN(n) == 0
 }
 
-// crashRecovery opens a state and crashes it again in front of every call that the recovery makes.
+// crashRecovery opens a state and crashes it again before every call that the recovery makes.
 func (r *crashRun) crashRecovery(disk *vfs.Mem, e expectation, how string, deeper int) {
 	opts := e.opts
 	opts.FS = disk
@@ -662,7 +662,7 @@ func (r *crashRun) payload() []byte {
 		from := headSize + r.rng.Int64N(max(1, store.end-headSize))&^(frameAlign-1)
 		n, _ := store.file.ReadAt(payload, from)
 		clear(payload[n:])
-		// Frames stand at multiples of eight, payloads four bytes behind one: shift the copy so that it lines up.
+		// Frames stand at multiples of eight, payloads four bytes after one: shift the copy so that it lines up.
 		payload = append(make([]byte, 4), payload...)
 	default:
 		for i := range payload {
@@ -700,7 +700,7 @@ func (r *crashRun) truncateFront() error {
 		after = before // Nothing was truncated, and the log goes on, with some of it in the archive.
 	}
 	if err := r.log.writable(); err != nil || r.log.First() != after {
-		r.fail("after a truncation in front of %d the log begins with %d, want %d (%v)", first, r.log.First(), after, err)
+		r.fail("after a truncation before %d the log begins with %d, want %d (%v)", first, r.log.First(), after, err)
 	}
 	r.setFirsts(after)
 	r.mu.Lock()
@@ -709,7 +709,7 @@ func (r *crashRun) truncateFront() error {
 	return nil
 }
 
-// abandonTruncation lets a truncation in front fail somewhere, and then truncates behind: perhaps into segments that are
+// abandonTruncation lets a truncation of the front fail somewhere, and then truncates the end: perhaps into segments that are
 // in the archive already.
 func (r *crashRun) abandonTruncation() error {
 	r.mu.Lock()

@@ -78,7 +78,7 @@ func (s *scene) older(closed bool, i int) *vfs.Mem {
 }
 
 // TestDamagedDirectoriesAreRefused damages what was durable. Opening refuses, naming the file; nothing is changed; Check
-// lists it; opening for reading gives what is in front.
+// lists it; opening for reading gives what comes before it.
 func TestDamagedDirectoriesAreRefused(t *testing.T) {
 	tests := []struct {
 		sentence string
@@ -157,7 +157,7 @@ func TestDamagedDirectoriesAreRefused(t *testing.T) {
 			s.write(s.store(4), data[:len(data)-reserveSize])
 			return s.store(4)
 		}, 5},
-		{"a record in front of the last seal has rotted", func(s *scene) string {
+		{"a record before the last seal has rotted", func(s *scene) string {
 			s.write(s.store(4), flip(s.read(s.store(4)), (headSize+frameHeadSize)*8))
 			return s.store(4)
 		}, 4},
@@ -384,9 +384,9 @@ func TestAllIndexesAreRebuiltAtOnce(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// TestBytesBehindTheEnd adds bytes behind a closed log's seal, or behind an open log's last frame: no record is lost, and
+// TestBytesAfterTheEnd adds bytes after a closed log's seal, or after an open log's last frame: no record is lost, and
 // what means something to somebody is kept aside.
-func TestBytesBehindTheEnd(t *testing.T) {
+func TestBytesAfterTheEnd(t *testing.T) {
 	for _, test := range []struct {
 		sentence string
 		bytes    []byte

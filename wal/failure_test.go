@@ -54,7 +54,7 @@ type life struct {
 	first        uint64 // Truncated up to here, or nearly.
 }
 
-// run appends, rolls, truncates in front, and closes. It stops at the first error.
+// run appends, rolls, truncates the front, and closes. It stops at the first error.
 func (u *life) run(l *Log) error {
 	for u.submitted < 90 {
 		u.submitted++

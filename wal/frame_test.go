@@ -75,7 +75,7 @@ func TestFrameHeadIsReadBackAtItsPlaceAlone(t *testing.T) {
 		{kind: kindClosed, length: boundsSize},
 		{kind: kindRolled, length: boundsSize},
 	} {
-		encoded := head.appendTo([]byte("in front"), salt, position)[len("in front"):]
+		encoded := head.appendTo([]byte("before"), salt, position)[len("before"):]
 		require.Len(t, encoded, frameHeadSize)
 		got, err := decodeFrameHead(encoded, salt, position)
 		require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestFrameHeadThatMakesNoSenseIsNoFrame(t *testing.T) {
 	}{
 		{"kind 0 is what was never written", frameHead{}},
 		{"a kind that this version doesn't know", frameHead{kind: kindRolled + 1}},
-		{"a watermark in front of the file", frameHead{kind: kindRecord, back: position/frameAlign + 1}},
+		{"a watermark before the file", frameHead{kind: kindRecord, back: position/frameAlign + 1}},
 		{"a mark of another length", frameHead{kind: kindMark, length: boundsSize + 1}},
 		{"a seal without a payload", frameHead{kind: kindClosed}},
 	}

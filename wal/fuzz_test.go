@@ -37,7 +37,7 @@ func FuzzFrameHead(f *testing.F) {
 	})
 }
 
-// FuzzStoreHead is the same for a store's header; its checksum is made right as well, to get behind it.
+// FuzzStoreHead is the same for a store's header; its checksum is made right as well, to get past it.
 func FuzzStoreHead(f *testing.F) {
 	f.Add(exampleHead.appendTo(nil))
 	f.Add(make([]byte, headSize))
@@ -83,7 +83,7 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// FuzzStore puts arbitrary bytes behind a valid header: raw ones, or frames that a script of bytes asks for, which check
+// FuzzStore puts arbitrary bytes after a valid header: raw ones, or frames that a script of bytes asks for, which check
 // out and say what no log would say.
 func FuzzStore(f *testing.F) {
 	data := must(newSpecimen(f, true).mem.ReadFile(joinName(testDir, storeName(1))))

@@ -15,7 +15,7 @@ import (
 
 const testDir = "/log"
 
-// testOptions are for a log in memory that rolls often and does nothing behind the test's back.
+// testOptions are for a log in memory that rolls often and does nothing in the background.
 func testOptions(fs vfs.FS) Options {
 	return Options{FS: fs, SegmentSize: MinSegmentSize, IdleMark: -1, foreground: true}
 }
@@ -72,8 +72,8 @@ func TestLog(t *testing.T) {
 		{"what is appended is read back, over many segments", testAppendRead},
 		{"a log that was closed goes on where it ended", testReopen},
 		{"a log opened and closed without an append keeps its bytes", testReopenChangesNothing},
-		{"truncation in front removes whole segments", testTruncateFront},
-		{"truncation behind removes records and their offsets come again", testTruncateBack},
+		{"truncation of the front removes whole segments", testTruncateFront},
+		{"truncation of the end removes records and their offsets come again", testTruncateBack},
 		{"a log is reset to any first offset", testReset},
 		{"a record may be larger than a segment", testLargeRecord},
 		{"a closed log refuses everything", testClosed},

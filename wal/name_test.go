@@ -28,7 +28,7 @@ func TestForeignNamesAreNotOurs(t *testing.T) {
 		{"no name at all", ""},
 		{"only the ending", ".store"},
 		{"another ending", "00000000000000000001.storage"},
-		{"something behind the ending", "00000000000000000001.store~"},
+		{"something after the ending", "00000000000000000001.store~"},
 		{"a temporary name", "00000000000000000001.store.tmp"},
 		{"too few digits", "0000000000000000001.store"},
 		{"too many digits", "000000000000000000001.store"},
@@ -41,7 +41,7 @@ func TestForeignNamesAreNotOurs(t *testing.T) {
 		{"offset 0, which no record has", "00000000000000000000.store"},
 		{"more than the largest offset", "18446744073709551616.store"},
 		{"an index instead of a store", "00000000000000000001.index"},
-		{"a directory in front", "a/00000000000000000001.store"},
+		{"a directory before it", "a/00000000000000000001.store"},
 	} {
 		_, ok := parseName(test.name, storeSuffix)
 		require.False(t, ok, "%s: %q", test.sentence, test.name)

@@ -30,7 +30,7 @@ func TestRecordsStartAnywhere(t *testing.T) {
 		require.EqualValues(t, 101, next)
 	}
 	for range l.Records(1000) {
-		t.Fatal("there is no record so far behind the end")
+		t.Fatal("there is no record so far past the end")
 	}
 	requireEnd(t, l.Records(0), ErrTruncated)
 	require.NoError(t, l.Close())
@@ -307,9 +307,9 @@ func TestReaderLooksAgainWhereATruncationCameBetween(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// TestReadersBesideTruncationBehind: records that go while somebody reads are there or not, but never damaged. Their
+// TestReadersBesideTruncationOfTheEnd: records that go while somebody reads are there or not, but never damaged. Their
 // offsets come again with other payloads, so only the kind of answer can be checked.
-func TestReadersBesideTruncationBehind(t *testing.T) {
+func TestReadersBesideTruncationOfTheEnd(t *testing.T) {
 	l := openTest(t, testOptions(vfs.NewMem()))
 	var done atomic.Bool
 	var readers sync.WaitGroup
@@ -345,8 +345,8 @@ func readAllTruncated(t *testing.T, l *Log) {
 	}
 }
 
-// TestFollowGoesOnBehindATruncation: the offsets that a follower has passed come again, and it doesn't see them twice.
-func TestFollowGoesOnBehindATruncation(t *testing.T) {
+// TestFollowGoesOnAfterATruncation: the offsets that a follower has passed come again, and it doesn't see them twice.
+func TestFollowGoesOnAfterATruncation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openTest(t, testOptions(vfs.NewMem()))
 		var offsets []uint64

@@ -136,14 +136,14 @@ func TestReadOnlyBesideALiveWriter(t *testing.T) {
 		sentence string
 		step     func(t *testing.T, l *Log) *Log
 	}{
-		{"appending and truncating in front", func(t *testing.T, l *Log) *Log {
+		{"appending and truncating the front", func(t *testing.T, l *Log) *Log {
 			fill(t, l, l.Last()+20)
 			if l.Last() > 100 {
 				require.NoError(t, l.TruncateFront(l.Last()-60))
 			}
 			return l
 		}},
-		{"truncating behind", func(t *testing.T, l *Log) *Log {
+		{"truncating the end", func(t *testing.T, l *Log) *Log {
 			fill(t, l, l.Last()+50)
 			require.NoError(t, l.TruncateBack(l.Last()-50))
 			fill(t, l, l.Last()+1)
@@ -241,7 +241,7 @@ func TestReadOnlyReadsADamagedLogUpToTheDamage(t *testing.T) {
 			l, err := Open(testDir, readOnly(testOptions(mem)))
 			if at == headBaseAt && segment.Base == 1 {
 				requireCorrupt(t, err, segment.Path)
-				continue // Nothing is in front of it.
+				continue // Nothing comes before it.
 			}
 			require.NoError(t, err)
 			last := uint64(0)

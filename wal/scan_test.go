@@ -102,7 +102,7 @@ func TestScanGivesFramesInOrder(t *testing.T) {
 func TestScanSaysWhyItStops(t *testing.T) {
 	tests := []struct {
 		sentence string
-		behind   func(m *image)
+		after    func(m *image)
 		want     error
 	}{
 		{"zeros were never written", func(m *image) { m.pad(100) }, errNeverWritten},
@@ -125,9 +125,9 @@ func TestScanSaysWhyItStops(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.sentence, func(t *testing.T) {
 			m := newImage()
-			m.record("in front")
+			m.record("before")
 			end := int64(len(m.data))
-			test.behind(m)
+			test.after(m)
 			sc, _ := m.scanner()
 			sc.skip(t, 1)
 			for range 2 {
@@ -187,23 +187,23 @@ func TestReadErrorIsNoScanStop(t *testing.T) {
 func TestEvidence(t *testing.T) {
 	tests := []struct {
 		sentence string
-		behind   func(m *image) (proof int64)
+		after    func(m *image) (proof int64)
 	}{
-		{"nothing behind it proves nothing", func(*image) int64 { return 0 }},
+		{"nothing after it proves nothing", func(*image) int64 { return 0 }},
 		{"zeros prove nothing", func(m *image) int64 { m.pad(3 * scanChunk); return 0 }},
 		{"noise proves nothing", func(m *image) int64 { m.data = append(m.data, bytes.Repeat([]byte("noise"), scanChunk)...); return 0 }},
 		{"frames of the same group prove nothing", func(m *image) int64 { m.record("fourth"); m.record("fifth"); return 0 }},
 		{"a frame of a later group is proof", func(m *image) int64 { m.sync(); return m.record("fourth") }},
 		{"a mark is proof", func(m *image) int64 { m.record("fourth"); m.sync(); return m.bounds(kindMark, 1) }},
 		{"a seal is proof", func(m *image) int64 { m.sync(); return m.bounds(kindClosed, 1) }},
-		{"proof may come late in the group behind", func(m *image) int64 {
+		{"proof may come late in the group that follows", func(m *image) int64 {
 			m.record("fourth")
 			m.sync()
 			at := m.record("fifth")
 			m.record("sixth")
 			return at
 		}},
-		{"proof may stand behind bytes that were never written", func(m *image) int64 {
+		{"proof may stand after bytes that were never written", func(m *image) int64 {
 			m.sync()
 			m.end += 1 << 20
 			m.pad(1 << 20)
@@ -238,7 +238,7 @@ func TestEvidence(t *testing.T) {
 			m.record("second")
 			m.sync()
 			at := m.record("third")
-			proof := test.behind(m)
+			proof := test.after(m)
 			m.data[at+frameHeadSize] ^= 1 // The payload's first byte.
 			sc, _ := m.scanner()
 			sc.skip(t, 2)
@@ -273,7 +273,7 @@ func TestEvidenceIsFoundAcrossWindows(t *testing.T) {
 func TestEvidenceSaysWhereTheBytesEnd(t *testing.T) {
 	for _, test := range []struct {
 		sentence string
-		behind   func(m *image) (end int64)
+		after    func(m *image) (end int64)
 	}{
 		{"zeros alone are no bytes", func(m *image) int64 { m.pad(1000); return headSize }},
 		{"noise ends with its last byte, rounded up", func(m *image) int64 { m.pad(803); m.data = append(m.data, 1); m.pad(500); return headSize + 808 }},
@@ -295,7 +295,7 @@ func TestEvidenceSaysWhereTheBytesEnd(t *testing.T) {
 		{"the last bytes of a file may be no whole step", func(m *image) int64 { m.data = append(m.data, 1, 2, 3); return headSize + 3 }},
 	} {
 		m := newImage()
-		want := test.behind(m)
+		want := test.after(m)
 		sc, _ := m.scanner()
 		proof, written, err := sc.evidence()
 		require.NoError(t, err)

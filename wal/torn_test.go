@@ -126,7 +126,7 @@ func (s *specimen) readInOrder(l *Log) (verdict, error) {
 		next++
 	}
 	if next != l.Last()+1 {
-		return 0, fmt.Errorf("records ends silently in front of %d, the last is %d", next, l.Last())
+		return 0, fmt.Errorf("records ends silently before %d, the last is %d", next, l.Last())
 	}
 	return whole, nil
 }

@@ -153,7 +153,7 @@ type Mutation struct {
 	Key []byte `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	// The value of a put.
 	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
-	// The exclusive end of a range delete; empty is behind the last key.
+	// The exclusive end of a range delete; empty is after the last key.
 	End []byte `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
 	// The instant from which a put's pair is no longer visible, in nanoseconds since 1970 UTC; 0 is never.
 	DeadlineUnixNano int64 `protobuf:"varint,5,opt,name=deadline_unix_nano,json=deadlineUnixNano,proto3" json:"deadline_unix_nano,omitempty"`
