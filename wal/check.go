@@ -169,10 +169,11 @@ func (c *checker) store(v *survey, s, next *store) error {
 	return c.index(v, s, positions, next != nil || v.tail.seal != 0)
 }
 
-// alone reads a store of a damaged log. Any but the last ends with a seal.
+// alone reads a store of a damaged log. Any but the last ends with a seal, or where its end was cut.
 func (c *checker) alone(s *store, last bool) error {
 	r, err := s.read(wholeFile, nil)
-	if err == nil && r.seal == 0 && !last {
+	isCut := r.proof == 0 && errors.Is(r.stop, errNeverWritten) // Its end was cut, so that it has no seal.
+	if err == nil && r.seal == 0 && !last && !isCut {
 		err = corrupt(s.path, r.end, r.next, r.stop)
 	}
 	if errors.Is(err, ErrCorrupt) {
