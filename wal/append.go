@@ -186,11 +186,15 @@ func (l *Log) Sync() error {
 		return l.syncAcknowledged()
 	}
 	l.submitMu.Lock()
-	defer l.submitMu.Unlock()
-	if err := l.writable(); err != nil {
-		return err
+	err := l.writable()
+	if err == nil {
+		err = l.settle()
 	}
-	return l.settle()
+	l.submitMu.Unlock()
+	if err == nil {
+		l.awaitShown()
+	}
+	return err
 }
 
 // syncRead syncs the one file that a writer may not have synced.

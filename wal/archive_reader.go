@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -43,14 +44,20 @@ func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
 		return nil, err
 	}
 	opts.ReadOnly = true
-	h := &history{opts: opts}
+	h, named := &history{opts: opts}, dirs
+	dirs = slices.Clone(dirs)
+	for i, dir := range dirs {
+		if dirs[i], err = absolute(opts.FS, dir); err != nil {
+			return nil, err
+		}
+	}
 	for try := 0; ; try++ {
 		// A live writer may have moved a segment from one directory to another, so each try takes them in another order.
 		a, err := h.open(dirs, try%2 == 1)
 		if err == nil {
 			return a, nil
 		}
-		err = errors.Join(fmt.Errorf("open archive %s: %w", strings.Join(dirs, ", "), err), h.close())
+		err = errors.Join(fmt.Errorf("open archive %s: %w", strings.Join(named, ", "), err), h.close())
 		if try == archiveTries-1 || !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -216,15 +216,15 @@ func (c *checker) index(v *survey, s *store, positions *index, ended bool) error
 		return nil
 	}
 	defer func() { _ = file.file.Close() }() // It was only read.
-	entries := make([]byte, int64(file.count)*entrySize)
-	if _, err := file.file.ReadAt(entries, indexHeadSize); err != nil && err != io.EOF {
+	entries := crc32.New(castagnoli)
+	if _, err := io.Copy(entries, io.NewSectionReader(file.file, indexHeadSize, int64(file.count)*entrySize)); err != nil {
 		return err
 	}
 	switch {
 	case ended && (file.count != positions.count || file.end != s.end || file.chain != s.chain):
 		c.notice(path, 0, 0, "the index says %d records up to position %d where there are %d up to %d; it is made again when the log is opened",
 			file.count, file.end, positions.count, s.end)
-	case crc32.Checksum(entries, castagnoli) != file.entriesSum:
+	case entries.Sum32() != file.entriesSum:
 		c.notice(path, indexHeadSize, 0, "the entries' checksum is wrong; an entry that leads to no record is made again when it is met")
 	}
 	return nil

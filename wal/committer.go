@@ -22,6 +22,7 @@ type group struct {
 	first  uint64 // Offset of the first record, 0 while there is none.
 	last   uint64 // Offset of the last record.
 	count  uint32 // Records that the store has with it.
+	epoch  uint64 // Of the committer when it formed.
 
 	lead chan struct{} // Gets a token when a waiting goroutine is to lead. nil while none waits.
 	done chan struct{} // Closed when err is set. nil while none waits.
@@ -86,6 +87,7 @@ type committer struct {
 
 	mu        sync.Mutex // Guards what follows, and the fields of every group except for the buffer of a flying one.
 	submitted uint64     // The last offset given out.
+	epoch     uint64     // How often the end was cut: a group of before says nothing about what is there now.
 	forming   *group
 	flying    *group
 	spare     *group     // For the next one.
@@ -163,13 +165,10 @@ func (c *committer) waitOffset(offset uint64) error {
 		return c.waitFor(c.flying)
 	}
 	defer c.mu.Unlock()
-	for c.acknowledged.Load() < offset && c.failed == nil { // It has landed, and waits for its turn.
+	for turn := c.landed; c.shown < turn; { // It has landed, and waits for its turn.
 		c.turns.Wait()
 	}
-	if c.acknowledged.Load() >= offset {
-		return nil
-	}
-	return c.failed
+	return nil
 }
 
 // lead brings the forming group to its end.
@@ -196,6 +195,7 @@ func (c *committer) flush() (g *group, turn uint64, err error) {
 	}
 	g = c.forming
 	c.flying, c.forming = g, c.newGroup()
+	g.epoch = c.epoch
 	c.crowded.Store(g.records() > 1)
 	c.writers.Add(1)
 	c.mu.Unlock()
@@ -256,7 +256,7 @@ func (c *committer) acknowledge(g *group, turn uint64) {
 	}
 	defer c.mu.Unlock()
 	c.shown++
-	if g.first != 0 {
+	if g.first != 0 && g.epoch == c.epoch {
 		c.acknowledged.Store(g.last)
 	}
 	g.end(nil)
@@ -349,14 +349,26 @@ func (c *committer) failWith(err error) error {
 	return c.failed
 }
 
-// close lets no more in, and returns once nothing writes any more: a write that is still under way would land in the files after
-// they were opened again.
+// restart lets the log go on at another offset. Everything was written and synced; some of it may not be acknowledged yet.
+func (c *committer) restart(next uint64) {
+	c.epoch++
+	c.submitted = next - 1
+	c.acknowledged.Store(next - 1)
+	c.notify()
+}
+
+// close lets no more in. The submit lock is held.
 func (c *committer) close() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
 	c.notify()
 	c.turns.Broadcast()
-	c.mu.Unlock()
+}
+
+// awaitLast returns once nothing writes any more: a write that is still under way would land in the files after they were opened
+// again. The caller holds no lock that Options.Landed takes.
+func (c *committer) awaitLast() {
 	c.writers.Wait()
 	c.awaitShown()
 }

@@ -61,7 +61,7 @@ func (l *Log) begin(at place, followsFull bool) (*segment, error) {
 	if err != nil {
 		return nil, l.sticky(fmt.Errorf("begin segment %d: %w", at.head.base, err))
 	}
-	return l.newSegment(s, &index{}), nil
+	return l.newSegment(s, &index{anchored: true}), nil
 }
 
 // TruncateBack removes the records after last, which may be the offset before the first one to empty the log. Later records
@@ -78,11 +78,11 @@ func (l *Log) TruncateBack(last uint64) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	if first := l.First(); last+1 < first {
-		return fmt.Errorf("truncate after %d, the first held is %d: %w", last, first, ErrTruncated)
-	}
 	if last >= l.segments.active().store.next-1 {
 		return nil
+	}
+	if first := l.First(); last+1 < first {
+		return fmt.Errorf("truncate after %d, the first held is %d: %w", last, first, ErrTruncated)
 	}
 	if err := l.settle(); err != nil {
 		return err
@@ -94,7 +94,10 @@ func (l *Log) TruncateBack(last uint64) error {
 	return l.cut(at)
 }
 
-// Reset empties the log and lets it start over: its next record gets the given offset, which may be any from 1 up. A replica does
+// maxReset leaves a log more offsets than it will ever give out.
+const maxReset = math.MaxInt64 / 2
+
+// Reset empties the log and lets it start over: its next record gets the given offset, from 1 to 1<<62 - 1. A replica does
 // that when it starts from a snapshot made elsewhere. A crash leaves the log as it was or empty. An archive keeps what it has.
 func (l *Log) Reset(first uint64) error {
 	l.truncateMu.Lock()
@@ -104,8 +107,8 @@ func (l *Log) Reset(first uint64) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	if first == 0 || first > math.MaxInt64 {
-		return fmt.Errorf("first offset %d, want 1 to %d: %w", first, uint64(math.MaxInt64), ErrOutOfRange)
+	if first == 0 || first > maxReset {
+		return fmt.Errorf("first offset %d, want 1 to %d: %w", first, uint64(maxReset), ErrOutOfRange)
 	}
 	s := l.segments.active().store
 	if l.First() == first && s.next == first {
@@ -145,7 +148,6 @@ func (l *Log) placeAfter(last uint64) (place, error) {
 // cut lets the log go on at another place. The new segment's name is what makes it so. The submit lock is held, and everything
 // was written and synced.
 func (l *Log) cut(at place) error {
-	l.awaitShown()
 	if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {
 		return err
 	}
@@ -156,11 +158,9 @@ func (l *Log) cut(at place) error {
 	}
 	l.mu.Lock()
 	l.segments.epoch.Add(1) // A reader that fails since less is acknowledged must see another epoch, too.
-	l.submitted = at.head.base - 1
-	l.acknowledged.Store(l.submitted)
+	l.restart(at.head.base)
 	l.segments.first.Store(at.head.first)
 	removed := l.segments.replace(at.keep, g)
-	l.notify()
 	l.mu.Unlock()
 	if at.segment != nil {
 		l.endAt(at)
@@ -196,5 +196,5 @@ func (l *Log) endAt(at place) {
 		}
 		g.goOnWith(x)
 	}
-	l.keepIndex(g, false)
+	l.keepIndex(g, true)
 }

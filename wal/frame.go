@@ -35,6 +35,7 @@ const (
 	frameHeadSize  = framePayloadAt + 4
 
 	frameAlign     = 8
+	frameSizeMin   = (frameHeadSize + frameAlign - 1) / frameAlign * frameAlign
 	frameKindShift = 28
 	frameLengthMax = 1<<frameKindShift - 1
 

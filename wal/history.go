@@ -95,16 +95,11 @@ func (p *part) look(opts Options) error {
 	return p.hold(held)
 }
 
-// follower refuses a directory that has indexes, so that it is a log's, and lacks segments after its last one: the store that an
-// index is of is gone, or a live writer has rolled since.
+// follower refuses a directory that is a log's, since it has indexes, or has the next segment by now, and lacks segments after its
+// last one: they are gone, or a live writer has rolled since.
 func (p *part) follower(missing error) error {
-	if len(p.indexes) == 0 {
-		return nil
-	}
-	for base := range p.indexes {
-		if base >= p.tail.next {
-			return missing
-		}
+	if len(p.indexes) > 0 {
+		return missing
 	}
 	_, err := openStore(p.fs, joinName(p.dir, storeName(p.tail.next)), true)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -22,7 +22,8 @@ const (
 	indexVersionAt    = indexMagicAt + 8
 	indexCountAt      = indexVersionAt + 4
 	indexSaltAt       = indexCountAt + 4
-	indexEndAt        = indexSaltAt + 8
+	indexNextSaltAt   = indexSaltAt + 8
+	indexEndAt        = indexNextSaltAt + 8
 	indexChainAt      = indexEndAt + 4
 	indexEntriesSumAt = indexChainAt + 4
 	indexSumAt        = indexEntriesSumAt + 4
@@ -36,10 +37,11 @@ const (
 //
 // An active segment's is in memory, a sealed one's is a mapped file that is never written to.
 type index struct {
-	chunks  atomic.Pointer[[]*indexChunk]
-	count   uint32      // Guarded by the log's submit lock while positions are added, and fixed afterwards.
-	entries io.ReaderAt // The file from its first entry on; nil where the positions are in memory.
-	mapping vfs.Mapping
+	chunks   atomic.Pointer[[]*indexChunk]
+	anchored bool        // The chunks' chains are known: each frame was laid out, or read and checked.
+	count    uint32      // Guarded by the log's submit lock while positions are added, and fixed afterwards.
+	entries  io.ReaderAt // The file from its first entry on; nil where the positions are in memory.
+	mapping  vfs.Mapping
 }
 
 // indexChunk is a run of positions. Its chain, of the frames before its first record's, is where a search for the chain at
@@ -99,7 +101,7 @@ func (x *index) get(i uint64, buffer []byte) int64 {
 // false where there is none.
 func (x *index) anchor(i uint64) (position int64, number uint64, chain uint32, ok bool) {
 	chunks := x.chunks.Load()
-	if chunks == nil || i/indexChunkSize >= uint64(len(*chunks)) {
+	if !x.anchored || chunks == nil || i/indexChunkSize >= uint64(len(*chunks)) {
 		return 0, 0, 0, false
 	}
 	chunk := (*chunks)[i/indexChunkSize]
@@ -114,9 +116,10 @@ func (x *index) close() error {
 	return x.mapping.Close()
 }
 
-// indexHead is what an index file says of its store: that its first records, up to a position, were durable.
+// indexHead is what an index file says of its store: that its first records, up to a position, were durable, and what follows.
 type indexHead struct {
 	salt       uint64 // The store's.
+	nextSalt   uint64 // That of the segment that follows, 0 where the store was closed.
 	count      uint32
 	end        int64
 	chain      uint32
@@ -128,6 +131,7 @@ func (h indexHead) encode() []byte {
 	b = binary.LittleEndian.AppendUint32(b, indexVersion)
 	b = binary.LittleEndian.AppendUint32(b, h.count)
 	b = binary.LittleEndian.AppendUint64(b, h.salt)
+	b = binary.LittleEndian.AppendUint64(b, h.nextSalt)
 	b = binary.LittleEndian.AppendUint32(b, uint32(h.end))
 	b = binary.LittleEndian.AppendUint32(b, h.chain)
 	b = binary.LittleEndian.AppendUint32(b, h.entriesSum)
@@ -144,6 +148,7 @@ func decodeIndexHead(b []byte) (indexHead, error) {
 	return indexHead{
 		count:      binary.LittleEndian.Uint32(b[indexCountAt:]),
 		salt:       binary.LittleEndian.Uint64(b[indexSaltAt:]),
+		nextSalt:   binary.LittleEndian.Uint64(b[indexNextSaltAt:]),
 		end:        int64(binary.LittleEndian.Uint32(b[indexEndAt:])),
 		chain:      binary.LittleEndian.Uint32(b[indexChainAt:]),
 		entriesSum: binary.LittleEndian.Uint32(b[indexEntriesSumAt:]),
@@ -204,14 +209,15 @@ func (f *indexFile) load() (x *index, err error) {
 	return x, errors.Join(err, f.file.Close())
 }
 
-// writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole.
-func writeIndexFile(fs vfs.FS, s *store, x *index, synced bool) error {
+// writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole. nextSalt is that of
+// the segment that follows, 0 where none does.
+func writeIndexFile(fs vfs.FS, s *store, x *index, nextSalt uint64, synced bool) error {
 	data := make([]byte, indexHeadSize, indexHeadSize+int64(x.count)*entrySize)
 	for i := range x.count {
 		data = binary.LittleEndian.AppendUint32(data, uint32(x.get(uint64(i), nil)))
 	}
 	copy(data, indexHead{
-		salt: s.head.salt, count: x.count, end: s.end, chain: s.chain,
+		salt: s.head.salt, nextSalt: nextSalt, count: x.count, end: s.end, chain: s.chain,
 		entriesSum: crc32.Checksum(data[indexHeadSize:], castagnoli),
 	}.encode())
 	return vfs.WriteAs(fs, indexPath(s), bytes.NewReader(data), synced)

@@ -27,7 +27,7 @@ func positionOf(i uint32) int64 { return headSize + int64(i)*frameAlign*3 }
 
 // indexOf returns an index in memory of the given number of records.
 func indexOf(count uint32) *index {
-	x := &index{}
+	x := &index{anchored: true}
 	for i := range count {
 		x.add(positionOf(i), i)
 	}
@@ -56,10 +56,10 @@ func TestIndexGivesBackWhatWasAdded(t *testing.T) {
 		for _, count := range []uint32{0, 1, indexChunkSize - 1, indexChunkSize, 3*indexChunkSize + 5} {
 			x, s := indexOf(count), sealedStore(dir, count)
 			requireEntries(t, x, count)
-			require.NoError(t, writeIndexFile(fs, s, x, true))
+			require.NoError(t, writeIndexFile(fs, s, x, 78, true))
 			file, err := openIndexFile(fs, s)
 			require.NoError(t, err)
-			require.Equal(t, indexHead{salt: 77, count: count, end: s.end, chain: s.chain, entriesSum: file.entriesSum}, file.indexHead)
+			require.Equal(t, indexHead{salt: 77, nextSalt: 78, count: count, end: s.end, chain: s.chain, entriesSum: file.entriesSum}, file.indexHead)
 			mapped, err := file.load()
 			require.NoError(t, err)
 			requireEntries(t, mapped, count)
@@ -140,7 +140,7 @@ func TestAnIndexFileThatIsNotTheStoresOrNotWholeIsNone(t *testing.T) {
 			require.NoError(t, mem.MkdirAll(testDir))
 			s := sealedStore(testDir, count)
 			if test.change != nil {
-				require.NoError(t, writeIndexFile(mem, s, indexOf(count), false))
+				require.NoError(t, writeIndexFile(mem, s, indexOf(count), 0, false))
 				require.NoError(t, mem.WriteFile(indexPath(s), test.change(must(mem.ReadFile(indexPath(s))))))
 			}
 			_, err := openIndexFile(mem, s)

@@ -39,6 +39,7 @@ type Log struct {
 
 	truncateMu sync.Mutex // Held to truncate and close, also while segments are archived and appends go on.
 	submitMu   sync.Mutex
+	ended      bool // Close has begun. Guarded by submitMu.
 	unmappable bool // Files can't be mapped. Guarded by submitMu.
 
 	background
@@ -87,19 +88,27 @@ func newLog(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opts.FS == vfs.OS { // The log outlives a change of the working directory.
-		if dir, err = filepath.Abs(dir); err != nil {
-			return nil, err
-		}
-	}
 	if opts.QuarantineDir == "" {
 		opts.QuarantineDir = joinName(dir, "quarantine")
+	}
+	for _, path := range []*string{&dir, &opts.QuarantineDir, &opts.ArchiveDir} {
+		if *path, err = absolute(opts.FS, *path); err != nil {
+			return nil, err
+		}
 	}
 	l := &Log{dir: dir, opts: opts}
 	l.wake = make(chan struct{}, 1)
 	l.committer = newCommitter(opts, newMeter(dir, opts))
 	l.full = l.wakeBackground
 	return l, nil
+}
+
+// absolute returns a path that outlives a change of the working directory.
+func absolute(fs vfs.FS, path string) (string, error) {
+	if fs != vfs.OS || path == "" {
+		return path, nil
+	}
+	return filepath.Abs(path)
 }
 
 // report logs what Open found.
@@ -133,13 +142,16 @@ func (l *Log) Close() error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
 	l.submitMu.Lock()
-	defer l.submitMu.Unlock()
-	if errors.Is(l.writable(), ErrClosed) {
+	if l.ended {
+		l.submitMu.Unlock()
 		return ErrClosed
 	}
+	l.ended = true
 	l.stopBackground()
 	err := l.sealForGood()
 	l.committer.close()
+	l.submitMu.Unlock()
+	l.awaitLast()
 	return errors.Join(err, l.segments.close())
 }
 

@@ -77,7 +77,7 @@ func (l *Log) create(v *survey) error {
 		return err
 	}
 	l.recovery.Outcome = Created
-	l.adopt([]*store{s}, []*index{{}}, 1)
+	l.adopt([]*store{s}, []*index{{anchored: true}}, 1)
 	return nil
 }
 

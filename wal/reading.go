@@ -43,7 +43,7 @@ func (s *store) read(limit int64, keep *index) (reading, error) {
 		return reading{}, err
 	}
 	p := &pass{store: s, keep: keep, whole: limit == wholeFile, reading: reading{first: s.head.first, proven: headSize, recordEnd: headSize}}
-	if p.size = size; p.whole {
+	if p.size = size; p.whole || limit > size {
 		limit = size
 	}
 	p.scanner = s.scan(limit)
@@ -146,20 +146,22 @@ func (f frame) bounds(chain uint32) (bounds, error) {
 	return b, err
 }
 
-// judgeEnd tells a torn end of a log's last store from damage. witness is the position up to which its index says that it was
-// durable when it was closed, 0 where there is no such index.
-func (s *store) judgeEnd(r *reading, witness int64) error {
+// judgeEnd tells a torn end of a log's last store from damage. The witness is what its index says, nothing where it has none.
+func (s *store) judgeEnd(r *reading, witness indexHead) error {
 	switch {
 	case errors.Is(r.stop, errCutShort), r.stop != nil && r.size-r.end < boundsFrameSize:
 		return corrupt(s.path, r.end, r.next, fmt.Errorf("the file ends at %d, where no power cut can end it: it was cut afterwards", r.size))
+	case witness.nextSalt != 0:
+		next := s.head.base + uint64(witness.count)
+		return corrupt(siblingPath(s, storeName(next)), 0, next, errors.New("the segment is missing, though the index of the one before says that it follows"))
 	case r.seal == kindRolled:
 		return corrupt(siblingPath(s, storeName(r.next)), 0, r.next, errors.New("the segment is missing, though the one before it was followed by it"))
 	case r.proof != 0 && r.stop == nil:
 		return corrupt(s.path, r.end, r.next, fmt.Errorf("an old seal stands here, though the frame at %d was written when it was durable", r.proof))
 	case r.proof != 0:
 		return corrupt(s.path, r.end, r.next, fmt.Errorf("%w, though the frame at %d was written when it was durable", r.stop, r.proof))
-	case r.stop != nil && r.end < witness:
-		return corrupt(s.path, r.end, r.next, fmt.Errorf("%w, though the index says that the store was durable up to %d", r.stop, witness))
+	case r.stop != nil && r.end < witness.end:
+		return corrupt(s.path, r.end, r.next, fmt.Errorf("%w, though the index says that the store was durable up to %d", r.stop, witness.end))
 	}
 	return nil
 }

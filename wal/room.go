@@ -34,6 +34,9 @@ func (l *Log) isFull(s *store, size int64) bool {
 // makeRoom sees to it that frames of this size, and what may have to follow them, fit into the active segment and into space
 // that is durably there: it rolls or grows. An error uses no offset. The submit lock is held.
 func (l *Log) makeRoom(size int64) error {
+	if l.ended {
+		return ErrClosed
+	}
 	if !l.isFull(l.segments.active().store, size) && l.hasSpace(size) {
 		return nil
 	}
@@ -79,7 +82,16 @@ func (l *Log) makeSpace(s *store, size int64) error {
 	if need <= s.allocated.Load() {
 		return nil
 	}
-	return l.sticky(s.grow(need, max(need, l.growTarget(s))))
+	return l.grow(s, need, max(need, l.growTarget(s)))
+}
+
+// grow makes space in a store. That syncs it, so that followers may have more to see.
+func (l *Log) grow(s *store, need, want int64) error {
+	err := l.sticky(s.grow(need, want))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notify()
+	return err
 }
 
 // growTarget returns the size to grow a store to.
@@ -126,7 +138,7 @@ func (l *Log) growAhead(s *store) {
 	}
 	defer l.meter.checkSpace()
 	target := l.growTarget(s)
-	err := l.sticky(s.grow(target, target))
+	err := l.grow(s, target, target)
 	if err == nil {
 		return
 	}

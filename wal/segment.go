@@ -103,7 +103,9 @@ func (g *segment) search(offset uint64, was int64) (int64, error) {
 func (g *segment) goOnWith(x *index) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.retired = append(g.retired, g.index.Swap(x))
+	if was := g.index.Swap(x); was.mapping != nil {
+		g.retired = append(g.retired, was)
+	}
 }
 
 // isReadStop reports whether an error is about the bytes that were read, or the lack of them, and not the disk's.
@@ -151,7 +153,8 @@ func (s *store) indexAgain(end int64, records uint64) (*index, error) {
 			continue
 		}
 		if head.kind == kindRecord {
-			for x.count < head.index && uint64(x.count) < records {
+			isSound := int64(head.index)*frameSizeMin <= at-headSize
+			for isSound && x.count < head.index && uint64(x.count) < records {
 				x.add(0, 0) // Damaged, or its header is.
 			}
 			if x.count == head.index {
@@ -169,7 +172,11 @@ func (s *store) indexAgain(end int64, records uint64) (*index, error) {
 // keepIndex writes the index file of a segment whose end is fixed, and goes on with that. A hint that can't be kept is made
 // again when it is needed. The submit lock is held.
 func (l *Log) keepIndex(g *segment, synced bool) {
-	err := writeIndexFile(l.opts.FS, g.store, g.index.Load(), synced)
+	nextSalt := uint64(0)
+	if next := g.next.Load(); next != nil {
+		nextSalt = next.store.head.salt
+	}
+	err := writeIndexFile(l.opts.FS, g.store, g.index.Load(), nextSalt, synced)
 	var file *indexFile
 	if err == nil {
 		file, err = openIndexFile(l.opts.FS, g.store)

@@ -257,6 +257,9 @@ func (s *store) giveBack() {
 	_ = s.unmap()
 	s.growMu.Lock()
 	defer s.growMu.Unlock()
+	if s.final {
+		return // It has been cut before, and a reader may be in what follows.
+	}
 	s.final = true
 	if size := s.end + boundsFrameSize; size < s.allocated.Load() && s.file.Truncate(size) == nil {
 		s.allocated.Store(size)

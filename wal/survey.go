@@ -174,7 +174,7 @@ func (v *survey) link() error {
 // readTail reads the last store and judges its end (docs/design.md, the recovery rule).
 func (v *survey) readTail() (err error) {
 	last := v.stores[len(v.stores)-1]
-	v.positions = &index{}
+	v.positions = &index{anchored: true}
 	if v.tail, err = last.read(wholeFile, v.positions); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (v *survey) readTail() (err error) {
 	last.recordEnd, last.proven = t.recordEnd, t.proven
 	last.sealed.Store(t.seal != 0)
 	witness, _ := v.index(last)
-	return last.judgeEnd(t, witness.end)
+	return last.judgeEnd(t, witness)
 }
 
 // index returns what a store's index file says, nothing where there is none.
@@ -306,7 +306,8 @@ func (v *survey) checkEnd(s, next *store, mayLackSeal bool) error {
 func (v *survey) isWitnessed(s, next *store) bool {
 	size, err := s.file.Size()
 	head, ok := v.index(s)
-	return err == nil && ok && size >= next.head.prevEnd && head.end == next.head.prevEnd && head.chain == next.head.prevChain
+	return err == nil && ok && size >= next.head.prevEnd && head.nextSalt == next.head.salt &&
+		head.end == next.head.prevEnd && head.chain == next.head.prevChain
 }
 
 func closeStores(stores []*store) error {

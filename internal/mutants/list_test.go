@@ -138,7 +138,7 @@ var mutants = []mutant{
 	{
 		mistake: "a closed log whose end was damaged passes for a torn one",
 		file:    "wal/reading.go",
-		old:     "case r.stop != nil && r.end < witness:",
+		old:     "case r.stop != nil && r.end < witness.end:",
 		new:     "case false:",
 		pkg:     "./wal", test: "TestDamageOverTheSealAndTheLastRecordOfAClosedLogIsNoTornTail",
 	},
