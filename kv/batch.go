@@ -69,8 +69,9 @@ func (m *Mutation) ownedPair() pair {
 type Batch struct {
 	record []byte // Room for the head of a record, then the mutations as they are in one; empty where there are none.
 	count  int
-	ranges int   // How many of them are range deletes.
-	err    error // The first error, which Apply returns.
+	ranges int       // How many of them are range deletes.
+	ready  *Mutation // The only one, decoded and with its pair; nil where that wasn't done.
+	err    error     // The first error, which Apply returns.
 }
 
 // Put gives the key the value; a nil value is an empty one.

@@ -11,17 +11,32 @@ import (
 	"time"
 )
 
-// batches holds batches for commits of one mutation.
-var batches = sync.Pool{New: func() any { return new(Batch) }}
+// single is a batch of one mutation.
+type single struct {
+	batch    Batch
+	mutation Mutation
+}
 
-// applySingle makes a commit of one mutation, which add adds.
+// singles holds such batches for use again.
+var singles = sync.Pool{New: func() any { return new(single) }}
+
+// applySingle makes a commit of one mutation, which add adds. In the relaxed modes it is applied while other writers wait,
+// so what can be done before is done here.
 func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
-	b := batches.Get().(*Batch)
-	add(b)
-	offset, err = db.commit(context.Background(), b, nil)
-	if cap(b.record) <= inPlaceBytes {
-		b.Reset()
-		batches.Put(b)
+	s := singles.Get().(*single)
+	add(&s.batch)
+	if s.batch.count == 1 && db.relaxed() {
+		s.mutation.next(s.batch.mutations())
+		if s.mutation.Kind == MutationPut {
+			s.mutation.pair = s.mutation.ownedPair()
+		}
+		s.batch.ready = &s.mutation
+	}
+	offset, err = db.commit(context.Background(), &s.batch, nil)
+	if cap(s.batch.record) <= inPlaceBytes {
+		s.batch.Reset()
+		s.mutation = Mutation{}
+		singles.Put(s)
 	}
 	return offset, err
 }
@@ -164,13 +179,10 @@ func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
 		return 0, err
 	}
 	offset, group, err := db.log.Submit(record)
-	db.noteSpace(err)
-	if errors.Is(err, ErrFailed) {
-		return 0, db.fail(db.last+1, err)
-	}
 	if err != nil {
-		return 0, refused(err)
+		return 0, db.notTaken(err)
 	}
+	db.full = false
 	if worked != nil {
 		worked.offset = offset
 	}
@@ -186,7 +198,7 @@ func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
 	}
 	db.visible.mu.Lock()
 	defer db.visible.mu.Unlock()
-	db.visible.show(&layer{offset: offset, mutations: b.mutations(), count: b.count, ranges: b.ranges, state: worked})
+	db.visible.show(&layer{offset: offset, mutations: b.mutations(), count: b.count, ranges: b.ranges, ready: b.ready, state: worked})
 	return offset, nil
 }
 
@@ -202,13 +214,17 @@ func tooLarge(size, limit int) error {
 	return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, limit)
 }
 
-// noteSpace logs when a full disk begins to refuse commits. The caller holds mu.
-func (db *DB) noteSpace(err error) {
+// notTaken says why the log didn't take a commit, and logs when a full disk begins to refuse them. The caller holds mu.
+func (db *DB) notTaken(err error) error {
+	if errors.Is(err, ErrFailed) {
+		return db.fail(db.last+1, err)
+	}
 	full := errors.Is(err, ErrNoSpace)
 	if full && !db.full {
 		db.opts.Logger.Warn("disk is full: commits are refused until there is room", "dir", db.dir, "error", err)
 	}
 	db.full = full
+	return refused(err)
 }
 
 // relaxed reports whether commits are visible once the log has them, rather than once they are durable.

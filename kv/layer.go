@@ -19,6 +19,7 @@ type layer struct {
 	mutations []byte // Encoded.
 	count     int    // How many they are.
 	ranges    int    // How many of them are range deletes.
+	ready     *Mutation
 	state     *state
 }
 

@@ -117,7 +117,11 @@ func (v *visibleState) show(l *layer) {
 		next = next.clone()
 		v.clones.stop(started)
 	}
-	next.applyEncoded(l.offset, l.mutations)
+	if next.offset = l.offset; l.ready != nil {
+		next.mutate(l.ready)
+	} else {
+		next.applyEncoded(l.offset, l.mutations)
+	}
 	v.replace(next)
 	if v.ahead > 0 {
 		v.ahead--
