@@ -234,6 +234,27 @@ var mutants = []mutant{
 		pkg:     "./kv", test: modelTest, args: modelArgs,
 	},
 	{
+		mistake: "a large commit loses the commits that were made while it was applied",
+		file:    "kv/commit.go",
+		old:     "if db.apart != nil {",
+		new:     "if false {",
+		pkg:     "./kv", test: "TestNoUpdateIsLostBesideLargeCommits",
+	},
+	{
+		mistake: "commits that come before a large one overwrite what it made",
+		file:    "kv/apart.go",
+		old:     "case !a.decided.has(m.Key):",
+		new:     "default:",
+		pkg:     "./kv", test: "TestALargeCommitComesAfterWhatItMadeUpFor",
+	},
+	{
+		mistake: "the store's clock goes back with the system's",
+		file:    "kv/clock.go",
+		old:     "\t\tc.atLeast(c.wall(), elapsed)\n",
+		new:     "\t\tc.ahead.Store(c.wall() - elapsed)\n",
+		pkg:     "./kv", test: "TestAPairThatHasExpiredStaysSoWhenTheClockIsSetBack",
+	},
+	{
 		mistake: "Sync syncs nothing",
 		file:    "kv/commit.go",
 		old:     "err := db.log.Sync(); err",
