@@ -5,69 +5,64 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
-
-	"github.com/walnutkv/walnut/snapshot"
 )
 
 // At returns the store as of an earlier commit: the state after the commit with that offset, with the pairs that had not
-// expired when that commit was made. It is made of the newest snapshot in front of it and the log behind that, in as much
-// time and memory as a start takes; nothing on disk changes, and the store goes on meanwhile. Close lets the state go.
+// expired when that commit was made. It is made of the newest snapshot before it and the log from there, in as much time and
+// memory as a start takes; nothing on disk changes, and the store goes on meanwhile. Close lets the state go.
 //
-// An offset behind the last visible commit is ErrOutOfRange. One whose commits are held no longer is ErrTruncated, and the
-// message names the oldest that is; Restore can go further back with an archive. In a store that is open for reading only,
-// that may also happen because the writer truncates the log at that moment.
+// An offset after the last visible commit is ErrOutOfRange. One whose commits are held no longer is ErrTruncated, and the
+// message names the oldest state that is held; Restore can go further back with an archive. Other errors are ErrCorrupt,
+// ErrClosed, also when the store is closed meanwhile, and ctx's.
 func (db *DB) At(ctx context.Context, offset uint64) (*ReadView, error) {
 	if err := db.use(ctx); err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}
 	defer db.inflight.Done()
-	past, now, err := db.at(ctx, offset)
+	ctx, cancel := db.untilClosed(ctx)
+	defer cancel()
+	var past replayed
+	err := db.snapshots.whileSteady(func() (err error) {
+		past, err = db.at(ctx, offset)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}
-	return db.newReadView(past, now), nil
+	return db.newReadView(past.state, past.time), nil
 }
 
-// at returns a past state and the time of its last commit.
-func (db *DB) at(ctx context.Context, offset uint64) (past *state, now int64, err error) {
+func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {
 	if last := db.Offset(); offset > last {
-		return nil, 0, fmt.Errorf("%w: the last offset is %d", ErrOutOfRange, last)
+		return replayed{}, fmt.Errorf("%w: the last offset is %d", ErrOutOfRange, last)
 	}
 	quiet := func(Progress) {}
-	b, err := findBase(db.dir, db.opts, db.log, offset, quiet)
+	b, err := db.snapshots.find(ctx, offset, quiet)
 	if err != nil {
-		return nil, 0, err
+		return replayed{}, err
 	}
-	if gap := b.reaches(db.dir, db.log.First()); gap != nil {
-		if len(b.skipped) > 0 {
-			return nil, 0, gap
-		}
-		return nil, 0, db.tooOld()
+	if gap := b.gap(db.walDir(), db.log.First()); gap != nil && len(b.skipped) > 0 {
+		return replayed{}, gap
+	} else if gap != nil {
+		return replayed{}, db.tooOld()
 	}
-	replayed, err := replay(ctx, newRecordSource(db.dir, db.log), b.state, offset, quiet)
-	switch {
-	case errors.Is(err, ErrTruncated):
-		return nil, 0, db.tooOld()
-	case err != nil:
-		return nil, 0, err
-	case b.state.offset != offset:
-		return nil, 0, fmt.Errorf("%w: the log ends with %d", ErrOutOfRange, b.state.offset)
+	if b.offset == offset {
+		return replayed{state: b.state, moment: moment{b.offset, b.time}}, nil
 	}
-	now = replayed.time
-	if now == 0 {
-		now = b.time
+	past, err := replay{sources: []source{logSource(db.walDir(), db.log)}, to: target{offset: offset}, report: quiet}.run(ctx, b.state, b.time)
+	if errors.Is(err, ErrTruncated) {
+		err = db.tooOld()
 	}
-	return b.state, now, nil
+	return past, err
 }
 
 // tooOld says which is the oldest state that is held.
 func (db *DB) tooOld() error {
 	oldest := uint64(math.MaxUint64)
-	if first := db.log.First(); first == 1 {
+	if db.log.First() == 1 {
 		oldest = 0
 	}
-	places, err := snapshot.List(db.opts.FS, filepath.Join(db.dir, snapshotName))
+	places, err := db.snapshots.list()
 	if err != nil {
 		return err
 	}

@@ -6,71 +6,110 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/walnutkv/walnut/snapshot"
 )
 
 // Backup writes every pair as of the last visible commit to w, in the format of a snapshot, and returns that commit's
-// offset. Commits and reads go on meanwhile. Restore reads it. What was written is of use only where Backup returned
-// no error, which may be ErrClosed, ErrFailed in the relaxed modes, ctx's, or one of w.
+// offset. Commits and reads go on meanwhile, and Close doesn't wait for it. Restore reads it. What was written is of use only
+// if Backup returned no error, which may be ErrClosed, ErrFailed in the relaxed modes, ctx's, or one of w.
 func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error) {
-	if err := db.use(ctx); err != nil {
-		return 0, fmt.Errorf("kv: backup: %w", err)
+	shown, header, err := db.durable(ctx)
+	if err == nil {
+		pace := db.throttle(backupRest)
+		err = writeSnapshot(ctx, w, header, db.opts, pace, pace.entries(shown.entries()))
 	}
-	defer db.inflight.Done()
-	shown := db.visible.load()
-	// An increment that goes on from here must find the same commits in the log, whatever happens to the power.
-	if err := db.syncVisible(); err != nil {
+	if err != nil {
 		return 0, fmt.Errorf("kv: backup: %w", err)
-	}
-	header := snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: shown.offset, Time: time.Unix(0, db.now())}
-	if err := writeSnapshot(ctx, w, header, db.opts, db.resting(shown.entries(), backupRest)); err != nil {
-		return 0, fmt.Errorf("kv: backup as of commit %d: %w", shown.offset, err)
 	}
 	return shown.offset, nil
 }
 
-// BackupSince writes an increment to w: the commits behind an offset, which is the one that Backup or the last
-// BackupSince returned, up to the last durable one, whose offset it returns. Restore takes it together with that backup.
-// A from that is no longer in the log is ErrTruncated, and then only a Backup will do; one behind the last commit is
-// ErrOutOfRange. Other errors are those of Backup.
+// BackupSince writes an increment to w: the commits after an offset, which is the one that Backup or the last
+// BackupSince returned, up to the last visible one, whose offset it returns. Restore takes it together with that backup.
+// If the log holds neither that commit nor a snapshot of it, the error is ErrTruncated, and only a Backup will do; an offset
+// after the last commit is ErrOutOfRange. Other errors are those of Backup.
 func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset uint64, err error) {
-	if err := db.use(ctx); err != nil {
-		return 0, fmt.Errorf("kv: backup: %w", err)
+	shown, _, err := db.durable(ctx)
+	if err == nil {
+		err = db.backupSince(ctx, w, from, shown.offset)
 	}
-	defer db.inflight.Done()
-	if err := db.syncVisible(); err != nil {
-		return 0, fmt.Errorf("kv: backup: %w", err)
+	if err != nil {
+		return 0, fmt.Errorf("kv: backup of the commits after %d: %w", from, orClosed(err))
 	}
-	if offset, err = db.backupSince(ctx, w, from); err != nil {
-		return 0, fmt.Errorf("kv: backup of the commits behind %d: %w", from, err)
-	}
-	return offset, nil
+	return shown.offset, nil
 }
 
-// syncVisible makes durable what readers see, where that is not what makes it visible.
+// durable returns what readers see, once all of it is durable, and the header of a backup of it. An increment that goes on
+// from there must find the same commits in the log, whatever happens to the power.
+func (db *DB) durable(ctx context.Context) (*state, snapshot.Header, error) {
+	if err := db.use(ctx); err != nil {
+		return nil, snapshot.Header{}, err
+	}
+	defer db.inflight.Done()
+	shown := db.visible.load()
+	if err := db.syncVisible(); err != nil {
+		return nil, snapshot.Header{}, err
+	}
+	return shown, db.stateHeader(shown), nil
+}
+
+// syncVisible makes durable what readers see, in the modes in which it may not be.
 func (db *DB) syncVisible() error {
-	if db.relaxed() || db.opts.ReadOnly {
+	if db.relaxed() {
 		return db.log.Sync()
 	}
 	return nil
 }
 
-func (db *DB) backupSince(ctx context.Context, w io.Writer, from uint64) (uint64, error) {
-	last := db.log.Durable()
-	switch first := db.log.First(); {
-	case from+1 < first:
-		return 0, fmt.Errorf("%w: the first offset held is %d", ErrTruncated, first)
-	case from > last:
-		return 0, fmt.Errorf("%w: the last offset is %d", ErrOutOfRange, last)
+// stateHeader returns the header of a snapshot or backup of a state. Its time is that of the last commit, unless that can't be
+// read: the state is whole all the same.
+func (db *DB) stateHeader(s *state) snapshot.Header {
+	made, _ := db.commitTime(s.offset)
+	return snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: s.offset, Time: deadlineTime(made)}
+}
+
+// commitTime returns when a commit was made, as the log or a snapshot as of that commit knows it; 0 before the first one.
+func (db *DB) commitTime(offset uint64) (int64, error) {
+	if offset == 0 {
+		return 0, nil
 	}
-	header := snapshot.Header{Kind: kindRecords, ID: db.log.ID(), From: from, Offset: last, Time: time.Unix(0, db.now())}
+	record, err := db.log.Read(offset)
+	switch {
+	case err == nil:
+		return recordTime(record)
+	case errors.Is(err, ErrTruncated):
+		found := db.snapshots.describe(snapshot.Place{Path: snapshot.Path(db.snapshots.dir, offset)})
+		if found.Err == nil {
+			return unixNano(found.Time), nil
+		}
+	}
+	return 0, err
+}
+
+// backupSince writes the commits after one offset up to another. The header's time is that of the commit before them.
+func (db *DB) backupSince(ctx context.Context, w io.Writer, from, last uint64) error {
+	switch first := db.log.First(); {
+	case from > last:
+		return fmt.Errorf("%w: the last offset is %d", ErrOutOfRange, last)
+	case from+1 < first:
+		return fmt.Errorf("%w: the first offset held is %d", ErrTruncated, first)
+	}
+	made, err := db.commitTime(from)
+	if err != nil {
+		return err
+	}
+	header := snapshot.Header{Kind: kindRecords, ID: db.log.ID(), From: from, Offset: last, Time: deadlineTime(made)}
 	var failed error
-	err := writeSnapshot(ctx, w, header, db.opts, func(yield func(key, data []byte) bool) {
+	err = writeSnapshot(ctx, w, header, db.opts, nil, func(yield func(key, data []byte) bool) {
+		if from == last {
+			return
+		}
 		var key [8]byte
 		for record, err := range db.log.Records(from + 1) {
-			if failed = err; err != nil || record.Offset > last {
+			if failed = err; err != nil {
 				return
 			}
 			binary.BigEndian.PutUint64(key[:], record.Offset)
@@ -79,12 +118,14 @@ func (db *DB) backupSince(ctx context.Context, w io.Writer, from uint64) (uint64
 			}
 		}
 	})
-	return last, errors.Join(failed, err)
+	return errors.Join(failed, err)
 }
 
 // writeSnapshot writes a snapshot to a stream. A ctx that ends stops it.
-func writeSnapshot(ctx context.Context, w io.Writer, h snapshot.Header, opts Options, entries func(yield func(key, data []byte) bool)) error {
-	out, err := snapshot.NewWriter(&contextWriter{ctx, w}, h, opts.snapshot())
+func writeSnapshot(
+	ctx context.Context, w io.Writer, h snapshot.Header, opts Options, pace *throttle, entries iter.Seq2[[]byte, []byte],
+) error {
+	out, err := snapshot.NewWriter(&peerWriter{ctx, w, pace}, h, opts.snapshot())
 	if err != nil {
 		return err
 	}
@@ -96,15 +137,17 @@ func writeSnapshot(ctx context.Context, w io.Writer, h snapshot.Header, opts Opt
 	return out.Close()
 }
 
-// contextWriter writes for as long as a context lasts.
-type contextWriter struct {
-	ctx context.Context
-	w   io.Writer
+// peerWriter writes to a peer, as long as a context lasts. The time that the peer takes is no work.
+type peerWriter struct {
+	ctx  context.Context
+	w    io.Writer
+	pace *throttle
 }
 
-func (w *contextWriter) Write(data []byte) (int, error) {
+func (w *peerWriter) Write(data []byte) (int, error) {
 	if w.ctx.Err() != nil {
 		return 0, context.Cause(w.ctx)
 	}
+	defer w.pace.waitedSince(time.Now())
 	return w.w.Write(data)
 }

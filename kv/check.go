@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
 
@@ -31,7 +32,7 @@ func Check(ctx context.Context, dir string, opts Options) (found []Violation, er
 		if err != nil {
 			return nil, fmt.Errorf("kv: check %s: %w", dir, err)
 		}
-		if found = violations; !slices.ContainsFunc(found, isDamage) {
+		if found = violations; !slices.ContainsFunc(found, func(v Violation) bool { return v.Damage }) {
 			break
 		}
 	}
@@ -41,8 +42,6 @@ func Check(ctx context.Context, dir string, opts Options) (found []Violation, er
 // checkTries is how often Check looks at a store that seems damaged.
 const checkTries = 3
 
-func isDamage(v Violation) bool { return v.Damage }
-
 func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 	if err := checkDir(dir, opts); err != nil {
 		return nil, err
@@ -51,19 +50,32 @@ func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	inLog, err := wal.Check(filepath.Join(dir, walName), opts.log(dir))
+	v := newInventory(dir, opts)
+	places, err := v.list() // Before the log is read: a live writer takes snapshots of what the log has.
 	if err != nil {
 		return nil, err
 	}
-	inCommits, err := checkCommits(ctx, dir, opts)
+	walDir := filepath.Join(dir, walName)
+	inLog, err := wal.Check(walDir, opts.log(dir))
 	if err != nil {
 		return nil, err
 	}
-	inSnapshots, err := checkSnapshots(ctx, dir, opts)
+	violations = append(violations, inLog...)
+	log, err := openWAL(dir, opts, places)
+	var damage *CorruptError
+	if errors.Is(err, errLogEnds) && errors.As(err, &damage) {
+		violations = append(violations, asViolation(damage))
+	}
+	if errors.Is(err, ErrCorrupt) {
+		return violations, nil // wal.Check has named it, unless it is this.
+	}
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(violations, inLog, inCommits, inSnapshots), nil
+	v.id = log.ID()
+	inCommits, err := checkCommits(ctx, walDir, log)
+	inSnapshots, snapshotsErr := checkSnapshots(ctx, walDir, v, places, log)
+	return slices.Concat(violations, inCommits, inSnapshots), errors.Join(err, snapshotsErr, log.Close())
 }
 
 // checkForeign names what doesn't belong into a store's directory. It is left alone by everything.
@@ -75,7 +87,7 @@ func checkForeign(dir string, opts Options) ([]Violation, error) {
 	var violations []Violation
 	for _, entry := range entries {
 		switch entry.Name {
-		case lockName, walName, snapshotName, quarantineName:
+		case lockName, archiveName, walName, snapshotName, quarantineName:
 		default:
 			violations = append(violations, Violation{Path: filepath.Join(dir, entry.Name), Problem: "foreign file"})
 		}
@@ -83,17 +95,9 @@ func checkForeign(dir string, opts Options) ([]Violation, error) {
 	return violations, nil
 }
 
-// checkCommits names every record that the log vouches for and that is no commit. Damage to the log itself ends it, and
-// is for wal.Check to name.
-func checkCommits(ctx context.Context, dir string, opts Options) (violations []Violation, err error) {
-	log, err := openWAL(dir, opts)
-	if errors.Is(err, ErrCorrupt) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
+// checkCommits names every record that the log vouches for and that is no commit. Damage to the log itself ends it; wal.Check
+// names that.
+func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations []Violation, err error) {
 	for record, err := range log.Records(log.First()) {
 		if errors.Is(err, ErrCorrupt) {
 			return violations, nil
@@ -102,48 +106,39 @@ func checkCommits(ctx context.Context, dir string, opts Options) (violations []V
 			return nil, err
 		}
 		if _, err := decodeCommit(record); err != nil {
-			violations = append(violations, asViolation(undecodable(dir, log.Segments(), record.Offset, err)))
+			violations = append(violations, Violation{
+				Path: segmentPath(walDir, log.Segments(), record.Offset), Offset: record.Offset, Damage: true,
+				Problem: "the record is no commit: " + err.Error(),
+			})
 		}
 	}
 	return violations, nil
 }
 
-// checkSnapshots names every snapshot that a start could not begin with, and says whether one that it could goes together
-// with the log.
-func checkSnapshots(ctx context.Context, dir string, opts Options) (violations []Violation, err error) {
-	log, err := openWAL(dir, opts)
-	if errors.Is(err, ErrCorrupt) {
-		return nil, nil // For wal.Check to name.
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	files, err := snapshotFiles(dir, opts, log.ID())
-	if err != nil {
-		return nil, err
-	}
-	var sound base
-	for _, file := range files {
-		err := file.Err
-		if err == nil {
-			err = VerifySnapshot(ctx, file.Path, opts)
-		}
-		var damage *CorruptError
+// checkSnapshots names every snapshot that a start could not begin with, and says whether the newest one that it could begin
+// with fits the log.
+func checkSnapshots(
+	ctx context.Context, walDir string, v *inventory, places []snapshot.Place, log *wal.Log,
+) (violations []Violation, err error) {
+	var damage *CorruptError
+	var newest base
+	for _, place := range places {
+		err := v.verify(ctx, place, nil)
 		switch {
-		case errors.As(err, &damage):
-			violations = append(violations, asViolation(damage))
-			sound.skipped = append(sound.skipped, SkippedSnapshot{file.Path, err})
-		case errors.Is(err, fs.ErrNotExist): // A checkpoint has removed it meanwhile.
-		case err != nil:
+		case err == nil && newest.path == "":
+			newest.path, newest.offset = place.Path, place.Offset
+		case err == nil || errors.Is(err, fs.ErrNotExist): // A checkpoint may have removed it meanwhile.
+		case ctx.Err() != nil || errors.Is(err, ErrVersion):
 			return nil, err
-		case file.Offset > log.Last():
-			violations = append(violations, asViolation(ahead(file.Path, file.Offset, log.Last())))
-		case sound.path == "":
-			sound.path, sound.offset = file.Path, file.Offset
+		default:
+			if !errors.As(err, &damage) {
+				damage = &CorruptError{Path: place.Path, Err: err} // It can't be read, which to a start is the same.
+			}
+			violations = append(violations, asViolation(damage))
+			newest.skipped = append(newest.skipped, SkippedSnapshot{place.Path, err})
 		}
 	}
-	if gap := sound.reaches(dir, log.First()); gap != nil {
+	if gap := newest.gap(walDir, log.First()); gap != nil {
 		violations = append(violations, asViolation(gap))
 	}
 	return violations, nil

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,44 +23,36 @@ const (
 
 // checkpoints is when checkpoints happen, and what came of them.
 //
-// A checkpoint reads the visible state, which from then on nobody changes, so that a writer is held up by it for no longer
-// than the clone that the next commit goes into. It touches nothing of what was there before the new snapshot is durable
-// and has been read back; then it removes the oldest snapshots, and truncates the log in front of the oldest that is left.
-// So whatever instant it dies at, each snapshot that is there has its log behind it.
+// A checkpoint reads the visible state, which nothing changes from then on, so it delays a writer by no more than the clone
+// that the next commit goes into. It touches nothing of what was there before the new snapshot is durable and has been read
+// back. Then it removes the oldest snapshots, and truncates the log before the oldest that is left. So whatever instant it
+// dies at, each snapshot that is there has the log after it.
 type checkpoints struct {
-	turn chan struct{} // Holds a token while nobody takes a checkpoint.
+	turn chan struct{} // Holds a token while no checkpoint is being taken.
 	wake chan struct{} // Gets a token when one is due.
 
 	ctx    context.Context // Ends when the store is being closed.
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	behind atomic.Int64 // Bytes of records behind the newest snapshot.
-	due    atomic.Int64 // From how many on a checkpoint is due.
+	logBytes atomic.Int64 // Bytes of records after the newest snapshot.
+	due      atomic.Int64 // A checkpoint is due once logBytes is this much.
 
 	mu    sync.Mutex // Guards what follows.
 	stats CheckpointStats
 }
 
-// CheckpointStats are the checkpoints since Open, and what they have to do next.
+// CheckpointStats are the checkpoints since Open, and what the next one is about.
 type CheckpointStats struct {
 	Snapshots     int           // Snapshots on disk, damaged ones included.
 	SnapshotBytes int64         // What they take.
-	Offset        uint64        // The newest one's, 0 where there is none.
-	Behind        int64         // Bytes of records behind it, which a start would replay.
-	Due           int64         // From how many on the next checkpoint starts by itself; the largest number is never.
+	Offset        uint64        // The newest sound one's, 0 where there is none.
+	LogBytes      int64         // Bytes of records after it, which a start would replay.
+	Due           int64         // The next checkpoint starts by itself at this many; the largest number is never.
 	Taken         uint64        // Checkpoints taken.
 	Failed        uint64        // Checkpoints that failed. What was there before them is still in force.
 	Last          time.Duration // How long the last one took that was taken.
 	Err           error         // Why the last one failed; nil where it didn't.
-}
-
-// start takes over what opening found, before anybody else has the store.
-func (c *checkpoints) start(b base, behind int64) {
-	c.behind.Store(behind)
-	if b.path != "" {
-		c.stats.Offset = b.offset
-	}
 }
 
 // setDue sets when the next checkpoint starts by itself, given the newest snapshot's size in bytes.
@@ -72,9 +64,9 @@ func (db *DB) setDue(size int64) {
 	db.checkpoints.due.Store(due)
 }
 
-// grew counts a record, and wakes the background where a checkpoint is due.
+// grew counts a record, and wakes the background if a checkpoint is due.
 func (c *checkpoints) grew(bytes int) {
-	if c.behind.Add(int64(bytes)) < c.due.Load() {
+	if c.logBytes.Add(int64(bytes)) < c.due.Load() {
 		return
 	}
 	select {
@@ -83,9 +75,8 @@ func (c *checkpoints) grew(bytes int) {
 	}
 }
 
-// late reports whether the log has grown so far beyond what makes a checkpoint due that the one under way must not take its
-// time any more.
-func (c *checkpoints) late() bool { return c.behind.Load()/2 > c.due.Load() }
+// late reports whether the log is twice as long as makes a checkpoint due, so that a running one should stop resting.
+func (c *checkpoints) late() bool { return c.logBytes.Load()/2 > c.due.Load() }
 
 // startCheckpoints starts the background.
 func (db *DB) startCheckpoints() {
@@ -93,65 +84,60 @@ func (db *DB) startCheckpoints() {
 	c.turn, c.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.turn <- struct{}{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.countSnapshots(db.opts, db.snapshotDir())
-	if db.opts.ReadOnly || db.opts.CheckpointFactor < 0 {
-		return
+	places, _ := db.snapshots.list() // Where that fails, the next checkpoint does.
+	c.count(places)
+	if !db.opts.ReadOnly && db.opts.CheckpointFactor > 0 {
+		c.done.Go(db.runCheckpoints)
 	}
-	c.done.Go(db.runCheckpoints)
-	c.grew(0)
 }
 
-// runCheckpoints takes checkpoints when they are due, until the store is closed.
+// runCheckpoints takes checkpoints when they are due, until the store is closed. One that failed is tried again. If only
+// truncating the log failed, no further snapshot is written for that.
 func (db *DB) runCheckpoints() {
 	c := &db.checkpoints
-	retry := retryFirst
-	for {
-		select {
-		case <-c.ctx.Done():
-			return
-		case <-c.wake:
-		}
-		if c.behind.Load() < c.due.Load() {
-			continue
-		}
-		if _, err := db.Checkpoint(c.ctx); err == nil {
-			retry = retryFirst
-			continue
+	for failing, retry := false, retryFirst; ; {
+		wake, again := c.wake, (<-chan time.Time)(nil)
+		if due := c.logBytes.Load() >= c.due.Load(); due || failing {
+			_, err := db.whileOpen(c.ctx, due)
+			if failing = err != nil; failing {
+				wake, again, retry = nil, time.After(retry), min(2*retry, retryMax)
+			} else {
+				retry = retryFirst
+			}
 		}
 		select {
 		case <-c.ctx.Done():
 			return
-		case <-time.After(retry):
-			retry = min(2*retry, retryMax)
-			c.grew(0)
+		case <-wake:
+		case <-again:
 		}
 	}
 }
 
-// Checkpoint writes a snapshot of the last visible commit and returns that commit's offset; then it removes the oldest
-// snapshots, down to Options.SnapshotsKept, and truncates the log in front of the oldest that is left. Where there was no
-// commit since the last checkpoint it writes nothing. It returns once all of that is durable. Commits and reads go on
-// meanwhile. One runs at a time; others wait, as long as their ctx lasts.
+// Checkpoint writes a snapshot of the last visible commit, reads it back, and returns that commit's offset. Then it removes
+// the oldest snapshots, down to Options.SnapshotsKept sound ones, and truncates the log before the oldest of these. Where a
+// sound snapshot of that commit is there already, it writes none. It returns once all of that is durable. Commits and reads
+// go on meanwhile. One checkpoint runs at a time; others wait, as long as their ctx lasts.
 //
-// Checkpoints start by themselves as Options.CheckpointFactor says, so that this is for special moments. An error leaves
-// the snapshots and the log as they were, or with less of what is no longer needed: ErrClosed, ErrReadOnly, ErrFailed,
+// Checkpoints start by themselves as Options.CheckpointFactor says, so this is for special moments. An error leaves the
+// snapshots and the log in force, with less of what is no longer needed at most: ErrClosed, ErrReadOnly, ErrFailed,
 // ErrNoSpace, ctx's, or one of the file system.
 func (db *DB) Checkpoint(ctx context.Context) (offset uint64, err error) {
-	if err := db.mayCheckpoint(ctx); err != nil {
-		return 0, fmt.Errorf("kv: checkpoint: %w", err)
-	}
-	defer db.inflight.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(db.checkpoints.ctx, cancel)()
-	offset, err = db.takeCheckpoint(ctx)
-	if err != nil && db.checkpoints.ctx.Err() != nil {
-		err = ErrClosed
-	}
-	if err != nil {
+	if offset, err = db.whileOpen(ctx, true); err != nil {
 		return 0, fmt.Errorf("kv: checkpoint: %w", err)
 	}
 	return offset, nil
+}
+
+// whileOpen takes a checkpoint, with or without a new snapshot, and gives up when the store is being closed.
+func (db *DB) whileOpen(ctx context.Context, write bool) (offset uint64, err error) {
+	if err = db.mayCheckpoint(ctx); err != nil {
+		return 0, err
+	}
+	defer db.inflight.Done()
+	ctx, cancel := db.untilClosed(ctx)
+	defer cancel()
+	return db.takeCheckpoint(ctx, write)
 }
 
 // mayCheckpoint registers a call that uses the log, or says why there can't be one.
@@ -169,8 +155,8 @@ func (db *DB) mayCheckpoint(ctx context.Context) error {
 	return db.enter()
 }
 
-// takeCheckpoint waits for its turn.
-func (db *DB) takeCheckpoint(ctx context.Context) (uint64, error) {
+// takeCheckpoint takes a checkpoint once no other one runs, and notes what came of it.
+func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, err error) {
 	c := &db.checkpoints
 	select {
 	case <-c.turn:
@@ -178,50 +164,85 @@ func (db *DB) takeCheckpoint(ctx context.Context) (uint64, error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	started := time.Now()
-	offset, err := db.checkpoint(ctx)
-	c.countSnapshots(db.opts, db.snapshotDir())
-	c.ended(time.Since(started), err)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		db.opts.Logger.Debug("checkpoint was given up", "dir", db.dir, "error", err)
-	default:
-		db.opts.Logger.Error("checkpoint failed; the snapshots and the log in front of it stay in force", "dir", db.dir, "error", err)
-	}
-	return offset, err
-}
-
-// checkpoint takes a checkpoint.
-func (db *DB) checkpoint(ctx context.Context) (uint64, error) {
-	c, dir := &db.checkpoints, db.snapshotDir()
-	behind := c.behind.Load() // Commits that are on their way just now are counted as if they were in the snapshot.
+	started, logBytes := time.Now(), c.logBytes.Load() // Commits in progress are counted as if they were in the snapshot.
 	shown := db.visible.load()
-	if c.newest() == shown.offset {
-		return shown.offset, db.shorten(dir)
+	if write {
+		var written snapshot.Place
+		if written, err = db.writeSnapshot(ctx, shown); err == nil {
+			c.taken(shown.offset, logBytes)
+		}
+		// It was read back from the operating system's cache. The next checkpoint, which relies on it, reads it once more.
+		defer db.snapshots.verdicts.Delete(written)
 	}
-	// The log must not end in front of a snapshot once the power has gone.
-	if err := db.syncVisible(); err != nil {
+	if err == nil {
+		err = db.shorten(ctx)
+	}
+	if err != nil && ctx.Err() != nil {
+		db.opts.Logger.Debug("checkpoint was given up", "dir", db.dir, "error", err)
 		return 0, err
 	}
-	started := time.Now()
-	header := snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: shown.offset, Time: time.Unix(0, db.now())}
-	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, header, db.opts.snapshot(), db.resting(shown.entries(), checkpointRest))
-	if err != nil {
-		return 0, noSpace(err)
+	if err = noSpace(err); err != nil {
+		db.opts.Logger.Error("checkpoint failed; the older snapshots and the log stay in force", "dir", db.dir, "error", err)
 	}
-	c.taken(shown.offset, behind)
-	db.setDue(info.FileBytes)
-	db.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("path", path), slog.Uint64("offset", info.Offset),
-		slog.Uint64("pairs", info.Entries), slog.Int64("bytes", info.FileBytes), slog.Duration("elapsed", time.Since(started)))
-	return shown.offset, db.shorten(dir)
+	places, _ := db.snapshots.list()
+	c.ended(places, time.Since(started), err)
+	return shown.offset, err
 }
 
-// shorten removes the oldest snapshots and the log in front of those that are left. Damaged snapshots stay, and don't
-// count.
-func (db *DB) shorten(dir string) error {
-	oldest, err := prune(db.opts, dir, db.log.ID(), db.opts.SnapshotsKept)
+// wantsSnapshot reports whether there is a commit and no sound snapshot of it. A damaged one is removed, since it is in the way.
+func (db *DB) wantsSnapshot(ctx context.Context, offset uint64) (bool, error) {
+	places, err := db.snapshots.list()
+	if err != nil || offset == 0 {
+		return false, err
+	}
+	i := slices.IndexFunc(places, func(place snapshot.Place) bool { return place.Offset == offset })
+	if i < 0 {
+		return true, nil
+	}
+	err = db.snapshots.verify(ctx, places[i], db.throttle(checkpointRest))
+	if err == nil || ctx.Err() != nil {
+		return false, err
+	}
+	db.opts.Logger.Warn("snapshot is damaged; writing it again", "path", places[i].Path, "error", err)
+	return true, snapshot.Remove(db.opts.FS, db.snapshots.dir, offset)
+}
+
+// writeSnapshot writes a snapshot and reads it back, unless there is a sound one.
+func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place, err error) {
+	if wanted, err := db.wantsSnapshot(ctx, s.offset); err != nil || !wanted {
+		return place, err
+	}
+	// Once the power has gone, the log must not end before a snapshot.
+	if err := db.syncVisible(); err != nil {
+		return place, err
+	}
+	started, dir := time.Now(), db.snapshots.dir
+	entries := db.throttle(checkpointRest).entries(s.entries())
+	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, db.stateHeader(s), db.opts.snapshot(), entries)
+	if err != nil {
+		return place, snapshotError(dir, err)
+	}
+	place = snapshot.Place{Path: path, Offset: info.Offset, Bytes: info.FileBytes}
+	db.snapshots.verdicts.Delete(place)
+	if err := db.snapshots.verify(ctx, place, db.throttle(checkpointRest)); err != nil {
+		if ctx.Err() == nil {
+			err = errors.Join(fmt.Errorf("what was written reads back wrong: %w", err), snapshot.Remove(db.opts.FS, dir, place.Offset))
+		}
+		return place, err
+	}
+	db.setDue(place.Bytes)
+	db.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("path", path), slog.Uint64("offset", info.Offset),
+		slog.Uint64("pairs", info.Entries), slog.Int64("bytes", info.FileBytes), slog.Duration("elapsed", time.Since(started)))
+	return place, nil
+}
+
+// shorten removes the oldest snapshots, and the log before those that are left.
+func (db *DB) shorten(ctx context.Context) error {
+	oldest, _, err := db.snapshots.prune(ctx, db.opts.SnapshotsKept, db.throttle(checkpointRest))
 	if err != nil || oldest == 0 {
+		return err
+	}
+	if lacks, err := db.lacksArchive(); err != nil || lacks {
 		return err
 	}
 	first := db.log.First()
@@ -234,87 +255,48 @@ func (db *DB) shorten(dir string) error {
 	return nil
 }
 
-// prune removes the oldest snapshots beyond those to keep, and returns the oldest kept; 0 where there are fewer. Only
-// snapshots count that a start would begin with.
-func prune(opts Options, dir string, id [16]byte, keep int) (oldest uint64, err error) {
-	places, err := snapshot.List(opts.FS, dir)
-	if err != nil {
-		return 0, err
+// lacksArchive reports whether the store has an archive and was opened without it.
+func (db *DB) lacksArchive() (bool, error) {
+	entries, err := db.opts.FS.List(db.dir)
+	isMark := func(e vfs.Entry) bool { return e.Name == archiveName }
+	if err != nil || db.opts.ArchiveDir != "" || !slices.ContainsFunc(entries, isMark) {
+		return false, err
 	}
-	if len(places) < keep {
-		return 0, nil
-	}
-	// What this process has not written itself may have a name that isn't durable yet.
-	if err := opts.FS.SyncDir(dir); err != nil {
-		return 0, err
-	}
-	kept := 0
-	var surplus []uint64
-	for _, place := range places {
-		file, err := openSnapshot(opts, place.Path, id)
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) {
-			opts.Logger.Warn("snapshot is damaged; it is left alone and doesn't count", "path", place.Path, "error", err)
-			continue
-		}
-		if err == nil {
-			err = file.Close()
-		}
-		if err != nil {
-			return 0, err
-		}
-		if kept++; kept <= keep {
-			oldest = place.Offset
-		} else {
-			surplus = append(surplus, place.Offset)
-		}
-	}
-	if kept < keep {
-		return 0, nil
-	}
-	for _, offset := range surplus {
-		if err := snapshot.Remove(opts.FS, dir, offset); err != nil {
-			return 0, err
-		}
-	}
-	return oldest, nil
+	db.opts.Logger.Warn("log is not truncated: the store has an archive and was opened without; open it with that, or remove the file",
+		"dir", db.dir, "file", archiveName)
+	return true, nil
 }
 
-// stopCheckpoints ends the background and every checkpoint under way.
+// stopCheckpoints ends the background and every checkpoint in progress.
 func (db *DB) stopCheckpoints() {
 	db.checkpoints.cancel()
 	db.checkpoints.done.Wait()
 }
 
-// lastCheckpoint takes the checkpoint that Close was asked for, once nobody else has the store any more.
+// lastCheckpoint takes the checkpoint of Options.CheckpointOnClose, once nothing else uses the store.
 func (db *DB) lastCheckpoint() error {
 	if !db.opts.CheckpointOnClose || db.opts.ReadOnly || db.failed != nil {
 		return nil
 	}
-	_, err := db.takeCheckpoint(context.Background())
+	_, err := db.takeCheckpoint(context.Background(), true)
 	return err
 }
 
-func (db *DB) snapshotDir() string { return filepath.Join(db.dir, snapshotName) }
-
-// newest returns the offset of the newest snapshot that this process has taken or started from.
-func (c *checkpoints) newest() uint64 {
+// taken notes a sound snapshot. logBytes are those that there were before it was written.
+func (c *checkpoints) taken(offset uint64, logBytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats.Offset
-}
-
-// taken notes a new snapshot.
-func (c *checkpoints) taken(offset uint64, behind int64) {
-	c.behind.Add(-behind)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stats.Offset = offset
+	if c.stats.Offset != offset {
+		c.stats.Offset = offset
+		c.logBytes.Add(-logBytes)
+	}
 }
 
 // ended notes what came of a checkpoint.
-func (c *checkpoints) ended(took time.Duration, err error) {
+func (c *checkpoints) ended(places []snapshot.Place, took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.count(places)
 	if c.stats.Err = err; err != nil {
 		c.stats.Failed++
 		return
@@ -323,11 +305,8 @@ func (c *checkpoints) ended(took time.Duration, err error) {
 	c.stats.Last = took
 }
 
-// countSnapshots notes what is on disk. Where that can't be listed it is for the next checkpoint to say.
-func (c *checkpoints) countSnapshots(opts Options, dir string) {
-	places, _ := snapshot.List(opts.FS, dir)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// count notes what is on disk. The caller holds mu, or is the only one.
+func (c *checkpoints) count(places []snapshot.Place) {
 	c.stats.Snapshots, c.stats.SnapshotBytes = len(places), 0
 	for _, place := range places {
 		c.stats.SnapshotBytes += place.Bytes
@@ -339,7 +318,7 @@ func (c *checkpoints) read() CheckpointStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stats := c.stats
-	stats.Behind, stats.Due = c.behind.Load(), c.due.Load()
+	stats.LogBytes, stats.Due = c.logBytes.Load(), c.due.Load()
 	return stats
 }
 

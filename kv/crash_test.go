@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func crashClock() int64 { return crashNow }
 // history is what a crashed store is held against: the state after each offset, and what was promised.
 type history struct {
 	after        [][]string // After offset i, at i: the pairs as key=value.
-	acknowledged uint64     // The last offset that a caller was told.
+	acknowledged uint64     // The last offset that was returned to a caller.
 	durable      uint64     // The last offset that a power cut must not take.
 }
 
@@ -50,7 +51,7 @@ type crashRun struct {
 }
 
 // TestCrashLeavesAStateThatWas is the promises P1, P3 and P4: whatever instant the power goes or the process dies, what is
-// recovered is the state after one of the commits, and not one in front of the last that had been promised.
+// recovered is the state after one of the commits, and not one before the last that had been promised.
 func TestCrashLeavesAStateThatWas(t *testing.T) {
 	states := 0
 	for i := range uint64(*crashWorkloads) {
@@ -190,7 +191,13 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	}
 	before := opts
 	before.FS = mem.Clone()
+	reading := opts
+	reading.FS = mem.Clone()
 	db := r.requireState(opts, from, says)
+	if r.dice.IntN(3) == 0 {
+		shown := r.requireReading(reading, from, says)
+		require.Equal(r.t, lines(db.Scan(Range{})), shown, "%s: open for reading and for writing show different states", says)
+	}
 	r.damageNewest(before, lines(db.Scan(Range{})), says)
 	if r.checkpoints && r.dice.IntN(2) == 0 { // Of what the start found, too, which may not be durable yet.
 		_, err := db.Checkpoint(r.t.Context())
@@ -226,6 +233,27 @@ func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
 	require.Less(r.t, offset, uint64(len(r.history.after)), says)
 	require.Equal(r.t, r.history.after[offset], lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
 	return db
+}
+
+// requireReading requires that Check finds no damage in the snapshots of a store that crashed, and that it opens for reading with
+// a state of its history. It returns the pairs. What Check says of the log is tested where the log is.
+func (r *crashRun) requireReading(opts Options, from uint64, says string) []string {
+	if places, err := opts.FS.List(storeDir); err != nil || len(places) == 0 {
+		return nil // The first open died before it made anything.
+	}
+	opts.ReadOnly = true
+	found, err := Check(r.t.Context(), storeDir, opts)
+	if errors.Is(err, ErrNotStore) {
+		return nil
+	}
+	require.NoError(r.t, err, says)
+	for _, violation := range found {
+		inLog := strings.HasPrefix(violation.Path, filepath.Join(storeDir, walName))
+		require.True(r.t, inLog || !violation.Damage, "%s: check: %+v", says, violation)
+	}
+	db := r.requireState(opts, from, says)
+	defer func() { require.NoError(r.t, db.Close(), says) }()
+	return lines(db.Scan(Range{}))
 }
 
 // crashRecovery lets the power go before each call that an opening makes.

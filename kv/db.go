@@ -12,14 +12,18 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
 
 // The names in a store's directory.
 const (
 	lockName       = "LOCK"
+	archiveName    = "ARCHIVE" // Says that the store has an archive: see Options.ArchiveDir.
 	walName        = "wal"
 	snapshotName   = "snapshot"
 	quarantineName = "quarantine"
@@ -51,6 +55,7 @@ type DB struct {
 	committing atomic.Int32 // Commits in progress.
 	processors int32        // That they have to share.
 
+	snapshots   *inventory
 	checkpoints checkpoints
 
 	mu        sync.Mutex
@@ -78,18 +83,18 @@ func Open(dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, clock: newClock(opts.clock), apartTurn: make(chan struct{}, 1)}
+	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.clock), apartTurn: make(chan struct{}, 1)}
 	db.now, db.processors, db.opts.landed = db.clock.now, int32(runtime.GOMAXPROCS(0)), db.landed
 	if err := db.open(); err != nil {
 		err = errors.Join(err, db.release())
 		opts.Logger.Error("store not opened", "dir", dir, "error", err)
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
 	}
-	db.tellRecovery()
+	db.logRecovery()
 	return db, nil
 }
 
-// open takes the lock before it touches anything else. What it has taken when it fails is the caller's to release.
+// open takes the lock before it touches anything else. If it fails, the caller releases what it has taken.
 func (db *DB) open() (err error) {
 	started := time.Now()
 	if err := checkDir(db.dir, db.opts); err != nil {
@@ -111,32 +116,45 @@ func (db *DB) open() (err error) {
 	return nil
 }
 
-// openTries is how often a store is opened for reading only while a live writer takes away what that was about to read.
-const openTries = 8
-
-// openState opens the log and makes the state. What a reader finds missing beside a live writer counts only if no snapshot came
-// or went meanwhile: the writer prunes snapshots, and the log before those that it keeps.
-func (db *DB) openState() (*state, error) {
-	for try := 1; ; try++ {
-		before := snapshotOffsets(db.dir, db.opts)
-		recovered, err := db.tryState()
-		if err == nil || !db.opts.ReadOnly || try == openTries || slices.Equal(before, snapshotOffsets(db.dir, db.opts)) {
-			return recovered, err
-		}
+// openState opens the log and makes the state.
+func (db *DB) openState() (recovered *state, err error) {
+	err = db.snapshots.whileSteady(func() error {
 		if db.log != nil {
 			if err := db.log.Close(); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		db.log, db.recovery = nil, Recovery{}
-	}
+		if err := db.openLog(); err != nil {
+			return err
+		}
+		recovered, err = db.recover()
+		return err
+	})
+	return recovered, err
 }
 
-func (db *DB) tryState() (recovered *state, err error) {
-	if db.log, err = openWAL(db.dir, db.opts); err != nil {
-		return nil, err
+// openLog opens the log.
+func (db *DB) openLog() error {
+	places, err := db.snapshots.list() // First, since a live writer takes snapshots of what the log has.
+	if err != nil {
+		return err
 	}
-	return db.recover()
+	if db.log, err = openWAL(db.dir, db.opts, places); err != nil {
+		return err
+	}
+	db.snapshots.id = db.log.ID()
+	switch {
+	case db.opts.ReadOnly:
+		err := db.log.Sync() // The writer may not have synced yet what is about to be shown.
+		if errors.Is(err, syscall.EINVAL) {
+			return nil // On a file system that can't sync, such as an image that is only read, all is as durable as it gets.
+		}
+		return err
+	case db.opts.ArchiveDir != "":
+		return markDir(db.opts.FS, db.dir, archiveName)
+	}
+	return nil
 }
 
 // checkDir says whether the directory holds a store, or may become one.
@@ -172,17 +190,42 @@ func checkDir(dir string, opts Options) error {
 	return nil
 }
 
-// openWAL opens the log of the store in a directory. A log without a segment, whose writer died when it was making it, is a
-// store only to the next writer.
-func openWAL(dir string, opts Options) (*wal.Log, error) {
-	log, err := wal.Open(filepath.Join(dir, walName), opts.log(dir))
-	if opts.ReadOnly && errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
-		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
+// openWAL opens the log of the store in a directory. It refuses one that ends before the newest snapshot: that snapshot's
+// commits were durable in the log when it was taken, so a part of the log has been lost, cut or replaced. Nothing is made in the
+// place of a log that is gone, so that it can be put back. To a reader, a log without a segment, whose writer died when it was
+// making it, is no store.
+func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error) {
+	path := filepath.Join(dir, walName)
+	if len(places) > 0 {
+		segments, err := opts.FS.List(path)
+		if err == nil && !slices.ContainsFunc(segments, func(e vfs.Entry) bool { return filepath.Ext(e.Name) == ".store" }) {
+			return nil, logEnds(places[0], 0)
+		}
 	}
-	return log, err
+	log, err := wal.Open(path, opts.log(dir))
+	switch {
+	case opts.ReadOnly && errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt):
+		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
+	case err != nil || len(places) == 0 || places[0].Offset <= log.Last():
+		return log, err
+	}
+	if _, err := log.Read(places[0].Offset); !errors.Is(err, ErrOutOfRange) {
+		return log, nil // It is damaged there, which reading it will say.
+	}
+	return nil, errors.Join(logEnds(places[0], log.Last()), log.Close())
 }
 
-// publishRecovered makes a replayed state the store's, before it is in use.
+// logEnds is the damage of a log that ends before a snapshot.
+func logEnds(newest snapshot.Place, last uint64) *CorruptError {
+	return &CorruptError{
+		Path: newest.Path, Offset: newest.Offset,
+		Err: fmt.Errorf("the snapshot shows commit %d, but the log ends with %d: %w", newest.Offset, last, errLogEnds),
+	}
+}
+
+var errLogEnds = errors.New("a part of the log is missing")
+
+// publishRecovered makes a replayed state the store's, before the store is used.
 func (db *DB) publishRecovered(recovered *state, started time.Time) {
 	recovered.tree.tighten()
 	db.recovery.Elapsed = time.Since(started)
@@ -191,10 +234,12 @@ func (db *DB) publishRecovered(recovered *state, started time.Time) {
 	db.startCheckpoints()
 }
 
-// Close waits for the commits in progress, closes the log, which makes every commit durable in every mode, and gives the
-// lock back. Scans, Views and ReadViews go on with what they see. Of a store that has failed it returns why, and gives
-// everything back all the same. Calling it again does nothing and returns the same. Inside the function of an Update it
-// deadlocks.
+func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }
+
+// Close waits for the commits in progress, closes the log, which makes every commit durable in every mode, and releases the
+// lock. Checkpoints, increments and calls of At that are in progress end with ErrClosed. Scans, Views, ReadViews and Backups go
+// on with what they see. If the store has failed, Close returns why, and releases everything all the same. Calling it again
+// does nothing and returns the same. Inside the function of an Update it deadlocks.
 func (db *DB) Close() error {
 	db.closeOnce.Do(func() {
 		db.mu.Lock()
@@ -214,7 +259,7 @@ func (db *DB) Close() error {
 	return db.closeErr
 }
 
-// release closes the log, then gives the lock back: no other process may open the log while it is being closed.
+// release closes the log, then releases the lock: no other process may open the log while it is being closed.
 func (db *DB) release() error {
 	var logErr, lockErr error
 	if db.log != nil {
@@ -237,6 +282,16 @@ func (db *DB) enter() error {
 	}
 	db.inflight.Add(1)
 	return nil
+}
+
+// untilClosed returns a context that also ends, with ErrClosed, when the store is being closed.
+func (db *DB) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(db.checkpoints.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // use is enter for callers that don't hold mu. It doesn't wait for the function of an Update.

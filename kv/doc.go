@@ -53,7 +53,7 @@
 // One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
 // without a lock and without changing a byte.
 //
-// A directory holds LOCK (the writer's process id), wal (the log), snapshot (the snapshots) and, where a recovery had to cut
-// an unfinished tail off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize, values up to MaxValueSize,
-// commits up to Options.MaxCommitSize.
+// A directory holds LOCK (the writer's process id), wal (the log), snapshot (the snapshots), ARCHIVE if the store has an archive,
+// and, where a recovery had to cut an unfinished tail off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize,
+// values up to MaxValueSize, commits up to Options.MaxCommitSize.
 package kv

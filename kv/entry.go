@@ -33,16 +33,27 @@ func (s *state) entries() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// decodePair returns the pair of an entry, in memory of its own.
+// decodePair returns the pair of an entry, in its own memory.
 func decodePair(e snapshot.Entry) (pair, error) {
-	deadline, n := binary.Varint(e.Data)
-	if n <= 0 {
-		return pair{}, fmt.Errorf("key %q: %w", e.Key, errDeadline)
-	}
-	if err := checkKey(e.Key); err != nil {
+	deadline, value, err := splitPair(e)
+	if err != nil {
 		return pair{}, err
 	}
-	return newPair(e.Key, e.Data[n:], deadline), nil
+	return newPair(e.Key, value, deadline), nil
+}
+
+// splitPair returns what a pair's entry says, or why it is no pair.
+func splitPair(e snapshot.Entry) (deadline int64, value []byte, err error) {
+	deadline, n := binary.Varint(e.Data)
+	if n <= 0 {
+		err = errDeadline
+	} else {
+		err = checkKey(e.Key)
+	}
+	if err != nil {
+		return 0, nil, &CorruptError{Err: fmt.Errorf("key %q: %w", e.Key, err)}
+	}
+	return deadline, e.Data[n:], nil
 }
 
 // decodePairs yields the pairs of entries that come from a stream; of a file, snapshot.Decode does that in parallel.

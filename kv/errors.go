@@ -16,9 +16,9 @@ var (
 	// ErrNotEmpty reports a directory that Restore was given and that holds something.
 	ErrNotEmpty = errors.New("kv: directory is not empty")
 	// ErrMismatch reports a backup, increment or archive that doesn't go together with the others: it is of another store,
-	// or begins after where they end.
+	// starts after they end, or has another history.
 	ErrMismatch = errors.New("kv: backups don't go together")
-	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the holder.
+	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the process.
 	ErrLocked = vfs.ErrLocked
 	// ErrVersion reports a store that a newer version of this program wrote.
 	ErrVersion = wal.ErrVersion
@@ -54,7 +54,7 @@ var (
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrTruncated reports a commit, or the state after it, that is held no longer. The message names the oldest that is.
 	ErrTruncated = wal.ErrTruncated
-	// ErrOutOfRange reports an offset, or a time, after the last commit that there is.
+	// ErrOutOfRange reports an offset, or a time, after the last commit there is.
 	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
 	// is opened again. Reads go on from what was visible. Whether a commit that got this error is in the store, its

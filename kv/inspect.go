@@ -1,8 +1,10 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
 	"iter"
+	"path/filepath"
 	"time"
 
 	"github.com/walnutkv/walnut/wal"
@@ -49,7 +51,7 @@ func OpenLog(dir string, opts Options) (*Log, error) {
 	if err := checkDir(dir, opts); err != nil {
 		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
 	}
-	log, err := openWAL(dir, opts)
+	log, err := openWAL(dir, opts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
 	}
@@ -62,13 +64,13 @@ func (l *Log) Segments() []Segment { return l.log.Segments() }
 // Commits yields what DB.Commits does, up to the damage where there is any; the damage is then the error.
 func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] { return commits(l.dir, l.log, from) }
 
-// First returns the first offset held; one behind Last where none is.
+// First returns the first offset held; it is Last()+1 where none is.
 func (l *Log) First() uint64 { return l.log.First() }
 
 // Last returns the last offset that can be read.
 func (l *Log) Last() uint64 { return l.log.Last() }
 
-// Close gives the log's files back.
+// Close closes the log's files.
 func (l *Log) Close() error { return l.log.Close() }
 
 // commits decodes the records of a log.
@@ -78,13 +80,14 @@ func commits(dir string, log *wal.Log, from uint64) iter.Seq2[Commit, error] {
 			from = log.First()
 		}
 		for record, err := range log.Records(from) {
-			if err != nil {
-				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, err))
-				return
+			var commit Commit
+			if err == nil {
+				if commit, err = decodeCommit(record); err != nil {
+					err = undecodable(segmentPath(filepath.Join(dir, walName), log.Segments(), record.Offset), record.Offset, err)
+				}
 			}
-			commit, err := decodeCommit(record)
 			if err != nil {
-				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, refusal(dir, log.Segments(), record.Offset, err)))
+				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err)))
 				return
 			}
 			if !yield(commit, nil) {
@@ -92,6 +95,14 @@ func commits(dir string, log *wal.Log, from uint64) iter.Seq2[Commit, error] {
 			}
 		}
 	}
+}
+
+// orClosed returns the error of a log that was closed as one of this package.
+func orClosed(err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		return ErrClosed
+	}
+	return err
 }
 
 func decodeCommit(record wal.Record) (Commit, error) {

@@ -63,6 +63,19 @@ func TestCommitsAreWhatWasApplied(t *testing.T) {
 	}
 }
 
+func TestCommitsEndWithErrClosedWhenTheStoreIsClosed(t *testing.T) {
+	db, err := Open(storeDir, manual(vfs.NewMem()))
+	require.NoError(t, err)
+	for i := range 100 {
+		put(t, db, fmt.Sprint(i), string(make([]byte, 200)))
+	}
+	var last error
+	for _, last = range db.Commits(0) {
+		require.NoError(t, db.Close())
+	}
+	require.ErrorIs(t, last, ErrClosed)
+}
+
 // damagedStore returns a directory with a closed store of several segments, one byte of whose second segment is flipped.
 func damagedStore(t *testing.T) (dir string, damaged Segment) {
 	t.Helper()
@@ -84,8 +97,10 @@ func damagedStore(t *testing.T) (dir string, damaged Segment) {
 func TestDamageIsRefusedAndNamed(t *testing.T) {
 	dir, damaged := damagedStore(t)
 	for _, readOnly := range []bool{true, false} {
-		_, err := Open(dir, Options{ReadOnly: readOnly})
+		logger, text := logTo()
+		_, err := Open(dir, Options{ReadOnly: readOnly, Logger: logger})
 		require.ErrorIs(t, err, ErrCorrupt)
+		require.Contains(t, text.String(), "store not opened")
 		var corrupt *CorruptError
 		require.ErrorAs(t, err, &corrupt)
 		require.Equal(t, damaged.Path, corrupt.Path)

@@ -60,7 +60,7 @@ func TestLookaheadHandsOnEveryPairOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestLookaheadHandsOnNothingBehindAStop(t *testing.T) {
+func TestLookaheadHandsOnNothingAfterAStop(t *testing.T) {
 	ordered := pairsInMemory(2 * directPairs)
 	for name, pairs := range map[string][]pair{"that lie in order": ordered, "that lie anyhow": shuffled(t, ordered)} {
 		t.Run(name, func(t *testing.T) {

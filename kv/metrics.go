@@ -42,7 +42,7 @@ func (s Stats) writeGauges(page *metricsPage) {
 	page.gauge("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
 	page.gauge("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
 	page.gauge("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
-	page.gauge("walnut_log_behind_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.Behind))
+	page.gauge("walnut_log_replay_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.LogBytes))
 	page.gauge("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
 	failed := 0.0
 	if s.Failed != nil {

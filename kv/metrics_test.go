@@ -157,11 +157,11 @@ func TestPrometheusLeavesOutWhatIsNotKnown(t *testing.T) {
 
 func TestPrometheusTellsOfCheckpointsUnderNamesThatDashboardsKnow(t *testing.T) {
 	families := pageOf(t, Stats{
-		Checkpoints: CheckpointStats{Snapshots: 2, SnapshotBytes: 300, Offset: 77, Behind: 40, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond},
+		Checkpoints: CheckpointStats{Snapshots: 2, SnapshotBytes: 300, Offset: 77, LogBytes: 40, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond},
 		Recovery:    Recovery{Loaded: 3, Skipped: []SkippedSnapshot{{}, {}, {}, {}}},
 	})
 	for name, want := range map[string]float64{
-		"walnut_snapshots": 2, "walnut_snapshot_bytes": 300, "walnut_snapshot_offset": 77, "walnut_log_behind_bytes": 40,
+		"walnut_snapshots": 2, "walnut_snapshot_bytes": 300, "walnut_snapshot_offset": 77, "walnut_log_replay_bytes": 40,
 		"walnut_checkpoints_total": 5, "walnut_checkpoint_failures_total": 1, "walnut_checkpoint_seconds": 1.5,
 		"walnut_recovery_loaded_pairs": 3, "walnut_recovery_skipped_snapshots": 4,
 	} {

@@ -42,7 +42,8 @@ func ParseSyncMode(name string) (SyncMode, error) { return wal.ParseSyncMode(nam
 // Options say how to open a store. The zero value works and promises the most: durable before acknowledged.
 type Options struct {
 	// ReadOnly opens the store for reading: it takes no lock, replays the log in memory, and changes no byte on disk.
-	// It works beside a live writer and shows a state out of that writer's history, as of the moment of opening.
+	// It works beside a live writer and shows a state out of that writer's history, as of the moment of opening. So that no
+	// power cut can take what it shows, it syncs the log's last file.
 	ReadOnly bool
 	// Sync says when a commit is acknowledged. The default is SyncAlways.
 	Sync SyncMode
@@ -53,38 +54,41 @@ type Options struct {
 	// MaxCommitSize is the largest commit in bytes, encoded. The default is 64 MiB, and so is the most that can be
 	// asked for.
 	MaxCommitSize int
-	// SlowSync is how long a sync of the log may take before Logger is told that it was slow, once a second at most. The
-	// default is one second: a disk at work takes a hundredth of that. A negative value tells of none.
+	// Syncs of the log that take SlowSync or longer are logged as warnings, at most one a second. The default is one second:
+	// a busy disk takes a hundredth of that. A negative value logs none.
 	SlowSync time.Duration
-	// LowSpace is how many bytes the log's file system should have left. Where it has less when the store is opened or
-	// the log takes more space, Logger is told, and again only after there was enough. The default is 256 MiB; a
-	// negative value tells of nothing.
+	// LowSpace is how many bytes the log's file system should have left. If it has less when the store is opened or the log
+	// takes more space, a warning is logged, and the next one only after there was enough. The default is 256 MiB; a
+	// negative value logs none.
 	LowSpace int64
-	// Logger gets what an operator should know: as warnings a damaged or unfinished log that was mended, slow syncs and
-	// low space, as an error that the log has failed, for information what opening found, and for debugging each new
-	// segment. It is called where commits wait, so it must not call the store and should not take long. The default
-	// discards it all.
+	// Logger gets what an operator should know: as warnings an unfinished log that was mended, damaged snapshots, slow syncs
+	// and low space; as errors a store that is refused, a failed log and failed checkpoints; for information what opening found,
+	// and checkpoints; for debugging each new segment. It is called while commits wait, so it must not call the store and should
+	// not take long. The default discards it all.
 	Logger *slog.Logger
-	// Progress, if set, is called by Open while it loads a snapshot and replays the log behind it, ten times a second at
-	// most and once at the end.
+	// Progress, if set, is called by Open while it loads a snapshot and replays the log after it, at most ten times a second,
+	// and once at the end.
 	Progress func(Progress)
-	// CheckpointFactor is how large the log behind the newest snapshot may grow, in proportion to that snapshot, before
-	// a checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
+	// CheckpointFactor is how large the log after the newest snapshot may grow, in proportion to that snapshot, before a
+	// checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
 	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
 	// compress; text takes less than half of that. A larger one writes less and starts more slowly; a negative one starts none.
 	CheckpointFactor float64
-	// CheckpointFloor is how many bytes that log has to have before, however small the snapshot is. The default is 64 MiB,
-	// which a start replays in a second or two.
+	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB, which
+	// a start replays in a second or two.
 	CheckpointFloor int64
 	// CheckpointOnClose makes Close take a checkpoint, so that the next start has nothing to replay.
 	CheckpointOnClose bool
-	// SnapshotsKept is how many snapshots a checkpoint leaves. The log is truncated in front of the oldest of them, and not
-	// before there are as many, so that damage to all but one can be survived. The default is 2.
+	// SnapshotsKept is how many sound snapshots a checkpoint leaves; it reads each whole to see that it is sound. The log is
+	// truncated before the oldest of them, and not until there are that many, so that damage to all but one can be survived.
+	// The default is 2.
 	SnapshotsKept int
 	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
 	SnapshotCompression Compression
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
-	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it.
+	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. A file ARCHIVE in
+	// the store's directory remembers that there is one: when the store is opened without, its checkpoints don't truncate the
+	// log, which would leave a hole, and log a warning. To do without the archive for good, remove that file.
 	ArchiveDir string
 	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
 	// tests.
@@ -115,7 +119,7 @@ const (
 	DefaultSnapshotsKept    = 2
 )
 
-// Progress says how far a start has come. First a snapshot is loaded, if there is one, and then the log behind it is
+// Progress says how far a start has come. First a snapshot is loaded, if there is one, and then the log after it is
 // replayed.
 type Progress struct {
 	Loaded, Pairs uint64 // Pairs loaded of the snapshot's; both 0 where there is none.

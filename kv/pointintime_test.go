@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func writeLongHistory(t *testing.T, random *rand.Rand, commits, samples int) *lo
 	return h
 }
 
-// restored brings a past back from the last backup in front of it, by its offset or by its time.
+// restored brings a past back from the last backup before it, by its offset or by its time.
 func (h *longHistory) restored(t *testing.T, random *rand.Rand, i int) []string {
 	p := h.pasts[i]
 	from := h.backups[0]
@@ -281,6 +282,39 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 		_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
 		require.NoError(t, err, "call %d", n)
 	}
+}
+
+// TestARestoreThatIsRefusedLeavesADirectoryAsItWas has one that is empty, one that is there, and several that are missing.
+func TestARestoreThatIsRefusedLeavesADirectoryAsItWas(t *testing.T) {
+	whole, _, _, _ := smallBackup(t)
+	for _, made := range []string{"/data", "/data/some", "/data/some/new/place"} {
+		mem := vfs.NewMem()
+		require.NoError(t, mem.MkdirAll(made))
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/some/new/place", RestoreOptions{FS: mem, ToOffset: 99})
+		require.ErrorIs(t, err, ErrOutOfRange)
+		entries, err := mem.List(made)
+		require.NoError(t, err)
+		require.Empty(t, entries, made)
+	}
+}
+
+// TestARestoreFollowsNoLink has links in what an unfinished restore has left, to directories with files in them.
+func TestARestoreFollowsNoLink(t *testing.T) {
+	whole, _, want, _ := smallBackup(t)
+	dir, linked := t.TempDir(), t.TempDir()
+	kept := filepath.Join(linked, "kept")
+	for _, name := range []string{filepath.Join(dir, restoringName), kept} {
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, snapshotName), 0o700))
+	for _, name := range []string{walName, quarantineName, filepath.Join(snapshotName, "inner")} {
+		require.NoError(t, os.Symlink(linked, filepath.Join(dir, name)))
+	}
+	_, err := Restore(t.Context(), bytes.NewReader(whole), dir, RestoreOptions{})
+	require.NoError(t, err)
+	require.FileExists(t, kept)
+	db := openStore(t, dir, Options{})
+	require.Equal(t, want, lines(db.Scan(Range{})))
 }
 
 // TestDamagedBackupsRestoreNothing flips every bit of a small backup, and cuts it at every byte.

@@ -114,6 +114,20 @@ func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []
 	return timeUnixNano, mutations, nil
 }
 
+// recordTime returns the commit's time alone, which comes first in a canonical record.
+func recordTime(record []byte) (timeUnixNano int64, err error) {
+	for len(record) > 0 {
+		var f field
+		if f, record, err = nextField(record); err != nil {
+			return 0, err
+		}
+		if f.number == fieldCommitTime {
+			return int64(f.varint), f.check(protowire.VarintType)
+		}
+	}
+	return 0, nil
+}
+
 // appendDecoded decodes one mutation.
 func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
 	m, err := decodeMutation(encoded)

@@ -3,7 +3,9 @@ package kv
 import (
 	"context"
 	"errors"
-	"iter"
+	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/walnutkv/walnut/wal"
 )
@@ -14,123 +16,209 @@ const (
 	replayChunks = 8   // Chunks decoded ahead.
 )
 
-// decoded is a chunk of commits on its way into a state.
-type decoded struct {
-	mutations []Mutation
-	offset    uint64 // Of the last commit.
-	time      int64  // Of the last commit, in nanoseconds since 1970.
-	bytes     int64  // Of their records.
-	err       error  // Why there are no more, after these.
+// replay applies the commits of sources, one after the other, to a state, up to a target. A start, At and Restore do that.
+type replay struct {
+	sources []source
+	to      target
+	last    uint64 // The last commit there is, or 0; for progress.
+	report  func(Progress)
 }
 
-// replayed is what a replay has done.
+// replayed is what a replay has made.
 type replayed struct {
-	time  int64 // Of the last commit that was replayed, in nanoseconds since 1970.
+	state *state
+	moment
 	bytes int64 // Of the records.
 }
 
-// recordSource is where a replay has its records from.
-type recordSource struct {
-	last    uint64
-	records func(from uint64) iter.Seq2[wal.Record, error]
-	refuse  func(offset uint64, err error) error // Says that a record doesn't decode.
+// target is the commit at which a replay ends. The zero value is the last one.
+type target struct {
+	offset uint64    // Unless it is 0.
+	time   time.Time // The last commit made at that time or before, unless it is zero.
 }
 
-func newRecordSource(dir string, log *wal.Log) recordSource {
-	return recordSource{
-		last:    log.Last(),
-		records: log.Records,
-		refuse:  func(offset uint64, err error) error { return refusal(dir, log.Segments(), offset, err) },
+// later reports whether a commit was made after the target's time. One before the target may be later, if a clock was wrong.
+func (t target) later(made int64) bool { return !t.time.IsZero() && time.Unix(0, made).After(t.time) }
+
+// check refuses an end that isn't the target. more says that later commits follow it.
+func (t target) check(end moment, more bool) error {
+	switch made := time.Unix(0, end.time); {
+	case t.offset != 0 && end.offset > t.offset, t.later(end.time):
+		return fmt.Errorf("%w: the target %v is before the backup, which is as of %d, made at %v", ErrTruncated, t, end.offset, made)
+	case t.offset > end.offset, !more && made.Before(t.time):
+		return fmt.Errorf("%w: the target %v is after the last commit there is, %d, made at %v", ErrOutOfRange, t, end.offset, made)
 	}
+	return nil
 }
 
-// replay applies commits to a state, from the one behind the state's offset up to the one at most, as long as ctx lasts.
-func replay(ctx context.Context, source recordSource, s *state, most uint64, told func(Progress)) (r replayed, err error) {
-	ahead := conveyor{chunks: make(chan decoded, replayChunks), free: make(chan []Mutation, replayChunks), stop: make(chan struct{})}
-	defer close(ahead.stop)
-	go source.decode(s.offset+1, most, ahead)
-	loaded := uint64(s.tree.len())
-	for c := range ahead.chunks {
+func (t target) String() string {
+	if t.offset == 0 {
+		return t.time.String()
+	}
+	return strconv.FormatUint(t.offset, 10)
+}
+
+// run applies what comes after a state, whose last commit was made at that time, for as long as ctx lasts.
+func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error) {
+	done, loaded := replayed{state: s, moment: moment{s.offset, made}}, uint64(s.tree.len())
+	d := decoder{
+		to: r.to, at: done.moment,
+		chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks), stop: make(chan struct{}),
+	}
+	go d.decode(r.sources)
+	defer func() {
+		close(d.stop)
+		for range d.chunks { // No source is read once this returns.
+		}
+	}()
+	var before *replayed // What was there before the first of the commits at the end that were made after the target's time.
+	for c := range d.chunks {
+		if !c.later {
+			before = nil
+		} else if before == nil {
+			before = &replayed{state: s.clone(), moment: done.moment}
+		}
 		if c.offset != 0 {
 			s.apply(c.offset, c.mutations)
-			r.time = c.time
+			done.moment = c.moment
 		}
-		ahead.recycle(c.mutations)
-		r.bytes += c.bytes
-		if err := errors.Join(c.err, ctx.Err()); err != nil {
-			return r, err
+		done.bytes += c.bytes
+		d.recycle(c.mutations)
+		if c.err != nil {
+			return done, c.err
 		}
-		told(Progress{Pairs: loaded, Loaded: loaded, Offset: s.offset, Last: max(min(source.last, most), s.offset)})
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
+		}
+		r.report(Progress{Pairs: loaded, Loaded: loaded, Offset: s.offset, Last: max(r.last, s.offset)})
 	}
-	return r, nil
+	if before != nil {
+		before.bytes, done = done.bytes, *before
+	}
+	return done, r.to.check(done.moment, before != nil)
 }
 
-// conveyor joins the one who decodes, and is ahead, to the one who applies.
-type conveyor struct {
-	chunks chan decoded
+// chunk is some commits on their way into a state.
+type chunk struct {
+	mutations []Mutation
+	moment          // Of the last commit.
+	bytes     int64 // Of the records.
+	later     bool  // Whether the commits, which then all are, were made after the target's time.
+	err       error // Why there are no more, after these.
+}
+
+// decoder decodes records in its own goroutine, ahead of the one that applies them.
+type decoder struct {
+	to     target
+	at     moment // The last commit that was read.
+	next   chunk
+	chunks chan chunk
 	free   chan []Mutation // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
-	stop   chan struct{}   // Closed when nobody wants more.
+	stop   chan struct{}   // Closed when no more is wanted.
 }
 
-// recycle gives memory of a chunk back, without what it points to. That of a large commit is not for keeping.
-func (c conveyor) recycle(mutations []Mutation) {
+var errStopped = errors.New("no more is wanted")
+
+// decode sends chunks until there is nothing more, or no more is wanted.
+func (d *decoder) decode(sources []source) {
+	defer close(d.chunks)
+	for _, from := range sources {
+		if !from.whole && d.reached() {
+			break
+		}
+		if err := d.read(from); err != nil {
+			if from.name != "" {
+				err = fmt.Errorf("%s: %w", from.name, err)
+			}
+			d.next.err = err
+			break
+		}
+	}
+	_ = d.send()
+}
+
+// reached reports whether nothing after the last commit that was read is wanted. Commits after one that was made after the
+// target's time may have been made before it.
+func (d *decoder) reached() bool { return d.to.offset != 0 && d.at.offset >= d.to.offset }
+
+// read decodes the records of a source.
+func (d *decoder) read(from source) error {
+	records, err := from.records(d.at)
+	if err != nil {
+		return err
+	}
+	for record, err := range records {
+		if err == nil {
+			err = d.add(record, from)
+		}
+		if err == nil && len(d.next.mutations) >= replayChunk {
+			err = d.send()
+		}
+		if err != nil || !from.whole && d.reached() {
+			return err
+		}
+	}
+	return nil
+}
+
+// add decodes one record, unless it has been read before or comes after the target.
+func (d *decoder) add(record wal.Record, from source) error {
+	made, err := recordTime(record.Payload)
+	switch {
+	case err != nil:
+		return undecodable(from.path(record.Offset), record.Offset, err)
+	case record.Offset == d.at.offset && d.at.differs(made):
+		return otherHistory(d.at, made)
+	case record.Offset <= d.at.offset:
+		return nil
+	case record.Offset != d.at.offset+1:
+		err := fmt.Errorf("commit %d follows commit %d", record.Offset, d.at.offset)
+		return &CorruptError{Path: from.path(record.Offset), Offset: record.Offset, Err: err}
+	}
+	wanted := !d.reached()
+	d.at = moment{record.Offset, made}
+	if !wanted {
+		return nil
+	}
+	if later := d.to.later(made); later != d.next.later {
+		if err := d.send(); err != nil {
+			return err
+		}
+		d.next.later = later
+	}
+	_, mutations, err := decodeRecord(record.Payload, d.next.mutations)
+	if err != nil {
+		return undecodable(from.path(record.Offset), record.Offset, err)
+	}
+	d.next.mutations, d.next.moment = mutations, d.at
+	d.next.bytes += int64(len(record.Payload))
+	return nil
+}
+
+// send hands the chunk on and begins the next one.
+func (d *decoder) send() error {
+	select {
+	case d.chunks <- d.next:
+	case <-d.stop:
+		return errStopped
+	}
+	d.next = chunk{later: d.next.later}
+	select {
+	case d.next.mutations = <-d.free:
+	default:
+		d.next.mutations = make([]Mutation, 0, replayChunk)
+	}
+	return nil
+}
+
+// recycle gives memory of a chunk back, without what it points to. That of a large commit is not worth keeping.
+func (d *decoder) recycle(mutations []Mutation) {
 	if cap(mutations) > 4*replayChunk {
 		return
 	}
 	clear(mutations)
 	select {
-	case c.free <- mutations[:0]:
+	case d.free <- mutations[:0]:
 	default:
 	}
-}
-
-// memory returns memory for a chunk.
-func (c conveyor) memory() []Mutation {
-	select {
-	case used := <-c.free:
-		return used
-	default:
-		return make([]Mutation, 0, replayChunk)
-	}
-}
-
-// decode sends chunks until there is nothing more, or nobody wants more.
-func (r recordSource) decode(from, most uint64, ahead conveyor) {
-	defer close(ahead.chunks)
-	c := decoded{mutations: ahead.memory()}
-	send := func() bool {
-		select {
-		case ahead.chunks <- c:
-			c = decoded{mutations: ahead.memory()}
-			return true
-		case <-ahead.stop:
-			return false
-		}
-	}
-	if from > most {
-		return
-	}
-	for record, err := range r.records(from) {
-		if c.err = err; err == nil && record.Offset <= most {
-			c.add(record, r.refuse)
-		}
-		if c.err != nil || record.Offset >= most {
-			break
-		}
-		if len(c.mutations) >= replayChunk && !send() {
-			return
-		}
-	}
-	send()
-}
-
-// add decodes one record.
-func (c *decoded) add(record wal.Record, refuse func(uint64, error) error) {
-	at, mutations, err := decodeRecord(record.Payload, c.mutations)
-	if err != nil {
-		c.err = refuse(record.Offset, err)
-		return
-	}
-	c.mutations, c.offset, c.time = mutations, record.Offset, at
-	c.bytes += int64(len(record.Payload))
 }

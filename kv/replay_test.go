@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"iter"
-	"math"
 	"runtime"
 	"testing"
 
@@ -17,16 +16,16 @@ import (
 func TestReplayUsesItsMemoryAgain(t *testing.T) {
 	const commits = 200_000
 	record := appendRecord(nil, 1, []Mutation{newPut([]byte("key"), make([]byte, 10), deadlineTime(0))})
-	source := recordSource{last: commits, records: func(from uint64) iter.Seq2[wal.Record, error] {
+	records := source{records: func(at moment) (iter.Seq2[wal.Record, error], error) {
 		return func(yield func(wal.Record, error) bool) {
-			for offset := from; offset <= commits && yield(wal.Record{Offset: offset, Payload: record}, nil); offset++ {
+			for offset := at.offset + 1; offset <= commits && yield(wal.Record{Offset: offset, Payload: record}, nil); offset++ {
 			}
-		}
+		}, nil
 	}}
 	s := newState()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := replay(context.Background(), source, s, math.MaxUint64, func(Progress) {})
+	_, err := replay{sources: []source{records}, report: func(Progress) {}}.run(context.Background(), s, 0)
 	runtime.ReadMemStats(&after)
 	require.NoError(t, err)
 	require.EqualValues(t, commits, s.offset)

@@ -23,7 +23,7 @@ var (
 )
 
 // How many times the live data the store may take on disk, besides two segments. What can't be compressed makes a snapshot as
-// large as the data. Then there are for a moment three of them, the one that was just written included, and the log behind the
+// large as the data. Then there are for a moment three of them, the one that was just written included, and the log after the
 // oldest, which is two times half a snapshot and what was committed while the last one was written.
 const (
 	soakTextFactor  = 3

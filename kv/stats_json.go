@@ -41,7 +41,7 @@ type checkpointsJSON struct {
 	Snapshots     int     `json:"snapshots"`
 	SnapshotBytes int64   `json:"snapshot_bytes"`
 	Offset        uint64  `json:"offset"`
-	BehindBytes   int64   `json:"behind_bytes"`
+	LogBytes      int64   `json:"log_bytes"`
 	DueBytes      int64   `json:"due_bytes"` // -1 where no checkpoint starts by itself.
 	Taken         uint64  `json:"taken"`
 	Failed        uint64  `json:"failed"`
@@ -77,7 +77,7 @@ type skippedJSON struct {
 
 func newCheckpointsJSON(c CheckpointStats) checkpointsJSON {
 	checkpoints := checkpointsJSON{
-		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, BehindBytes: c.Behind, DueBytes: c.Due,
+		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, LogBytes: c.LogBytes, DueBytes: c.Due,
 		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(), Error: errorText(c.Err),
 	}
 	if c.Due == math.MaxInt64 {

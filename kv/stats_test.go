@@ -203,7 +203,7 @@ func TestJSONHasDurationsInSecondsUnderNamesThatSaySo(t *testing.T) {
 func TestJSONTellsOfCheckpointsAndOfWhatTheStartBeganWith(t *testing.T) {
 	text, err := json.Marshal(Stats{
 		Checkpoints: CheckpointStats{
-			Snapshots: 2, SnapshotBytes: 300, Offset: 77, Behind: 40, Due: 50, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond,
+			Snapshots: 2, SnapshotBytes: 300, Offset: 77, LogBytes: 40, Due: 50, Taken: 5, Failed: 1, Last: 1500 * time.Millisecond,
 			Err: errors.New("disk"),
 		},
 		Recovery: Recovery{
@@ -213,7 +213,7 @@ func TestJSONTellsOfCheckpointsAndOfWhatTheStartBeganWith(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for _, want := range []string{
-		`"checkpoints":{"snapshots":2,"snapshot_bytes":300,"offset":77,"behind_bytes":40,"due_bytes":50,"taken":5,"failed":1,"last_seconds":1.5,"error":"disk"}`,
+		`"checkpoints":{"snapshots":2,"snapshot_bytes":300,"offset":77,"log_bytes":40,"due_bytes":50,"taken":5,"failed":1,"last_seconds":1.5,"error":"disk"}`,
 		`"snapshot":"8.snap","loaded":3,"skipped":[{"path":"9.snap","error":"checksum"}],"replayed":4`,
 		`"removed":["wal/1.store","9.snap.tmp"]`,
 	} {

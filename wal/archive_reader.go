@@ -74,6 +74,16 @@ func (a *Archive) First() uint64 { return a.stores[0].head.base }
 // Last returns the offset of the last record held.
 func (a *Archive) Last() uint64 { return a.stores[len(a.stores)-1].next - 1 }
 
+// Segments describes the segments in order. An archive has no indexes, so that nothing is said of them.
+func (a *Archive) Segments() []SegmentInfo {
+	infos := make([]SegmentInfo, len(a.stores))
+	for i, s := range a.stores {
+		infos[i] = s.info()
+		infos[i].Last = s.next - 1
+	}
+	return infos
+}
+
 // Records returns the records from an offset on, in order, up to the last. An error ends it: ErrTruncated where the
 // offset is less than that of the first record held, a *CorruptError where a record doesn't check out, ErrClosed. After
 // the last record there is nothing.

@@ -27,8 +27,8 @@ snapshots, all but --keep of them, and truncates the log up to the oldest one
 left, in whole segments.
 
 With --archive, the truncated segments are kept in a directory, for a restore to
-any moment. If the program that owns the store has an archive, use its directory
-here: otherwise that archive gets a gap.
+any moment. If the store has an archive already, use its directory: without
+--archive the log stays as it is, and a warning says so.
 
 A failure leaves the snapshots and the log as they were. A program that has the
 store open takes its checkpoints itself.`,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -145,8 +146,8 @@ func (f *restoreFiles) explain(dir string, err error) error {
 	if !errors.As(err, &damage) {
 		return err
 	}
-	if damage.Path != "" {
-		return closerError{err, ""} // In an archive, which no command checks.
+	if damage.Path != "backup" && !strings.HasPrefix(damage.Path, "increment ") {
+		return closerError{err, ""} // In an archive, for which there is no store to check.
 	}
 	in := f.reading.Load()
 	named := *damage

@@ -45,7 +45,9 @@ func (a *app) pruneSnapshots(keep int) error {
 	if err != nil {
 		return err
 	}
-	removed, err := kv.PruneSnapshots(dir, keep, opts)
+	ctx, stop := interruptible()
+	defer stop()
+	removed, err := kv.PruneSnapshots(ctx, dir, keep, opts)
 	// The removed paths are printed even if prune failed after removing them.
 	for _, path := range removed {
 		if err := a.printRemoved(path); err != nil {

@@ -93,7 +93,7 @@ func writeCheckpoints(add row, c kv.CheckpointStats) {
 	if c.Due != math.MaxInt64 {
 		due = "a checkpoint is due at " + withUnit(c.Due)
 	}
-	add("  to replay", "%s; %s", withUnit(c.Behind), due)
+	add("  to replay", "%s; %s", withUnit(c.LogBytes), due)
 }
 
 // writeActivity writes what has happened since the store was opened, with details only if there are any.

@@ -63,7 +63,7 @@ func TestStatsShowWhatAStartWouldReplayAndTheOutcomeOfCheckpoints(t *testing.T) 
 	}{
 		{
 			"nothing yet",
-			kv.CheckpointStats{Behind: 2048, Due: 1 << 20},
+			kv.CheckpointStats{LogBytes: 2048, Due: 1 << 20},
 			[]string{`^snapshots +0$`, `to replay +2048 \(2.0 KiB\); a checkpoint is due at 1048576 \(1.0 MiB\)$`},
 		},
 		{"none by itself", kv.CheckpointStats{Due: math.MaxInt64}, []string{`to replay +0; no checkpoint starts by itself$`}},
