@@ -9,13 +9,11 @@ import (
 	"iter"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
@@ -195,16 +193,14 @@ func checkDir(dir string, opts Options) error {
 // place of a log that is gone, so that it can be put back. To a reader, a log without a segment, whose writer died when it was
 // making it, is no store.
 func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error) {
-	path := filepath.Join(dir, walName)
-	if len(places) > 0 {
-		segments, err := opts.FS.List(path)
-		if err == nil && !slices.ContainsFunc(segments, func(e vfs.Entry) bool { return filepath.Ext(e.Name) == ".store" }) {
-			return nil, logEnds(places[0], 0)
-		}
-	}
-	log, err := wal.Open(path, opts.log(dir))
+	logOpts := opts.log(dir)
+	logOpts.MustExist = len(places) > 0
+	log, err := wal.Open(filepath.Join(dir, walName), logOpts)
+	isGone := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt)
 	switch {
-	case opts.ReadOnly && errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt):
+	case isGone && len(places) > 0:
+		return nil, logEnds(places[0], 0)
+	case isGone && opts.ReadOnly:
 		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
 	case err != nil || len(places) == 0 || places[0].Offset <= log.Last():
 		return log, err

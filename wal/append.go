@@ -46,13 +46,18 @@ func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 }
 
 func (l *Log) submitBatch(payloads [][]byte, size int64) (first, last uint64, err error) {
+	var few [64]uint32
+	sums := few[:0]
+	for _, payload := range payloads {
+		sums = append(sums, payloadSum(payload))
+	}
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
 	if err := l.makeRoom(size); err != nil {
 		return 0, 0, err
 	}
 	for i, payload := range payloads {
-		if last, _, err = l.submit(payload, payloadSum(payload)); err != nil {
+		if last, _, err = l.submit(payload, sums[i]); err != nil {
 			return 0, 0, err
 		}
 		if i == 0 {
@@ -169,11 +174,6 @@ func (l *Log) mark() (durable func() error, err error) {
 		return l.waitFor(g)
 	}, nil
 }
-
-// Wait waits until the record with this offset, which Submit returned, is acknowledged. The first caller that waits while no
-// group is being written writes for all. An error wraps ErrFailed: whether the record is in the log isn't known before the log
-// is opened again.
-func (l *Log) Wait(offset uint64) error { return l.waitOffset(offset) }
 
 // Sync makes every record durable that was handed over before the call, in every mode. Where that isn't part of an append
 // anyway, appends go on meanwhile. In a log that is open for reading only, it does so for the records which that log has: the

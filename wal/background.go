@@ -11,6 +11,7 @@ type background struct {
 	stop      chan struct{}
 	wake      chan struct{} // Gets a token when the active store is running out of space, or needs a sync.
 	stopped   sync.WaitGroup
+	indexDue  atomic.Bool  // A segment was rolled, and its index is to be written.
 	growAgain atomic.Int64 // When space may be made ahead of need again, in nanoseconds since 1970.
 }
 
@@ -80,7 +81,7 @@ func (l *Log) needsWriteback(s *store) bool {
 // active segment has just landed.
 func (l *Log) wakeBackground() {
 	s := l.segments.activeStore.Load()
-	if !l.needsSpace(s) && !l.needsWriteback(s) {
+	if !l.needsSpace(s) && !l.needsWriteback(s) && !l.indexDue.Load() {
 		return
 	}
 	select {
@@ -89,8 +90,28 @@ func (l *Log) wakeBackground() {
 	}
 }
 
-// workAhead makes space that appends will need soon, and syncs what a roll would have to.
+// keepIndexes writes the indexes of segments that were rolled, unless the log is being truncated or closed, which does that too.
+func (l *Log) keepIndexes() {
+	if !l.truncateMu.TryLock() {
+		return
+	}
+	defer l.truncateMu.Unlock()
+	l.indexDue.Store(false)
+	l.segments.mu.RLock()
+	segments := l.segments.list
+	l.segments.mu.RUnlock()
+	for _, g := range segments[:len(segments)-1] {
+		if g.wrong.Load() {
+			l.keepIndex(g, false)
+		}
+	}
+}
+
+// workAhead makes space that appends will need soon, syncs what a roll would have to, and writes the indexes that rolls left to it.
 func (l *Log) workAhead() {
+	if l.indexDue.Load() {
+		l.keepIndexes()
+	}
 	g, err := l.useActive()
 	if err != nil {
 		return

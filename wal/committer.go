@@ -146,8 +146,10 @@ func (c *committer) waitFor(g *group) error {
 	}
 }
 
-// waitOffset waits until the record with this offset is acknowledged.
-func (c *committer) waitOffset(offset uint64) error {
+// Wait waits until the record with this offset, which Submit returned, is acknowledged. The first caller that waits while no
+// group is being written writes for all. An error wraps ErrFailed: whether the record is in the log isn't known before the log
+// is opened again.
+func (c *committer) Wait(offset uint64) error {
 	if c.acknowledged.Load() >= offset {
 		return nil
 	}

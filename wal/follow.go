@@ -14,6 +14,7 @@ import (
 // place is where a segment follows: the end of a record's frame, or of the header.
 type place struct {
 	segment *segment // nil where the header's prev fields stand alone.
+	isReset bool     // What the log held is given up, not taken back.
 	keep    int      // How many of the log's segments stay.
 	end     int64
 	chain   uint32
@@ -40,7 +41,11 @@ func (l *Log) roll() error {
 	l.stats.Rolls++
 	l.mu.Unlock()
 	l.segments.add(g)
-	l.keepIndex(at.segment, false)
+	at.segment.wrong.Store(true)
+	l.indexDue.Store(true)
+	if l.opts.foreground {
+		l.keepIndexes()
+	}
 	l.opts.Logger.Debug("log rolled", "dir", l.dir, "base", g.base(), "sealed_bytes", s.end)
 	return nil
 }
@@ -98,7 +103,8 @@ func (l *Log) TruncateBack(last uint64) error {
 const maxReset = math.MaxInt64 / 2
 
 // Reset empties the log and lets it start over: its next record gets the given offset, from 1 to 1<<62 - 1. A replica does
-// that when it starts from a snapshot made elsewhere. A crash leaves the log as it was or empty. An archive keeps what it has.
+// that when it starts from a snapshot made elsewhere. A crash leaves the log as it was or empty. An archive keeps
+// what it has, so the log needs another one from then on: TruncateFront refuses to replace a segment that is there.
 func (l *Log) Reset(first uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
@@ -117,7 +123,7 @@ func (l *Log) Reset(first uint64) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	return l.cut(place{head: storeHead{id: l.id, base: first, first: first, generation: s.head.generation}})
+	return l.cut(place{isReset: true, head: storeHead{id: l.id, base: first, first: first, generation: s.head.generation}})
 }
 
 // placeAfter finds the place after a record that stays. Everything was written and synced.
@@ -148,8 +154,10 @@ func (l *Log) placeAfter(last uint64) (place, error) {
 // cut lets the log go on at another place. The new segment's name is what makes it so. The submit lock is held, and everything
 // was written and synced.
 func (l *Log) cut(at place) error {
-	if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {
-		return err
+	if !at.isReset {
+		if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {
+			return err
+		}
 	}
 	at.head.generation = l.segments.active().store.head.generation + 1
 	g, err := l.begin(at, false)

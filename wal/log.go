@@ -191,8 +191,14 @@ func (l *Log) Durable() uint64 {
 	if l.opts.ReadOnly {
 		return l.proven.Load()
 	}
-	s := l.segments.activeStore.Load()
-	return min(s.head.base-1+s.durable.records(), l.Last())
+	for {
+		epoch := l.segments.epoch.Load()
+		s := l.segments.activeStore.Load()
+		durable := min(s.head.base-1+s.durable.records(), l.Last())
+		if l.segments.epoch.Load() == epoch { // Otherwise the end was cut in between.
+			return durable
+		}
+	}
 }
 
 // ID returns the identity that the log was given when it was made.

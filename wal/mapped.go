@@ -21,25 +21,18 @@ const defaultWriteFrom = 8 << 10
 // scratchMax is the size above which a buffer isn't kept for the next frame or group.
 const scratchMax = 8 << 20
 
-// mapped returns how many bytes of the store are mapped.
-func (s *store) mapped() int64 {
-	if s.mapping == nil {
-		return 0
-	}
-	return s.mappedSize
-}
-
 // mapAll sees to it that everything allocated is mapped.
 func (s *store) mapAll(writeFrom int) (err error) {
 	size := s.allocated.Load()
-	if s.mapped() >= size {
+	if s.mapped >= size {
 		return nil
 	}
 	if err := s.unmap(); err != nil {
 		return err
 	}
-	s.mapping, err = s.file.Map(size)
-	s.mappedSize, s.writeFrom = size, writeFrom
+	if s.mapping, err = s.file.Map(size); err == nil {
+		s.mapped, s.writeFrom = size, writeFrom
+	}
 	return err
 }
 
@@ -49,14 +42,14 @@ func (s *store) unmap() error {
 		return nil
 	}
 	mapping := s.mapping
-	s.mapping = nil
+	s.mapping, s.mapped = nil, 0
 	return mapping.Close()
 }
 
 // give gives a frame to the kernel, at the store's end: a small one through the mapping, where that reaches so far, and a large
 // one by a write.
 func (s *store) give(kind frameKind, payload []byte, sum uint32) error {
-	if len(payload) < s.writeFrom && s.end+frameSize(len(payload)) <= s.mapped() {
+	if len(payload) < s.writeFrom && s.end+frameSize(len(payload)) <= s.mapped {
 		return vfs.Guard(func() error {
 			s.layOut(s.mapping.Bytes()[s.end:s.end], kind, payload, sum)
 			s.written.set(s.end, s.count())

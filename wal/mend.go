@@ -63,6 +63,9 @@ func (l *Log) mend(v *survey) error {
 
 // create makes the first segment of a log that isn't there yet.
 func (l *Log) create(v *survey) error {
+	if l.opts.MustExist {
+		return fmt.Errorf("no segment in %s: %w", l.dir, fs.ErrNotExist)
+	}
 	if err := l.opts.FS.MkdirAll(l.dir); err != nil {
 		return err
 	}
@@ -79,6 +82,18 @@ func (l *Log) create(v *survey) error {
 	l.recovery.Outcome = Created
 	l.adopt([]*store{s}, []*index{{anchored: true}}, 1)
 	return nil
+}
+
+// outcome says what the end of the log is like.
+func (v *survey) outcome() Recovery {
+	t, cut := &v.tail, v.tail.cutFrom()
+	switch {
+	case t.written > cut:
+		return Recovery{Outcome: Torn, CutBytes: t.written - cut, CutPosition: cut, CutPath: v.stores[len(v.stores)-1].path}
+	case t.seal == 0:
+		return Recovery{Outcome: Unclean}
+	}
+	return Recovery{Outcome: Clean}
 }
 
 // removeLeftovers removes files that a creation or truncation left when it died, indexes before stores.
@@ -103,14 +118,9 @@ func (l *Log) removeLeftovers(v *survey) error {
 // off, before anything is served or added.
 func (l *Log) mendTail(v *survey) error {
 	s, t := v.stores[len(v.stores)-1], &v.tail
-	l.recovery.Outcome = Clean
-	if t.seal == 0 {
-		l.recovery.Outcome = Unclean
-	}
-	if cut := t.cutFrom(); t.written > cut {
-		l.recovery.Outcome = Torn
-		l.recovery.CutBytes, l.recovery.CutPath, l.recovery.CutPosition = t.written-cut, s.path, cut
-		if err := l.quarantine(s, cut, t.written); err != nil {
+	l.recovery = v.outcome()
+	if l.recovery.Outcome == Torn {
+		if err := l.quarantine(s, t.cutFrom(), t.written); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"os"
@@ -613,4 +614,25 @@ func TestACutCostsNoCopyAndNothingOfThePredecessorChanges(t *testing.T) {
 	again := openTest(t, opts)
 	require.Empty(t, again.Recovery().RebuiltIndexes)
 	requireRecords(t, again, 1, last+5)
+}
+
+func TestALogThatMustExistIsNotMade(t *testing.T) {
+	for _, prepare := range []func(mem *vfs.Mem) error{
+		func(mem *vfs.Mem) error { return nil },
+		func(mem *vfs.Mem) error { return mem.MkdirAll(testDir) },
+		func(mem *vfs.Mem) error { return mem.WriteFile(joinName(testDir, storeName(1)+temporarySuffix), nil) },
+	} {
+		mem := vfs.NewMem()
+		require.NoError(t, prepare(mem))
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op.Changes() {
+				t.Errorf("%s of %s", c.Op, c.Name)
+			}
+			return nil
+		})
+		opts := testOptions(mem)
+		opts.MustExist = true
+		_, err := Open(testDir, opts)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -43,13 +44,8 @@ const (
 
 // String returns the mode's name: always, interval or never.
 func (m SyncMode) String() string {
-	switch m {
-	case SyncAlways:
-		return "always"
-	case SyncInterval:
-		return "interval"
-	case SyncNever:
-		return "never"
+	if names := [...]string{"always", "interval", "never"}; int(m) < len(names) {
+		return names[m]
 	}
 	return fmt.Sprintf("SyncMode(%d)", uint8(m))
 }
@@ -83,6 +79,8 @@ type Options struct {
 	// ReadOnly opens the log without changing a byte of it. It works beside a live writer in another process and
 	// sees what that writer had written when the log was opened. Every method that writes returns ErrReadOnly.
 	ReadOnly bool
+	// MustExist refuses a directory without a log, with fs.ErrNotExist, instead of making one. Nothing is written then.
+	MustExist bool
 	// QuarantineDir is where bytes are kept that a recovery cuts off, unless the disk is full. The default is a directory
 	// "quarantine" inside the log's.
 	QuarantineDir string
@@ -115,27 +113,13 @@ type Options struct {
 
 // withDefaults returns the options with every zero field set, or an error naming a field out of range.
 func (o Options) withDefaults() (Options, error) {
-	if o.SyncInterval == 0 {
-		o.SyncInterval = DefaultSyncInterval
-	}
-	if o.SegmentSize == 0 {
-		o.SegmentSize = DefaultSegmentSize
-	}
-	if o.MaxRecordSize == 0 {
-		o.MaxRecordSize = DefaultMaxRecordSize
-	}
-	if o.IdleMark == 0 {
-		o.IdleMark = DefaultIdleMark
-	}
-	if o.SlowSync == 0 {
-		o.SlowSync = DefaultSlowSync
-	}
-	if o.LowSpace == 0 {
-		o.LowSpace = DefaultLowSpace
-	}
-	if o.writeFrom == 0 {
-		o.writeFrom = defaultWriteFrom
-	}
+	o.SyncInterval = cmp.Or(o.SyncInterval, DefaultSyncInterval)
+	o.SegmentSize = cmp.Or(o.SegmentSize, DefaultSegmentSize)
+	o.MaxRecordSize = cmp.Or(o.MaxRecordSize, DefaultMaxRecordSize)
+	o.IdleMark = cmp.Or(o.IdleMark, DefaultIdleMark)
+	o.SlowSync = cmp.Or(o.SlowSync, DefaultSlowSync)
+	o.LowSpace = cmp.Or(o.LowSpace, DefaultLowSpace)
+	o.writeFrom = cmp.Or(o.writeFrom, defaultWriteFrom)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

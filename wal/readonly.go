@@ -80,15 +80,9 @@ func (l *Log) adoptReadOnly(v *survey) error {
 	if last := v.stores[len(v.stores)-1]; v.tail.seal == 0 {
 		l.proven.Store(last.head.base - 1 + v.positions.before(v.tail.proven))
 	}
-	r := &l.recovery
-	r.Outcome = Clean
-	if v.tail.seal == 0 {
-		r.Outcome = Unclean
-	}
-	if cut := v.tail.cutFrom(); v.tail.written > cut {
-		r.Outcome, r.CutBytes, r.CutPosition = Torn, v.tail.written-cut, cut
-		r.CutPath = v.stores[len(v.stores)-1].path
-	}
+	rebuilt := l.recovery.RebuiltIndexes
+	l.recovery = v.outcome()
+	l.recovery.RebuiltIndexes = rebuilt
 	return err
 }
 

@@ -62,7 +62,7 @@ func (l *Log) hasSpace(size int64) bool {
 	s := l.segments.active().store
 	space := s.allocated.Load()
 	if l.storesThroughMap() {
-		space = s.mapped()
+		space = s.mapped
 	}
 	return l.spaceFor(s, size) <= space
 }

@@ -170,7 +170,7 @@ func (s *store) indexAgain(end int64, records uint64) (*index, error) {
 }
 
 // keepIndex writes the index file of a segment whose end is fixed, and goes on with that. A hint that can't be kept is made
-// again when it is needed. The submit lock is held.
+// again when it is needed. truncateMu is held, or the segment has just been cut.
 func (l *Log) keepIndex(g *segment, synced bool) {
 	nextSalt := uint64(0)
 	if next := g.next.Load(); next != nil {

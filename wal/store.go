@@ -33,9 +33,9 @@ type store struct {
 
 	seldomSynced bool        // Set once, where a sync is not part of every append.
 	mapping      vfs.Mapping // Of the active store, where records are stored through it; nil otherwise.
-	mappedSize   int64
-	writeFrom    int    // The size of a payload from which a frame isn't stored through the mapping.
-	scratch      []byte // Where a frame is laid out that isn't stored through a mapping.
+	mapped       int64       // How many bytes are mapped.
+	writeFrom    int         // The size of a payload from which a frame isn't stored through the mapping.
+	scratch      []byte      // Where a frame is laid out that isn't stored through a mapping.
 
 	sealed    atomic.Bool  // A seal stands at end.
 	allocated atomic.Int64 // The file's length as far as it is durable.
