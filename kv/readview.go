@@ -52,56 +52,40 @@ func (v *ReadView) Close() error {
 	return nil
 }
 
-// viewEntry is the place of a View or a ReadView in the list of open ones.
+// viewEntry is an open View or ReadView in the list of them.
 type viewEntry struct {
-	newer, older *viewEntry
-	since        int64 // Nanoseconds since 1970.
+	since int64 // Nanoseconds since 1970.
+	place int   // In the list.
 }
 
-// viewList holds the open views, linked through the entries themselves so that a View allocates nothing for it. Its lock is
-// held for a few instructions, and no other one is taken meanwhile.
+// viewList holds the open views, in no order. Its lock is held for a few instructions, and no other one is taken meanwhile.
 type viewList struct {
-	mu             sync.Mutex
-	oldest, newest *viewEntry
-	count          int
+	mu   sync.Mutex
+	list []*viewEntry
 }
 
 func (l *viewList) add(e *viewEntry, now int64) {
-	e.since = now
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e.older = l.newest; e.older == nil {
-		l.oldest = e
-	} else {
-		e.older.newer = e
-	}
-	l.newest = e
-	l.count++
+	e.since, e.place = now, len(l.list)
+	l.list = append(l.list, e)
 }
 
 func (l *viewList) remove(e *viewEntry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e.older == nil {
-		l.oldest = e.newer
-	} else {
-		e.older.newer = e.newer
-	}
-	if e.newer == nil {
-		l.newest = e.older
-	} else {
-		e.newer.older = e.older
-	}
-	e.newer, e.older = nil, nil
-	l.count--
+	last := len(l.list) - 1
+	l.list[e.place], l.list[last].place = l.list[last], e.place
+	l.list[last] = nil
+	l.list = l.list[:last]
 }
 
 // open returns how many views are open, and the age of the oldest.
 func (l *viewList) open(now int64) (count int, oldest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.oldest == nil {
-		return 0, 0
+	for _, e := range l.list {
+		oldest = max(oldest, time.Duration(now-e.since))
 	}
-	return l.count, max(0, time.Duration(now-l.oldest.since))
+	return len(l.list), oldest
 }

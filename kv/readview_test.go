@@ -165,31 +165,33 @@ func TestOpenViewsAreCounted(t *testing.T) {
 	requireOpen(0, 0)
 }
 
-// TestTheListOfHeldIsWhatASliceWouldBe closes in any order.
-func TestTheListOfHeldIsWhatASliceWouldBe(t *testing.T) {
+// TestTheListOfViewsIsWhatAMapWouldBe closes in any order.
+func TestTheListOfViewsIsWhatAMapWouldBe(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 9))
 		var list viewList
-		var slice []*viewEntry
+		open := map[*viewEntry]int64{}
 		for now := range int64(100) {
-			if random.IntN(2) == 0 && len(slice) > 0 {
-				i := random.IntN(len(slice))
-				list.remove(slice[i])
-				slice = slices.Delete(slice, i, i+1)
+			if random.IntN(2) == 0 && len(open) > 0 {
+				for e := range open {
+					list.remove(e)
+					delete(open, e)
+					break
+				}
 			} else {
-				slice = append(slice, &viewEntry{})
-				list.add(slice[len(slice)-1], now)
+				e := &viewEntry{}
+				list.add(e, now)
+				open[e] = now
 			}
-			var forward, back []*viewEntry
-			for e := list.oldest; e != nil; e = e.newer {
-				forward = append(forward, e)
+			oldest := now
+			for i, e := range list.list {
+				require.Equal(t, i, e.place)
+				require.Equal(t, open[e], e.since, "seed %d, step %d", seed, now)
+				oldest = min(oldest, e.since)
 			}
-			for e := list.newest; e != nil; e = e.older {
-				back = append(back, e)
-			}
-			slices.Reverse(back)
-			require.True(t, slices.Equal(slice, forward) && slices.Equal(slice, back), "seed %d, step %d", seed, now)
-			require.Equal(t, len(slice), list.count)
+			count, age := list.open(now)
+			require.Equal(t, len(open), count)
+			require.EqualValues(t, now-oldest, age)
 		}
 	}
 }
