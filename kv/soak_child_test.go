@@ -213,7 +213,7 @@ func (s *soakChild) hold() error {
 	before := soakSum(seed, held, prefix)
 	time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
 	if soakSum(seed, held, prefix) != before {
-		return errors.New("a held snapshot has changed")
+		return errors.New("a held view has changed")
 	}
 	return held.Close()
 }
