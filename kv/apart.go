@@ -50,6 +50,9 @@ func (db *DB) submitApart(ctx context.Context, b *Batch) (offset uint64, err err
 	rest := b.mutations()
 	for round := 0; ; {
 		rest = work.apply(rest)
+		if len(rest) == 0 && round == 0 {
+			_ = db.log.MakeRoom(len(b.record)) // An error is for the log to repeat when it is given the record.
+		}
 		if err := db.lockForCommit(ctx, b); err != nil {
 			return 0, err
 		}
