@@ -125,6 +125,9 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 	if sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:]); sum != want {
 		return h, fmt.Errorf("store header's checksum is %08x, want %08x", sum, want)
 	}
+	if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != storeVersion {
+		return h, fmt.Errorf("store has format %d, want %d", version, storeVersion)
+	}
 	h.prevEnd = int64(binary.LittleEndian.Uint32(b[headPrevEndAt:]))
 	copy(h.id[:], b[headIDAt:])
 	h.salt = binary.LittleEndian.Uint64(b[headSaltAt:])
