@@ -168,7 +168,10 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, er
 	shown := db.visible.load()
 	if write {
 		var written snapshot.Place
-		if written, err = db.writeSnapshot(ctx, shown); err == nil {
+		if err = db.catchUp(ctx); err == nil {
+			written, err = db.writeSnapshot(ctx, shown)
+		}
+		if err == nil {
 			c.taken(shown.offset, logBytes)
 		}
 		// It was read back from the operating system's cache. The next checkpoint, which relies on it, reads it once more.
@@ -187,6 +190,16 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, er
 	places, _ := db.snapshots.list()
 	c.ended(places, time.Since(started), err)
 	return shown.offset, err
+}
+
+// catchUp removes the snapshots that are there too many, and the log before the others, before there is one more. A process
+// that dies after it wrote a snapshot and before it pruned leaves one, and many that die so would otherwise fill the disk.
+func (db *DB) catchUp(ctx context.Context) error {
+	places, err := db.snapshots.list()
+	if err != nil || len(places) <= db.opts.SnapshotsKept {
+		return err
+	}
+	return db.shorten(ctx)
 }
 
 // wantsSnapshot reports whether there is a commit and no sound snapshot of it. A damaged one is removed, since it is in the way.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,6 +77,36 @@ func TestACheckpointReplacesADamagedSnapshotOfTheSameCommit(t *testing.T) {
 	require.Empty(t, db.Recovery().Skipped)
 	require.Zero(t, db.Recovery().Replayed)
 	require.Equal(t, want, lines(db.Scan(Range{})))
+	require.NoError(t, db.Close())
+}
+
+// A process that was killed between the snapshot and the pruning leaves one too many, and each that follows may do the same.
+func TestACheckpointRemovesWhatIsTooManyBeforeItWrites(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.SnapshotsKept = 5
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	for i := range opts.SnapshotsKept {
+		put(t, db, "k", fmt.Sprint(i))
+		checkpoint(t, db)
+	}
+	require.NoError(t, db.Close())
+	db, err = Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	put(t, db, "k", "last")
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpCreate {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	_, err = db.Checkpoint(t.Context())
+	require.ErrorIs(t, err, ErrNoSpace)
+	require.Equal(t, 2, db.Stats().Checkpoints.Snapshots)
+	mem.SetHook(nil)
+	checkpoint(t, db)
+	require.Equal(t, 2, db.Stats().Checkpoints.Snapshots)
 	require.NoError(t, db.Close())
 }
 
