@@ -766,7 +766,7 @@ func (r *crashRun) reset() error {
 	e := &r.expect
 	e.truncatedTo, e.lastMin, e.lastMax, e.acked = 0, 0, 0, 0
 	e.firsts = []uint64{before, after}
-	e.payloads = nil
+	e.payloads = make([][]byte, max(before, after)) // A reset that fails may leave the log as it was.
 	r.mu.Unlock()
 	if err := r.log.Reset(after); err != nil {
 		return err
