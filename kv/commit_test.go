@@ -76,16 +76,7 @@ func TestCommitsShareASync(t *testing.T) {
 	mem := vfs.NewMem()
 	db := openStore(t, storeDir, Options{FS: mem}) // With room for all of them, so that none waits for more.
 	const writers = 100
-	var held atomic.Bool
-	release := make(chan struct{})
-	mem.SetHook(func(c vfs.Call) error {
-		if isStoreSync(c) {
-			if held.CompareAndSwap(false, true) {
-				<-release
-			}
-		}
-		return nil
-	})
+	held, release := holdSync(mem, nil)
 	var done sync.WaitGroup
 	done.Go(func() { put(t, db, "first", "v") })
 	waitUntil(t, held.Load)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +81,19 @@ func waitUntil(t testing.TB, done func() bool) {
 		}
 		time.Sleep(100 * time.Microsecond)
 	}
+}
+
+// holdSync holds up the next sync of records until release is closed. It then fails with err, unless that is nil.
+func holdSync(mem *vfs.Mem, err error) (held *atomic.Bool, release chan struct{}) {
+	held, release = new(atomic.Bool), make(chan struct{})
+	mem.SetHook(func(c vfs.Call) error {
+		if isStoreSync(c) && held.CompareAndSwap(false, true) {
+			<-release
+			return err
+		}
+		return nil
+	})
+	return held, release
 }
 
 // headOf returns the state after every commit that has an offset.

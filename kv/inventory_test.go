@@ -327,14 +327,7 @@ func TestAReaderShowsNothingThatAPowerCutTakes(t *testing.T) {
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	put(t, db, "k", "1")
-	release := make(chan struct{})
-	var held atomic.Bool
-	mem.SetHook(func(c vfs.Call) error {
-		if isStoreSync(c) && held.CompareAndSwap(false, true) {
-			<-release
-		}
-		return nil
-	})
+	held, release := holdSync(mem, nil)
 	var done sync.WaitGroup
 	done.Go(func() { put(t, db, "k", "2") })
 	waitUntil(t, held.Load)

@@ -627,14 +627,8 @@ func TestWhatAnUpdateReadIsDurableBeforeItIsAnswered(t *testing.T) {
 		mem := vfs.NewMem()
 		db := openStore(t, storeDir, Options{FS: mem})
 		put(t, db, "k", "1")
-		release := make(chan struct{})
-		var held, read, answered atomic.Bool
-		mem.SetHook(func(c vfs.Call) error {
-			if isStoreSync(c) && held.CompareAndSwap(false, true) {
-				<-release
-			}
-			return nil
-		})
+		var read, answered atomic.Bool
+		held, release := holdSync(mem, nil)
 		var done sync.WaitGroup
 		done.Go(func() { put(t, db, "k", "2") })
 		waitUntil(t, held.Load)
@@ -662,15 +656,8 @@ func TestWhatAnUpdateReadMayBeLost(t *testing.T) {
 	db, err := Open(storeDir, Options{FS: mem})
 	require.NoError(t, err)
 	put(t, db, "k", "1")
-	release := make(chan struct{})
-	var held, read atomic.Bool
-	mem.SetHook(func(c vfs.Call) error {
-		if isStoreSync(c) && held.CompareAndSwap(false, true) {
-			<-release
-			return errDisk
-		}
-		return nil
-	})
+	var read atomic.Bool
+	held, release := holdSync(mem, errDisk)
 	var done sync.WaitGroup
 	done.Go(func() { _, _ = db.Put([]byte("k"), []byte("2")) })
 	waitUntil(t, held.Load)
@@ -915,14 +902,8 @@ func TestAPanicLeavesAnUpdateOnceWhatItReadIsDurable(t *testing.T) {
 	mem := vfs.NewMem()
 	db := openStore(t, storeDir, Options{FS: mem})
 	put(t, db, "k", "1")
-	var held, over atomic.Bool
-	release := make(chan struct{})
-	mem.SetHook(func(c vfs.Call) error {
-		if isStoreSync(c) && held.CompareAndSwap(false, true) {
-			<-release
-		}
-		return nil
-	})
+	var over atomic.Bool
+	held, release := holdSync(mem, nil)
 	var done sync.WaitGroup
 	done.Go(func() { put(t, db, "k", "2") })
 	waitUntil(t, held.Load)
