@@ -157,7 +157,7 @@ func (h *history) judge() (*Archive, error) {
 			return nil, p.missing(p.tail.first)
 		}
 	}
-	return &Archive{stores: v.stores}, h.closeOthers()
+	return &Archive{stores: v.stores}, v.closeOthers()
 }
 
 // choose takes each segment from a directory that has all of it: the newest, the one that it follows, and so on to the front. Of
@@ -212,19 +212,6 @@ func (v *survey) before(next *store, copies []*store, mayLackSeal bool) (*store,
 		errs = append(errs, err)
 	}
 	return nil, errs[0]
-}
-
-// closeOthers closes the files of those stores that were not taken.
-func (h *history) closeOthers() error {
-	var others []*store
-	for _, p := range h.parts {
-		for _, s := range p.found {
-			if !slices.Contains(h.merged.stores, s) {
-				others = append(others, s)
-			}
-		}
-	}
-	return closeStores(others)
 }
 
 // hasLess compares two files that have the newest segment, and reports whether this one has less of it than the other. Each must

@@ -102,14 +102,9 @@ func (l *Log) removeLeftovers(v *survey) error {
 	indexes := slices.DeleteFunc(slices.Clone(v.leftovers), func(name string) bool { return !isIndex(name) })
 	others := slices.DeleteFunc(slices.Clone(v.leftovers), isIndex)
 	l.recovery.Removed = v.leftovers
-	for _, s := range v.found {
-		if !slices.Contains(v.stores, s) {
-			if err := s.file.Close(); err != nil {
-				return err
-			}
-		}
+	if err := v.closeOthers(); err != nil {
+		return err
 	}
-	v.found = v.stores
 	return l.removeNames(indexes, others)
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 )
 
@@ -69,11 +68,7 @@ func (l *Log) adoptReadOnly(v *survey) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range v.found {
-		if !slices.Contains(v.stores, s) {
-			err = errors.Join(err, s.file.Close())
-		}
-	}
+	err = v.closeOthers()
 	l.adopt(v.stores, indexes, v.tail.first)
 	v.found = nil // They are the log's now.
 	l.proven.Store(l.Last())

@@ -71,6 +71,13 @@ func (v *survey) close() error {
 	return err
 }
 
+// closeOthers closes the stores that don't make up the log.
+func (v *survey) closeOthers() error {
+	others := slices.DeleteFunc(slices.Clone(v.found), func(s *store) bool { return slices.Contains(v.stores, s) })
+	v.found = v.stores
+	return closeStores(others)
+}
+
 // names sorts the directory's names by what they are and returns the bases of the stores.
 func (v *survey) names(quarantine string) (bases []uint64, err error) {
 	entries, err := v.fs.List(v.dir)
