@@ -168,10 +168,8 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, er
 	shown := db.visible.load()
 	if write {
 		var written snapshot.Place
-		if err = db.catchUp(ctx); err == nil {
-			written, err = db.writeSnapshot(ctx, shown)
-		}
-		if err == nil {
+		db.catchUp(ctx)
+		if written, err = db.writeSnapshot(ctx, shown); err == nil {
 			c.taken(shown.offset, logBytes)
 		}
 		// It was read back from the operating system's cache. The next checkpoint, which relies on it, reads it once more.
@@ -193,13 +191,12 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, er
 }
 
 // catchUp removes the snapshots that are there too many, and the log before the others, before there is one more. A process
-// that dies after it wrote a snapshot and before it pruned leaves one, and many that die so would otherwise fill the disk.
-func (db *DB) catchUp(ctx context.Context) error {
-	places, err := db.snapshots.list()
-	if err != nil || len(places) <= db.opts.SnapshotsKept {
-		return err
+// that dies after it wrote a snapshot and before it pruned leaves one, and many that die so would otherwise fill the disk. What
+// fails here is done again, and told, once the new snapshot is there: it must not prevent that one.
+func (db *DB) catchUp(ctx context.Context) {
+	if places, err := db.snapshots.list(); err == nil && len(places) > db.opts.SnapshotsKept {
+		_ = db.shorten(ctx)
 	}
-	return db.shorten(ctx)
 }
 
 // wantsSnapshot reports whether there is a commit and no sound snapshot of it. A damaged one is removed, since it is in the way.
@@ -213,8 +210,8 @@ func (db *DB) wantsSnapshot(ctx context.Context, offset uint64) (bool, error) {
 		return true, nil
 	}
 	err = db.snapshots.verify(ctx, places[i], db.throttle(checkpointRest))
-	if err == nil || ctx.Err() != nil {
-		return false, err
+	if !errors.Is(err, ErrCorrupt) {
+		return false, err // Nil, or it may pass: the snapshot may be the last sound one.
 	}
 	db.opts.Logger.Warn("snapshot is damaged; writing it again", "path", places[i].Path, "error", err)
 	return true, snapshot.Remove(db.opts.FS, db.snapshots.dir, offset)

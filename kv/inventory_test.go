@@ -110,6 +110,36 @@ func TestACheckpointRemovesWhatIsTooManyBeforeItWrites(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
+// TestASnapshotThatCannotBeReadNowIsNotRemoved has the only sound snapshot, and no file can be opened for a while.
+func TestASnapshotThatCannotBeReadNowIsNotRemoved(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.SnapshotsKept = 1
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	fillAndCheckpoint := func(value string) uint64 {
+		put(t, db, "k", value)
+		return checkpoint(t, db)
+	}
+	fillAndCheckpoint(string(make([]byte, 8000)))
+	offset := fillAndCheckpoint("last")
+	mem.SetHook(func(c vfs.Call) error {
+		if (c.Op == vfs.OpOpen || c.Op == vfs.OpCreate) && strings.HasPrefix(c.Name, filepath.Join(storeDir, snapshotName)) {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	_, err = db.Checkpoint(t.Context())
+	require.ErrorIs(t, err, syscall.EMFILE)
+	mem.SetHook(nil)
+	require.NoError(t, db.Close())
+	require.NoError(t, VerifySnapshot(t.Context(), snapshotPath(offset), opts))
+	db, err = Open(storeDir, opts)
+	require.NoError(t, err)
+	requireHolds(t, db, "k=last")
+	require.NoError(t, db.Close())
+}
+
 // TestASnapshotIsReadBack damages what a checkpoint writes on its way to the disk.
 func TestASnapshotIsReadBack(t *testing.T) {
 	mem := vfs.NewMem()
