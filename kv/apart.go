@@ -3,6 +3,8 @@ package kv
 import (
 	"context"
 	"fmt"
+
+	"github.com/walnutkv/walnut/wal"
 )
 
 const (
@@ -12,6 +14,8 @@ const (
 	// beside them, missedRounds times at most: making up for a commit takes less time than making it.
 	missedMost   = 64 << 10
 	missedRounds = 16
+	// preparedBytes is the size from which a commit is on the disk before it has an offset.
+	preparedBytes = 4 << 20
 )
 
 // apart is a large commit that is being applied. That takes long, and other writers must not wait for it. So it is applied
@@ -20,10 +24,11 @@ const (
 //
 // DB.mu guards missed. All else belongs to one goroutine.
 type apart struct {
-	state   *state // Head as it was, the commits since, and as much of the large one as is applied.
-	decided *decided
-	missed  []byte // The mutations of commits that state doesn't have yet.
-	spare   []byte // Memory for more of them.
+	state    *state // Head as it was, the commits since, and as much of the large one as is applied.
+	decided  *decided
+	prepared *wal.Prepared // Where the commit is on the disk already.
+	missed   []byte        // The mutations of commits that state doesn't have yet.
+	spare    []byte        // Memory for more of them.
 }
 
 // wantsApart reports whether a batch should be applied apart: it is large, or the tree should be tightened with it.
@@ -44,14 +49,14 @@ func (db *DB) submitApart(ctx context.Context, b *Batch) (offset uint64, err err
 	if err != nil {
 		return 0, err
 	}
-	defer db.endApart()
+	defer db.endApart(work)
 	work.decided = newDecided(b)
 	work.state.tree.tighten()
 	rest := b.mutations()
 	for round := 0; ; {
 		rest = work.apply(rest)
 		if len(rest) == 0 && round == 0 {
-			_ = db.log.MakeRoom(len(b.record)) // An error is for the log to repeat when it is given the record.
+			work.prepared = db.prepare(b)
 		}
 		if err := db.lockForCommit(ctx, b); err != nil {
 			return 0, err
@@ -61,7 +66,7 @@ func (db *DB) submitApart(ctx context.Context, b *Batch) (offset uint64, err err
 			defer db.mu.Unlock()
 			work.makeUpFor(missed)
 			db.apart = nil
-			return db.give(b, work.state)
+			return db.give(b, work.state, work.prepared)
 		}
 		work.missed, work.spare = work.spare[:0], missed
 		db.mu.Unlock()
@@ -86,10 +91,25 @@ func (db *DB) beginApart(ctx context.Context, b *Batch) (*apart, error) {
 }
 
 // endApart ends that, however the commit ended.
-func (db *DB) endApart() {
+func (db *DB) endApart(work *apart) {
 	db.mu.Lock()
-	defer db.mu.Unlock()
 	db.apart = nil
+	db.mu.Unlock()
+	if work.prepared != nil {
+		work.prepared.Discard()
+	}
+}
+
+// prepare writes a very large commit to the disk ahead. Where it can't, the commit has to try what others do, and says why.
+func (db *DB) prepare(b *Batch) *wal.Prepared {
+	if len(b.record) < preparedBytes {
+		return nil
+	}
+	prepared, err := db.log.Prepare(b.recordAt(db.now()))
+	if err != nil {
+		db.opts.Logger.Debug("commit can't be written ahead", "bytes", len(b.record), "error", err)
+	}
+	return prepared
 }
 
 // apply applies the next step of the large batch, and returns the rest.

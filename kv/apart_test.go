@@ -206,6 +206,51 @@ func TestOtherWritersDoNotWaitForALargeCommit(t *testing.T) {
 	})
 }
 
+// TestAVeryLargeCommitIsOnTheDiskBeforeItHasAnOffset: only then do others not wait for all of its bytes.
+func TestAVeryLargeCommitIsOnTheDiskBeforeItHasAnOffset(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		mem := vfs.NewMem()
+		opts := manual(mem)
+		opts.Sync, opts.SegmentSize = mode, 1<<20
+		db := openStore(t, storeDir, opts)
+		put(t, db, "k", "v")
+		var large Batch
+		for i := 0; len(large.record) < preparedBytes; i++ {
+			large.Put(scatteredKey(i), make([]byte, 60<<10))
+		}
+		begun, late := false, int64(0)
+		mem.SetHook(func(c vfs.Call) error {
+			switch {
+			case c.Op == vfs.OpRename:
+				begun = true
+			case begun && c.Op == vfs.OpWrite:
+				late += c.Len
+			case c.Op == vfs.OpWrite && !db.mu.TryLock():
+				late += c.Len
+			case c.Op == vfs.OpWrite:
+				db.mu.Unlock()
+			}
+			return nil
+		})
+		offset, err := db.Apply(&large)
+		require.NoError(t, err)
+		mem.SetHook(nil)
+		require.EqualValues(t, 2, offset)
+		require.True(t, begun)
+		require.Less(t, late, int64(16<<10))
+		for _, name := range mem.Names() {
+			require.NotContains(t, name, vfs.TemporarySuffix)
+		}
+		put(t, db, "k", "w")
+		opts.FS = mem.Exit()
+		again := openStore(t, storeDir, opts)
+		require.Equal(t, large.Len()+1, again.Stats().Keys)
+		value, err := again.Get([]byte("k"))
+		require.NoError(t, err)
+		require.Equal(t, "w", string(value))
+	}
+}
+
 func TestALargeCommitThatIsRefusedOrGivenUpChangesNothing(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := manual(mem)

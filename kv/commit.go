@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/walnutkv/walnut/wal"
 )
 
 // single is a batch of one mutation.
@@ -135,7 +137,7 @@ func (db *DB) submit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 			return 0, err
 		}
 	}
-	return db.give(b, worked)
+	return db.give(b, worked, nil)
 }
 
 // lockForCommit takes mu, unless there can't be a commit now.
@@ -168,8 +170,8 @@ func (db *DB) mayCommit(b *Batch) error {
 }
 
 // give gives a batch to the log and returns its offset. The log refuses before it uses an offset, unless it fails. An empty
-// batch is no commit: its caller waits for what it read, and nothing is written. The caller holds mu.
-func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
+// batch is no commit: its caller waits for what it read, and nothing is written. A large batch may be prepared. The caller holds mu.
+func (db *DB) give(b *Batch, worked *state, prepared *wal.Prepared) (offset uint64, err error) {
 	if b.count == 0 {
 		db.inflight.Add(1)
 		return db.last, nil
@@ -178,7 +180,7 @@ func (db *DB) give(b *Batch, worked *state) (offset uint64, err error) {
 	if err := db.checkSize(record); err != nil {
 		return 0, err
 	}
-	offset, group, err := db.log.Submit(record)
+	offset, group, err := db.log.SubmitPrepared(prepared, record)
 	if err != nil {
 		return 0, db.notTaken(err)
 	}

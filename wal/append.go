@@ -81,6 +81,11 @@ func (l *Log) Submit(payload []byte) (offset, group uint64, err error) {
 	sum := payloadSum(payload)
 	l.submitMu.Lock()
 	defer l.submitMu.Unlock()
+	return l.submitAlone(payload, sum)
+}
+
+// submitAlone is submit of a record for which there may be no room yet. The submit lock is held.
+func (l *Log) submitAlone(payload []byte, sum uint32) (offset, group uint64, err error) {
 	if err := l.makeRoom(frameSize(len(payload))); err != nil {
 		return 0, 0, err
 	}
@@ -106,22 +111,27 @@ func (l *Log) submit(payload []byte, sum uint32) (offset, group uint64, err erro
 			return 0, 0, err
 		}
 	}
-	offset, group = s.next, s.next
+	offset = s.next
 	active.index.Load().add(s.end, s.chain)
 	if err := l.lay(s, kindRecord, payload, sum); err != nil {
 		return 0, 0, err
 	}
+	return offset, l.note(offset, payload), nil
+}
+
+// note notes a record that was laid out, and returns its group. The submit lock and mu are held.
+func (l *Log) note(offset uint64, payload []byte) (group uint64) {
 	l.submitted = offset
 	l.stats.Appends++
 	l.stats.AppendedBytes += uint64(len(payload))
 	l.stats.WrittenBytes += uint64(frameSize(len(payload)))
-	if l.syncsSeldom() {
-		l.acknowledged.Store(offset)
-		l.notify()
-		l.wakeBackground()
-		return offset, offset, nil
+	if !l.syncsSeldom() {
+		return l.forming.first
 	}
-	return offset, l.forming.first, nil
+	l.acknowledged.Store(offset)
+	l.notify()
+	l.wakeBackground()
+	return offset
 }
 
 // lay lays out a frame at the active store's end: in the forming group, or, in the modes that sync seldom, with the kernel. The

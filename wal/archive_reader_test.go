@@ -114,7 +114,7 @@ func TestAnArchiveIsReadFromWhateverHasTheSegments(t *testing.T) {
 			fill(s, l, 131)
 			require.NoError(s, l.settle())
 			end := last.end
-			require.NoError(s, l.roll())
+			require.NoError(s, l.roll(l.createNext))
 			data := s.read(last.path)
 			clear(data[end:])
 			s.write(last.path, data)

@@ -458,7 +458,7 @@ func TestRecoveryWritesTheSealOfAnArchivedSegmentAsItIs(t *testing.T) {
 	l := openTest(t, opts)
 	fill(t, l, 60)
 	l.submitMu.Lock()
-	require.NoError(t, l.roll())
+	require.NoError(t, l.roll(l.createNext))
 	l.submitMu.Unlock()
 	require.NoError(t, l.archive(l.segments.list[:len(l.segments.list)-1]))
 	last := l.segments.list[len(l.segments.list)-2].store

@@ -627,7 +627,11 @@ func (r *crashRun) append(n int) error {
 	r.expect.payloads = append(slices.Clip(r.expect.payloads), batch...)
 	r.expect.lastMax += uint64(n)
 	r.mu.Unlock()
-	first, err := r.log.AppendBatch(batch)
+	add := r.log.AppendBatch
+	if n == 1 && r.rng.IntN(6) == 0 {
+		add = func([][]byte) (uint64, error) { return appendPrepared(r.log, batch[0]) }
+	}
+	first, err := add(batch)
 	if err != nil {
 		return err
 	}
@@ -638,6 +642,23 @@ func (r *crashRun) append(n int) error {
 	}
 	r.noteDurable()
 	return nil
+}
+
+// appendPrepared appends a record that is on the disk before it has an offset, but for its first bytes.
+func appendPrepared(l *Log, payload []byte) (offset uint64, err error) {
+	early := bytes.Clone(payload)
+	for i := range early[:min(len(early), PreparedHead)] {
+		early[i]++
+	}
+	p, err := l.Prepare(early)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Discard()
+	if offset, _, err = l.SubmitPrepared(p, payload); err != nil {
+		return 0, err
+	}
+	return offset, l.Wait(offset)
 }
 
 // noteDurable takes what the log calls durable for promised.

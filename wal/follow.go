@@ -21,16 +21,19 @@ type place struct {
 	head    storeHead // Of the segment that will follow, without its salt.
 }
 
+// createFunc makes the store of a segment, durably.
+type createFunc func(head storeHead) (*store, error)
+
 // roll ends the active segment and starts the next one. The order is what recovery relies on: the old segment's records are
 // durable before the new one exists, the new one exists before the old one's seal says so, and the seal is durable before the
-// new one gets its first frame. The submit lock is held.
-func (l *Log) roll() error {
+// new one gets its first frame, unless that was there before its name. The submit lock is held.
+func (l *Log) roll(create createFunc) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
 	s := l.segments.active().store
 	at := l.after(len(l.segments.list), s.end, s.next, s.chain)
-	g, err := l.begin(at, true)
+	g, err := l.begin(at, create)
 	if err != nil {
 		return err
 	}
@@ -59,10 +62,10 @@ func (l *Log) after(keep int, end int64, next uint64, chain uint32) place {
 	}}
 }
 
-// begin makes an empty segment, durably.
-func (l *Log) begin(at place, followsFull bool) (*segment, error) {
+// begin makes a segment, durably.
+func (l *Log) begin(at place, create createFunc) (*segment, error) {
 	at.head.salt = newSalt()
-	s, err := createStore(l.opts.FS, l.dir, at.head, l.firstSize(followsFull), l.syncsSeldom())
+	s, err := create(at.head)
 	if err != nil {
 		return nil, l.sticky(fmt.Errorf("begin segment %d: %w", at.head.base, err))
 	}
@@ -160,7 +163,7 @@ func (l *Log) cut(at place) error {
 		}
 	}
 	at.head.generation = l.segments.active().store.head.generation + 1
-	g, err := l.begin(at, false)
+	g, err := l.begin(at, l.createStore)
 	if err != nil {
 		return err
 	}

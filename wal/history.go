@@ -187,7 +187,7 @@ func (h *history) choose() error {
 		return err
 	}
 	for next := last; len(bySalt[next.head.prevSalt]) > 0; next = v.stores[0] {
-		mayLackSeal := next == last && v.tail.end == headSize && v.tail.seal == 0
+		mayLackSeal := next == last && v.tail.isNew(next)
 		prev, err := v.before(next, bySalt[next.head.prevSalt], mayLackSeal)
 		if err != nil {
 			return err

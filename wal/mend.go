@@ -75,7 +75,7 @@ func (l *Log) create(v *survey) error {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // It never fails: crypto/rand ends the process instead.
 	head := storeHead{id: id, salt: newSalt(), base: 1, first: 1}
-	s, err := createStore(l.opts.FS, l.dir, head, l.firstSize(false), l.syncsSeldom())
+	s, err := l.createStore(head)
 	if err != nil {
 		return err
 	}

@@ -636,34 +636,3 @@ func TestALogThatMustExistIsNotMade(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 }
-
-// TestRoomForALargeRecordIsMadeWhileOthersAppend: what MakeRoom made is still there after the appends of others, so the record
-// costs neither a roll nor space.
-func TestRoomForALargeRecordIsMadeWhileOthersAppend(t *testing.T) {
-	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
-		opts := testOptions(mem)
-		opts.SegmentSize, opts.Sync = 1<<20, mode
-		l := openTest(t, opts)
-		fill(t, l, 50)
-		large := make([]byte, 1<<20)
-		require.NoError(t, l.MakeRoom(len(large)))
-		fill(t, l, 60)
-		made := map[vfs.Op]int{}
-		mem.SetHook(func(c vfs.Call) error {
-			made[c.Op]++
-			return nil
-		})
-		offset, _, err := l.Submit(large)
-		require.NoError(t, err)
-		require.Zero(t, made[vfs.OpAllocate]+made[vfs.OpCreate], "%v", made)
-		require.NoError(t, l.Wait(offset))
-		require.Equal(t, large, must(l.Read(offset)))
-		mem.SetHook(nil)
-		full := usedSpace(mem)
-		mem.SetCapacity(full + 1)
-		require.ErrorIs(t, l.MakeRoom(4<<20), ErrNoSpace)
-		mem.SetCapacity(0)
-		require.NoError(t, l.Close())
-	}
-}

@@ -29,6 +29,12 @@ func (r *reading) cutFrom() int64 {
 	return r.end
 }
 
+// isNew reports whether a roll that made a store may have died before the seal of the one before was durable: there is nothing but the
+// record that it may have begun with. That the seal can be read proves nothing, since it may be in the page cache only.
+func (r *reading) isNew(s *store) bool {
+	return r.next <= s.head.base+1 && r.proven == headSize && r.seal == 0
+}
+
 // wholeFile asks for a pass that only the file's end limits.
 const wholeFile = -1
 

@@ -17,6 +17,7 @@ import (
 //
 //	append N SIZE           appends N records of SIZE bytes, each in a group of its own
 //	batch N SIZE            appends N records in one group
+//	prepared SIZE           appends a record that is on the disk before it has an offset
 //	mark                    writes the mark of an idle log
 //	truncate-front OFFSET   truncates the log before an offset
 //	truncate-back OFFSET    truncates the log after an offset
@@ -65,6 +66,9 @@ func (s *recoveryScript) run(words []string) error {
 		}
 	case "batch":
 		_, err := s.log.AppendBatch(s.payloads(args))
+		return err
+	case "prepared":
+		_, err := appendPrepared(s.log, s.payloads(append([]string{"1"}, args...))[0])
 		return err
 	case "mark":
 		writeMark(s, s.log)

@@ -17,60 +17,12 @@ const (
 	growStepMax  = 8 << 20
 )
 
-// firstSize is how much a new store has allocated. One that follows a full one, in a mode that syncs seldom, gets all its space
-// at once: growing later means a sync, and that of all the records that came meanwhile.
-func (l *Log) firstSize(followsFull bool) int64 {
-	if followsFull && l.syncsSeldom() {
-		return l.opts.SegmentSize
-	}
-	return max(firstSizeMin, l.opts.SegmentSize/growFraction)
-}
+// firstSize is how much a new store has allocated.
+func (l *Log) firstSize() int64 { return max(firstSizeMin, l.opts.SegmentSize/growFraction) }
 
-// isFull reports whether a store must not take frames of this size any more. Large ones go into a segment that isn't half full,
-// so that room which was made for them there stays theirs.
+// isFull reports whether a store must not take frames of this size any more.
 func (l *Log) isFull(s *store, size int64) bool {
-	half := l.opts.SegmentSize / 2
-	return s.next > s.head.base && s.end+size+boundsFrameSize > l.opts.SegmentSize && (size <= half || s.end > half)
-}
-
-// roomSlack is what other appends may take of the space that MakeRoom makes.
-const roomSlack = 1 << 20
-
-// MakeRoom makes space for a record of this size in bytes, so that its Submit needn't, and other appends don't wait for that
-// meanwhile. It is for large records; the room is there for all. Its errors are those of Append.
-func (l *Log) MakeRoom(size int) error {
-	for {
-		g, need, err := l.beginRoom(frameSize(size))
-		if err != nil {
-			return err
-		}
-		have := g.store.allocated.Load()
-		if need > have {
-			step := min(need, have+growStepMax)
-			err = l.grow(g.store, step, step)
-		}
-		if err = errors.Join(err, g.release()); err != nil || need <= have {
-			return err
-		}
-	}
-}
-
-// beginRoom rolls where frames of this size don't fit into the active segment. It returns the segment, for use until it is
-// released, and the length that its store needs.
-func (l *Log) beginRoom(size int64) (g *segment, need int64, err error) {
-	l.submitMu.Lock()
-	defer l.submitMu.Unlock()
-	if err := l.writable(); err != nil {
-		return nil, 0, err
-	}
-	if l.isFull(l.segments.active().store, size) {
-		if err := l.roll(); err != nil {
-			return nil, 0, err
-		}
-	}
-	g = l.segments.active()
-	g.users.Add(1)
-	return g, l.spaceFor(g.store, size) + roomSlack, nil
+	return s.next > s.head.base && s.end+size+boundsFrameSize > l.opts.SegmentSize
 }
 
 // makeRoom sees to it that frames of this size, and what may have to follow them, fit into the active segment and into space
@@ -87,7 +39,7 @@ func (l *Log) makeRoom(size int64) error {
 	}
 	defer l.meter.checkSpace()
 	if l.isFull(l.segments.active().store, size) {
-		if err := l.roll(); err != nil {
+		if err := l.roll(l.createNext); err != nil {
 			return err
 		}
 	}

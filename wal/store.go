@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 )
@@ -97,57 +96,6 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 	return newStore(file, path, head, encoded), nil
 }
 
-// createStore makes a store with space for its first frames. It is made under a temporary name and renamed once it is
-// durable, so that a file with a store's name always has a whole header and room for a seal. It replaces a store of that
-// name. An error that isn't ErrFailed changes nothing.
-func createStore(fs vfs.FS, dir string, head storeHead, size int64, seldomSynced bool) (*store, error) {
-	path := joinName(dir, storeName(head.base))
-	file, err := vfs.CreateTemporary(fs, path)
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		return nil, err // For the moment: nothing was written.
-	}
-	if err != nil {
-		return nil, noSpaceOr(err)
-	}
-	encoded := head.appendTo(nil)
-	s := newStore(file, path, head, encoded)
-	s.seldomSynced = seldomSynced
-	err = s.prepare(encoded, size)
-	if err == nil {
-		if err = fs.Rename(path+temporarySuffix, path); err != nil {
-			err = noSpaceOr(err)
-		}
-	}
-	if err != nil {
-		// What can't be removed either is found by the next open.
-		return nil, errors.Join(err, file.Close(), vfs.RemoveIfThere(fs, path+temporarySuffix))
-	}
-	if err := fs.SyncDir(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrFailed, err), file.Close())
-	}
-	return s, nil
-}
-
-// prepare allocates a new store's first space and writes its header.
-func (s *store) prepare(encoded []byte, size int64) error {
-	err := s.makeSpace(size)
-	if vfs.IsNoSpace(err) && size > firstSizeMin {
-		size = firstSizeMin
-		err = s.makeSpace(size)
-	}
-	if err != nil {
-		return noSpaceOr(err)
-	}
-	if _, err := s.file.WriteAt(encoded, 0); err != nil {
-		return noSpaceOr(err)
-	}
-	if err := s.file.Sync(); err != nil {
-		return noSpaceOr(err)
-	}
-	s.allocated.Store(size)
-	return nil
-}
-
 // count returns how many records are laid out. The submit lock is held.
 func (s *store) count() uint32 { return uint32(s.next - s.head.base) }
 
@@ -156,6 +104,13 @@ func (s *store) needsMark() bool { return !s.sealed.Load() && s.proven < s.recor
 
 // layOut appends a frame to a buffer, at the position end, and moves end to its end. Room was made before.
 func (s *store) layOut(buffer []byte, kind frameKind, payload []byte, sum uint32) []byte {
+	buffer = s.layHead(buffer, kind, payload, sum)
+	buffer = append(buffer, payload...)
+	return append(buffer, zeroPadding[:frameSize(len(payload))-frameHeadSize-int64(len(payload))]...)
+}
+
+// layHead is layOut of the frame's header alone.
+func (s *store) layHead(buffer []byte, kind frameKind, payload []byte, sum uint32) []byte {
 	watermark := s.durable.position()
 	head := frameHead{
 		kind: kind, length: len(payload), sum: sum,
@@ -164,8 +119,6 @@ func (s *store) layOut(buffer []byte, kind frameKind, payload []byte, sum uint32
 	}
 	start := len(buffer)
 	buffer = head.appendTo(buffer, s.head.salt, s.end)
-	buffer = append(buffer, payload...)
-	buffer = append(buffer, zeroPadding[:head.size()-frameHeadSize-int64(len(payload))]...)
 	if kind.isSeal() {
 		return buffer
 	}
@@ -234,11 +187,13 @@ func (s *store) grow(need, want int64) error {
 }
 
 // makeSpace extends the file in the way that suits how often it is synced.
-func (s *store) makeSpace(size int64) error {
-	if s.seldomSynced {
-		return s.file.Reserve(size)
+func (s *store) makeSpace(size int64) error { return makeSpace(s.file, size, s.seldomSynced) }
+
+func makeSpace(file vfs.File, size int64, seldomSynced bool) error {
+	if seldomSynced {
+		return file.Reserve(size)
 	}
-	return s.file.Allocate(size)
+	return file.Allocate(size)
 }
 
 // cutAt moves the end back to a position before which everything is durable. What comes after it is no longer the store's.

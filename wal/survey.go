@@ -274,9 +274,7 @@ func (v *survey) wrongNeighbour(s *store) error {
 func (v *survey) seals() error {
 	for i, s := range v.stores[:len(v.stores)-1] {
 		next := v.stores[i+1]
-		// While the last segment is empty, the roll that made it may have died before the seal of the one before it was
-		// durable. That the seal can be read proves nothing: it may be in the page cache only.
-		v.rolling = i == len(v.stores)-2 && v.tail.end == headSize && v.tail.seal == 0 && s.head.generation == next.head.generation
+		v.rolling = i == len(v.stores)-2 && v.tail.isNew(next) && s.head.generation == next.head.generation
 		if err := v.checkEnd(s, next, v.rolling); err != nil {
 			return err
 		}

@@ -11,9 +11,9 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "no sync of a new store before it gets its name",
-		file:    "wal/store.go",
-		old:     "if err := s.file.Sync(); err != nil {\n\t\treturn noSpaceOr(err)",
-		new:     "if err := error(nil); err != nil {\n\t\treturn noSpaceOr(err)",
+		file:    "wal/draft.go",
+		old:     "err = d.file.Sync()",
+		new:     "",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -25,8 +25,8 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "no directory sync after a rename",
-		file:    "wal/store.go",
-		old:     "if err := fs.SyncDir(dir); err != nil {",
+		file:    "wal/draft.go",
+		old:     "if err := d.log.opts.FS.SyncDir(d.log.dir); err != nil {",
 		new:     "if err := error(nil); err != nil {",
 		pkg:     "./wal", test: crashTest,
 	},
@@ -89,8 +89,15 @@ var mutants = []mutant{
 	{
 		mistake: "the old segment is not settled before the next one is made",
 		file:    "wal/follow.go",
-		old:     "func (l *Log) roll() error {\n\tif err := l.settle(); err != nil {",
-		new:     "func (l *Log) roll() error {\n\tif err := l.drain(); err != nil {",
+		old:     "func (l *Log) roll(create createFunc) error {\n\tif err := l.settle(); err != nil {",
+		new:     "func (l *Log) roll(create createFunc) error {\n\tif err := l.drain(); err != nil {",
+		pkg:     "./wal", test: crashTest,
+	},
+	{
+		mistake: "a prepared record is taken for a proof of the seal before it",
+		file:    "wal/reading.go",
+		old:     "return r.next <= s.head.base+1 && r.proven == headSize && r.seal == 0",
+		new:     "return r.end == headSize && r.seal == 0",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -172,9 +179,9 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "a roll on a full disk fails the log",
-		file:    "wal/store.go",
-		old:     "err = noSpaceOr(err)\n\t\t}",
-		new:     "err = fmt.Errorf(\"%w: %w\", ErrFailed, err)\n\t\t}",
+		file:    "wal/draft.go",
+		old:     "return nil, d.drop(noSpaceOr(err))\n\t}\n\tif err := d.log.opts.FS.SyncDir",
+		new:     "return nil, d.drop(fmt.Errorf(\"%w: %w\", ErrFailed, err))\n\t}\n\tif err := d.log.opts.FS.SyncDir",
 		pkg:     "./wal", test: "TestARollThatTheDiskHasNoRoomForIsRefusedAndTriedAgain",
 	},
 	{

@@ -1,0 +1,94 @@
+package wal
+
+import (
+	"fmt"
+)
+
+// Prepared is a large record that is on the disk before it has an offset: it is the first one of a segment that isn't part of the
+// log yet. What is left to do when it gets its offset takes as long as for a small record, so that other appends don't wait.
+type Prepared struct {
+	draft  *draft
+	length int
+}
+
+// Prepare writes a record to the disk that SubmitPrepared will add to the log. It takes no lock that appends need, and syncs what it
+// writes piece by piece, so that their syncs needn't wait for all of it. An error, which may wrap ErrTooLarge, ErrNoSpace,
+// ErrClosed, ErrReadOnly or ErrFailed, means that nothing is left of it.
+func (l *Log) Prepare(payload []byte) (*Prepared, error) {
+	if len(payload) > l.opts.MaxRecordSize {
+		return nil, l.tooLarge(payload)
+	}
+	if err := l.writable(); err != nil {
+		return nil, err
+	}
+	d, err := l.newDraft(newSalt()) // No store has such a base.
+	if err != nil {
+		return nil, fmt.Errorf("prepare a record of %d bytes: %w", len(payload), err)
+	}
+	if err := d.write(payload); err != nil {
+		return nil, d.drop(fmt.Errorf("prepare a record of %d bytes: %w", len(payload), noSpaceOr(err)))
+	}
+	return &Prepared{draft: d, length: len(payload)}, nil
+}
+
+// prepareStep is how much of a prepared record one sync is for: the syncs of appends wait for it.
+const prepareStep = 1 << 20
+
+// write writes what finish will not, and makes space for what has to follow.
+func (d *draft) write(payload []byte) error {
+	const before = headSize + frameHeadSize
+	for at := lateBytes; at < before+len(payload); at += prepareStep {
+		part := payload[at-before : min(at-before+prepareStep, len(payload))]
+		if _, err := d.file.WriteAt(part, int64(at)); err != nil {
+			return err
+		}
+		if err := d.file.Sync(); err != nil {
+			return err
+		}
+	}
+	return d.makeSpace(headSize + frameSize(len(payload)) + max(2*reserveSize, d.log.firstSize()))
+}
+
+// PreparedHead is how many bytes at the start of a record may change after Prepare.
+const PreparedHead = lateBytes - headSize - frameHeadSize
+
+// Discard gives a record up that isn't submitted. After SubmitPrepared it does nothing.
+func (p *Prepared) Discard() {
+	if d := p.draft; d != nil {
+		p.draft = nil
+		_ = d.drop(nil) // What can't be removed is found by the next open.
+	}
+}
+
+// SubmitPrepared is Submit of a record that was prepared. The payload is the one that Prepare was given; its first PreparedHead
+// bytes may have changed since. Where p is nil, or the length is another one, or the active segment has no record yet, it is Submit.
+func (l *Log) SubmitPrepared(p *Prepared, payload []byte) (offset, group uint64, err error) {
+	if p == nil || p.draft == nil || len(payload) != p.length {
+		return l.Submit(payload)
+	}
+	sum := payloadSum(payload)
+	l.submitMu.Lock()
+	defer l.submitMu.Unlock()
+	if s := l.segments.active().store; l.ended || s.next == s.head.base {
+		return l.submitAlone(payload, sum)
+	}
+	d := p.draft
+	p.draft = nil // It becomes the log's, or is dropped.
+	err = l.roll(func(head storeHead) (*store, error) { return d.finish(head, payload, sum) })
+	if err != nil {
+		return 0, 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return 0, 0, err
+	}
+	// The record is durable. A mark after it proves that, and is what its group writes.
+	active := l.segments.active()
+	active.index.Load().add(headSize, active.store.headChain)
+	if err := l.layMark(active.store); err != nil {
+		return 0, 0, err
+	}
+	l.forming.first, l.forming.last = active.base(), active.base()
+	return active.base(), l.note(active.base(), payload), nil
+}
