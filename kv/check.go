@@ -72,7 +72,7 @@ func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.id = log.ID()
+	v.log = log
 	inCommits, err := checkCommits(ctx, walDir, log)
 	inSnapshots, snapshotsErr := checkSnapshots(ctx, walDir, v, places, log)
 	return slices.Concat(violations, inCommits, inSnapshots), errors.Join(err, snapshotsErr, log.Close())

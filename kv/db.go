@@ -141,7 +141,7 @@ func (db *DB) openLog() error {
 	if db.log, err = openWAL(db.dir, db.opts, places); err != nil {
 		return err
 	}
-	db.snapshots.id = db.log.ID()
+	db.snapshots.log = db.log
 	switch {
 	case db.opts.ReadOnly:
 		err := db.log.Sync() // The writer may not have synced yet what is about to be shown.

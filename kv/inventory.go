@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/walnutkv/walnut/snapshot"
+	"github.com/walnutkv/walnut/wal"
 )
 
 // inventory is what is known of the snapshots in a store's directory. Everything that starts from snapshots, counts or
@@ -21,7 +22,7 @@ import (
 type inventory struct {
 	opts     Options
 	dir      string
-	id       [16]byte // Of the log that the snapshots must belong to; set once the log is open.
+	log      *wal.Log // That the snapshots must belong to; set once it is open.
 	verdicts sync.Map // By snapshot.Place: nil for a sound one, else its damage. Other errors may pass, so they aren't kept.
 }
 
@@ -60,8 +61,8 @@ func (v *inventory) open(path string) (*snapshot.File, error) {
 	}
 	info := file.Info()
 	switch {
-	case info.ID != v.id:
-		err = fmt.Errorf("the snapshot is of another store: its identity is %x, the log's %x", info.ID, v.id)
+	case info.ID != v.log.ID():
+		err = fmt.Errorf("the snapshot is of another store: its identity is %x, the log's %x", info.ID, v.log.ID())
 	case info.Kind != kindPairs || info.From != 0:
 		err = fmt.Errorf("the snapshot is no state: kind %d, from offset %d", info.Kind, info.From)
 	default:
@@ -131,7 +132,8 @@ func whileLasting[T any](ctx context.Context, values iter.Seq2[T, error]) iter.S
 }
 
 // prune removes the oldest snapshots, all but the given number of sound ones, and returns the offset of the oldest of
-// these; it is 0 where fewer are sound, and then nothing is removed. Damaged ones stay, and don't count.
+// these; it is 0 where fewer are sound, and then nothing is removed. Damaged ones stay, and don't count. Nor does one that
+// the log doesn't follow any more: no start can begin with it. An archive doesn't change that, since no start reads it.
 func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest uint64, removed []string, err error) {
 	places, err := v.list()
 	if err != nil || len(places) < keep {
@@ -141,8 +143,8 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 	if err := v.opts.FS.SyncDir(v.dir); err != nil {
 		return 0, nil, err
 	}
-	sound, next := 0, 0
-	for ; sound < keep && next < len(places); next++ {
+	sound, next, first := 0, 0, v.log.First()
+	for ; sound < keep && next < len(places) && places[next].Offset >= first-1; next++ {
 		err := v.verify(ctx, places[next], pace)
 		switch {
 		case err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,6 +139,41 @@ func TestASnapshotThatCannotBeReadNowIsNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 	requireHolds(t, db, "k=last")
 	require.NoError(t, db.Close())
+}
+
+// TestASnapshotThatTheLogNoLongerFollowsIsNotOneOfThoseKept has snapshots that can't be opened while they are surplus, so that
+// they stay although the log is truncated past them.
+func TestASnapshotThatTheLogNoLongerFollowsIsNotOneOfThoseKept(t *testing.T) {
+	mem := vfs.NewMem()
+	var snapshots []string
+	for round := range 4 {
+		db, err := Open(storeDir, manual(mem))
+		require.NoError(t, err)
+		for i := range 10 {
+			put(t, db, fmt.Sprint(i), string(make([]byte, 1000)))
+		}
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpOpen && slices.Index(snapshots, c.Name) >= 0 && slices.Index(snapshots, c.Name) < round-1 {
+				return syscall.EMFILE
+			}
+			return nil
+		})
+		snapshots = append(snapshots, snapshotPath(checkpoint(t, db)))
+		mem.SetHook(nil)
+		require.NoError(t, db.Close())
+	}
+	log, err := OpenLog(storeDir, manual(mem))
+	require.NoError(t, err)
+	require.Greater(t, log.First(), uint64(21), "the log follows the third snapshot and no older one")
+	require.NoError(t, log.Close())
+
+	flipBit(t, mem, snapshots[2], payloadBit)
+	removed, err := PruneSnapshots(t.Context(), storeDir, 2, manual(mem))
+	require.NoError(t, err)
+	require.Empty(t, removed, "a start can begin with the newest alone")
+	removed, err = PruneSnapshots(t.Context(), storeDir, 1, manual(mem))
+	require.NoError(t, err)
+	require.ElementsMatch(t, snapshots[:3], removed)
 }
 
 // TestASnapshotIsReadBack damages what a checkpoint writes on its way to the disk.

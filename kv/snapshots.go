@@ -48,7 +48,7 @@ func withInventory(dir string, opts Options, use func(v *inventory) error) error
 		return err
 	}
 	v := newInventory(dir, opts)
-	v.id = log.log.ID()
+	v.log = log.log
 	return errors.Join(use(v), log.Close())
 }
 

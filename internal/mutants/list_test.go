@@ -318,6 +318,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: "TestADamagedSnapshotIsNotOneOfThoseKept",
 	},
 	{
+		mistake: "a snapshot that the log doesn't follow any more counts as one of those kept",
+		file:    "kv/inventory.go",
+		old:     "places[next].Offset >= first-1",
+		new:     "first > 0",
+		pkg:     "./kv", test: "TestASnapshotThatTheLogNoLongerFollowsIsNotOneOfThoseKept",
+	},
+	{
 		mistake: "a snapshot counts as sound though its blocks were not read",
 		file:    "kv/inventory.go",
 		old:     "range whileLasting(ctx, snapshot.Decode(file, workers, checkPair)) {",
