@@ -275,6 +275,42 @@ func TestACheckpointThatCouldNotArchiveIsTriedAgain(t *testing.T) {
 	mem.SetHook(nil)
 }
 
+// TestAFullArchiveDoesNotStopSnapshots has a damaged snapshot, which stays, so that each checkpoint begins with what the last
+// one left undone.
+func TestAFullArchiveDoesNotStopSnapshots(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.SnapshotsKept, opts.ArchiveDir = 1, "/data/archive"
+	db := openStore(t, storeDir, opts)
+	fill := func() {
+		for i := range 10 {
+			put(t, db, fmt.Sprint(i), string(make([]byte, 1000)))
+		}
+	}
+	fill()
+	damaged := snapshotPath(checkpoint(t, db))
+	flipBit(t, mem, damaged, headerBit)
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpLink {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	first := db.Stats().First
+	for range 3 {
+		fill()
+		_, err := db.Checkpoint(t.Context())
+		require.ErrorIs(t, err, ErrNoSpace)
+		require.Equal(t, db.Offset(), db.Stats().Checkpoints.Offset, "the snapshot was taken all the same")
+		require.Equal(t, 2, db.Stats().Checkpoints.Snapshots, "with the damaged one")
+	}
+	require.Equal(t, first, db.Stats().First)
+	mem.SetHook(nil)
+	checkpoint(t, db)
+	require.Greater(t, db.Stats().First, first)
+	require.NoError(t, mem.Remove(damaged))
+}
+
 // TestAtBesideACheckpointFindsTheState takes a checkpoint, which prunes the snapshot before it, when At is about to read that.
 func TestAtBesideACheckpointFindsTheState(t *testing.T) {
 	mem := vfs.NewMem()
