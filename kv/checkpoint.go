@@ -199,27 +199,29 @@ func (db *DB) catchUp(ctx context.Context) {
 	}
 }
 
-// wantsSnapshot reports whether there is a commit and no sound snapshot of it. A damaged one is removed, since it is in the way.
-func (db *DB) wantsSnapshot(ctx context.Context, offset uint64) (bool, error) {
+// wantsSnapshot reports whether there is a commit and no sound snapshot of it, and whether there is a damaged one to replace.
+func (db *DB) wantsSnapshot(ctx context.Context, offset uint64) (wanted, replace bool, err error) {
 	places, err := db.snapshots.list()
 	if err != nil || offset == 0 {
-		return false, err
+		return false, false, err
 	}
 	i := slices.IndexFunc(places, func(place snapshot.Place) bool { return place.Offset == offset })
 	if i < 0 {
-		return true, nil
+		return true, false, nil
 	}
 	err = db.snapshots.verify(ctx, places[i], db.throttle(checkpointRest))
 	if !errors.Is(err, ErrCorrupt) {
-		return false, err // Nil, or it may pass: the snapshot may be the last sound one.
+		return false, false, err // Nil, or it may pass: the snapshot may be the last sound one.
 	}
 	db.opts.Logger.Warn("snapshot is damaged; writing it again", "path", places[i].Path, "error", err)
-	return true, snapshot.Remove(db.opts.FS, db.snapshots.dir, offset)
+	return true, true, nil
 }
 
 // writeSnapshot writes a snapshot and reads it back, unless there is a sound one.
 func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place, err error) {
-	if wanted, err := db.wantsSnapshot(ctx, s.offset); err != nil || !wanted {
+	opts := db.opts.snapshot()
+	wanted, replace, err := db.wantsSnapshot(ctx, s.offset)
+	if opts.Replace = replace; err != nil || !wanted {
 		return place, err
 	}
 	// Once the power has gone, the log must not end before a snapshot.
@@ -228,7 +230,7 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 	}
 	started, dir := time.Now(), db.snapshots.dir
 	entries := db.throttle(checkpointRest).entries(s.entries())
-	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, db.stateHeader(s), db.opts.snapshot(), entries)
+	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, db.stateHeader(s), opts, entries)
 	if err != nil {
 		return place, snapshotError(dir, err)
 	}

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,28 @@ func TestACheckpointReplacesADamagedSnapshotOfTheSameCommit(t *testing.T) {
 	require.Zero(t, db.Recovery().Replayed)
 	require.Equal(t, want, lines(db.Scan(Range{})))
 	require.NoError(t, db.Close())
+}
+
+// TestADamagedSnapshotStaysUntilItsReplacementIsThere cuts the power before each call, and has a full disk at first.
+func TestADamagedSnapshotStaysUntilItsReplacementIsThere(t *testing.T) {
+	mem, newest, _ := damagedNewest(t)
+	db := openStore(t, storeDir, manual(mem))
+	look := func(c vfs.Call) error {
+		for _, policy := range vfs.Policies {
+			_, err := mem.Crash(1, policy).ReadFile(snapshotPath(newest))
+			require.NoError(t, err, "%v, %v", c, policy)
+		}
+		return nil
+	}
+	full := vfs.FailNth(vfs.OpWrite, 1, syscall.ENOSPC)
+	mem.SetHook(func(c vfs.Call) error { return errors.Join(look(c), full(c)) })
+	_, err := db.Checkpoint(t.Context())
+	require.ErrorIs(t, err, ErrNoSpace)
+	require.ErrorIs(t, VerifySnapshot(t.Context(), snapshotPath(newest), manual(mem)), ErrCorrupt)
+	mem.SetHook(look)
+	require.Equal(t, newest, checkpoint(t, db))
+	mem.SetHook(nil)
+	require.NoError(t, VerifySnapshot(t.Context(), snapshotPath(newest), manual(mem)))
 }
 
 // A process that was killed between the snapshot and the pruning leaves one too many, and each that follows may do the same.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -106,6 +107,44 @@ func TestASnapshotIsNeverReplaced(t *testing.T) {
 	_, _, err := Write(t.Context(), mem, testDir, testHeader(6), Options{}, all(nil))
 	require.ErrorIs(t, err, fs.ErrExist)
 	requireWhole(t, mem, 6, compressible(9))
+}
+
+// TestADamagedSnapshotStaysUntilItIsReplaced fails each call, and cuts the power before each one.
+func TestADamagedSnapshotStaysUntilItIsReplaced(t *testing.T) {
+	failed := 0
+	for n := 1; ; n++ {
+		mem := vfs.NewMem()
+		write(t, mem, 5, compressible(20))
+		damaged := []byte("damaged")
+		require.NoError(t, mem.WriteFile(Path(testDir, 6), damaged))
+		require.NoError(t, mem.SyncDir(testDir))
+		requireEither := func(state *vfs.Mem) {
+			requireWhole(t, state, 5, compressible(20))
+			if data, err := state.ReadFile(Path(testDir, 6)); err != nil || !bytes.Equal(data, damaged) {
+				requireWhole(t, state, 6, compressible(30))
+			}
+		}
+		calls := 0
+		mem.SetHook(func(vfs.Call) error {
+			if calls++; calls != n {
+				return nil
+			}
+			eachCrash(mem, func(state *vfs.Mem, _ uint64, _ vfs.Policy) { requireEither(state) })
+			return errDisk
+		})
+		_, _, err := Write(t.Context(), mem, testDir, testHeader(6), Options{BlockSize: 300, Replace: true}, all(compressible(30)))
+		mem.SetHook(nil)
+		require.Equal(t, []string{Path(testDir, 5), Path(testDir, 6)}, mem.Names(), "call %d", n)
+		requireEither(mem)
+		if calls < n {
+			require.NoError(t, err)
+			requireWhole(t, mem.Crash(0, vfs.KeepNone), 6, compressible(30))
+			break
+		}
+		require.ErrorIs(t, err, errDisk)
+		failed++
+	}
+	require.Greater(t, failed, 10)
 }
 
 func TestARemovedSnapshotStaysAway(t *testing.T) {

@@ -33,6 +33,8 @@ type Options struct {
 	// Workers is the number of blocks that are compressed or decompressed at the same time, beside the goroutine that adds
 	// or uses the entries. The default is the number of processors that the process may use, up to 8.
 	Workers int
+	// Replace lets Write replace a snapshot as of the same offset, such as a damaged one. Everything else ignores it.
+	Replace bool
 }
 
 // withDefaults returns the options with every zero field set, or an error naming a field out of range.

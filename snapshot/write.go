@@ -20,12 +20,13 @@ const syncBytes = 16 << 20
 //
 // After an error the snapshots in the directory are as they were. The file has a temporary name until it is durable and was
 // read back, and Write removes it. If the removal fails too, the file stays for RemoveTemporary, and the error says so. A
-// snapshot as of this offset that is there already is fs.ErrExist.
+// snapshot as of this offset that is there already is fs.ErrExist, unless Options.Replace is set. Then it stays until the
+// new one takes its place. If only the last sync of the directory fails, the new one stays.
 //
 // When the context ends, Write stops at the next block with the context's cause. An iterator of entries that can fail
 // should cancel the context with its error and end. fsys is for this module's tests; nil means the operating system's.
 func Write(ctx context.Context, fsys vfs.FS, dir string, h Header, o Options, entries iter.Seq2[[]byte, []byte]) (path string, info Info, err error) {
-	p := &publication{fsys: orOS(fsys), dir: dir, path: Path(dir, h.Offset)}
+	p := &publication{fsys: orOS(fsys), dir: dir, path: Path(dir, h.Offset), replace: o.Replace}
 	if err = p.prepare(); err == nil {
 		info, err = p.write(ctx, h, o, entries)
 	}
@@ -47,13 +48,15 @@ type publication struct {
 	dir  string
 	path string
 	left string // The path to remove if writing fails; empty while there is none.
+
+	replace bool // Whether there may be a snapshot at the path already.
 }
 
 func (p *publication) temporary() string { return p.path + temporarySuffix }
 
-// prepare creates the directory, and checks that the path is free.
+// prepare creates the directory, and checks that the path is free unless what is there is to be replaced.
 func (p *publication) prepare() error {
-	if err := p.fsys.MkdirAll(p.dir); err != nil {
+	if err := p.fsys.MkdirAll(p.dir); err != nil || p.replace {
 		return err
 	}
 	found, err := p.fsys.OpenRead(p.path)
@@ -117,7 +120,9 @@ func (p *publication) publish(ctx context.Context) error {
 	if err := p.fsys.Rename(p.temporary(), p.path); err != nil {
 		return err
 	}
-	p.left = p.path
+	if p.left = p.path; p.replace {
+		p.left = "" // Removing it would leave neither.
+	}
 	return p.fsys.SyncDir(p.dir)
 }
 
