@@ -219,6 +219,9 @@ func (db *DB) wantsSnapshot(ctx context.Context, offset uint64) (wanted, replace
 
 // writeSnapshot writes a snapshot and reads it back, unless there is a sound one.
 func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place, err error) {
+	if err := db.requireLock(); err != nil {
+		return place, err
+	}
 	opts := db.opts.snapshot()
 	wanted, replace, err := db.wantsSnapshot(ctx, s.offset)
 	if opts.Replace = replace; err != nil || !wanted {
@@ -250,6 +253,9 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 
 // shorten removes the oldest snapshots, and the log before those that are left.
 func (db *DB) shorten(ctx context.Context) error {
+	if err := db.requireLock(); err != nil {
+		return err
+	}
 	oldest, _, err := db.snapshots.prune(ctx, db.opts.SnapshotsKept, db.throttle(checkpointRest))
 	if err != nil || oldest == 0 {
 		return err

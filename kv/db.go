@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
@@ -43,7 +43,7 @@ type DB struct {
 	clock    *clock
 	now      func() int64 // The clock's; tests replace it where nothing runs by itself yet.
 	log      *wal.Log
-	lock     io.Closer // The lock file; nil in a read-only store.
+	lock     vfs.Lock // Of the directory; nil in a read-only store.
 	recovery Recovery
 
 	visible visibleState
@@ -249,7 +249,9 @@ func (db *DB) Close() error {
 		db.visible.close()
 		db.closeErr = errors.Join(checkpointErr, db.release())
 		db.mu.Lock()
-		db.layers = nil
+		if db.layers = nil; db.closeErr == nil {
+			db.closeErr = db.failed
+		}
 		db.mu.Unlock()
 	})
 	return db.closeErr

@@ -58,7 +58,8 @@ var (
 	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
 	// is opened again. Reads go on from what was visible. Whether a commit that got this error is in the store, its
-	// message says: refused, or not known until the store is opened again.
+	// message says: refused, or not known until the store is opened again. A checkpoint that finds the lock lost, since the
+	// directory was moved for example, fails the store as well.
 	ErrFailed = wal.ErrFailed
 )
 

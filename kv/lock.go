@@ -2,7 +2,11 @@ package kv
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // lockTries is how often a caller yields and tries again before it queues for mu. Most commits and most functions of an
@@ -45,4 +49,16 @@ func (db *DB) acquire(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// requireLock fails the store if its lock is lost. Then the names in its directory may stand for another store's files.
+func (db *DB) requireLock() error {
+	err := db.lock.Held()
+	if !errors.Is(err, vfs.ErrLockLost) {
+		return err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+	return db.failed
 }

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"errors"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/histogram"
@@ -102,6 +103,9 @@ func (db *DB) Stats() Stats {
 
 	log := db.log.Stats()
 	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed
+	if err := stats.Checkpoints.Err; stats.Failed == nil && errors.Is(err, ErrFailed) {
+		stats.Failed = err // The lock is lost.
+	}
 	stats.Segments, stats.DiskBytes, stats.FreeBytes = log.Segments, log.Bytes, log.FreeBytes
 	stats.Appends, stats.AppendedBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
 	stats.Writes, stats.Syncs, stats.SlowSyncs = log.Writes, log.Syncs, log.SlowSyncs

@@ -394,17 +394,25 @@ var contract = []struct {
 		require.NoError(t, again.Held())
 		require.NoError(t, again.Close())
 	}},
-	{"a held lock notices that its file was removed or replaced", func(t *testing.T, fsys FS, dir string) {
-		name, aside := filepath.Join(dir, "LOCK"), filepath.Join(dir, "aside")
+	{"a held lock is lost with its directory, and not with its file", func(t *testing.T, fsys FS, dir string) {
+		sub := filepath.Join(dir, "sub")
+		name := filepath.Join(sub, "LOCK")
+		require.NoError(t, fsys.MkdirAll(sub))
 		held, err := fsys.Lock(name)
 		require.NoError(t, err)
 		require.NoError(t, held.Held())
-		require.NoError(t, fsys.Rename(name, aside))
-		requirePath(t, held.Held(), name)
+		require.NoError(t, fsys.Remove(name))
+		require.NoError(t, held.Held(), "the directory is locked too")
 		create(t, fsys, name, "")
-		require.ErrorIs(t, held.Held(), errLockLost)
-		require.NoError(t, fsys.Rename(aside, name))
-		require.NoError(t, held.Held(), "it is back")
+		require.NoError(t, held.Held())
+		require.NoError(t, fsys.Remove(name))
+		require.NoError(t, fsys.Remove(sub))
+		requirePath(t, held.Held(), name)
+		require.NoError(t, fsys.MkdirAll(sub))
+		require.ErrorIs(t, held.Held(), ErrLockLost)
+		other, err := fsys.Lock(name)
+		require.NoError(t, err, "the new directory isn't locked")
+		require.NoError(t, other.Close())
 		require.NoError(t, held.Close())
 	}},
 	{"a directory has one lock, and another directory another", func(t *testing.T, fsys FS, dir string) {

@@ -11,8 +11,9 @@ import (
 
 // Lock is a held lock.
 type Lock interface {
-	// Held returns an error if the lock's file was removed or replaced, by hand for example. On a file system that can't lock
-	// directories, another process may hold a lock then. It costs one system call, and may be called concurrently.
+	// Held returns an error once another process could take the lock, and ErrLockLost if that is certain: the directory was
+	// moved, removed or replaced, by hand for example. On a file system that can't lock directories, removing or replacing the
+	// lock's file is enough. It costs one system call, and may be called concurrently.
 	Held() error
 	// Close releases the lock; a second call does nothing.
 	io.Closer
@@ -38,10 +39,10 @@ func (e *LockedError) Error() string {
 // Is reports that a LockedError is ErrLocked.
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
-// errLockLost is what Held returns, in an *fs.PathError.
-var errLockLost = errors.New("the lock file was removed or replaced while it was locked")
+// ErrLockLost is what Held returns, in an *fs.PathError.
+var ErrLockLost = errors.New("the lock is lost: its file or directory was moved, removed or replaced")
 
 // holder returns the content of a lock's file.
 func holder() []byte { return append(strconv.AppendInt(nil, int64(os.Getpid()), 10), '\n') }
 
-func lockLost(name string) error { return &fs.PathError{Op: "lock", Path: name, Err: errLockLost} }
+func lockLost(name string) error { return &fs.PathError{Op: "lock", Path: name, Err: ErrLockLost} }

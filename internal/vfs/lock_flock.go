@@ -24,10 +24,11 @@ const lockTries = 10
 // lock a new one. A directory with a store in it isn't removed as easily. The directory's lock alone would not do either:
 // some file systems (NFS) lock only files, and the file names the process.
 type osLock struct {
-	name string
-	info fs.FileInfo // Of the file that was locked.
-	file *os.File
-	dir  *os.File // nil where the file system can't lock a directory.
+	name    string
+	file    *os.File
+	info    fs.FileInfo // Of the file that was locked.
+	dir     *os.File    // nil where the file system can't lock a directory.
+	dirInfo fs.FileInfo // Of the directory; nil as well.
 }
 
 func lockFile(name string) (Lock, error) {
@@ -48,7 +49,7 @@ func untilHeld(take func() (*osLock, error)) (*osLock, error) {
 		if err != nil {
 			return nil, err
 		}
-		lost := l.Held()
+		lost := l.isStill(os.Lstat, l.name, l.info)
 		if lost == nil {
 			return l, nil
 		}
@@ -94,12 +95,21 @@ func (l *osLock) lockDir() error {
 		return dir.Close()
 	}
 	l.dir = dir
-	return nil
+	l.dirInfo, err = dir.Stat()
+	return err
 }
 
 func (l *osLock) Held() error {
-	found, err := os.Lstat(l.name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(found, l.info) {
+	if l.dirInfo != nil {
+		return l.isStill(os.Stat, filepath.Dir(l.name), l.dirInfo)
+	}
+	return l.isStill(os.Lstat, l.name, l.info)
+}
+
+// isStill returns an error unless a name stands for what was locked.
+func (l *osLock) isStill(stat func(string) (fs.FileInfo, error), name string, locked fs.FileInfo) error {
+	found, err := stat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(found, locked) {
 		return lockLost(l.name)
 	}
 	return err

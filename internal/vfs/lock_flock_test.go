@@ -64,7 +64,7 @@ func TestALockWhoseFileIsRemovedBeforeItIsLockedIsTakenAgain(t *testing.T) {
 	require.NoError(t, l.Close())
 
 	_, err = losing(1000)
-	require.ErrorIs(t, err, errLockLost)
+	require.ErrorIs(t, err, ErrLockLost)
 	require.Equal(t, lockTries, takes)
 	again, err := OS.Lock(name)
 	require.NoError(t, err, "what was taken in vain is released")
@@ -101,4 +101,35 @@ func TestALockOfTheDirectoryAloneKeepsOutAndNamesNoProcess(t *testing.T) {
 	content, err := os.ReadFile(name)
 	require.NoError(t, err)
 	require.Equal(t, "1234", string(content))
+}
+
+// TestALockOfTheFileAloneIsLostWithIt is about a file system that can't lock directories.
+func TestALockOfTheFileAloneIsLostWithIt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	l, err := takeLock(name)
+	require.NoError(t, err)
+	require.NoError(t, l.dir.Close())
+	l.dir, l.dirInfo = nil, nil
+	require.NoError(t, l.Held())
+	require.NoError(t, os.Rename(name, name+".aside"))
+	require.ErrorIs(t, l.Held(), ErrLockLost)
+	other, err := OS.Lock(name)
+	require.NoError(t, err)
+	require.ErrorIs(t, l.Held(), ErrLockLost, "the file is another one")
+	require.NoError(t, other.Close())
+	require.NoError(t, os.Rename(name+".aside", name))
+	require.NoError(t, l.Held(), "the file is back")
+	require.NoError(t, l.Close())
+}
+
+func TestALockIsLostWhenItsDirectoryIsMoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	held, err := OS.Lock(filepath.Join(dir, "LOCK"))
+	require.NoError(t, err)
+	require.NoError(t, os.Rename(dir, dir+".old"))
+	require.ErrorIs(t, held.Held(), ErrLockLost)
+	require.NoError(t, os.Symlink(dir+".old", dir))
+	require.NoError(t, held.Held(), "the name leads to it again")
+	require.NoError(t, held.Close())
 }

@@ -67,7 +67,7 @@ type memLock struct {
 func (l *memLock) Held() error {
 	l.mem.mu.Lock()
 	defer l.mem.mu.Unlock()
-	if n, err := l.mem.find(l.name); err != nil || n != l.file {
+	if dir, _, err := l.mem.place(l.name); err != nil || dir != l.dir {
 		return lockLost(l.name)
 	}
 	return nil
