@@ -42,7 +42,7 @@ output, and the offset to standard error.`,
   kvctl --dir store backup tuesday.walnut --since 1
   kvctl --dir store backup - --compression zstd > copy.walnut
   kvctl snapshot verify monday.walnut tuesday.walnut`,
-		Args: cobra.ExactArgs(1),
+		Args: asUsed,
 	}
 	cmd.Flags().Uint64Var(&flags.since, "since", 0, "only the commits after this offset, as an increment")
 	cmd.Flags().BoolVar(&flags.force, "force", false, "replace the file if there is one")

@@ -22,7 +22,7 @@ The last line is the summary.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store check
   kvctl --dir store check -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error { return a.check("check", "") }),
 	}
 }

@@ -37,7 +37,7 @@ store open takes its checkpoints itself.`,
   kvctl --dir store put user:2 Grace
   kvctl --dir store checkpoint --keep 1 --archive archive -o json
   kvctl --dir store snapshot ls`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 	}
 	cmd.Flags().IntVar(&flags.keep, "keep", kv.DefaultSnapshotsKept, "the number of snapshots to leave")
 	cmd.Flags().StringVar(&flags.archive, "archive", "", "where to keep truncated segments (default nowhere)")

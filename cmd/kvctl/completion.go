@@ -18,7 +18,7 @@ the shell that is running:
 		Example: `  kvctl completion bash > kvctl.bash
   kvctl completion zsh > _kvctl
   kvctl completion fish > kvctl.fish`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      asUsed,
 		ValidArgs: shells,
 	}
 	cmd.RunE = a.starts(func(args []string) error {

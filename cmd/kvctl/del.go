@@ -34,7 +34,7 @@ it writes nothing.`,
 			// An empty variable in a script must not delete every key.
 			return errors.New("the prefix or range is empty, which would be every key")
 		case !ranged && len(args) == 0:
-			return errors.New("which keys?")
+			return fmt.Errorf("which keys? Usage: %s", cmd.UseLine())
 		}
 		return nil
 	}

@@ -19,7 +19,7 @@ has left to live is not exported.`,
   kvctl --dir store export > pairs.jsonl
   kvctl --dir copy import pairs.jsonl
   kvctl --dir store export --prefix user: | gzip > users.jsonl.gz`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 	}
 	view.addTo(cmd)
 	cmd.RunE = a.starts(func([]string) error {

@@ -26,7 +26,7 @@ any commit at all while the log has not been truncated.`,
   kvctl --dir store get user:1 --at 1
   kvctl --dir store get 757365723a31 --encoding hex
   kvctl --dir store get user:1 -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: asUsed,
 	}
 	cmd.Flags().Uint64Var(&at, "at", 0, "as of this offset (default the newest)")
 	cmd.RunE = a.starts(func(args []string) error {

@@ -64,7 +64,7 @@ on.`,
   kvctl --dir store import users.csv --key id --value name
   printf '{"id":4,"name":"Radia"}\n' | gzip > users.jsonl.gz
   kvctl --dir store import users.jsonl.gz --key id --batch 500`,
-		Args: cobra.ExactArgs(1),
+		Args: asUsed,
 	}
 	cmd.Flags().StringVar(&flags.format, "format", "", "jsonl, csv or tsv (default by the name's ending; jsonl for -)")
 	cmd.Flags().StringVar(&flags.columns.key, "key", "", "the member or column that is the key")

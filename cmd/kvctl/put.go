@@ -25,7 +25,7 @@ may begin with a dash.`,
   printf 'any bytes' | kvctl --dir store put user:2 -
   kvctl --dir store put session:1 token --ttl 10m
   kvctl --dir store put --encoding hex 00ff 0a0d`,
-		Args: cobra.ExactArgs(2),
+		Args: asUsed,
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the pair lives, such as 90s or 10m (default for ever)")
 	cmd.RunE = a.starts(func(args []string) error {

@@ -50,7 +50,7 @@ from standard input.`,
   kvctl --dir before restore monday.walnut --increment tuesday.walnut \
     --to-offset 2
   kvctl --dir before get user:1`,
-		Args: cobra.ExactArgs(1),
+		Args: asUsed,
 	}
 	cmd.Flags().StringArrayVar(&flags.increments, "increment", nil, "an increment that backup --since wrote; may be repeated")
 	cmd.Flags().StringArrayVar(&flags.archives, "archive", nil, "a directory with segments of the log; may be repeated")

@@ -78,11 +78,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
   kvctl --dir store get user:1
   KVCTL_DIR=store kvctl scan --prefix user:`,
 		Args:          noSuchCommand,
-		RunE:          func(*cobra.Command, []string) error { return fmt.Errorf("which command?") },
+		RunE:          whichCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
+	root.SetFlagErrorFunc(flagError)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -122,18 +123,6 @@ func (a *app) starts(command func(args []string) error) func(*cobra.Command, []s
 		a.started = true
 		return command(args)
 	}
-}
-
-// noSuchCommand is the argument check of a command that only groups others.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	cmd.SuggestionsMinimumDistance = 2 // The most edits between a word and a suggestion.
-	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-		return fmt.Errorf("no command %q; did you mean %s?", args[0], strings.Join(like, " or "))
-	}
-	return fmt.Errorf("no command %q", args[0])
 }
 
 // choice is a flag whose value is one of some words; the first is the default.

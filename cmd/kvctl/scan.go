@@ -27,7 +27,7 @@ read back.`,
   kvctl --dir store scan --start user:1 --end user:2 -o json
   kvctl --dir store scan --keys-only
   kvctl --dir store scan --prefix user: --count`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 	}
 	view.addTo(cmd)
 	cmd.Flags().BoolVar(&keysOnly, "keys-only", false, "leave the values out")

@@ -28,7 +28,7 @@ have the same format. Only prune changes anything.`,
   kvctl --dir store snapshot verify
   kvctl --dir store snapshot prune --keep 1`,
 		Args: noSuchCommand,
-		RunE: func(*cobra.Command, []string) error { return errors.New("which snapshot command?") },
+		RunE: whichCommand,
 	}
 	addTo(cmd, "", newSnapshotLs(a), newSnapshotInspect(a), newSnapshotVerify(a), newSnapshotPrune(a))
 	return cmd

@@ -25,7 +25,7 @@ offsets.`,
   kvctl --dir store snapshot inspect 1 -o json
   kvctl --dir store backup copy.walnut
   kvctl snapshot inspect copy.walnut`,
-		Args:              cobra.ExactArgs(1),
+		Args:              asUsed,
 		ValidArgsFunction: a.completeSnapshots,
 		RunE:              a.starts(func(args []string) error { return a.inspectSnapshot(args[0]) }),
 	}

@@ -21,7 +21,7 @@ verify reads all of it.`,
   kvctl --dir store checkpoint
   kvctl --dir store snapshot ls
   kvctl --dir store snapshot ls -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error {
 			files, err := a.snapshots()
 			if err != nil {

@@ -21,7 +21,7 @@ is: the next checkpoint truncates it.`,
   kvctl --dir store put user:2 Grace
   kvctl --dir store checkpoint
   kvctl --dir store snapshot prune --keep 1`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 	}
 	cmd.Flags().IntVar(&keep, "keep", kv.DefaultSnapshotsKept, "the number of snapshots to leave")
 	cmd.RunE = a.starts(func([]string) error {

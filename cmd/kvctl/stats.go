@@ -31,7 +31,7 @@ shows them under the same names, by way of kv.Stats.`,
   kvctl --dir store stats
   kvctl --dir store stats -o json
   kvctl --dir store stats --prometheus`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error {
 			if prometheus && a.wantsJSON() {
 				return usagef("stats: want --prometheus or --output json, but not both")

@@ -16,7 +16,7 @@ func newVersion(a *app) *cobra.Command {
 built from, and the version of Go.`,
 		Example: `  kvctl version
   kvctl version -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error {
 			version := newVersionJSON(debug.ReadBuildInfo())
 			if a.wantsJSON() {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +16,7 @@ nothing.`,
   kvctl --dir store wal dump
   kvctl --dir store wal verify`,
 		Args: noSuchCommand,
-		RunE: func(*cobra.Command, []string) error { return errors.New("which wal command?") },
+		RunE: whichCommand,
 	}
 	addTo(cmd, "", newWalLs(a), newWalDump(a), newWalVerify(a))
 	return cmd

@@ -24,7 +24,7 @@ values as scan writes them. JSON is an object a commit.`,
   kvctl --dir store put user:1 Grace
   kvctl --dir store wal dump
   kvctl --dir store wal dump --from 2 --to 2 -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 	}
 	cmd.Flags().Uint64Var(&from, "from", 0, "the first offset (default the first held)")
 	cmd.Flags().Uint64Var(&to, "to", 0, "the last offset (default the last held)")

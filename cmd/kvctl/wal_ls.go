@@ -21,7 +21,7 @@ it.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store wal ls
   kvctl --dir store wal ls -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error {
 			return a.withLog(func(log *kv.Log) error {
 				if a.wantsJSON() {

@@ -12,7 +12,7 @@ the last line is the summary, and damage makes the exit code 4.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store wal verify
   kvctl --dir store wal verify -o json`,
-		Args: cobra.NoArgs,
+		Args: asUsed,
 		RunE: a.starts(func([]string) error { return a.check("wal verify", "wal") }),
 	}
 }

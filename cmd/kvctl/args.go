@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// asUsed checks the arguments of a command against its usage line, which names each of them. An error names the one that is
+// missing, or the first that is too many.
+func asUsed(cmd *cobra.Command, args []string) error {
+	names := strings.Fields(cmd.Use)[1:]
+	missing := names[min(len(args), len(names)):]
+	switch {
+	case len(missing) > 0:
+		return fmt.Errorf("missing %s; usage: %s", strings.Join(missing, " and "), cmd.UseLine())
+	case len(args) > len(names):
+		return fmt.Errorf("unexpected argument %q; usage: %s", args[len(names)], cmd.UseLine())
+	case len(cmd.ValidArgs) > 0 && !slices.Contains(cmd.ValidArgs, args[0]):
+		return fmt.Errorf("unknown argument %q; usage: %s", args[0], cmd.UseLine())
+	}
+	return nil
+}
+
+// noSuchCommand is the argument check of a command that only groups others.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // The most edits between a word and a suggestion.
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return fmt.Errorf("no command %q; did you mean %s?", args[0], strings.Join(like, " or "))
+	}
+	return fmt.Errorf("no command %q", args[0])
+}
+
+// whichCommand is the RunE of a command that only groups others. Its error lists them.
+func whichCommand(cmd *cobra.Command, _ []string) error {
+	var names []string
+	for _, child := range cmd.Commands() {
+		names = append(names, child.Name())
+	}
+	path := strings.TrimPrefix(cmd.CommandPath()+" command", "kvctl ")
+	return fmt.Errorf("which %s? There are %s", path, strings.Join(names, ", "))
+}
+
+// flagError says what a flag wants in place of what a parser of Go's library says.
+func flagError(_ *cobra.Command, err error) error {
+	var number *strconv.NumError
+	if !errors.As(err, &number) {
+		return errors.New(strings.Replace(err.Error(), "flag: time: ", "flag: ", 1))
+	}
+	want := "want a whole number"
+	switch {
+	case number.Func == "ParseBool":
+		want = "want true or false"
+	case errors.Is(number, strconv.ErrRange):
+		want = "the number is out of range"
+	}
+	return errors.New(strings.Replace(err.Error(), number.Error(), want, 1))
+}
