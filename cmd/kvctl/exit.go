@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -84,12 +85,36 @@ func (a *app) report(err error) {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return
 	}
-	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", "; "), "kv: ")
+	text := strings.ReplaceAll(a.text(err), "\n", "; ")
 	if command := a.closer(err); command != "" {
 		text += "; look closer: " + command
 	}
 	fmt.Fprintf(a.stderr, "kvctl: %s\n", text)
 }
+
+// text returns an error's text. An error of the store's directory names only that and what is wrong with it. Other errors
+// lose the names of Walnut's packages.
+func (a *app) text(err error) string {
+	dir, _ := a.dir() // Without one, no error is about it.
+	var locked *kv.LockedError
+	var path *fs.PathError
+	onDir := errors.As(err, &path) && path.Path == dir
+	switch {
+	case errors.As(err, &locked):
+		return locked.Error() + "; wait until that process is done with the store, or stop it"
+	case onDir && errors.Is(err, kv.ErrNotStore):
+		return fmt.Sprintf("%s holds no Walnut store: %v; name one with --dir or KVCTL_DIR", dir, path.Err)
+	case onDir:
+		return fmt.Sprintf("%s: %v", dir, path.Err)
+	case errors.Is(err, kv.ErrNotStore):
+		_, why, _ := strings.Cut(err.Error(), kv.ErrNotStore.Error())
+		return dir + " holds no Walnut store" + why
+	}
+	return unprefixed.Replace(": " + err.Error())[len(": "):]
+}
+
+// unprefixed takes the names of packages out of a text in which errors wrap others.
+var unprefixed = strings.NewReplacer(": kv: ", ": ", ": wal: ", ": ", ": snapshot: ", ": ")
 
 // closer returns the command that looks closer at the damage in err, or "" if there is no damage or no such command.
 func (a *app) closer(err error) string {
