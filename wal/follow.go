@@ -11,16 +11,6 @@ import (
 // the log held after that place is then no longer the log's. A roll follows the active segment's end, a cut some earlier
 // place, and a reset none.
 
-// place is where a segment follows: the end of a record's frame, or of the header.
-type place struct {
-	segment *segment // nil where the header's prev fields stand alone.
-	isReset bool     // What the log held is given up, not taken back.
-	keep    int      // How many of the log's segments stay.
-	end     int64
-	chain   uint32
-	head    storeHead // Of the segment that will follow, without its salt.
-}
-
 // createFunc makes the store of a segment, durably.
 type createFunc func(head storeHead) (*store, error)
 
@@ -31,9 +21,9 @@ func (l *Log) roll(create createFunc) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	s := l.segments.active().store
-	at := l.after(len(l.segments.list), s.end, s.next, s.chain)
-	g, err := l.begin(at, create)
+	active := l.segments.active()
+	s := active.store
+	g, err := l.begin(l.after(s, s.end, s.next, s.chain), create)
 	if err != nil {
 		return err
 	}
@@ -44,7 +34,7 @@ func (l *Log) roll(create createFunc) error {
 	l.stats.Rolls++
 	l.mu.Unlock()
 	l.segments.add(g)
-	at.segment.wrong.Store(true)
+	active.wrong.Store(true)
 	l.indexDue.Store(true)
 	if l.opts.foreground {
 		l.keepIndexes()
@@ -53,21 +43,19 @@ func (l *Log) roll(create createFunc) error {
 	return nil
 }
 
-// after describes the place after a record in the last of the segments that stay.
-func (l *Log) after(keep int, end int64, next uint64, chain uint32) place {
-	g := l.segments.list[keep-1]
-	return place{segment: g, keep: keep, end: end, chain: chain, head: storeHead{
-		id: l.id, base: next, first: l.First(), generation: g.store.head.generation,
-		prevSalt: g.store.head.salt, prevEnd: end, prevChain: chain,
-	}}
+// after returns the header, without its salt, of a segment that follows a store after a record or the header.
+func (l *Log) after(s *store, end int64, next uint64, chain uint32) storeHead {
+	return storeHead{
+		id: l.id, base: next, first: l.First(), generation: s.head.generation, prevSalt: s.head.salt, prevEnd: end, prevChain: chain,
+	}
 }
 
 // begin makes a segment, durably.
-func (l *Log) begin(at place, create createFunc) (*segment, error) {
-	at.head.salt = newSalt()
-	s, err := create(at.head)
+func (l *Log) begin(head storeHead, create createFunc) (*segment, error) {
+	head.salt = newSalt()
+	s, err := create(head)
 	if err != nil {
-		return nil, l.sticky(fmt.Errorf("begin segment %d: %w", at.head.base, err))
+		return nil, l.sticky(fmt.Errorf("begin segment %d: %w", head.base, err))
 	}
 	return l.newSegment(s, &index{anchored: true}), nil
 }
@@ -95,11 +83,14 @@ func (l *Log) TruncateBack(last uint64) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	at, err := l.placeAfter(last)
+	keep, head, err := l.placeAfter(last)
 	if err != nil {
 		return err
 	}
-	return l.cut(at)
+	if err := l.unarchive(l.segments.list[max(0, keep-1):]); err != nil {
+		return err
+	}
+	return l.cut(keep, head)
 }
 
 // maxReset leaves a log more offsets than it will ever give out.
@@ -119,28 +110,28 @@ func (l *Log) Reset(first uint64) error {
 	if first == 0 || first > maxReset {
 		return fmt.Errorf("first offset %d, want 1 to %d: %w", first, uint64(maxReset), ErrOutOfRange)
 	}
-	s := l.segments.active().store
-	if l.First() == first && s.next == first {
+	if l.First() == first && l.segments.active().store.next == first {
 		return nil
 	}
 	if err := l.settle(); err != nil {
 		return err
 	}
-	return l.cut(place{isReset: true, head: storeHead{id: l.id, base: first, first: first, generation: s.head.generation}})
+	return l.cut(0, storeHead{id: l.id, base: first, first: first})
 }
 
-// placeAfter finds the place after a record that stays. Everything was written and synced.
-func (l *Log) placeAfter(last uint64) (place, error) {
+// placeAfter finds the place after a record that stays: how many segments do, and the header of the one that follows there.
+// Everything was written and synced.
+func (l *Log) placeAfter(last uint64) (keep int, head storeHead, err error) {
 	i := l.segments.holder(last)
 	g := l.segments.list[i]
 	s := g.store
 	switch {
 	case last+1 == g.base(): // Nothing of it stays: the new segment takes its place.
-		head := s.head
+		head = s.head
 		head.first = l.First()
-		return place{keep: i, head: head}, nil
+		return i, head, nil
 	case last == s.next-1:
-		return l.after(i+1, s.end, s.next, s.chain), nil
+		return i + 1, l.after(s, s.end, s.next, s.chain), nil
 	}
 	sc := s.scan(s.end)
 	if position, number, chain, ok := g.index.Load().anchor(last - g.base()); ok {
@@ -148,33 +139,28 @@ func (l *Log) placeAfter(last uint64) (place, error) {
 	}
 	for sc.next <= last {
 		if _, err := sc.frame(); err != nil {
-			return place{}, readError(s.path, sc.position, sc.next, err)
+			return 0, head, readError(s.path, sc.position, sc.next, err)
 		}
 	}
-	return l.after(i+1, sc.position, last+1, sc.chain), nil
+	return i + 1, l.after(s, sc.position, last+1, sc.chain), nil
 }
 
-// cut lets the log go on at another place. The new segment's name is what makes it so. The submit lock is held, and everything
-// was written and synced.
-func (l *Log) cut(at place) error {
-	if !at.isReset {
-		if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {
-			return err
-		}
-	}
-	at.head.generation = l.segments.active().store.head.generation + 1
-	g, err := l.begin(at, l.createStore)
+// cut lets the log go on at another place, after the first segments. The new segment's name is what makes it so. The submit lock
+// is held, and everything was written and synced.
+func (l *Log) cut(keep int, head storeHead) error {
+	head.generation = l.segments.active().store.head.generation + 1
+	g, err := l.begin(head, l.createStore)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	l.segments.epoch.Add(1) // A reader that fails since less is acknowledged must see another epoch, too.
-	l.restart(at.head.base)
-	l.segments.first.Store(at.head.first)
-	removed := l.segments.replace(at.keep, g)
+	l.restart(head.base)
+	l.segments.first.Store(head.first)
+	removed := l.segments.replace(keep, g)
 	l.mu.Unlock()
-	if at.segment != nil {
-		l.endAt(at)
+	if keep > 0 {
+		l.endWhere(l.segments.list[keep-1], g.store)
 	}
 	// The new segment may have taken the name of one of these.
 	named := slices.DeleteFunc(slices.Clone(removed), func(r *segment) bool { return r.base() == g.base() })
@@ -188,24 +174,12 @@ func (l *Log) cut(at place) error {
 	return errors.Join(errs...)
 }
 
-// endAt lets a segment end where the new one follows, and its index say as much: that takes the place of a seal. Not a byte of the
-// records that were truncated is touched, since another process may be reading them. The space after them is given back.
-func (l *Log) endAt(at place) {
-	g, s := at.segment, at.segment.store
-	if s.end == at.end && s.sealed.Load() {
-		return // It ends there already.
+// endWhere lets a segment end where a new one follows, and its index say as much: that takes the place of a seal. Not a byte of
+// the records that were truncated is touched, since another process may be reading them. The space after them is given back.
+func (l *Log) endWhere(g *segment, next *store) {
+	if s := g.store; s.end != next.head.prevEnd || !s.sealed.Load() { // Otherwise it ends there already.
+		s.giveBack()
+		s.cutAt(next.head.prevEnd, next.head.base, next.head.prevChain)
+		l.keepIndex(g, true)
 	}
-	s.giveBack()
-	s.cutAt(at.end, at.head.base, at.chain)
-	count, was := s.count(), g.index.Load()
-	if was.entries == nil {
-		was.drop(count)
-	} else {
-		x := &index{}
-		for i := range count {
-			x.add(was.get(uint64(i), make([]byte, entrySize)), 0)
-		}
-		g.goOnWith(x)
-	}
-	l.keepIndex(g, true)
 }

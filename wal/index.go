@@ -73,15 +73,6 @@ func (x *index) addChunk(chain uint32) {
 	x.chunks.Store(&chunks)
 }
 
-// drop forgets all but the first count positions of an index in memory.
-func (x *index) drop(count uint32) {
-	x.count = count
-	if have := x.chunks.Load(); have != nil {
-		chunks := (*have)[: (count+indexChunkSize-1)/indexChunkSize : (count+indexChunkSize-1)/indexChunkSize]
-		x.chunks.Store(&chunks)
-	}
-}
-
 // get returns the position of record i of the segment, 0 where the index doesn't know it. buffer has room for an entry.
 func (x *index) get(i uint64, buffer []byte) int64 {
 	if x.entries != nil {
@@ -196,11 +187,18 @@ func (h indexHead) fits(s *store) bool {
 	return h.end == s.end && h.count == s.count() && h.chain == s.chain
 }
 
-// load returns the index, mapped where files can be, and closes the file.
-func (f *indexFile) load() (x *index, err error) {
+// loadIndex returns what is in a store's index file, mapped where files can be, and refuses that of a store that ends elsewhere.
+func loadIndex(fs vfs.FS, s *store) (*index, error) {
+	f, err := openIndexFile(fs, s)
+	if err != nil {
+		return nil, err
+	}
+	if !f.fits(s) {
+		return nil, errors.Join(fmt.Errorf("it says that the store ends at %d", f.end), f.file.Close())
+	}
 	size := indexHeadSize + int64(f.count)*entrySize
 	mapping, err := f.file.Map(size)
-	x = &index{count: f.count, entries: mapping, mapping: mapping}
+	x := &index{count: f.count, entries: mapping, mapping: mapping}
 	if errors.Is(err, vfs.ErrMapUnsupported) {
 		data := make([]byte, size)
 		_, err = f.file.ReadAt(data, 0)
@@ -212,12 +210,14 @@ func (f *indexFile) load() (x *index, err error) {
 // writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole. nextSalt is that of
 // the segment that follows, 0 where none does.
 func writeIndexFile(fs vfs.FS, s *store, x *index, nextSalt uint64, synced bool) error {
-	data := make([]byte, indexHeadSize, indexHeadSize+int64(x.count)*entrySize)
-	for i := range x.count {
-		data = binary.LittleEndian.AppendUint32(data, uint32(x.get(uint64(i), nil)))
+	count := min(x.count, s.count()) // The end may have been cut since.
+	data := make([]byte, indexHeadSize, indexHeadSize+int64(count)*entrySize)
+	buffer := make([]byte, entrySize)
+	for i := range count {
+		data = binary.LittleEndian.AppendUint32(data, uint32(x.get(uint64(i), buffer)))
 	}
 	copy(data, indexHead{
-		salt: s.head.salt, nextSalt: nextSalt, count: x.count, end: s.end, chain: s.chain,
+		salt: s.head.salt, nextSalt: nextSalt, count: count, end: s.end, chain: s.chain,
 		entriesSum: crc32.Checksum(data[indexHeadSize:], castagnoli),
 	}.encode())
 	return vfs.WriteAs(fs, indexPath(s), bytes.NewReader(data), synced)

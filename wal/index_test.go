@@ -60,7 +60,8 @@ func TestIndexGivesBackWhatWasAdded(t *testing.T) {
 			file, err := openIndexFile(fs, s)
 			require.NoError(t, err)
 			require.Equal(t, indexHead{salt: 77, nextSalt: 78, count: count, end: s.end, chain: s.chain, entriesSum: file.entriesSum}, file.indexHead)
-			mapped, err := file.load()
+			require.NoError(t, file.file.Close())
+			mapped, err := loadIndex(fs, s)
 			require.NoError(t, err)
 			requireEntries(t, mapped, count)
 			require.NoError(t, mapped.close())
@@ -82,18 +83,19 @@ func TestIndexKnowsTheChainAtARecordInEachChunk(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestIndexThatIsCutGoesOnFromThere(t *testing.T) {
-	x := indexOf(2 * indexChunkSize)
-	for _, count := range []uint32{indexChunkSize + 7, indexChunkSize, 3, 0} {
-		x.drop(count)
-		require.Equal(t, count, x.count)
-		for i := count; i < count+5; i++ {
-			x.add(positionOf(i), 0)
+func TestIndexFileOfAStoreThatWasCutEndsWithIt(t *testing.T) {
+	bothDisks(t, func(t *testing.T, fs vfs.FS, dir string) {
+		x := indexOf(2 * indexChunkSize)
+		for _, count := range []uint32{indexChunkSize + 7, indexChunkSize, 3, 0} {
+			s := sealedStore(dir, count)
+			require.NoError(t, writeIndexFile(fs, s, x, 78, true))
+			var err error
+			x, err = loadIndex(fs, s) // The next one is cut once more.
+			require.NoError(t, err)
+			defer func(x *index) { require.NoError(t, x.close()) }(x)
+			requireEntries(t, x, count)
 		}
-		for i := range count + 5 {
-			require.Equal(t, positionOf(i), x.get(uint64(i), nil))
-		}
-	}
+	})
 }
 
 func TestIndexIsReadWhileItGrows(t *testing.T) {

@@ -124,18 +124,6 @@ func (l *Log) report() {
 		"removed", r.Removed, "elapsed", r.Elapsed)
 }
 
-// adopt takes over segments that are ready for use; the last one is active.
-func (l *Log) adopt(stores []*store, indexes []*index, first uint64) {
-	for i, s := range stores {
-		l.segments.add(l.newSegment(s, indexes[i]))
-	}
-	last := stores[len(stores)-1]
-	l.id = last.head.id
-	l.segments.first.Store(first)
-	l.submitted = last.next - 1
-	l.acknowledged.Store(last.next - 1)
-}
-
 // Close makes every record durable, seals the log and closes its files. Readers that are under way end with ErrClosed or
 // finish what they can still read. A second Close returns ErrClosed.
 func (l *Log) Close() error {

@@ -51,14 +51,7 @@ func (l *Log) mend(v *survey) error {
 			return err
 		}
 	}
-	indexes, err := l.openIndexes(v)
-	if err != nil {
-		return err
-	}
-	l.adopt(v.stores, indexes, v.tail.first)
-	l.markWrongIndexes()
-	v.found = nil // They are the log's now.
-	return nil
+	return l.adopt(v)
 }
 
 // create makes the first segment of a log that isn't there yet.
@@ -80,8 +73,8 @@ func (l *Log) create(v *survey) error {
 		return err
 	}
 	l.recovery.Outcome = Created
-	l.adopt([]*store{s}, []*index{{anchored: true}}, 1)
-	return nil
+	v.stores, v.positions, v.tail = []*store{s}, &index{anchored: true}, reading{first: 1}
+	return l.adopt(v)
 }
 
 // outcome says what the end of the log is like.
@@ -198,33 +191,35 @@ func (l *Log) quarantineCopy(s *store, from, to int64) (path string, err error) 
 	return path, vfs.WriteAs(fsys, path, io.NewSectionReader(s.file, from, to-from), true)
 }
 
-// openIndexes opens the segments' indexes, and makes those again that don't fit.
-func (l *Log) openIndexes(v *survey) (indexes []*index, err error) {
-	for _, s := range v.stores[:len(v.stores)-1] {
-		x, same, err := l.openIndex(s)
-		if err != nil {
-			for _, opened := range indexes {
-				err = errors.Join(err, opened.close())
-			}
-			return nil, fmt.Errorf("index of segment %d: %w", s.head.base, err)
+// adopt takes over the stores that a survey found, the last one as active, and opens their indexes. One that doesn't fit is made
+// again, and written when the log is closed.
+func (l *Log) adopt(v *survey) error {
+	last := v.stores[len(v.stores)-1]
+	var errs []error
+	for _, s := range v.stores {
+		x, fits := v.positions, true
+		if s == last {
+			head, _ := v.index(s)
+			fits = v.tail.seal == 0 || head.fits(s)
+		} else if file, err := loadIndex(l.opts.FS, s); err == nil {
+			x = file
+		} else if x, err = s.indexAgain(); err != nil {
+			errs = append(errs, fmt.Errorf("index of segment %d: %w", s.head.base, err))
+		} else {
+			fits = false
 		}
-		if !same {
+		g := l.newSegment(s, x)
+		if !fits {
 			l.rebuilt.Add(1)
 			l.recovery.RebuiltIndexes = append(l.recovery.RebuiltIndexes, indexPath(s))
+			g.wrong.Store(true)
 		}
-		indexes = append(indexes, x)
+		l.segments.add(g)
 	}
-	last := v.stores[len(v.stores)-1]
-	if head, _ := v.index(last); v.tail.seal != 0 && !head.fits(last) {
-		l.rebuilt.Add(1)
-		l.recovery.RebuiltIndexes = append(l.recovery.RebuiltIndexes, indexPath(last))
-	}
-	return append(indexes, v.positions), nil
-}
-
-// markWrongIndexes lets the indexes that were made again be written when the log is closed.
-func (l *Log) markWrongIndexes() {
-	for _, g := range l.segments.list {
-		g.wrong.Store(slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store)))
-	}
+	v.found = nil // They are the log's now.
+	l.id = last.head.id
+	l.segments.first.Store(v.tail.first)
+	l.submitted = last.next - 1
+	l.acknowledged.Store(last.next - 1)
+	return errors.Join(errs...)
 }

@@ -64,20 +64,12 @@ func (v *survey) identities() (salts []uint64) {
 
 // adoptReadOnly takes over what a survey found, mending nothing.
 func (l *Log) adoptReadOnly(v *survey) error {
-	indexes, err := l.openIndexes(v)
-	if err != nil {
-		return err
-	}
-	err = v.closeOthers()
-	l.adopt(v.stores, indexes, v.tail.first)
-	v.found = nil // They are the log's now.
+	l.recovery = v.outcome()
+	err := errors.Join(v.closeOthers(), l.adopt(v))
 	l.proven.Store(l.Last())
 	if last := v.stores[len(v.stores)-1]; v.tail.seal == 0 {
 		l.proven.Store(last.head.base - 1 + v.positions.before(v.tail.proven))
 	}
-	rebuilt := l.recovery.RebuiltIndexes
-	l.recovery = v.outcome()
-	l.recovery.RebuiltIndexes = rebuilt
 	return err
 }
 

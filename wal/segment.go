@@ -82,7 +82,7 @@ func (g *segment) find(offset uint64) (int64, error) {
 
 // search finds a record by going through the store. Where the index said another position, it goes on with what is found.
 func (g *segment) search(offset uint64, was int64) (int64, error) {
-	x, err := g.store.indexAgain(g.store.written.position(), g.store.written.records())
+	x, err := g.store.indexAgain()
 	if err != nil {
 		return 0, err
 	}
@@ -121,32 +121,14 @@ func readError(path string, position int64, offset uint64, err error) error {
 	return fmt.Errorf("read %s at position %d: %w", path, position, err)
 }
 
-// openIndex returns a segment's index: the file's, where that is whole and says of the store what the next segment's header
-// says. Otherwise it is made again, and same is false.
-func (l *Log) openIndex(s *store) (x *index, same bool, err error) {
-	file, err := openIndexFile(l.opts.FS, s)
-	if err == nil && !file.fits(s) {
-		err = errors.Join(fmt.Errorf("it says that the store ends at %d", file.end), file.file.Close())
-	}
-	if err == nil {
-		x, err = file.load()
-	}
-	if err == nil {
-		return x, true, nil
-	}
-	x, err = s.indexAgain(s.end, uint64(s.count()))
-	return x, false, err
-}
-
-// indexAgain makes an index of the store's first records, up to a position, from the headers of their frames. It goes on after
-// bytes that don't check out, so that a damaged record hides no other.
-func (s *store) indexAgain(end int64, records uint64) (*index, error) {
-	sc := s.scan(end)
-	x := &index{}
-	for at := int64(headSize); at < end; {
+// indexAgain makes an index of the records that were written from the headers of their frames. It goes on after bytes that don't
+// check out, so that a damaged record hides no other.
+func (s *store) indexAgain() (*index, error) {
+	sc, records, x := s.scan(s.written.position()), s.written.records(), &index{}
+	for at := int64(headSize); at < sc.limit; {
 		head, encoded, err := sc.head(at)
 		if err != nil && !isScanStop(err) {
-			return nil, readError(s.path, at, 0, err)
+			return x, readError(s.path, at, 0, err)
 		}
 		if err != nil {
 			at += frameAlign
@@ -176,14 +158,10 @@ func (l *Log) keepIndex(g *segment, synced bool) {
 	if next := g.next.Load(); next != nil {
 		nextSalt = next.store.head.salt
 	}
-	err := writeIndexFile(l.opts.FS, g.store, g.index.Load(), nextSalt, synced)
-	var file *indexFile
+	x := g.index.Load()
+	err := writeIndexFile(l.opts.FS, g.store, x, nextSalt, synced)
 	if err == nil {
-		file, err = openIndexFile(l.opts.FS, g.store)
-	}
-	var x *index
-	if err == nil {
-		x, err = file.load()
+		x, err = loadIndex(l.opts.FS, g.store)
 	}
 	if err != nil {
 		l.opts.Logger.Warn("index can't be written; it is kept in memory", "path", indexPath(g.store), "error", err)

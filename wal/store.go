@@ -62,13 +62,8 @@ func (e *extent) records() uint64 { return e.packed.Load() & (1<<extentShift - 1
 
 // newStore returns a store without frames.
 func newStore(file vfs.File, path string, head storeHead, encoded []byte) *store {
-	chain := headChain(encoded)
-	s := &store{
-		file: file, path: path, head: head, headChain: chain,
-		end: headSize, next: head.base, chain: chain, recordEnd: headSize, proven: headSize,
-	}
-	s.written.set(headSize, 0)
-	s.durable.set(headSize, 0)
+	s := &store{file: file, path: path, head: head, headChain: headChain(encoded)}
+	s.cutAt(headSize, head.base, s.headChain)
 	return s
 }
 

@@ -82,8 +82,8 @@ var mutants = []mutant{
 	{
 		mistake: "the newest segments are removed before the one that takes their place is there",
 		file:    "wal/follow.go",
-		old:     "at.head.generation = l.segments.active().store.head.generation + 1",
-		new:     "if err := l.removeFiles(l.segments.list[at.keep:]); err != nil {\n\t\treturn err\n\t}\n\tat.head.generation = l.segments.active().store.head.generation + 1",
+		old:     "head.generation = l.segments.active().store.head.generation + 1",
+		new:     "if err := l.removeFiles(l.segments.list[keep:]); err != nil {\n\t\treturn err\n\t}\n\thead.generation = l.segments.active().store.head.generation + 1",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -376,7 +376,7 @@ var mutants = []mutant{
 	{
 		mistake: "records that were truncated from the log's end stay in the archive",
 		file:    "wal/follow.go",
-		old:     "if err := l.unarchive(l.segments.list[max(0, at.keep-1):]); err != nil {",
+		old:     "if err := l.unarchive(l.segments.list[max(0, keep-1):]); err != nil {",
 		new:     "if err := error(nil); err != nil {",
 		pkg:     "./wal", test: crashTest,
 	},
