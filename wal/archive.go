@@ -70,12 +70,11 @@ func (l *Log) refuseOwnDirectory() error {
 // refuseOthersArchive refuses an archive whose newest segment is another log's: a store that was restored is a log of its
 // own, and with the segments of both nobody could read either.
 func (l *Log) refuseOthersArchive() error {
-	v := newSurvey(l.opts.ArchiveDir, l.opts)
-	bases, err := v.names("")
-	if err != nil || len(bases) == 0 {
+	v := &survey{dir: l.opts.ArchiveDir, opts: l.opts}
+	if err := v.list(); err != nil || len(v.bases) == 0 {
 		return err
 	}
-	newest, err := openStore(l.opts.FS, joinName(v.dir, storeName(bases[len(bases)-1])), true)
+	newest, err := openStore(l.opts.FS, joinName(v.dir, storeName(v.bases[len(v.bases)-1])), true)
 	if errors.Is(err, ErrCorrupt) {
 		return nil // It doesn't say whose it is. A segment that needs its place is refused that.
 	}
@@ -143,18 +142,7 @@ func (s *store) requireSame(sealed *store) error {
 		return fmt.Errorf("%s (log %x, salt %x) is another segment than %s (log %x, salt %x)",
 			s.path, s.head.id, s.head.salt, sealed.path, sealed.head.id, sealed.head.salt)
 	}
-	size, err := s.file.Size()
-	if err != nil {
-		return err
-	}
-	f, err := s.scanFrom(sealed.end, sealed.next, size).frame()
-	if err == nil && f.kind != kindRolled {
-		err = fmt.Errorf("a %s stands where the seal should: %w", f.kind, errNotFrame)
-	}
-	if err == nil {
-		_, err = f.bounds(sealed.chain)
-	}
-	if err != nil {
+	if err := s.sealAt(sealed.end, sealed.next, sealed.chain); err != nil {
 		return fmt.Errorf("%s is not the same as %s: %w", s.path, sealed.path, readError(s.path, sealed.end, sealed.next, err))
 	}
 	return nil

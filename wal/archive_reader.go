@@ -44,7 +44,7 @@ func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
 		return nil, err
 	}
 	opts.ReadOnly = true
-	h, named := &history{opts: opts}, dirs
+	named := dirs
 	dirs = slices.Clone(dirs)
 	for i, dir := range dirs {
 		if dirs[i], err = absolute(opts.FS, dir); err != nil {
@@ -53,11 +53,11 @@ func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
 	}
 	for try := 0; ; try++ {
 		// A live writer may have moved a segment from one directory to another, so each try takes them in another order.
-		a, err := h.open(dirs, try%2 == 1)
+		a, err := history(opts, dirs, try%2 == 1)
 		if err == nil {
 			return a, nil
 		}
-		err = errors.Join(fmt.Errorf("open archive %s: %w", strings.Join(named, ", "), err), h.close())
+		err = fmt.Errorf("open archive %s: %w", strings.Join(named, ", "), err)
 		if try == archiveTries-1 || !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

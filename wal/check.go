@@ -126,25 +126,21 @@ func (c *checker) stores(v *survey, damaged bool) error {
 		}
 		return nil
 	}
-	names := newSurvey(c.dir, Options{FS: v.fs, ReadOnly: true})
-	bases, err := names.names("")
-	for i, base := range bases {
-		if err != nil {
-			break
-		}
-		var s *store
-		s, err = openStore(v.fs, joinName(c.dir, storeName(base)), true)
+	for i, base := range v.bases {
+		s, err := v.openStore(base)
 		var damage *CorruptError
 		if errors.As(err, &damage) {
 			c.damaged(damage)
-			err = nil
 			continue
 		}
 		if err == nil {
-			err = errors.Join(c.alone(s, i == len(bases)-1), s.file.Close())
+			err = errors.Join(c.alone(s, i == len(v.bases)-1), s.file.Close())
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // store reads a store that is sound as far as the survey saw.
@@ -208,7 +204,7 @@ func (c *checker) afterDamage(s *store, r *reading, err error) error {
 // index compares a store's index file with where its records stand. One that doesn't fit is made again by Open.
 func (c *checker) index(v *survey, s *store, positions *index, ended bool) error {
 	path := indexPath(s)
-	file, err := openIndexFile(v.fs, s)
+	file, err := openIndexFile(v.opts.FS, s)
 	if err != nil {
 		if ended || v.indexes[s.head.base] {
 			c.notice(path, 0, 0, "no index of the store (%v); it is made again when the log is opened", err)

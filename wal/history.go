@@ -10,116 +10,86 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// history gathers the segments of several directories into one survey, which is then judged as that of a log is.
-type history struct {
-	opts   Options
-	parts  []*part
-	merged *survey
-}
-
-// part is what one directory holds. A log's has an active segment, an archive's hasn't.
-type part struct {
-	*survey
-	live bool
-}
-
-// open surveys the directories, from the first to the last or backwards, and makes one archive of what they hold.
-func (h *history) open(dirs []string, backwards bool) (*Archive, error) {
-	h.parts, h.merged = make([]*part, len(dirs)), newSurvey("", h.opts)
-	for i := range dirs {
-		h.parts[i] = &part{survey: newSurvey(dirs[i], h.opts)}
+// history makes one archive of the segments that several directories hold, which are judged as those of a log are. The directories
+// are looked at from the first to the last or backwards.
+func history(opts Options, dirs []string, backwards bool) (a *Archive, err error) {
+	parts := make([]*survey, len(dirs))
+	for i, dir := range dirs {
+		parts[i] = &survey{dir: dir, opts: opts}
 	}
-	for i := range dirs {
-		if backwards {
-			i = len(dirs) - 1 - i
+	defer func() {
+		for _, p := range parts {
+			if err != nil {
+				err = errors.Join(err, p.close())
+			}
 		}
-		if err := h.parts[i].look(h.opts); err != nil {
+	}()
+	for i := range parts {
+		if backwards {
+			i = len(parts) - 1 - i
+		}
+		if err := parts[i].look(); err != nil {
 			return nil, err
 		}
 	}
-	h.parts = slices.DeleteFunc(h.parts, func(p *part) bool { return len(p.found) == 0 })
-	if len(h.parts) == 0 {
+	parts = slices.DeleteFunc(parts, func(p *survey) bool { return len(p.found) == 0 })
+	if len(parts) == 0 {
 		return nil, fmt.Errorf("there is no segment: %w", fs.ErrNotExist)
 	}
-	// Where two directories have the same segment, the archive's is taken: nothing is about to remove it.
-	slices.SortStableFunc(h.parts, func(a, b *part) int { return cmp.Compare(liveness(a), liveness(b)) })
-	return h.judge()
+	return merge(opts, parts)
 }
 
-func liveness(p *part) int {
-	if p.live {
-		return 1
-	}
-	return 0
-}
-
-// close closes every file.
-func (h *history) close() error {
-	var errs []error
-	for _, p := range h.parts {
-		errs = append(errs, p.close())
-	}
-	return errors.Join(errs...)
-}
+// isLive reports whether the directory is a log's, which has an active segment. An archive hasn't.
+func (v *survey) isLive() bool { return v.tail.seal != kindRolled }
 
 // look surveys one directory. Its newest segment says what it is: an archive's was followed by another one when it came there, a
 // log's is the active one. What an archive has is opened only while it is read; a log's files are held open, so that they may be
 // truncated.
-func (p *part) look(opts Options) error {
-	if _, err := opts.FS.List(p.dir); err != nil {
+func (v *survey) look() error {
+	held := v.opts.FS
+	if _, err := held.List(v.dir); err != nil {
 		return err // Unlike a log that is to be opened, it must be there.
 	}
-	bases, err := p.names("")
-	if err != nil {
+	v.opts.FS = vfs.Cold(held)
+	if err := v.open(); err != nil || len(v.found) == 0 {
 		return err
 	}
-	if len(bases) == 0 {
-		return p.orphans()
-	}
-	held := p.fs
-	p.fs = vfs.Cold(held)
-	if err := p.open(bases); err != nil {
+	if err := v.identity(); err != nil {
 		return err
 	}
-	if err := errors.Join(p.identity(), p.link()); err != nil {
-		return err
+	err := v.readTail(v.newest())
+	if !v.isLive() {
+		return v.follower(err)
 	}
-	if err = p.readTail(); p.tail.seal == kindRolled {
-		return p.follower(err)
+	if err == nil {
+		err = v.link(0, false)
 	}
 	if err != nil {
 		return err
 	}
-	p.live = true
-	p.dropBroken()
-	return p.hold(held)
+	// What a truncation that died was taking from a log is left out where it no longer leads to the rest. What does is as good as any.
+	v.found = slices.DeleteFunc(v.found, func(s *store) bool {
+		return !slices.Contains(v.stores, s) && (s.head.base < v.tail.first || v.isSuperseded(s))
+	})
+	return v.hold(held)
 }
 
 // follower refuses a directory that is a log's, since it has indexes, or has the next segment by now, and lacks segments after its
 // last one: they are gone, or a live writer has rolled since.
-func (p *part) follower(missing error) error {
-	if len(p.indexes) > 0 {
+func (v *survey) follower(missing error) error {
+	if len(v.indexes) > 0 {
 		return missing
 	}
-	_, err := openStore(p.fs, joinName(p.dir, storeName(p.tail.next)), true)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := v.openStore(v.tail.next); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return missing
 }
 
-// dropBroken leaves out what a truncation that died was taking from a log, where it no longer leads to the rest. What does is as
-// good as any.
-func (p *part) dropBroken() {
-	p.found = slices.DeleteFunc(p.found, func(s *store) bool {
-		return !slices.Contains(p.stores, s) && (s.head.base < p.tail.first || p.isSuperseded(s))
-	})
-}
-
 // hold opens the files for as long as the survey is used. One that has been replaced since it was looked at is damage,
 // unless it is a live writer's work, which the next try finds finished.
-func (p *part) hold(fsys vfs.FS) error {
-	for _, s := range p.found {
+func (v *survey) hold(fsys vfs.FS) error {
+	for _, s := range v.found {
 		file, err := fsys.OpenRead(s.path)
 		if err != nil {
 			return err
@@ -136,15 +106,16 @@ func (p *part) hold(fsys vfs.FS) error {
 	return nil
 }
 
-// judge makes one history of the segments, and an archive of that.
-func (h *history) judge() (*Archive, error) {
-	v := h.merged
-	v.dir = h.parts[0].dir
-	for _, p := range h.parts {
+// merge makes one history of the segments, and an archive of that.
+func merge(opts Options, parts []*survey) (*Archive, error) {
+	// Where two directories have the same segment, the archive's is taken: nothing is about to remove it.
+	slices.SortStableFunc(parts, func(a, b *survey) int { return cmp.Compare(b.tail.seal, a.tail.seal) })
+	v := &survey{dir: parts[0].dir, opts: opts}
+	for _, p := range parts {
 		v.found = append(v.found, p.found...)
 	}
 	slices.SortStableFunc(v.found, func(a, b *store) int { return cmp.Compare(a.head.base, b.head.base) })
-	if err := errors.Join(v.identity(), h.choose()); err != nil {
+	if err := errors.Join(v.identity(), v.choose()); err != nil {
 		return nil, err
 	}
 	for _, s := range slices.Backward(v.found) {
@@ -152,26 +123,19 @@ func (h *history) judge() (*Archive, error) {
 			return nil, v.wrongNeighbour(s)
 		}
 	}
-	for _, p := range h.parts {
-		if p.live && p.tail.first < v.stores[0].head.base {
+	for _, p := range parts {
+		if p.isLive() && p.tail.first < v.stores[0].head.base {
 			return nil, p.missing(p.tail.first)
 		}
 	}
 	return &Archive{stores: v.stores}, v.closeOthers()
 }
 
-// choose takes each segment from a directory that has all of it: the newest, the one that it follows, and so on to the front. Of
-// the newest the most is taken.
-func (h *history) choose() error {
-	v := h.merged
-	bySalt := map[uint64][]*store{}
+// choose takes each segment from a directory that has all of it, and of the newest the most.
+func (v *survey) choose() error {
+	last := v.newest()
 	for _, s := range v.found {
-		bySalt[s.head.salt] = append(bySalt[s.head.salt], s)
-	}
-	var last *store
-	for _, s := range bySalt[slices.MaxFunc(v.found, newer).head.salt] {
-		if last == nil {
-			last = s
+		if s == last || s.head.salt != last.head.salt {
 			continue
 		}
 		less, err := last.hasLess(s)
@@ -182,36 +146,10 @@ func (h *history) choose() error {
 			last = s
 		}
 	}
-	v.stores = []*store{last}
-	if err := v.readTail(); err != nil && v.tail.seal != kindRolled {
+	if err := v.readTail(last); err != nil && v.isLive() {
 		return err
 	}
-	for next := last; len(bySalt[next.head.prevSalt]) > 0; next = v.stores[0] {
-		mayLackSeal := next == last && v.tail.isNew(next)
-		prev, err := v.before(next, bySalt[next.head.prevSalt], mayLackSeal)
-		if err != nil {
-			return err
-		}
-		v.stores = slices.Insert(v.stores, 0, prev)
-	}
-	return nil
-}
-
-// before returns the first of the files with the same segment that ends where the next one follows.
-func (v *survey) before(next *store, copies []*store, mayLackSeal bool) (*store, error) {
-	var errs []error
-	for _, s := range copies {
-		err := v.checkEnd(s, next, mayLackSeal && s.head.generation == next.head.generation)
-		if newer(s, next) >= 0 {
-			err = corrupt(next.path, headPrevSaltAt, next.head.base, fmt.Errorf("it was made to follow %s, which is newer", s.path))
-		}
-		if err == nil {
-			s.endWith(next)
-			return s, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errs[0]
+	return v.link(0, true)
 }
 
 // hasLess compares two files that have the newest segment, and reports whether this one has less of it than the other. Each must

@@ -185,20 +185,22 @@ func (s *store) judgeSealed(r *reading, next *store) error {
 		r.end, r.next-1, r.chain, storeName(next.head.base), next.head.prevEnd, next.head.base-1, next.head.prevChain))
 }
 
-// readSeal looks for the seal at the place where the next segment's header says that it follows. It proves that everything
-// before it is what was written there, without reading that.
+// readSeal looks for the seal at the place where the next segment's header says that it follows.
 func (s *store) readSeal(next *store) error {
-	if next.head.prevEnd < headSize {
-		return fmt.Errorf("%s was made to follow position %d: %w", storeName(next.head.base), next.head.prevEnd, errNotFrame)
-	}
-	f, err := s.scanFrom(next.head.prevEnd, next.head.base, next.head.prevEnd+boundsFrameSize).frame()
-	if err != nil {
+	return s.sealAt(next.head.prevEnd, next.head.base, next.head.prevChain)
+}
+
+// sealAt looks for the seal of a roll at the place where a store is said to end. It proves that everything before it is what was
+// written there, without reading that.
+func (s *store) sealAt(end int64, next uint64, chain uint32) error {
+	f, err := s.scanFrom(end, next, end+boundsFrameSize).frame()
+	switch {
+	case err != nil:
 		return err
-	}
-	if f.kind != kindRolled {
+	case f.kind != kindRolled:
 		return fmt.Errorf("a %s stands there: %w", f.kind, errNotFrame)
 	}
-	if _, err := f.bounds(next.head.prevChain); err != nil {
+	if _, err := f.bounds(chain); err != nil {
 		return fmt.Errorf("%w: %w", errNotFrame, err)
 	}
 	return nil

@@ -76,59 +76,46 @@ func (l *Log) adoptReadOnly(v *survey) error {
 // readable makes a survey of the part of a damaged log that can be read: segments that follow one another, from the first of the
 // newest such run, up to the first frame that doesn't check out.
 func (v *survey) readable(damage *CorruptError) error {
-	found := newSurvey(v.dir, Options{FS: v.fs, ReadOnly: true})
-	bases, err := found.names("")
-	*v = *found
-	if err != nil {
-		return damage
-	}
-	for _, base := range bases {
-		s, err := openStore(v.fs, joinName(v.dir, storeName(base)), true)
+	for _, base := range v.bases {
+		s, err := v.openStore(base)
 		if err != nil {
 			break
 		}
-		if s.head.base != base || len(v.stores) > 0 && !v.continues(s) {
+		if s.head.base != base || len(v.found) > 0 && !v.found[len(v.found)-1].leadsTo(s) {
 			if err := s.file.Close(); err != nil {
 				return err
 			}
 			break
 		}
-		v.found, v.stores = append(v.found, s), append(v.stores, s)
-		if err := v.readUpToDamage(s); err != nil {
-			return err
-		}
+		v.found = append(v.found, s)
 	}
-	if len(v.stores) == 0 {
+	if len(v.found) == 0 {
 		return damage
 	}
-	v.tail.first, v.tail.seal, v.tail.written = v.stores[0].head.base, 0, v.tail.end
-	return nil
-}
-
-// readUpToDamage reads a store as far as its frames check out, and lets it end there.
-func (v *survey) readUpToDamage(s *store) (err error) {
-	v.positions = &index{}
-	v.tail, err = s.read(wholeFile, v.positions)
+	last := v.found[len(v.found)-1]
+	v.stores, v.positions = v.found, &index{}
+	t, err := last.read(wholeFile, v.positions)
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	if err != nil { // A mark contradicts the frames before it.
-		v.tail.end, v.tail.next, v.tail.chain = v.tail.recordEnd, s.head.base+uint64(v.positions.count), 0
+		t.end, t.next, t.chain = t.recordEnd, last.head.base+uint64(v.positions.count), 0
 	}
-	s.cutAt(v.tail.end, v.tail.next, v.tail.chain)
+	last.cutAt(t.end, t.next, t.chain)
+	v.tail = t
+	v.tail.first, v.tail.seal, v.tail.written = v.stores[0].head.base, 0, t.end
 	return nil
 }
 
-// continues reports whether a store goes on where the last of the survey's ends, or was cut.
-func (v *survey) continues(next *store) bool {
-	last := v.stores[len(v.stores)-1]
-	if last.head.salt != next.head.prevSalt || last.head.generation == next.head.generation && last.readSeal(next) != nil {
+// leadsTo lets a store end where the next one follows, and reports whether it does: everything before that is read.
+func (s *store) leadsTo(next *store) bool {
+	if s.head.salt != next.head.prevSalt || s.head.generation == next.head.generation && s.readSeal(next) != nil {
 		return false
 	}
-	r, err := last.read(next.head.prevEnd, nil)
-	if err != nil || last.judgeSealed(&r, next) != nil {
+	r, err := s.read(next.head.prevEnd, nil)
+	if err != nil || s.judgeSealed(&r, next) != nil {
 		return false
 	}
-	last.endWith(next)
+	s.endWith(next)
 	return true
 }

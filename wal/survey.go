@@ -8,16 +8,14 @@ import (
 	"maps"
 	"slices"
 	"sort"
-
-	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // survey is what a log's directory holds, found by reading alone. Nothing in it was changed.
 type survey struct {
 	dir       string
-	fs        vfs.FS
-	readOnly  bool
-	found     []*store        // Every store, by base.
+	opts      Options
+	bases     []uint64        // Of the stores that were listed.
+	found     []*store        // Every store that was opened, by base.
 	stores    []*store        // Those that make up the log, each followed by the next; the last one is the tail's.
 	tail      reading         // Of the last store.
 	positions *index          // Of the last store's records.
@@ -27,41 +25,23 @@ type survey struct {
 	foreign   []string        // Files that are none of the log's.
 }
 
-func newSurvey(dir string, opts Options) *survey {
-	return &survey{dir: dir, fs: opts.FS, readOnly: opts.ReadOnly, indexes: map[uint64]bool{}}
-}
-
 // surveyDir looks at a log's directory. Damage is a *CorruptError; the survey then has what was found up to it.
 func surveyDir(dir string, opts Options) (*survey, error) {
-	v := newSurvey(dir, opts)
-	bases, err := v.names(opts.QuarantineDir)
-	if err != nil {
+	v := &survey{dir: dir, opts: opts}
+	if err := v.open(); err != nil || len(v.found) == 0 {
 		return v, err
 	}
-	if err := v.open(bases); err != nil {
-		return v, err
+	err := v.identity()
+	if err == nil {
+		err = v.readTail(v.newest())
 	}
-	return v, v.judge()
-}
-
-// judge says whether the stores that were found are a whole log, and finds its end.
-func (v *survey) judge() error {
-	if err := v.orphans(); err != nil || len(v.found) == 0 {
-		return err
+	if err == nil {
+		err = v.link(v.tail.first, true)
 	}
-	if err := v.identity(); err != nil {
-		return err
+	if err == nil {
+		err = v.front()
 	}
-	if err := v.link(); err != nil {
-		return err
-	}
-	if err := v.readTail(); err != nil {
-		return err
-	}
-	if err := v.front(); err != nil {
-		return err
-	}
-	return v.seals()
+	return v, err
 }
 
 // close closes every store that was opened.
@@ -78,41 +58,40 @@ func (v *survey) closeOthers() error {
 	return closeStores(others)
 }
 
-// names sorts the directory's names by what they are and returns the bases of the stores.
-func (v *survey) names(quarantine string) (bases []uint64, err error) {
-	entries, err := v.fs.List(v.dir)
+// list sorts the directory's names by what they are.
+func (v *survey) list() error {
+	entries, err := v.opts.FS.List(v.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
-	if err != nil {
-		return nil, err
-	}
+	v.indexes = map[uint64]bool{}
 	for _, entry := range entries {
 		storeBase, isStore := parseName(entry.Name, storeSuffix)
 		indexBase, isIndex := parseName(entry.Name, indexSuffix)
 		switch {
-		case entry.Dir:
-			if joinName(v.dir, entry.Name) != quarantine {
-				v.foreign = append(v.foreign, entry.Name)
-			}
-		case isStore:
-			bases = append(bases, storeBase)
-		case isIndex:
+		case entry.Dir && joinName(v.dir, entry.Name) == v.opts.QuarantineDir:
+		case isStore && !entry.Dir:
+			v.bases = append(v.bases, storeBase)
+		case isIndex && !entry.Dir:
 			v.indexes[indexBase] = true
-		case isTemporary(entry.Name):
+		case isTemporary(entry.Name) && !entry.Dir:
 			v.leftovers = append(v.leftovers, entry.Name)
 		default:
 			v.foreign = append(v.foreign, entry.Name)
 		}
 	}
-	slices.Sort(bases)
-	return bases, nil
+	slices.Sort(v.bases)
+	return err
 }
 
-// open opens every store and checks that it has the name that its header says.
-func (v *survey) open(bases []uint64) error {
-	for _, base := range bases {
-		s, err := openStore(v.fs, joinName(v.dir, storeName(base)), v.readOnly)
+// open opens every store that there is and checks that it has the name that its header says. It refuses a log all of whose stores
+// are gone while indexes are there: a new log would hide the loss.
+func (v *survey) open() error {
+	if err := v.list(); err != nil {
+		return err
+	}
+	for _, base := range v.bases {
+		s, err := v.openStore(base)
 		if err != nil {
 			return err
 		}
@@ -121,15 +100,14 @@ func (v *survey) open(bases []uint64) error {
 			return corrupt(s.path, headBaseAt, base, fmt.Errorf("the header says that its first offset is %d", s.head.base))
 		}
 	}
+	if len(v.found) == 0 && len(v.indexes) > 0 {
+		return v.missing(slices.Min(slices.Collect(maps.Keys(v.indexes))))
+	}
 	return nil
 }
 
-// orphans refuses a log all of whose stores are gone while indexes are there: a new log would hide the loss.
-func (v *survey) orphans() error {
-	if len(v.found) > 0 || len(v.indexes) == 0 {
-		return nil
-	}
-	return v.missing(slices.Min(slices.Collect(maps.Keys(v.indexes))))
+func (v *survey) openStore(base uint64) (*store, error) {
+	return openStore(v.opts.FS, joinName(v.dir, storeName(base)), v.opts.ReadOnly)
 }
 
 // missing is the damage of a log that lacks the segment with this base.
@@ -159,29 +137,11 @@ func newer(a, b *store) int {
 	return cmp.Or(cmp.Compare(a.head.generation, b.head.generation), cmp.Compare(a.head.base, b.head.base))
 }
 
-// link finds the stores that make up the log: the newest, the one that it follows, and so on to the front.
-func (v *survey) link() error {
-	bySalt := map[uint64]*store{}
-	for _, s := range v.found {
-		bySalt[s.head.salt] = s
-	}
-	v.stores = nil
-	for s := slices.MaxFunc(v.found, newer); s != nil; {
-		v.stores = append(v.stores, s)
-		prev := bySalt[s.head.prevSalt]
-		if prev != nil && newer(prev, s) >= 0 {
-			return corrupt(s.path, headPrevSaltAt, s.head.base, fmt.Errorf("it was made to follow %s, which is newer", prev.path))
-		}
-		s = prev
-	}
-	slices.Reverse(v.stores)
-	return nil
-}
+func (v *survey) newest() *store { return slices.MaxFunc(v.found, newer) }
 
 // readTail reads the last store and judges its end (docs/design.md, the recovery rule).
-func (v *survey) readTail() (err error) {
-	last := v.stores[len(v.stores)-1]
-	v.positions = &index{anchored: true}
+func (v *survey) readTail(last *store) (err error) {
+	v.stores, v.positions = []*store{last}, &index{anchored: true}
 	if v.tail, err = last.read(wholeFile, v.positions); err != nil {
 		return err
 	}
@@ -193,9 +153,47 @@ func (v *survey) readTail() (err error) {
 	return last.judgeEnd(t, witness)
 }
 
+// link finds the stores that make up the log: the last, the one that it was made to follow, and so on up to the one with the first
+// offset. If checked, each is a copy of that store that ends where the next one follows.
+func (v *survey) link(first uint64, checked bool) error {
+	bySalt := map[uint64][]*store{}
+	for _, s := range v.found {
+		bySalt[s.head.salt] = append(bySalt[s.head.salt], s)
+	}
+	for next := v.stores[0]; next.head.base > first && len(bySalt[next.head.prevSalt]) > 0; next = v.stores[0] {
+		copies := bySalt[next.head.prevSalt]
+		s, err := copies[0], error(nil)
+		if newer(s, next) >= 0 {
+			return corrupt(next.path, headPrevSaltAt, next.head.base, fmt.Errorf("it was made to follow %s, which is newer", s.path))
+		}
+		if checked {
+			s, err = v.before(next, copies)
+		}
+		if err != nil {
+			return err
+		}
+		v.stores = slices.Insert(v.stores, 0, s)
+	}
+	return nil
+}
+
+// before returns the first of the copies of a store that ends where the next one follows.
+func (v *survey) before(next *store, copies []*store) (*store, error) {
+	var failed error
+	for _, s := range copies {
+		err := v.checkEnd(s, next)
+		if err == nil {
+			s.endWith(next)
+			return s, nil
+		}
+		failed = cmp.Or(failed, err)
+	}
+	return nil, failed
+}
+
 // index returns what a store's index file says, nothing where there is none.
 func (v *survey) index(s *store) (indexHead, bool) {
-	file, err := openIndexFile(v.fs, s)
+	file, err := openIndexFile(v.opts.FS, s)
 	if err != nil {
 		return indexHead{}, false
 	}
@@ -203,12 +201,9 @@ func (v *survey) index(s *store) (indexHead, bool) {
 	return file.indexHead, true
 }
 
-// front leaves out what a truncation or cut was taking away when it died, and refuses a log that lacks its first segment.
+// front refuses a log that lacks its first segment, and leaves out what a truncation or cut was taking away when it died.
 func (v *survey) front() error {
 	first := v.tail.first
-	for len(v.stores) > 1 && v.stores[1].head.base <= first {
-		v.stores = v.stores[1:]
-	}
 	for _, s := range slices.Backward(v.found) {
 		if !slices.Contains(v.stores, s) && s.head.base >= first && !v.isSuperseded(s) {
 			return v.wrongNeighbour(s)
@@ -270,23 +265,12 @@ func (v *survey) wrongNeighbour(s *store) error {
 	return corrupt(s.path, headSaltAt, s.head.base, fmt.Errorf("it is not the segment that %s was made to follow", storeName(next.head.base)))
 }
 
-// seals checks that each segment ends where the next one follows.
-func (v *survey) seals() error {
-	for i, s := range v.stores[:len(v.stores)-1] {
-		next := v.stores[i+1]
-		v.rolling = i == len(v.stores)-2 && v.tail.isNew(next) && s.head.generation == next.head.generation
-		if err := v.checkEnd(s, next, v.rolling); err != nil {
-			return err
-		}
-		s.endWith(next)
-	}
-	return nil
-}
-
 // checkEnd checks that a store has a seal where the next one follows, or an index that says so where the end was cut there. Where
 // it has neither, everything before that place is read.
-func (v *survey) checkEnd(s, next *store, mayLackSeal bool) error {
+func (v *survey) checkEnd(s, next *store) error {
 	isCut := s.head.generation != next.head.generation
+	isRolling := !isCut && len(v.stores) == 1 && v.tail.isNew(next)
+	v.rolling = v.rolling || isRolling
 	sealErr := s.readSeal(next)
 	if sealErr == nil || isCut && v.isWitnessed(s, next) {
 		return nil
@@ -301,7 +285,7 @@ func (v *survey) checkEnd(s, next *store, mayLackSeal bool) error {
 	if err := s.judgeSealed(&r, next); err != nil {
 		return err
 	}
-	if !mayLackSeal && !isCut {
+	if !isRolling && !isCut {
 		return corrupt(s.path, r.end, r.next, fmt.Errorf("the seal: %w", sealErr))
 	}
 	return nil

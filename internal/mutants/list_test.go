@@ -110,8 +110,8 @@ var mutants = []mutant{
 	{
 		mistake: "a seal that can be read is taken for durable",
 		file:    "wal/survey.go",
-		old:     "\t\ts.endWith(next)\n",
-		new:     "\t\ts.endWith(next)\n\t\tv.rolling = v.rolling && s.readSeal(next) != nil\n",
+		old:     "\t\t\ts.endWith(next)\n",
+		new:     "\t\t\ts.endWith(next)\n\t\t\tv.rolling = v.rolling && s.readSeal(next) != nil\n",
 		pkg:     "./wal", test: crashTest, args: []string{"-crash.states=1000000"},
 	},
 	{
