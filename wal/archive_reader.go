@@ -98,39 +98,28 @@ func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 		}
 		holder := sort.Search(len(a.stores), func(i int) bool { return a.stores[i].head.base > from }) - 1
 		for _, s := range a.stores[holder:] {
-			for record, err := range a.recordsOf(s) {
-				if err == nil && record.Offset < from {
+			sc := s.scan(s.end)
+			for sc.position < s.end {
+				if a.closed.Load() {
+					yield(Record{}, ErrClosed)
+					return
+				}
+				f, err := sc.frame()
+				if err != nil {
+					err = readError(s.path, sc.position, sc.next, err)
+				} else if f.kind != kindRecord || f.offset < from {
 					continue
 				}
-				if !yield(record, err) || err != nil {
+				if !yield(Record{Offset: f.offset, Payload: f.payload}, err) || err != nil {
 					return
 				}
 			}
-		}
-	}
-}
-
-// recordsOf returns one store's records. At the end the chain shows that nothing but what was written was there.
-func (a *Archive) recordsOf(s *store) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		sc := s.scan(s.end)
-		for sc.position < s.end {
-			if a.closed.Load() {
-				yield(Record{}, ErrClosed)
+			// The chain shows that nothing but what was written was there.
+			if sc.position == s.end && (sc.next != s.next || sc.chain != s.chain) {
+				yield(Record{}, corrupt(s.path, s.end, sc.next, fmt.Errorf("it ends with offset %d and chain %08x, want %d and %08x",
+					sc.next-1, sc.chain, s.next-1, s.chain)))
 				return
 			}
-			f, err := sc.frame()
-			if err != nil {
-				yield(Record{}, readError(s.path, sc.position, sc.next, err))
-				return
-			}
-			if f.kind == kindRecord && !yield(Record{Offset: f.offset, Payload: f.payload}, nil) {
-				return
-			}
-		}
-		if sc.position == s.end && (sc.next != s.next || sc.chain != s.chain) {
-			yield(Record{}, corrupt(s.path, s.end, sc.next, fmt.Errorf("it ends with offset %d and chain %08x, want %d and %08x",
-				sc.next-1, sc.chain, s.next-1, s.chain)))
 		}
 	}
 }

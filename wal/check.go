@@ -46,7 +46,10 @@ func Check(dir string, opts Options) ([]Violation, error) {
 		}
 		after, err := surveyLive(l.dir, l.opts)
 		now := after.identities()
-		if err := errors.Join(ignoreDamage(err), after.close()); err != nil {
+		if errors.Is(err, ErrCorrupt) {
+			err = nil // It is listed where it is met again.
+		}
+		if err := errors.Join(err, after.close()); err != nil {
 			return nil, err
 		}
 		if slices.Equal(before, now) {
@@ -54,14 +57,6 @@ func Check(dir string, opts Options) ([]Violation, error) {
 		}
 		// A live writer has rolled or truncated since: look again.
 	}
-}
-
-// ignoreDamage returns an error that is no damage, which is for the survey that meets it to list.
-func ignoreDamage(err error) error {
-	if errors.Is(err, ErrCorrupt) {
-		return nil
-	}
-	return err
 }
 
 // checker gathers violations.
@@ -99,12 +94,10 @@ func (c *checker) check(opts Options) (found []uint64, err error) {
 // damaged adds damage, unless it is known.
 func (c *checker) damaged(e *CorruptError) {
 	found := Violation{Path: e.Path, Position: e.Position, Offset: e.Offset, Damage: true, Problem: e.Err.Error()}
-	for _, v := range c.violations {
-		if v.Path == found.Path && v.Position == found.Position {
-			return
-		}
+	isKnown := func(v Violation) bool { return v.Path == found.Path && v.Position == found.Position }
+	if !slices.ContainsFunc(c.violations, isKnown) {
+		c.violations = append(c.violations, found)
 	}
-	c.violations = append(c.violations, found)
 }
 
 func (c *checker) notice(path string, position int64, offset uint64, format string, args ...any) {
@@ -145,24 +138,20 @@ func (c *checker) stores(v *survey, damaged bool) error {
 
 // store reads a store that is sound as far as the survey saw.
 func (c *checker) store(v *survey, s, next *store) error {
-	positions, limit := v.positions, int64(wholeFile)
-	if next != nil {
-		positions, limit = &index{}, next.head.prevEnd
-		r, err := s.read(limit, positions)
-		if err == nil {
-			err = s.judgeSealed(&r, next)
-		}
-		if errors.Is(err, ErrCorrupt) {
-			return c.afterDamage(s, &r, err)
-		}
-		if err != nil {
-			return err
-		}
+	if next == nil { // The survey has read it.
+		return c.index(v, s, v.tail.seal != 0)
 	}
-	if v.rolling && next != nil && next == v.stores[len(v.stores)-1] && s.readSeal(next) != nil {
+	r, err := s.read(next.head.prevEnd, nil)
+	if err == nil {
+		err = s.judgeSealed(&r, next)
+	}
+	if err != nil {
+		return c.afterDamage(s, &r, err)
+	}
+	if v.rolling && next == v.stores[len(v.stores)-1] && s.readSeal(next) != nil {
 		c.notice(s.path, next.head.prevEnd, next.head.base, "the seal is missing; the next open writes it")
 	}
-	return c.index(v, s, positions, next != nil || v.tail.seal != 0)
+	return c.index(v, s, true)
 }
 
 // alone reads a store of a damaged log. Any but the last ends with a seal, or where its end was cut.
@@ -172,22 +161,20 @@ func (c *checker) alone(s *store, last bool) error {
 	if err == nil && r.seal == 0 && !last && !isCut {
 		err = corrupt(s.path, r.end, r.next, r.stop)
 	}
-	if errors.Is(err, ErrCorrupt) {
-		return c.afterDamage(s, &r, err)
-	}
-	return err
+	return c.afterDamage(s, &r, err)
 }
 
-// afterDamage reports a frame that doesn't check out, and where frames check out again.
+// afterDamage reports a frame that doesn't check out, and where frames check out again. It returns an error that is another one.
 func (c *checker) afterDamage(s *store, r *reading, err error) error {
 	var damage *CorruptError
-	errors.As(err, &damage)
+	if !errors.As(err, &damage) {
+		return err
+	}
 	size, err := s.file.Size()
 	if err != nil {
 		return err
 	}
-	sc := s.scanFrom(damage.Position, r.next, size)
-	proof, written, err := sc.evidence()
+	proof, written, err := s.scanFrom(damage.Position, r.next, size).evidence()
 	if err != nil {
 		return err
 	}
@@ -202,25 +189,25 @@ func (c *checker) afterDamage(s *store, r *reading, err error) error {
 }
 
 // index compares a store's index file with where its records stand. One that doesn't fit is made again by Open.
-func (c *checker) index(v *survey, s *store, positions *index, ended bool) error {
+func (c *checker) index(v *survey, s *store, ended bool) error {
 	path := indexPath(s)
-	file, err := openIndexFile(v.opts.FS, s)
+	head, file, err := openIndexFile(v.opts.FS, s)
 	if err != nil {
 		if ended || v.indexes[s.head.base] {
 			c.notice(path, 0, 0, "no index of the store (%v); it is made again when the log is opened", err)
 		}
 		return nil
 	}
-	defer func() { _ = file.file.Close() }() // It was only read.
+	defer func() { _ = file.Close() }() // It was only read.
 	entries := crc32.New(castagnoli)
-	if _, err := io.Copy(entries, io.NewSectionReader(file.file, indexHeadSize, int64(file.count)*entrySize)); err != nil {
+	if _, err := io.Copy(entries, io.NewSectionReader(file, indexHeadSize, int64(head.count)*entrySize)); err != nil {
 		return err
 	}
 	switch {
-	case ended && (file.count != positions.count || file.end != s.end || file.chain != s.chain):
+	case ended && !head.fits(s):
 		c.notice(path, 0, 0, "the index says %d records up to position %d where there are %d up to %d; it is made again when the log is opened",
-			file.count, file.end, positions.count, s.end)
-	case entries.Sum32() != file.entriesSum:
+			head.count, head.end, s.count(), s.end)
+	case entries.Sum32() != head.entriesSum:
 		c.notice(path, indexHeadSize, 0, "the entries' checksum is wrong; an entry that leads to no record is made again when it is met")
 	}
 	return nil
@@ -228,11 +215,10 @@ func (c *checker) index(v *survey, s *store, positions *index, ended bool) error
 
 // end reports how the log ends, where Open will say it too.
 func (c *checker) end(v *survey) {
-	t, path := &v.tail, v.stores[len(v.stores)-1].path
-	switch cut := t.cutFrom(); {
-	case t.written > cut:
-		c.notice(path, cut, t.next, "an unfinished tail of %d bytes; the next open cuts it and keeps it aside", t.written-cut)
-	case t.seal == 0:
-		c.notice(path, t.end, t.next, "the log is open, or was not closed")
+	switch t, found := &v.tail, v.outcome(); found.Outcome {
+	case Torn:
+		c.notice(found.CutPath, found.CutPosition, t.next, "an unfinished tail of %d bytes; the next open cuts it and keeps it aside", found.CutBytes)
+	case Unclean:
+		c.notice(v.stores[len(v.stores)-1].path, t.end, t.next, "the log is open, or was not closed")
 	}
 }

@@ -98,7 +98,7 @@ type committer struct {
 	failed    error
 	closed    bool
 	changed   chan struct{} // Closed at the next change of the log's end; nil while nothing waits for that.
-	stats     counters
+	stats     Stats         // Only what is counted here: appends, their bytes, writes, syncs and rolls.
 }
 
 func newCommitter(opts Options, m *meter) *committer {

@@ -14,10 +14,9 @@ import (
 // Invariant: the file gets a store's name once all that is in it is durable, so that a file with such a name always has a whole
 // header and room for a seal.
 type draft struct {
-	log  *Log
-	path string
-	file vfs.File
-	size int64 // What is allocated.
+	*store // Without a header.
+
+	log *Log
 }
 
 // newDraft makes the file. It is called as the store with this base would be.
@@ -30,7 +29,7 @@ func (l *Log) newDraft(base uint64) (*draft, error) {
 	case err != nil:
 		return nil, noSpaceOr(err)
 	}
-	return &draft{log: l, path: path + temporarySuffix, file: file}, nil
+	return &draft{log: l, store: &store{file: file, path: path + temporarySuffix, seldomSynced: l.syncsSeldom()}}, nil
 }
 
 // createStore makes a store without records, in place of one of that name. An error that isn't ErrFailed changes nothing.
@@ -51,31 +50,22 @@ func (l *Log) createSized(head storeHead, size int64) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.makeSpace(size)
-	if vfs.IsNoSpace(err) && size > firstSizeMin {
-		err = d.makeSpace(firstSizeMin)
+	if size, err = d.makeSpace(firstSizeMin, size); err != nil {
+		return nil, d.drop(err)
 	}
-	if err != nil {
-		return nil, d.drop(noSpaceOr(err))
-	}
-	return d.finish(head, nil, 0)
-}
-
-func (d *draft) makeSpace(size int64) error {
-	d.size = size
-	return makeSpace(d.file, size, d.log.syncsSeldom())
+	return d.finish(head, size, nil, 0)
 }
 
 // lateBytes is how many bytes of a store whose first record was written before are written with its header.
 const lateBytes = 4 << 10
 
-// finish writes the header, and what comes before lateBytes of a first record unless that is nil, and gives the file its name.
-func (d *draft) finish(head storeHead, payload []byte, sum uint32) (*store, error) {
-	path := joinName(d.log.dir, storeName(head.base))
+// finish writes the header, and what comes before lateBytes of a first record unless that is nil, and gives the file its name. size
+// is what is allocated.
+func (d *draft) finish(head storeHead, size int64, payload []byte, sum uint32) (*store, error) {
 	buffer := head.appendTo(nil)
-	s := newStore(d.file, path, head, buffer)
-	s.seldomSynced = d.log.syncsSeldom()
-	s.allocated.Store(d.size)
+	s := newStore(d.file, joinName(d.log.dir, storeName(head.base)), head, buffer)
+	s.seldomSynced = d.seldomSynced
+	s.allocated.Store(size)
 	if payload != nil {
 		buffer = s.layHead(buffer, kindRecord, payload, sum)
 		buffer = append(buffer, payload[:min(len(payload), lateBytes-len(buffer))]...)
@@ -85,7 +75,7 @@ func (d *draft) finish(head storeHead, payload []byte, sum uint32) (*store, erro
 		err = d.file.Sync()
 	}
 	if err == nil {
-		err = d.log.opts.FS.Rename(d.path, path)
+		err = d.log.opts.FS.Rename(d.path, s.path)
 	}
 	if err != nil {
 		return nil, d.drop(noSpaceOr(err))

@@ -56,21 +56,17 @@ const indexChunkSize = 1024
 // add adds the position of the next record. The chain is that of the frames before it.
 func (x *index) add(position int64, chain uint32) {
 	at := x.count % indexChunkSize
-	if at == 0 {
-		x.addChunk(chain)
-	}
-	chunks := *x.chunks.Load()
-	chunks[len(chunks)-1].positions[at] = uint32(position)
-	x.count++
-}
-
-func (x *index) addChunk(chain uint32) {
 	var chunks []*indexChunk
 	if have := x.chunks.Load(); have != nil {
 		chunks = *have
 	}
-	chunks = append(chunks, &indexChunk{chain: chain})
-	x.chunks.Store(&chunks)
+	if at == 0 {
+		grown := append(chunks, &indexChunk{chain: chain}) // Not chunks, which would then be on the heap for each record.
+		x.chunks.Store(&grown)
+		chunks = grown
+	}
+	chunks[len(chunks)-1].positions[at] = uint32(position)
+	x.count++
 }
 
 // get returns the position of record i of the segment, 0 where the index doesn't know it. buffer has room for an entry.
@@ -146,24 +142,14 @@ func decodeIndexHead(b []byte) (indexHead, error) {
 	}, nil
 }
 
-// indexFile is an index file that is open, and what its header says.
-type indexFile struct {
-	indexHead
-
-	file vfs.File
-}
-
 // openIndexFile opens the index file of a store, and refuses one that isn't whole or is another store's.
-func openIndexFile(fs vfs.FS, s *store) (*indexFile, error) {
-	file, err := fs.OpenRead(indexPath(s))
-	if err != nil {
-		return nil, err
+func openIndexFile(fs vfs.FS, s *store) (head indexHead, file vfs.File, err error) {
+	if file, err = fs.OpenRead(indexPath(s)); err != nil {
+		return head, nil, err
 	}
 	encoded := make([]byte, indexHeadSize)
-	_, err = file.ReadAt(encoded, 0)
-	f := &indexFile{file: file}
-	if err == nil {
-		f.indexHead, err = decodeIndexHead(encoded)
+	if _, err = file.ReadAt(encoded, 0); err == nil {
+		head, err = decodeIndexHead(encoded)
 	}
 	var size int64
 	if err == nil {
@@ -171,15 +157,15 @@ func openIndexFile(fs vfs.FS, s *store) (*indexFile, error) {
 	}
 	switch {
 	case err != nil:
-	case f.salt != s.head.salt:
-		err = fmt.Errorf("it is of a store with salt %x, not %x", f.salt, s.head.salt)
-	case size != indexHeadSize+int64(f.count)*entrySize:
-		err = fmt.Errorf("it has %d bytes for %d records", size, f.count)
+	case head.salt != s.head.salt:
+		err = fmt.Errorf("it is of a store with salt %x, not %x", head.salt, s.head.salt)
+	case size != indexHeadSize+int64(head.count)*entrySize:
+		err = fmt.Errorf("it has %d bytes for %d records", size, head.count)
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return indexHead{}, nil, errors.Join(err, file.Close())
 	}
-	return f, nil
+	return head, file, nil
 }
 
 // fits reports whether the index is that of the store as it is.
@@ -189,22 +175,22 @@ func (h indexHead) fits(s *store) bool {
 
 // loadIndex returns what is in a store's index file, mapped where files can be, and refuses that of a store that ends elsewhere.
 func loadIndex(fs vfs.FS, s *store) (*index, error) {
-	f, err := openIndexFile(fs, s)
+	head, file, err := openIndexFile(fs, s)
 	if err != nil {
 		return nil, err
 	}
-	if !f.fits(s) {
-		return nil, errors.Join(fmt.Errorf("it says that the store ends at %d", f.end), f.file.Close())
+	if !head.fits(s) {
+		return nil, errors.Join(fmt.Errorf("it says that the store ends at %d", head.end), file.Close())
 	}
-	size := indexHeadSize + int64(f.count)*entrySize
-	mapping, err := f.file.Map(size)
-	x := &index{count: f.count, entries: mapping, mapping: mapping}
+	size := indexHeadSize + int64(head.count)*entrySize
+	mapping, err := file.Map(size)
+	x := &index{count: head.count, entries: mapping, mapping: mapping}
 	if errors.Is(err, vfs.ErrMapUnsupported) {
 		data := make([]byte, size)
-		_, err = f.file.ReadAt(data, 0)
-		x = &index{count: f.count, entries: bytes.NewReader(data)}
+		_, err = file.ReadAt(data, 0)
+		x = &index{count: head.count, entries: bytes.NewReader(data)}
 	}
-	return x, errors.Join(err, f.file.Close())
+	return x, errors.Join(err, file.Close())
 }
 
 // writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole. nextSalt is that of

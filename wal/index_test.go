@@ -57,10 +57,10 @@ func TestIndexGivesBackWhatWasAdded(t *testing.T) {
 			x, s := indexOf(count), sealedStore(dir, count)
 			requireEntries(t, x, count)
 			require.NoError(t, writeIndexFile(fs, s, x, 78, true))
-			file, err := openIndexFile(fs, s)
+			head, file, err := openIndexFile(fs, s)
 			require.NoError(t, err)
-			require.Equal(t, indexHead{salt: 77, nextSalt: 78, count: count, end: s.end, chain: s.chain, entriesSum: file.entriesSum}, file.indexHead)
-			require.NoError(t, file.file.Close())
+			require.Equal(t, indexHead{salt: 77, nextSalt: 78, count: count, end: s.end, chain: s.chain, entriesSum: head.entriesSum}, head)
+			require.NoError(t, file.Close())
 			mapped, err := loadIndex(fs, s)
 			require.NoError(t, err)
 			requireEntries(t, mapped, count)
@@ -145,7 +145,7 @@ func TestAnIndexFileThatIsNotTheStoresOrNotWholeIsNone(t *testing.T) {
 				require.NoError(t, writeIndexFile(mem, s, indexOf(count), 0, false))
 				require.NoError(t, mem.WriteFile(indexPath(s), test.change(must(mem.ReadFile(indexPath(s))))))
 			}
-			_, err := openIndexFile(mem, s)
+			_, _, err := openIndexFile(mem, s)
 			require.Error(t, err)
 		})
 	}

@@ -47,20 +47,15 @@ func (m *meter) timedSync(s *store, records uint64) error {
 		}
 	}
 	if m.slowAfter >= 0 && took >= m.slowAfter {
-		m.warnSlow(s.path, took, records)
+		m.slow.Add(1)
+		if skipped, due := m.slowDue(time.Now()); due {
+			m.logger.Warn("sync was slow", "path", s.path, "elapsed", took, "limit", m.slowAfter, "records", records, "not_logged", skipped)
+		}
 	}
 	return err
 }
 
-// warnSlow counts a slow sync, and logs it unless one was logged just before.
-func (m *meter) warnSlow(path string, took time.Duration, records uint64) {
-	m.slow.Add(1)
-	skipped, due := m.slowDue(time.Now())
-	if due {
-		m.logger.Warn("sync was slow", "path", path, "elapsed", took, "limit", m.slowAfter, "records", records, "not_logged", skipped)
-	}
-}
-
+// slowDue reports whether a slow sync is to be logged, and how many were not since the last one that was.
 func (m *meter) slowDue(now time.Time) (skipped uint64, due bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,11 +70,8 @@ func (m *meter) slowDue(now time.Time) (skipped uint64, due bool) {
 // checkSpace warns of a file system that has little space left. It is called where the log takes space, so the warning is in
 // time, and costs an append nothing.
 func (m *meter) checkSpace() {
-	if m.lowBelow < 0 {
-		return
-	}
-	free, err := m.fs.FreeSpace(m.dir)
-	if err != nil {
+	free := m.freeSpace()
+	if m.lowBelow < 0 || free < 0 {
 		return // Some systems don't say, and a disk that fails will show by itself.
 	}
 	m.mu.Lock()

@@ -8,6 +8,7 @@ import (
 // log yet. What is left to do when it gets its offset takes as long as for a small record, so that other appends don't wait.
 type Prepared struct {
 	draft  *draft
+	size   int64 // What is allocated of the file.
 	length int
 }
 
@@ -25,28 +26,30 @@ func (l *Log) Prepare(payload []byte) (*Prepared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare a record of %d bytes: %w", len(payload), err)
 	}
-	if err := d.write(payload); err != nil {
-		return nil, d.drop(fmt.Errorf("prepare a record of %d bytes: %w", len(payload), noSpaceOr(err)))
+	size, err := d.writeFirst(payload)
+	if err != nil {
+		return nil, d.drop(fmt.Errorf("prepare a record of %d bytes: %w", len(payload), err))
 	}
-	return &Prepared{draft: d, length: len(payload)}, nil
+	return &Prepared{draft: d, size: size, length: len(payload)}, nil
 }
 
 // prepareStep is how much of a prepared record one sync is for: the syncs of appends wait for it.
 const prepareStep = 1 << 20
 
-// write writes what finish will not, and makes space for what has to follow.
-func (d *draft) write(payload []byte) error {
+// writeFirst writes what finish will not, and makes space for what has to follow.
+func (d *draft) writeFirst(payload []byte) (size int64, err error) {
 	const before = headSize + frameHeadSize
 	for at := lateBytes; at < before+len(payload); at += prepareStep {
 		part := payload[at-before : min(at-before+prepareStep, len(payload))]
 		if _, err := d.file.WriteAt(part, int64(at)); err != nil {
-			return err
+			return 0, noSpaceOr(err)
 		}
 		if err := d.file.Sync(); err != nil {
-			return err
+			return 0, noSpaceOr(err)
 		}
 	}
-	return d.makeSpace(headSize + frameSize(len(payload)) + max(2*reserveSize, d.log.firstSize()))
+	size = headSize + frameSize(len(payload)) + max(2*reserveSize, d.log.firstSize())
+	return d.makeSpace(size, size)
 }
 
 // PreparedHead is how many bytes at the start of a record may change after Prepare.
@@ -74,7 +77,7 @@ func (l *Log) SubmitPrepared(p *Prepared, payload []byte) (offset, group uint64,
 	}
 	d := p.draft
 	p.draft = nil // It becomes the log's, or is dropped.
-	err = l.roll(func(head storeHead) (*store, error) { return d.finish(head, payload, sum) })
+	err = l.roll(func(head storeHead) (*store, error) { return d.finish(head, p.size, payload, sum) })
 	if err != nil {
 		return 0, 0, err
 	}

@@ -66,7 +66,7 @@ func (s *store) read(limit int64, keep *index) (reading, error) {
 			return p.reading, nil
 		}
 		seen = p.position
-		p.forget()
+		p.window = nil // So that the file is read again.
 	}
 }
 

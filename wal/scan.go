@@ -61,38 +61,27 @@ func (s *store) scanFrom(position int64, offset uint64, limit int64) *scanner {
 	return sc
 }
 
-// forget makes the next step read the file again.
-func (s *scanner) forget() { s.window = s.window[:0] }
-
-// view returns n bytes of the file from a position on, or fewer where limit comes first. They are valid until the next
-// call. An error is one of the disk.
+// view returns n bytes of the file from a position on, or fewer where limit or the file's end comes first. They are valid until the
+// next call. An error is one of the disk.
 func (s *scanner) view(position int64, n int) ([]byte, error) {
 	n = int(min(int64(n), s.limit-position))
 	if n <= 0 {
 		return nil, nil
 	}
 	if position < s.windowAt || position+int64(n) > s.windowAt+int64(len(s.window)) {
-		if err := s.fill(position, n); err != nil {
+		size := int(min(int64(max(n, scanChunk)), s.limit-position))
+		if cap(s.buffer) < size {
+			s.buffer = make([]byte, size)
+		}
+		s.window, s.windowAt = s.buffer[:0], position
+		got, err := s.file.ReadAt(s.buffer[:size], position)
+		if err != nil && err != io.EOF {
 			return nil, err
 		}
+		s.window = s.buffer[:got]
 	}
 	from := int(position - s.windowAt)
 	return s.window[from:min(from+n, len(s.window))], nil
-}
-
-// fill reads a window of at least n bytes from a position on. A file that ends sooner gives a shorter window.
-func (s *scanner) fill(position int64, n int) error {
-	size := int(min(int64(max(n, scanChunk)), s.limit-position))
-	if cap(s.buffer) < size {
-		s.buffer = make([]byte, size)
-	}
-	s.window, s.windowAt = s.buffer[:0], position
-	got, err := s.file.ReadAt(s.buffer[:size], position)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	s.window = s.buffer[:got]
-	return nil
 }
 
 // frame reads the frame at position and moves to its end. The error is errNeverWritten, errCutShort, errNotFrame,

@@ -108,14 +108,9 @@ func (g *segment) goOnWith(x *index) {
 	}
 }
 
-// isReadStop reports whether an error is about the bytes that were read, or the lack of them, and not the disk's.
-func isReadStop(err error) bool {
-	return isScanStop(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
 // readError says where a read failed: with a *CorruptError where the bytes are at fault.
 func readError(path string, position int64, offset uint64, err error) error {
-	if isReadStop(err) {
+	if isScanStop(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return corrupt(path, position, offset, err)
 	}
 	return fmt.Errorf("read %s at position %d: %w", path, position, err)

@@ -28,7 +28,7 @@ func (l *Log) Segments() []SegmentInfo {
 		if i+1 < len(segments) {
 			infos[i].Last, infos[i].Sealed = segments[i+1].base()-1, true
 		}
-		infos[i].IndexOK = len(l.recovery.RebuiltIndexes) == 0 || !slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store))
+		infos[i].IndexOK = !slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store))
 	}
 	return infos
 }
@@ -67,23 +67,15 @@ type Stats struct {
 	SyncLatency, GroupSize histogram.Snapshot
 }
 
-// counters are the parts of Stats that are counted. They are guarded by committer.mu.
-type counters struct {
-	Appends, AppendedBytes, WrittenBytes, Writes, Syncs, Rolls uint64
-}
-
 // Stats returns the log's numbers.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
-	c, failed := l.stats, l.failed
+	stats := l.stats
+	stats.Failed = l.failed
 	l.mu.Unlock()
-	stats := Stats{
-		First: l.First(), Last: l.Last(), Durable: l.Durable(),
-		Appends: c.Appends, AppendedBytes: c.AppendedBytes, WrittenBytes: c.WrittenBytes,
-		Writes: c.Writes, Syncs: c.Syncs, Rolls: c.Rolls, SlowSyncs: l.meter.slow.Load(),
-		IndexRebuilds: l.rebuilt.Load(), FreeBytes: l.meter.freeSpace(), Failed: failed,
-		SyncLatency: l.meter.syncs.Snapshot(), GroupSize: l.meter.groups.Snapshot(),
-	}
+	stats.First, stats.Last, stats.Durable = l.First(), l.Last(), l.Durable()
+	stats.FreeBytes, stats.IndexRebuilds, stats.SlowSyncs = l.meter.freeSpace(), l.rebuilt.Load(), l.meter.slow.Load()
+	stats.SyncLatency, stats.GroupSize = l.meter.syncs.Snapshot(), l.meter.groups.Snapshot()
 	for _, info := range l.Segments() {
 		stats.Segments++
 		stats.Bytes += info.Allocated + int64(info.Last+1-info.Base)*entrySize

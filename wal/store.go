@@ -165,14 +165,9 @@ func (s *store) grow(need, want int64) error {
 	if s.final || s.allocated.Load() >= want {
 		return nil
 	}
-	size := want
-	err := s.makeSpace(size)
-	if vfs.IsNoSpace(err) && need < want && need > s.allocated.Load() {
-		size = need
-		err = s.makeSpace(size)
-	}
+	size, err := s.makeSpace(need, want)
 	if err != nil {
-		return noSpaceOr(err)
+		return err
 	}
 	if err := s.sync(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
@@ -181,14 +176,21 @@ func (s *store) grow(need, want int64) error {
 	return nil
 }
 
-// makeSpace extends the file in the way that suits how often it is synced.
-func (s *store) makeSpace(size int64) error { return makeSpace(s.file, size, s.seldomSynced) }
-
-func makeSpace(file vfs.File, size int64, seldomSynced bool) error {
-	if seldomSynced {
-		return file.Reserve(size)
+// makeSpace extends the file in the way that suits how often it is synced, to want bytes or, where the disk hasn't that much, to
+// need bytes.
+func (s *store) makeSpace(need, want int64) (size int64, err error) {
+	extend := s.file.Allocate
+	if s.seldomSynced {
+		extend = s.file.Reserve
 	}
-	return file.Allocate(size)
+	err = extend(want)
+	if vfs.IsNoSpace(err) && need < want && need > s.allocated.Load() {
+		want, err = need, extend(need)
+	}
+	if err != nil {
+		return 0, noSpaceOr(err)
+	}
+	return want, nil
 }
 
 // cutAt moves the end back to a position before which everything is durable. What comes after it is no longer the store's.

@@ -193,12 +193,12 @@ func (v *survey) before(next *store, copies []*store) (*store, error) {
 
 // index returns what a store's index file says, nothing where there is none.
 func (v *survey) index(s *store) (indexHead, bool) {
-	file, err := openIndexFile(v.opts.FS, s)
+	head, file, err := openIndexFile(v.opts.FS, s)
 	if err != nil {
-		return indexHead{}, false
+		return head, false
 	}
-	_ = file.file.Close() // It was read already.
-	return file.indexHead, true
+	_ = file.Close() // It was read already.
+	return head, true
 }
 
 // front refuses a log that lacks its first segment, and leaves out what a truncation or cut was taking away when it died.
