@@ -11,19 +11,15 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// The archive (Options.ArchiveDir) is where segments go that a truncation takes from the log's front. Two things are
-// relied on:
-//
-//   - A segment that leaves is sealed, and a sealed store is never written to again, except that a cut takes it from the archive
-//     first. So it can be a second name of the same file.
-//   - A segment in the archive has no record that is truncated from the log's end later: whatever a truncation of the front
-//     put there and then did not take from the log, a cut takes from the archive first.
+// The archive (Options.ArchiveDir) is where segments go that a truncation takes from the log's front. A segment that leaves is
+// sealed, and never written to again, so it can be a second name of the same file. What a truncation put into the archive and
+// then didn't take from the log, a cut takes from the archive first: so no record in it is truncated from the log's end later.
 
 // archive gives the stores of segments that are to leave the log a name in the archive, oldest first and durably. It is
 // called without the submit lock, since copying takes long. An error leaves the log as it is.
 func (l *Log) archive(leaving []*segment) error {
 	dir := l.opts.ArchiveDir
-	if dir == "" || len(leaving) == 0 {
+	if dir == "" {
 		return nil
 	}
 	err := l.opts.FS.MkdirAll(dir)
@@ -81,8 +77,8 @@ func (l *Log) refuseOthersArchive() error {
 	if err != nil {
 		return err
 	}
-	if newest.head.id != l.id {
-		err = fmt.Errorf("the archive is another log's: %s belongs to %x, this is %x", newest.path, newest.head.id, l.id)
+	if newest.head.id != l.ID() {
+		err = fmt.Errorf("the archive is another log's: %s belongs to %x, this is %x", newest.path, newest.head.id, l.ID())
 	}
 	return errors.Join(err, newest.file.Close())
 }
@@ -135,8 +131,7 @@ func (l *Log) copyToArchive(s *store) error {
 	return vfs.WriteAs(l.opts.FS, l.archivePath(s), io.MultiReader(io.NewSectionReader(s.file, 0, s.end), bytes.NewReader(seal)), true)
 }
 
-// requireSame refuses a store in the archive that is not the sealed store whose name it has. The closing chain vouches
-// for everything between header and seal.
+// requireSame refuses a store in the archive that is not the sealed store whose name it has.
 func (s *store) requireSame(sealed *store) error {
 	if s.head != sealed.head {
 		return fmt.Errorf("%s (log %x, salt %x) is another segment than %s (log %x, salt %x)",

@@ -12,13 +12,10 @@ import (
 	"time"
 )
 
-// Archive is a log's history, read from the directories where its segments are kept. Its methods may be called
-// concurrently; the iterators of Records belong to one goroutine each.
+// Archive is a log's history, read from the directories where its segments are kept. Its methods may be called concurrently;
+// the iterators of Records belong to one goroutine each.
 //
-// Invariants:
-//   - there is a store at least, and each is followed by the one that was made to follow it, so that no offset between
-//     first and last is missing;
-//   - nothing in it is ever changed.
+// Invariants: there is a store at least; each is followed by the one that was made to follow it; nothing in it is ever changed.
 type Archive struct {
 	stores []*store
 	closed atomic.Bool
@@ -27,17 +24,14 @@ type Archive struct {
 // archiveTries is how often an archive that seems damaged is looked at: a live writer may be at work.
 const archiveTries = 6
 
-// OpenArchive opens the history that is kept in one or more directories: archives (Options.ArchiveDir), and directories
-// of logs, such as the one that the archive was filled from, dead or beside its live writer. It changes nothing. A
-// directory that isn't there, and directories without any segment, are fs.ErrNotExist.
+// OpenArchive opens the history that is kept in one or more directories: archives (Options.ArchiveDir), and directories of
+// logs, such as the one that the archive was filled from, dead or beside its live writer. It changes nothing. A directory that
+// isn't there, and directories without any segment, are fs.ErrNotExist. Of the options FS and Logger count.
 //
-// The segments must be of one log and leave no gap, which their headers and seals prove. What is at fault is a
-// *CorruptError: a segment that is missing, of another log, renamed, cut, older than its successor knows it, or there
-// twice with different records. One that is there twice with the same records is fine, as is one of which a directory
-// has less: the most is taken. The last segment may end as that of a log which was not closed, torn too; segments that a
-// truncation was taking away when it died are as good as any. Damage to single records shows when they are read.
-//
-// Of the options FS and Logger count.
+// The segments must be of one log and leave no gap. What is at fault is a *CorruptError: a segment that is missing, of another
+// log, renamed, cut, older than its successor knows it, or there twice with different records. One may be there twice with the
+// same records, or with less of them, and the last may end as that of a log which was not closed. Segments that a truncation
+// was taking away when it died count. Damage to single records shows when they are read.
 func OpenArchive(opts Options, dirs ...string) (*Archive, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -84,9 +78,8 @@ func (a *Archive) Segments() []SegmentInfo {
 	return infos
 }
 
-// Records returns the records from an offset on, in order, up to the last. An error ends it: ErrTruncated where the
-// offset is less than that of the first record held, a *CorruptError where a record doesn't check out, ErrClosed. After
-// the last record there is nothing.
+// Records returns the records from an offset on, in order, up to the last. An error ends it: ErrTruncated before the first
+// offset held, a *CorruptError where a record doesn't check out, ErrClosed.
 func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if from > a.Last() {

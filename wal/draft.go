@@ -51,7 +51,7 @@ func (l *Log) createSized(head storeHead, size int64) (*store, error) {
 		return nil, err
 	}
 	if size, err = d.makeSpace(firstSizeMin, size); err != nil {
-		return nil, d.drop(err)
+		return nil, d.drop(noSpaceOr(err))
 	}
 	return d.finish(head, size, nil, 0)
 }

@@ -46,7 +46,7 @@ func (l *Log) roll(create createFunc) error {
 // after returns the header, without its salt, of a segment that follows a store after a record or the header.
 func (l *Log) after(s *store, end int64, next uint64, chain uint32) storeHead {
 	return storeHead{
-		id: l.id, base: next, first: l.First(), generation: s.head.generation, prevSalt: s.head.salt, prevEnd: end, prevChain: chain,
+		id: s.head.id, base: next, first: l.First(), generation: s.head.generation, prevSalt: s.head.salt, prevEnd: end, prevChain: chain,
 	}
 }
 
@@ -116,7 +116,7 @@ func (l *Log) Reset(first uint64) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
-	return l.cut(0, storeHead{id: l.id, base: first, first: first})
+	return l.cut(0, storeHead{id: l.ID(), base: first, first: first})
 }
 
 // placeAfter finds the place after a record that stays: how many segments do, and the header of the one that follows there.
@@ -167,11 +167,7 @@ func (l *Log) cut(keep int, head storeHead) error {
 	if err := l.removeFiles(named); err != nil {
 		l.opts.Logger.Warn("truncated segments can't be removed; the next open does that", "dir", l.dir, "error", err)
 	}
-	var errs []error
-	for _, r := range removed {
-		errs = append(errs, r.release())
-	}
-	return errors.Join(errs...)
+	return each(removed, (*segment).release)
 }
 
 // endWhere lets a segment end where a new one follows, and its index say as much: that takes the place of a seal. Not a byte of

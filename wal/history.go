@@ -18,10 +18,8 @@ func history(opts Options, dirs []string, backwards bool) (a *Archive, err error
 		parts[i] = &survey{dir: dir, opts: opts}
 	}
 	defer func() {
-		for _, p := range parts {
-			if err != nil {
-				err = errors.Join(err, p.close())
-			}
+		if err != nil {
+			err = errors.Join(err, each(parts, (*survey).close))
 		}
 	}()
 	for i := range parts {
@@ -160,11 +158,8 @@ func (s *store) hasLess(other *store) (bool, error) {
 			other.head.id, other.head.salt, s.path, s.head.id, s.head.salt))
 	}
 	mine, err := s.read(wholeFile, nil)
-	if err != nil {
-		return false, err
-	}
-	theirs, err := other.read(wholeFile, nil)
-	if err != nil {
+	theirs, otherErr := other.read(wholeFile, nil)
+	if err = cmp.Or(err, otherErr); err != nil {
 		return false, err
 	}
 	less := theirs.end > mine.end || theirs.end == mine.end && theirs.seal == kindRolled

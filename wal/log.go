@@ -28,7 +28,6 @@ import (
 type Log struct {
 	dir      string
 	opts     Options
-	id       [16]byte
 	recovery Recovery
 	damage   *CorruptError // Where a read-only log ends before its time.
 
@@ -59,13 +58,12 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, err
 	}
 	started := time.Now()
+	open := l.openForWriting
 	if l.opts.ReadOnly {
-		err = l.openReadOnly()
-	} else {
-		err = l.openForWriting()
+		open = l.openReadOnly
 	}
-	if err != nil {
-		err = fmt.Errorf("open log %s: %w", dir, errors.Join(err, l.segments.close()))
+	if v, err := open(); err != nil {
+		err = fmt.Errorf("open log %s: %w", dir, errors.Join(err, v.close(), l.segments.close()))
 		if errors.Is(err, ErrCorrupt) {
 			l.opts.Logger.Error("log is refused as damaged", "dir", dir, "error", err)
 		}
@@ -190,7 +188,7 @@ func (l *Log) Durable() uint64 {
 }
 
 // ID returns the identity that the log was given when it was made.
-func (l *Log) ID() [16]byte { return l.id }
+func (l *Log) ID() [16]byte { return l.segments.activeStore.Load().head.id }
 
 // Recovery returns what Open found and did.
 func (l *Log) Recovery() Recovery { return l.recovery }

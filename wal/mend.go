@@ -15,15 +15,12 @@ import (
 
 // openForWriting surveys the directory, and finishes or takes back whatever a crash left half done. Each step may die at any
 // point: the next recovery finds a state that it knows. Nothing is changed in a directory that is refused.
-func (l *Log) openForWriting() error {
+func (l *Log) openForWriting() (*survey, error) {
 	v, err := surveyDir(l.dir, l.opts)
 	if err == nil {
 		err = l.mend(v)
 	}
-	if err != nil {
-		return errors.Join(err, v.close())
-	}
-	return nil
+	return v, err
 }
 
 // mend brings a surveyed directory into order and takes its segments over.
@@ -217,7 +214,6 @@ func (l *Log) adopt(v *survey) error {
 		l.segments.add(g)
 	}
 	v.found = nil // They are the log's now.
-	l.id = last.head.id
 	l.segments.first.Store(v.tail.first)
 	l.submitted = last.next - 1
 	l.acknowledged.Store(last.next - 1)

@@ -1,13 +1,11 @@
 package wal
 
 import (
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/histogram"
-	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // slowSyncPause is the least time between two warnings of slow syncs: on a disk that has become slow every sync is.
@@ -15,11 +13,8 @@ const slowSyncPause = time.Second
 
 // meter measures a log while it runs, and logs what an operator should know. It may be used concurrently.
 type meter struct {
-	dir       string
-	fs        vfs.FS
-	logger    *slog.Logger
-	slowAfter time.Duration // From how long on a sync is slow; negative is never.
-	lowBelow  int64         // From how many free bytes down space is low; negative is never.
+	dir  string
+	opts Options
 
 	syncs  histogram.Histogram // How long syncs of records took, in nanoseconds.
 	groups histogram.Histogram // How many records each of them made durable.
@@ -31,9 +26,7 @@ type meter struct {
 	low     bool       // That space is low was logged, and it has not recovered since.
 }
 
-func newMeter(dir string, opts Options) *meter {
-	return &meter{dir: dir, fs: opts.FS, logger: opts.Logger, slowAfter: opts.SlowSync, lowBelow: opts.LowSpace}
-}
+func newMeter(dir string, opts Options) *meter { return &meter{dir: dir, opts: opts} }
 
 // timedSync syncs a store and measures it; it makes the given number of records durable.
 func (m *meter) timedSync(s *store, records uint64) error {
@@ -46,10 +39,10 @@ func (m *meter) timedSync(s *store, records uint64) error {
 			m.groups.Record(int64(records))
 		}
 	}
-	if m.slowAfter >= 0 && took >= m.slowAfter {
+	if m.opts.SlowSync >= 0 && took >= m.opts.SlowSync {
 		m.slow.Add(1)
 		if skipped, due := m.slowDue(time.Now()); due {
-			m.logger.Warn("sync was slow", "path", s.path, "elapsed", took, "limit", m.slowAfter, "records", records, "not_logged", skipped)
+			m.opts.Logger.Warn("sync was slow", "path", s.path, "elapsed", took, "limit", m.opts.SlowSync, "records", records, "not_logged", skipped)
 		}
 	}
 	return err
@@ -71,22 +64,22 @@ func (m *meter) slowDue(now time.Time) (skipped uint64, due bool) {
 // time, and costs an append nothing.
 func (m *meter) checkSpace() {
 	free := m.freeSpace()
-	if m.lowBelow < 0 || free < 0 {
+	if m.opts.LowSpace < 0 || free < 0 {
 		return // Some systems don't say, and a disk that fails will show by itself.
 	}
 	m.mu.Lock()
-	low := free < m.lowBelow
+	low := free < m.opts.LowSpace
 	due := low && !m.low
 	m.low = low
 	m.mu.Unlock()
 	if due {
-		m.logger.Warn("file system is low on space", "dir", m.dir, "free_bytes", free, "limit_bytes", m.lowBelow)
+		m.opts.Logger.Warn("file system is low on space", "dir", m.dir, "free_bytes", free, "limit_bytes", m.opts.LowSpace)
 	}
 }
 
 // freeSpace returns how many bytes the log's file system has left, -1 where that isn't known.
 func (m *meter) freeSpace() int64 {
-	free, err := m.fs.FreeSpace(m.dir)
+	free, err := m.opts.FS.FreeSpace(m.dir)
 	if err != nil {
 		return -1
 	}

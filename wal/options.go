@@ -18,8 +18,7 @@ const (
 	DefaultSlowSync      = time.Second
 	DefaultLowSpace      = 256 << 20
 
-	// MinSegmentSize is the smallest segment that can be asked for, MaxSegmentSize the largest: positions in a store
-	// are 32 bits wide in an index.
+	// MinSegmentSize and MaxSegmentSize bound Options.SegmentSize: positions in a store are 32 bits wide in an index.
 	MinSegmentSize = 4 << 10
 	MaxSegmentSize = 1 << 30
 
@@ -64,14 +63,12 @@ func ParseSyncMode(name string) (SyncMode, error) {
 type Options struct {
 	// Sync says when an append is acknowledged. The default is SyncAlways.
 	Sync SyncMode
-	// SyncInterval is the time after which a sync is begun under SyncInterval, where records came since the last one. The
-	// default is 100 ms.
+	// SyncInterval is the time between two syncs under SyncInterval, while records come in. The default is 100 ms.
 	SyncInterval time.Duration
 	// SegmentSize is the size in bytes at which a segment is full; a record or batch that is larger gets a segment of its own.
 	// The default is 64 MiB: large enough that rolling costs nothing, small enough that truncation frees space soon.
 	SegmentSize int64
-	// MaxRecordSize is the largest payload in bytes that Append takes. The default is 64 MiB. Reading is bounded by the
-	// bytes that are there.
+	// MaxRecordSize is the largest payload in bytes that Append takes. The default is 64 MiB. A larger record can be read.
 	MaxRecordSize int
 	// IdleMark is how long a log waits after its last append before it writes the mark that proves that append
 	// durable (see docs/format.md). The default is one second; a negative value writes none.
@@ -81,8 +78,7 @@ type Options struct {
 	ReadOnly bool
 	// MustExist refuses a directory without a log, with fs.ErrNotExist, instead of making one. Nothing is written then.
 	MustExist bool
-	// QuarantineDir is where bytes are kept that a recovery cuts off, unless the disk is full. The default is a directory
-	// "quarantine" inside the log's.
+	// QuarantineDir is where a recovery keeps the bytes that it cuts off. The default is "quarantine" in the log's directory.
 	QuarantineDir string
 	// ArchiveDir is where segments go that TruncateFront takes from the log, which OpenArchive reads. Each is there,
 	// durably, before the log lets go of it: as a second name of the same file, or as a copy where the file system has
@@ -92,9 +88,8 @@ type Options struct {
 	// Syncs of records that take SlowSync or longer are logged as warnings, at most one per second. The default is one
 	// second: a disk at work takes a hundredth of that. A negative value logs none.
 	SlowSync time.Duration
-	// LowSpace is how many bytes the file system should have left. Where it has less when the log is opened, grows or
-	// rolls, a warning is logged, and again only after there was enough. The default is 256 MiB, four segments of the
-	// default size; a negative value logs nothing.
+	// LowSpace is how many bytes the file system should have left. Where it has less when the log is opened, grows or rolls, a
+	// warning is logged, once until there is enough again. The default is 256 MiB; a negative value logs nothing.
 	LowSpace int64
 	// Landed, if set, is called under SyncAlways for each group of records once the group is durable, with the offset of
 	// its last record: in the order of offsets, one call at a time, before a Wait for any of them returns. None of the
@@ -103,8 +98,7 @@ type Options struct {
 	// Logger gets what an operator should know. It is called where callers wait for the log, so it must not call the log
 	// and should not take long. The default discards it.
 	Logger *slog.Logger
-	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
-	// tests.
+	// FS is the file system; nil is the operating system's. Its type is internal: it is for this module's tests.
 	FS vfs.FS
 
 	foreground bool // For tests: nothing happens but in the caller's goroutine.

@@ -28,7 +28,7 @@ func (l *Log) Prepare(payload []byte) (*Prepared, error) {
 	}
 	size, err := d.writeFirst(payload)
 	if err != nil {
-		return nil, d.drop(fmt.Errorf("prepare a record of %d bytes: %w", len(payload), err))
+		return nil, d.drop(fmt.Errorf("prepare a record of %d bytes: %w", len(payload), noSpaceOr(err)))
 	}
 	return &Prepared{draft: d, size: size, length: len(payload)}, nil
 }
@@ -42,10 +42,10 @@ func (d *draft) writeFirst(payload []byte) (size int64, err error) {
 	for at := lateBytes; at < before+len(payload); at += prepareStep {
 		part := payload[at-before : min(at-before+prepareStep, len(payload))]
 		if _, err := d.file.WriteAt(part, int64(at)); err != nil {
-			return 0, noSpaceOr(err)
+			return 0, err
 		}
 		if err := d.file.Sync(); err != nil {
-			return 0, noSpaceOr(err)
+			return 0, err
 		}
 	}
 	size = headSize + frameSize(len(payload)) + max(2*reserveSize, d.log.firstSize())

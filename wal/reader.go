@@ -19,29 +19,27 @@ type Record struct {
 func (l *Log) Read(offset uint64) ([]byte, error) {
 	for {
 		epoch := l.segments.epoch.Load()
-		payload, err := l.readOnce(offset)
+		g, err := l.segments.use(offset, l.Last)
+		var payload []byte
+		if err == nil {
+			payload, err = g.read(offset)
+			if released := g.release(); err == nil {
+				err = released
+			}
+		}
+		// An error means nothing if the log's epoch has changed since: the record was being truncated.
 		if err == nil || l.segments.epoch.Load() == epoch {
-			return payload, l.beyond(err)
+			if errors.Is(err, ErrOutOfRange) {
+				err = l.orDamage(err)
+			}
+			return payload, err
 		}
 	}
 }
 
-// readOnce is Read. Its error means nothing if the log's epoch changed meanwhile: the record was being truncated.
-func (l *Log) readOnce(offset uint64) ([]byte, error) {
-	g, err := l.segments.use(offset, l.Last)
-	if err != nil {
-		return nil, err
-	}
-	payload, err := g.read(offset)
-	if released := g.release(); err == nil {
-		err = released
-	}
-	return payload, err
-}
-
-// beyond returns the damage where a log seems to end because it is damaged there.
-func (l *Log) beyond(err error) error {
-	if l.damage != nil && errors.Is(err, ErrOutOfRange) {
+// orDamage returns the damage that ends a log before its time, where there is some, in place of the error that says that it ends.
+func (l *Log) orDamage(err error) error {
+	if l.damage != nil {
 		return l.damage
 	}
 	return err
@@ -56,13 +54,7 @@ func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 		defer r.close()
 		for {
 			record, err := r.next()
-			switch {
-			case err == io.EOF && l.damage == nil:
-				return
-			case err == io.EOF:
-				err = l.damage
-			}
-			if !yield(record, err) || err != nil {
+			if err == io.EOF || !yield(record, err) || err != nil {
 				return
 			}
 		}
@@ -94,9 +86,6 @@ func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] 
 // await waits for a change, and says why none will come.
 func (l *Log) await(ctx context.Context, changed <-chan struct{}) error {
 	if l.opts.ReadOnly {
-		if l.damage != nil {
-			return l.damage
-		}
 		return ErrReadOnly
 	}
 	if err := l.writable(); err != nil {
@@ -122,7 +111,7 @@ type reader struct {
 	epoch   uint64 // Of the log when the segment was asked for.
 }
 
-// next returns the next record if its offset is at most last, and io.EOF otherwise.
+// next returns the next record if its offset is at most last. Otherwise it returns the damage that ends the log, or io.EOF.
 func (r *reader) next() (Record, error) {
 	for {
 		epoch := r.log.segments.epoch.Load()
@@ -131,7 +120,7 @@ func (r *reader) next() (Record, error) {
 			r.epoch = epoch
 		}
 		if r.offset > r.last() {
-			return Record{}, io.EOF
+			return Record{}, r.log.orDamage(io.EOF)
 		}
 		f, err := r.frame()
 		switch {

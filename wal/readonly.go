@@ -16,7 +16,7 @@ const surveyTries = 12
 const emptyTries = 5
 
 // openReadOnly is Open for a log that is only read, perhaps beside a live writer in another process.
-func (l *Log) openReadOnly() error {
+func (l *Log) openReadOnly() (*survey, error) {
 	v, err := surveyLive(l.dir, l.opts)
 	if err == nil && len(v.stores) == 0 {
 		err = fmt.Errorf("no segment in %s: %w", l.dir, fs.ErrNotExist)
@@ -27,10 +27,7 @@ func (l *Log) openReadOnly() error {
 	if err == nil {
 		err = l.adoptReadOnly(v)
 	}
-	if err != nil {
-		return errors.Join(err, v.close())
-	}
-	return nil
+	return v, err
 }
 
 // surveyLive surveys a directory until what it sees is a whole log, or is the same damage twice.

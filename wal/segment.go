@@ -42,11 +42,7 @@ func (g *segment) release() error {
 	if g.users.Add(-1) > 0 {
 		return nil
 	}
-	errs := []error{g.store.unmap(), g.store.file.Close(), g.index.Load().close()}
-	for _, x := range g.retired {
-		errs = append(errs, x.close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(g.store.unmap(), g.store.file.Close(), g.index.Load().close(), each(g.retired, (*index).close))
 }
 
 // read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched: then the

@@ -167,7 +167,7 @@ func (s *store) grow(need, want int64) error {
 	}
 	size, err := s.makeSpace(need, want)
 	if err != nil {
-		return err
+		return noSpaceOr(err)
 	}
 	if err := s.sync(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
@@ -187,10 +187,7 @@ func (s *store) makeSpace(need, want int64) (size int64, err error) {
 	if vfs.IsNoSpace(err) && need < want && need > s.allocated.Load() {
 		want, err = need, extend(need)
 	}
-	if err != nil {
-		return 0, noSpaceOr(err)
-	}
-	return want, nil
+	return want, err
 }
 
 // cutAt moves the end back to a position before which everything is durable. What comes after it is no longer the store's.

@@ -300,9 +300,14 @@ func (v *survey) isWitnessed(s, next *store) bool {
 }
 
 func closeStores(stores []*store) error {
+	return each(stores, func(s *store) error { return s.file.Close() })
+}
+
+// each calls a function for every one, and joins the errors.
+func each[T any](list []T, do func(T) error) error {
 	var errs []error
-	for _, s := range stores {
-		errs = append(errs, s.file.Close())
+	for _, one := range list {
+		errs = append(errs, do(one))
 	}
 	return errors.Join(errs...)
 }

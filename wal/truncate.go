@@ -38,11 +38,7 @@ func (l *Log) TruncateFront(first uint64) error {
 	l.submitMu.Lock()
 	removed := l.segments.dropFront(len(leaving))
 	l.submitMu.Unlock()
-	errs := []error{l.removeFiles(removed)}
-	for _, g := range removed {
-		errs = append(errs, g.release())
-	}
-	return errors.Join(errs...)
+	return errors.Join(l.removeFiles(removed), each(removed, (*segment).release))
 }
 
 // before returns the segments all of whose records have offsets below first, but never the active one.
