@@ -53,14 +53,12 @@ func archiveError(s *segment, err error) error {
 // seem to be archived already, and then be lost. No archive ever has the segment that is written to.
 func (l *Log) refuseOwnDirectory() error {
 	active := l.segments.activeStore.Load()
-	kept, err := l.archived(active)
-	if kept == nil || err != nil {
-		return err
-	}
-	if kept.head.salt == active.head.salt {
-		err = fmt.Errorf("the archive %s is the log's own directory", l.opts.ArchiveDir)
-	}
-	return errors.Join(err, kept.file.Close())
+	return l.withArchived(active, func(kept *store) error {
+		if kept.head.salt == active.head.salt {
+			return fmt.Errorf("the archive %s is the log's own directory", l.opts.ArchiveDir)
+		}
+		return nil
+	})
 }
 
 // refuseOthersArchive refuses an archive whose newest segment is another log's: a store that was restored is a log of its
@@ -88,37 +86,40 @@ func (l *Log) archivePath(s *store) string {
 	return joinName(l.opts.ArchiveDir, storeName(s.head.base))
 }
 
-// archived opens the store that has this one's name in the archive; it is nil where there is none.
-func (l *Log) archived(s *store) (*store, error) {
+// withArchived calls a function with the store that has this one's name in the archive, if there is one.
+func (l *Log) withArchived(s *store, do func(kept *store) error) error {
 	kept, err := openStore(l.opts.FS, l.archivePath(s), true)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
-	return kept, err
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(kept), kept.file.Close())
 }
 
 // archiveStore gives a sealed store a name in the archive, unless a truncation that died or failed has done that.
 func (l *Log) archiveStore(s *store) error {
-	kept, err := l.archived(s)
-	if err != nil {
+	isKept := false
+	err := l.withArchived(s, func(kept *store) error {
+		isKept = true
+		return kept.requireSame(s)
+	})
+	switch {
+	case isKept:
+		return err
+	case err != nil:
 		return fmt.Errorf("%s can't take the place of what is there: %w", s.path, err)
-	}
-	if kept != nil {
-		return errors.Join(kept.requireSame(s), kept.file.Close())
 	}
 	if !s.sealed.Load() { // Its end was cut, so the file goes on after it.
 		return l.copyToArchive(s)
 	}
 	err = l.opts.FS.Link(s.path, l.archivePath(s))
-	if isUnlinkable(err) {
+	// A file may have no second name in another file system, or in this one.
+	if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
 		return l.copyToArchive(s)
 	}
 	return err
-}
-
-// isUnlinkable reports whether a file can't have a second name: in another file system, or in this one.
-func isUnlinkable(err error) bool {
-	return errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // copyToArchive copies a store up to its end, with a seal after that, under a temporary name until the copy is durable.
@@ -154,7 +155,13 @@ func (l *Log) unarchive(segments []*segment) error {
 		return err
 	}
 	for _, g := range segments {
-		if err := l.unarchiveStore(g.store); err != nil {
+		err := l.withArchived(g.store, func(kept *store) error {
+			if kept.head != g.store.head {
+				return nil // It isn't the same store.
+			}
+			return vfs.RemoveIfThere(l.opts.FS, kept.path)
+		})
+		if err != nil {
 			return fmt.Errorf("take segment %d from the archive: %w", g.base(), err)
 		}
 	}
@@ -163,16 +170,4 @@ func (l *Log) unarchive(segments []*segment) error {
 		return fmt.Errorf("sync the archive: %w", err)
 	}
 	return nil
-}
-
-// unarchiveStore removes a store's name in the archive, and leaves alone what isn't the same store.
-func (l *Log) unarchiveStore(s *store) error {
-	kept, err := l.archived(s)
-	if kept == nil || err != nil {
-		return err
-	}
-	if kept.head == s.head {
-		err = vfs.RemoveIfThere(l.opts.FS, kept.path)
-	}
-	return errors.Join(err, kept.file.Close())
 }

@@ -82,13 +82,10 @@ func (c *checker) check(opts Options) (found []uint64, err error) {
 	for _, name := range v.leftovers {
 		c.notice(joinName(c.dir, name), 0, 0, "left by a creation or truncation that died; the next open removes it")
 	}
-	if err := c.stores(v, damage != nil); err != nil {
-		return nil, err
+	if damage != nil {
+		return found, c.apart(v)
 	}
-	if damage == nil && len(v.stores) > 0 {
-		c.end(v)
-	}
-	return found, nil
+	return found, c.whole(v)
 }
 
 // damaged adds damage, unless it is known.
@@ -104,21 +101,38 @@ func (c *checker) notice(path string, position int64, offset uint64, format stri
 	c.violations = append(c.violations, Violation{Path: path, Position: position, Offset: offset, Problem: fmt.Sprintf(format, args...)})
 }
 
-// stores reads every store to its end. Where the survey met damage it may not have got to linking them, or to those after a
-// header that is damaged: then each that can be opened is read alone.
-func (c *checker) stores(v *survey, damaged bool) error {
-	if !damaged {
-		for i, s := range v.stores {
-			var next *store
-			if i+1 < len(v.stores) {
-				next = v.stores[i+1]
-			}
-			if err := c.store(v, s, next); err != nil {
-				return err
-			}
-		}
+// whole reads every store of a log that is sound as far as the survey saw.
+func (c *checker) whole(v *survey) error {
+	if len(v.stores) == 0 {
 		return nil
 	}
+	for i, next := range v.stores[1:] {
+		if err := c.store(v, v.stores[i], next); err != nil {
+			return err
+		}
+	}
+	err := c.index(v, v.stores[len(v.stores)-1], v.tail.seal != 0) // The survey has read the last store.
+	c.end(v)
+	return err
+}
+
+// store reads a store that another one follows.
+func (c *checker) store(v *survey, s, next *store) error {
+	r, err := s.read(next.head.prevEnd, nil)
+	if err == nil {
+		err = s.judgeSealed(&r, next)
+	}
+	if err != nil {
+		return c.afterDamage(s, &r, err)
+	}
+	if v.rolling && next == v.stores[len(v.stores)-1] && s.readSeal(next) != nil {
+		c.notice(s.path, next.head.prevEnd, next.head.base, "the seal is missing; the next open writes it")
+	}
+	return c.index(v, s, true)
+}
+
+// apart reads every store that can be opened. The survey met damage, so it may not have linked them.
+func (c *checker) apart(v *survey) error {
 	for i, base := range v.bases {
 		s, err := v.openStore(base)
 		var damage *CorruptError
@@ -134,24 +148,6 @@ func (c *checker) stores(v *survey, damaged bool) error {
 		}
 	}
 	return nil
-}
-
-// store reads a store that is sound as far as the survey saw.
-func (c *checker) store(v *survey, s, next *store) error {
-	if next == nil { // The survey has read it.
-		return c.index(v, s, v.tail.seal != 0)
-	}
-	r, err := s.read(next.head.prevEnd, nil)
-	if err == nil {
-		err = s.judgeSealed(&r, next)
-	}
-	if err != nil {
-		return c.afterDamage(s, &r, err)
-	}
-	if v.rolling && next == v.stores[len(v.stores)-1] && s.readSeal(next) != nil {
-		c.notice(s.path, next.head.prevEnd, next.head.base, "the seal is missing; the next open writes it")
-	}
-	return c.index(v, s, true)
 }
 
 // alone reads a store of a damaged log. Any but the last ends with a seal, or where its end was cut.

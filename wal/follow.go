@@ -175,7 +175,7 @@ func (l *Log) cut(keep int, head storeHead) error {
 func (l *Log) endWhere(g *segment, next *store) {
 	if s := g.store; s.end != next.head.prevEnd || !s.sealed.Load() { // Otherwise it ends there already.
 		s.giveBack()
-		s.cutAt(next.head.prevEnd, next.head.base, next.head.prevChain)
+		s.endWith(next)
 		l.keepIndex(g, true)
 	}
 }

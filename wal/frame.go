@@ -59,17 +59,7 @@ const (
 )
 
 func (k frameKind) String() string {
-	switch k {
-	case kindRecord:
-		return "record"
-	case kindMark:
-		return "mark"
-	case kindClosed:
-		return "seal of a close"
-	case kindRolled:
-		return "seal of a roll"
-	}
-	return fmt.Sprintf("kind %d", uint8(k))
+	return nameOf(uint8(k), "kind %d", "kind 0", "record", "mark", "seal of a close", "seal of a roll")
 }
 
 func (k frameKind) isSeal() bool { return k == kindClosed || k == kindRolled }
@@ -125,9 +115,7 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 	if sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:]); sum != want {
 		return h, fmt.Errorf("store header's checksum is %08x, want %08x", sum, want)
 	}
-	if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != storeVersion {
-		return h, fmt.Errorf("store has format %d, want %d", version, storeVersion)
-	}
+	version := binary.LittleEndian.Uint32(b[headVersionAt:])
 	h.prevEnd = int64(binary.LittleEndian.Uint32(b[headPrevEndAt:]))
 	copy(h.id[:], b[headIDAt:])
 	h.salt = binary.LittleEndian.Uint64(b[headSaltAt:])
@@ -136,8 +124,8 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 	h.generation = binary.LittleEndian.Uint64(b[headGenerationAt:])
 	h.prevSalt = binary.LittleEndian.Uint64(b[headPrevSaltAt:])
 	h.prevChain = binary.LittleEndian.Uint32(b[headPrevChainAt:])
-	if h.salt == 0 || h.base == 0 || h.first == 0 || h.first > h.base || h.base > math.MaxInt64 {
-		return h, fmt.Errorf("store header with salt %x, base %d, first %d makes no sense", h.salt, h.base, h.first)
+	if version != storeVersion || h.salt == 0 || h.base == 0 || h.first == 0 || h.first > h.base || h.base > math.MaxInt64 {
+		return h, fmt.Errorf("store header with format %d, salt %x, base %d, first %d makes no sense", version, h.salt, h.base, h.first)
 	}
 	return h, nil
 }

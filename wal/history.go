@@ -88,16 +88,12 @@ func (v *survey) follower(missing error) error {
 // unless it is a live writer's work, which the next try finds finished.
 func (v *survey) hold(fsys vfs.FS) error {
 	for _, s := range v.found {
-		file, err := fsys.OpenRead(s.path)
+		again, err := openStore(fsys, s.path, true)
 		if err != nil {
 			return err
 		}
-		s.file = file
-		encoded, err := readHead(file)
-		if err != nil {
-			return fmt.Errorf("read the header of %s: %w", s.path, err)
-		}
-		if len(encoded) < headSize || headChain(encoded) != s.headChain {
+		s.file = again.file
+		if s.head != again.head {
 			return corrupt(s.path, 0, s.head.base, errors.New("it was replaced while it was being read"))
 		}
 	}

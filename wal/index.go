@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"sort"
 	"sync/atomic"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -207,9 +206,4 @@ func writeIndexFile(fs vfs.FS, s *store, x *index, nextSalt uint64, synced bool)
 		entriesSum: crc32.Checksum(data[indexHeadSize:], castagnoli),
 	}.encode())
 	return vfs.WriteAs(fs, indexPath(s), bytes.NewReader(data), synced)
-}
-
-// before returns how many of the first records of an index in memory end at or before a position where a frame begins.
-func (x *index) before(position int64) uint64 {
-	return uint64(sort.Search(int(x.count), func(i int) bool { return x.get(uint64(i), nil) >= position }))
 }

@@ -42,9 +42,7 @@ func (l *Log) mend(v *survey) error {
 		return err
 	}
 	if v.rolling {
-		before := v.stores[len(v.stores)-2]
-		before.endWith(v.stores[len(v.stores)-1])
-		if err := before.seal(kindRolled, v.tail.first); err != nil {
+		if err := v.stores[len(v.stores)-2].seal(kindRolled, v.tail.first); err != nil {
 			return err
 		}
 	}
@@ -196,8 +194,7 @@ func (l *Log) adopt(v *survey) error {
 	for _, s := range v.stores {
 		x, fits := v.positions, true
 		if s == last {
-			head, _ := v.index(s)
-			fits = v.tail.seal == 0 || head.fits(s)
+			fits = v.tail.seal == 0 || v.index(s).fits(s)
 		} else if file, err := loadIndex(l.opts.FS, s); err == nil {
 			x = file
 		} else if x, err = s.indexAgain(); err != nil {

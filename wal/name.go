@@ -38,12 +38,9 @@ func parseName(name, suffix string) (base uint64, ok bool) {
 // isTemporary reports whether a name is that of a store or index that was being made.
 func isTemporary(name string) bool {
 	name, found := strings.CutSuffix(name, temporarySuffix)
-	if !found {
-		return false
-	}
 	_, isStore := parseName(name, storeSuffix)
 	_, isIndex := parseName(name, indexSuffix)
-	return isStore || isIndex
+	return found && (isStore || isIndex)
 }
 
 // quarantineName names the file that keeps bytes which were cut from a store at a position. The checksum of those bytes tells

@@ -43,10 +43,15 @@ const (
 
 // String returns the mode's name: always, interval or never.
 func (m SyncMode) String() string {
-	if names := [...]string{"always", "interval", "never"}; int(m) < len(names) {
-		return names[m]
+	return nameOf(uint8(m), "SyncMode(%d)", "always", "interval", "never")
+}
+
+// nameOf returns a value's name, or what it is called that has none.
+func nameOf(value uint8, unnamed string, names ...string) string {
+	if int(value) < len(names) {
+		return names[value]
 	}
-	return fmt.Sprintf("SyncMode(%d)", uint8(m))
+	return fmt.Sprintf(unnamed, value)
 }
 
 // ParseSyncMode is the inverse of SyncMode.String.

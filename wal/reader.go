@@ -3,7 +3,6 @@ package wal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 )
@@ -169,20 +168,18 @@ func (r *reader) enter() error {
 		return err
 	}
 	r.segment, r.whole = g, position == headSize
-	if r.whole {
-		r.scanner = g.store.scan(0)
-	} else {
-		r.scanner = g.store.scanFrom(position, r.offset, 0)
-	}
+	r.scanner = g.store.scanFrom(position, r.offset, 0)
 	return nil
 }
 
 // leave gives up a segment that has been read to the place where the next one follows.
 func (r *reader) leave(next *store) error {
-	at, head := r.scanner, next.head
-	if at.position != head.prevEnd || at.next != head.base || r.whole && at.chain != head.prevChain {
-		return corrupt(r.segment.store.path, at.position, r.offset, fmt.Errorf("offset %d with chain %08x ends at position %d, but %s was made to follow position %d, offset %d and chain %08x",
-			at.next-1, at.chain, at.position, storeName(head.base), head.prevEnd, head.base-1, head.prevChain))
+	at := reading{end: r.scanner.position, next: r.scanner.next, chain: r.scanner.chain}
+	if !r.whole {
+		at.chain = next.head.prevChain
+	}
+	if err := r.segment.store.judgeSealed(&at, next); err != nil {
+		return err
 	}
 	r.close()
 	return nil

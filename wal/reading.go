@@ -111,9 +111,7 @@ func (p *pass) frames() error {
 
 // take notes what a frame says. The chain is that of the frames before it.
 func (p *pass) take(f frame, chain uint32) error {
-	if watermark := f.watermark(f.position); watermark > p.proven {
-		p.proven = watermark
-	}
+	p.proven = max(p.proven, f.watermark(f.position))
 	if f.kind == kindRecord {
 		if p.keep != nil {
 			p.keep.add(f.position, chain)

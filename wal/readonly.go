@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sort"
 	"time"
 )
 
@@ -65,7 +66,8 @@ func (l *Log) adoptReadOnly(v *survey) error {
 	err := errors.Join(v.closeOthers(), l.adopt(v))
 	l.proven.Store(l.Last())
 	if last := v.stores[len(v.stores)-1]; v.tail.seal == 0 {
-		l.proven.Store(last.head.base - 1 + v.positions.before(v.tail.proven))
+		before := sort.Search(int(v.positions.count), func(i int) bool { return v.positions.get(uint64(i), nil) >= v.tail.proven })
+		l.proven.Store(last.head.base - 1 + uint64(before))
 	}
 	return err
 }

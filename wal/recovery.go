@@ -1,9 +1,6 @@
 package wal
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Outcome says in one word what Open found.
 type Outcome uint8
@@ -18,10 +15,7 @@ const (
 
 // String returns the outcome's name: created, clean, unclean or torn.
 func (o Outcome) String() string {
-	if names := [...]string{"created", "clean", "unclean", "torn"}; int(o) < len(names) {
-		return names[o]
-	}
-	return fmt.Sprintf("Outcome(%d)", uint8(o))
+	return nameOf(uint8(o), "Outcome(%d)", "created", "clean", "unclean", "torn")
 }
 
 // Recovery says what Open found and what it did about it.

@@ -195,7 +195,7 @@ func (g *golden) survey() {
 		g.line("segment: base %d, last %d, end %d, generation %d", s.head.base, next-1, end, s.head.generation)
 	}
 	if len(v.stores) > 0 {
-		witness, _ := v.index(v.stores[len(v.stores)-1])
+		witness := v.index(v.stores[len(v.stores)-1])
 		g.tail(v.tail, witness.end)
 	}
 	if v.rolling {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-
-	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // scanChunk is how much a scanner reads at once where a frame doesn't ask for more.
@@ -57,7 +55,9 @@ func (s *store) scan(limit int64) *scanner {
 // scanFrom returns a scanner at the frame of a record whose place is known. Its chain is not.
 func (s *store) scanFrom(position int64, offset uint64, limit int64) *scanner {
 	sc := s.scan(limit)
-	sc.position, sc.next, sc.chain = position, offset, 0
+	if position != headSize {
+		sc.position, sc.next, sc.chain = position, offset, 0
+	}
 	return sc
 }
 
@@ -225,14 +225,4 @@ func (s *store) readFrame(position int64, offset uint64, buffer []byte) ([]byte,
 		return nil, errPayload
 	}
 	return payload[:head.length:head.length], nil
-}
-
-// readHead reads a store file's encoded header, or the less of it that is there. An error is one of the disk.
-func readHead(file vfs.File) ([]byte, error) {
-	encoded := make([]byte, headSize)
-	n, err := file.ReadAt(encoded, 0)
-	if err == io.EOF {
-		err = nil
-	}
-	return encoded[:n], err
 }

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -77,11 +78,12 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := readHead(file)
-	if err != nil {
+	encoded := make([]byte, headSize)
+	n, err := file.ReadAt(encoded, 0)
+	if err != nil && err != io.EOF {
 		return nil, errors.Join(fmt.Errorf("read the header of %s: %w", path, err), file.Close())
 	}
-	head, err := decodeStoreHead(encoded)
+	head, err := decodeStoreHead(encoded[:n])
 	switch {
 	case errors.Is(err, ErrVersion):
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())

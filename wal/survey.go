@@ -149,8 +149,7 @@ func (v *survey) readTail(last *store) (err error) {
 	last.cutAt(t.end, t.next, t.chain)
 	last.recordEnd, last.proven = t.recordEnd, t.proven
 	last.sealed.Store(t.seal != 0)
-	witness, _ := v.index(last)
-	return last.judgeEnd(t, witness)
+	return last.judgeEnd(t, v.index(last))
 }
 
 // link finds the stores that make up the log: the last, the one that it was made to follow, and so on up to the one with the first
@@ -160,7 +159,8 @@ func (v *survey) link(first uint64, checked bool) error {
 	for _, s := range v.found {
 		bySalt[s.head.salt] = append(bySalt[s.head.salt], s)
 	}
-	for next := v.stores[0]; next.head.base > first && len(bySalt[next.head.prevSalt]) > 0; next = v.stores[0] {
+	defer func() { slices.Reverse(v.stores) }()
+	for next := v.stores[0]; next.head.base > first && len(bySalt[next.head.prevSalt]) > 0; {
 		copies := bySalt[next.head.prevSalt]
 		s, err := copies[0], error(nil)
 		if newer(s, next) >= 0 {
@@ -172,7 +172,8 @@ func (v *survey) link(first uint64, checked bool) error {
 		if err != nil {
 			return err
 		}
-		v.stores = slices.Insert(v.stores, 0, s)
+		v.stores = append(v.stores, s)
+		next = s
 	}
 	return nil
 }
@@ -192,13 +193,12 @@ func (v *survey) before(next *store, copies []*store) (*store, error) {
 }
 
 // index returns what a store's index file says, nothing where there is none.
-func (v *survey) index(s *store) (indexHead, bool) {
+func (v *survey) index(s *store) indexHead {
 	head, file, err := openIndexFile(v.opts.FS, s)
-	if err != nil {
-		return head, false
+	if err == nil {
+		_ = file.Close() // It was read already.
 	}
-	_ = file.Close() // It was read already.
-	return head, true
+	return head
 }
 
 // front refuses a log that lacks its first segment, and leaves out what a truncation or cut was taking away when it died.
@@ -294,8 +294,8 @@ func (v *survey) checkEnd(s, next *store) error {
 // isWitnessed reports whether a store's index says that it was durable up to where the next one follows.
 func (v *survey) isWitnessed(s, next *store) bool {
 	size, err := s.file.Size()
-	head, ok := v.index(s)
-	return err == nil && ok && size >= next.head.prevEnd && head.nextSalt == next.head.salt &&
+	head := v.index(s)
+	return err == nil && size >= next.head.prevEnd && head.nextSalt == next.head.salt &&
 		head.end == next.head.prevEnd && head.chain == next.head.prevChain
 }
 
