@@ -60,12 +60,10 @@ func (l *Log) begin(head storeHead, create createFunc) (*segment, error) {
 	return l.newSegment(s, &index{anchored: true}), nil
 }
 
-// TruncateBack removes the records after last, which may be the offset before the first one to empty the log. Later records
-// get the removed ones' offsets again: this is for callers that, like a consensus log, know that the removed records were never
-// agreed upon. A crash leaves the log as it was or truncated. What it removes never gets into an archive. It takes the space of
-// a new segment's header: ErrNoSpace changes nothing.
-//
-// Readers that have passed last go on at the offset they have reached, once it is there again.
+// TruncateBack removes the records after last, which may be the offset before the first one to empty the log. Later records get
+// the removed ones' offsets again: like a consensus log, the caller must know that they were never agreed upon. They never get
+// into an archive. A crash leaves the log as it was or truncated. ErrNoSpace, of the space for a new segment's header, changes
+// nothing. Readers that have passed last go on at their offset once it is there again.
 func (l *Log) TruncateBack(last uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
@@ -119,8 +117,7 @@ func (l *Log) Reset(first uint64) error {
 	return l.cut(0, storeHead{id: l.ID(), base: first, first: first})
 }
 
-// placeAfter finds the place after a record that stays: how many segments do, and the header of the one that follows there.
-// Everything was written and synced.
+// placeAfter returns how many segments stay up to a record, and the header of one that follows it. Everything was synced.
 func (l *Log) placeAfter(last uint64) (keep int, head storeHead, err error) {
 	i := l.segments.holder(last)
 	g := l.segments.list[i]

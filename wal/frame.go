@@ -43,8 +43,7 @@ const (
 	boundsChainAt = boundsFirstAt + 8
 	boundsSize    = boundsChainAt + 4
 
-	// boundsFrameSize is the size of a mark's or a seal's frame. Every unsealed store keeps that much room after its last
-	// frame, so a store that ends sooner was cut by something other than a crash.
+	// boundsFrameSize is the size of a mark's or a seal's frame.
 	boundsFrameSize = (frameHeadSize + boundsSize + frameAlign - 1) / frameAlign * frameAlign
 )
 
@@ -157,8 +156,7 @@ func (h frameHead) size() int64 { return frameSize(h.length) }
 // offset returns the offset of a record, or of the next record after a mark or seal.
 func (h frameHead) offset(base uint64) uint64 { return base + uint64(h.index) }
 
-// watermark returns the position in the store up to which it was known durable when the frame at this position was
-// built.
+// watermark returns the position up to which the store was known durable when the frame at this position was built.
 func (h frameHead) watermark(position int64) int64 { return position - int64(h.back)*frameAlign }
 
 // frameSize returns the size in bytes of a frame whose payload has this length.

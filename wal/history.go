@@ -10,8 +10,7 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// history makes one archive of the segments that several directories hold, which are judged as those of a log are. The directories
-// are looked at from the first to the last or backwards.
+// history makes one archive of what several directories hold. They are looked at from the first to the last or backwards.
 func history(opts Options, dirs []string, backwards bool) (a *Archive, err error) {
 	parts := make([]*survey, len(dirs))
 	for i, dir := range dirs {
@@ -40,9 +39,8 @@ func history(opts Options, dirs []string, backwards bool) (a *Archive, err error
 // isLive reports whether the directory is a log's, which has an active segment. An archive hasn't.
 func (v *survey) isLive() bool { return v.tail.seal != kindRolled }
 
-// look surveys one directory. Its newest segment says what it is: an archive's was followed by another one when it came there, a
-// log's is the active one. What an archive has is opened only while it is read; a log's files are held open, so that they may be
-// truncated.
+// look surveys one directory. The newest segment of an archive was followed by another one when it came there, that of a log is
+// active. An archive's files are opened only while they are read; a log's are held open, so that they may be truncated.
 func (v *survey) look() error {
 	held := v.opts.FS
 	if _, err := held.List(v.dir); err != nil {
@@ -84,8 +82,7 @@ func (v *survey) follower(missing error) error {
 	return missing
 }
 
-// hold opens the files for as long as the survey is used. One that has been replaced since it was looked at is damage,
-// unless it is a live writer's work, which the next try finds finished.
+// hold opens the files for as long as the survey is used. One that has been replaced since is damage, until the next try.
 func (v *survey) hold(fsys vfs.FS) error {
 	for _, s := range v.found {
 		again, err := openStore(fsys, s.path, true)

@@ -31,10 +31,9 @@ const (
 	entrySize = 4
 )
 
-// index maps a segment's records to positions. It is a hint: a read by it checks the frame that it leads to, and it is made
-// again from the store when in doubt. Positions are got concurrently with everything, once they have been added.
-//
-// An active segment's is in memory, a sealed one's is a mapped file that is never written to.
+// index maps a segment's records to positions: in memory for an active segment, and as a mapped file, which is never written
+// to, for a sealed one. It is a hint: a read by it checks the frame that it leads to. Positions that were added are got
+// concurrently with everything.
 type index struct {
 	chunks   atomic.Pointer[[]*indexChunk]
 	anchored bool        // The chunks' chains are known: each frame was laid out, or read and checked.
@@ -83,8 +82,7 @@ func (x *index) get(i uint64, buffer []byte) int64 {
 	return int64((*chunks)[i/indexChunkSize].positions[i%indexChunkSize])
 }
 
-// anchor returns the position of a record at or before record i whose chain is known, its number, and that chain. ok is
-// false where there is none.
+// anchor returns the last record up to record i whose chain is known: its position, its number and that chain.
 func (x *index) anchor(i uint64) (position int64, number uint64, chain uint32, ok bool) {
 	chunks := x.chunks.Load()
 	if !x.anchored || chunks == nil || i/indexChunkSize >= uint64(len(*chunks)) {
@@ -192,8 +190,7 @@ func loadIndex(fs vfs.FS, s *store) (*index, error) {
 	return x, errors.Join(err, file.Close())
 }
 
-// writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole. nextSalt is that of
-// the segment that follows, 0 where none does.
+// writeIndexFile writes the index file of a store whose end is fixed, under a temporary name until it is whole.
 func writeIndexFile(fs vfs.FS, s *store, x *index, nextSalt uint64, synced bool) error {
 	count := min(x.count, s.count()) // The end may have been cut since.
 	data := make([]byte, indexHeadSize, indexHeadSize+int64(count)*entrySize)

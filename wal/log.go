@@ -17,14 +17,11 @@ import (
 
 // Log is an append-only sequence of records in a directory. Its methods may be called concurrently.
 //
-// It is three parts: a list of segments, a committer that writes groups of records, and the submit lock, whose holder decides
-// what comes next: it lays out frames, rolls, and truncates.
+// It has three parts: a list of segments, the last of which is active; a committer that writes groups of records; and the
+// submit lock, whose holder decides what comes next: it lays out frames, rolls, and truncates. Readers see first ≤ offset ≤
+// acknowledged, and durable is at most that, or the same under SyncAlways.
 //
 // Locks, in the order in which they are taken: truncateMu, submitMu, committer.mu, segments.mu.
-//
-// Invariants:
-//   - first ≤ offset ≤ acknowledged is what readers see; durable ≤ acknowledged, or equal to it under SyncAlways;
-//   - the last of segments is active, and the only one that is written to.
 type Log struct {
 	dir      string
 	opts     Options

@@ -6,10 +6,8 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// In the modes that acknowledge a record once the kernel has it, the active store is mapped and records are stored through
-// the mapping: that gives them to the kernel for a fraction of what a system call costs. A large record, and each where files
-// can't be mapped, is a write; the kernel has the same pages for both. Either way a record is acknowledged when Submit
-// returns.
+// In the modes that sync seldom the active store is mapped, and records are stored through the mapping: that gives them to the
+// kernel for a fraction of what a system call costs. A large record, and each where files can't be mapped, is a write.
 
 // writesThroughMap says whether this system's fsync covers what was stored through a shared mapping, as Linux's does.
 const writesThroughMap = runtime.GOOS == "linux"
@@ -46,8 +44,7 @@ func (s *store) unmap() error {
 	return mapping.Close()
 }
 
-// give gives a frame to the kernel, at the store's end: a small one through the mapping, where that reaches so far, and a large
-// one by a write.
+// give gives a frame to the kernel, at the store's end: through the mapping where it is small and mapped, or else by a write.
 func (s *store) give(kind frameKind, payload []byte, sum uint32) error {
 	if len(payload) < s.writeFrom && s.end+frameSize(len(payload)) <= s.mapped {
 		return vfs.Guard(func() error {

@@ -146,8 +146,7 @@ func (l *Log) relog(s *store, t *reading, size int64) error {
 	if _, err := s.file.WriteAt(make([]byte, size-t.end), t.end); err != nil {
 		return fmt.Errorf("write %s at position %d: %w", s.path, t.end, err)
 	}
-	// The zeros must be on the disk before the file is shortened to them: a torn frame that then reached over the
-	// file's end would look as if something had cut it.
+	// The zeros must be durable before the file is shortened to them: a torn frame that reached over its end would look cut.
 	return s.sync()
 }
 

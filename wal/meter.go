@@ -60,8 +60,7 @@ func (m *meter) slowDue(now time.Time) (skipped uint64, due bool) {
 	return skipped, true
 }
 
-// checkSpace warns of a file system that has little space left. It is called where the log takes space, so the warning is in
-// time, and costs an append nothing.
+// checkSpace warns of a file system that has little space left. It is called where the log takes space, never for each append.
 func (m *meter) checkSpace() {
 	free := m.freeSpace()
 	if m.opts.LowSpace < 0 || free < 0 {

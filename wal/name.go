@@ -24,8 +24,7 @@ func joinName(dir, name string) string { return filepath.Join(dir, name) }
 func storeName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, storeSuffix) }
 func indexName(base uint64) string { return fmt.Sprintf("%0*d%s", nameDigits, base, indexSuffix) }
 
-// parseName returns the base offset of a file with this suffix; ok is false where the name is not one that storeName or
-// indexName makes.
+// parseName returns the base offset of a file with this suffix, if the name is one that storeName or indexName makes.
 func parseName(name, suffix string) (base uint64, ok bool) {
 	digits, found := strings.CutSuffix(name, suffix)
 	if !found || len(digits) != nameDigits {
@@ -43,8 +42,7 @@ func isTemporary(name string) bool {
 	return found && (isStore || isIndex)
 }
 
-// quarantineName names the file that keeps bytes which were cut from a store at a position. The checksum of those bytes tells
-// several cuts at one place apart.
+// quarantineName names the file that keeps what was cut from a store: their checksum tells cuts at one place apart.
 func quarantineName(base uint64, position int64, sum uint32) string {
 	return fmt.Sprintf("%s.%d.%08x", storeName(base), position, sum)
 }

@@ -188,8 +188,7 @@ func (s *store) readSeal(next *store) error {
 	return s.sealAt(next.head.prevEnd, next.head.base, next.head.prevChain)
 }
 
-// sealAt looks for the seal of a roll at the place where a store is said to end. It proves that everything before it is what was
-// written there, without reading that.
+// sealAt looks for a roll's seal at the place where a store is said to end. It proves what is before it without reading that.
 func (s *store) sealAt(end int64, next uint64, chain uint32) error {
 	f, err := s.scanFrom(end, next, end+boundsFrameSize).frame()
 	switch {

@@ -12,8 +12,7 @@ import (
 // Damage stays as it is: it counts once two looks, one after the other, agree on it.
 const surveyTries = 12
 
-// emptyTries is how often a directory without a log is looked at: a listing made while one segment came and another went may have
-// neither.
+// emptyTries is how often a directory without a log is looked at: a listing made during a cut may have no segment.
 const emptyTries = 5
 
 // openReadOnly is Open for a log that is only read, perhaps beside a live writer in another process.

@@ -25,10 +25,8 @@ type frame struct {
 	payload  []byte // Valid until the scanner's next step.
 }
 
-// scanner reads a store's frames in order.
-//
-// Invariant: every frame before position checked out, and next and chain follow from them. A step that fails moves nothing, so
-// that it can be tried again once the file has changed.
+// scanner reads a store's frames in order. Every frame before position checked out, and next and chain follow from them. A step
+// that fails moves nothing, so it can be tried again once the file has changed.
 type scanner struct {
 	file  io.ReaderAt
 	salt  uint64
@@ -84,8 +82,7 @@ func (s *scanner) view(position int64, n int) ([]byte, error) {
 	return s.window[from:min(from+n, len(s.window))], nil
 }
 
-// frame reads the frame at position and moves to its end. The error is errNeverWritten, errCutShort, errNotFrame,
-// errPayload (isScanStop tells), or an error of the disk.
+// frame reads the frame at position and moves to its end. The error is one that isScanStop knows, or one of the disk.
 func (s *scanner) frame() (frame, error) {
 	head, encoded, err := s.head(s.position)
 	if err != nil {
@@ -139,11 +136,9 @@ func isScanStop(err error) bool {
 }
 
 // evidence looks at everything after a frame that didn't check out, in steps of frameAlign, for a header that was built when
-// the bytes at that frame were known durable. Where there is one, a power cut can't be what damaged the frame. It returns the
-// position of that header, or 0, and the end of the last byte that isn't zero.
-//
-// A header that checks out was written at its place by this log, so the payload that follows is skipped: what users store, even
-// copies of frames, is never taken for one while its own header stands.
+// that frame was known durable. Where there is one, a power cut can't have damaged the frame. It returns the position of that
+// header, or 0, and the end of the last byte that isn't zero. The payload of a header that checks out is skipped, so that
+// users' bytes are never taken for a frame.
 func (s *scanner) evidence() (proof, written int64, err error) {
 	written = s.position
 	for at := s.position; at < s.limit; {

@@ -9,12 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// segment is one store with its index.
-//
-// Invariants:
-//   - its files stay open while users is more than 0; the log itself is one user until the segment is truncated or the log
-//     is closed, and each reader is another;
-//   - next is the segment that follows, and its header says where this one ends.
+// segment is one store with its index. Its files stay open while it has users: the log, until the segment is truncated or the
+// log is closed, and each reader.
 type segment struct {
 	log   *Log
 	store *store
@@ -45,8 +41,7 @@ func (g *segment) release() error {
 	return errors.Join(g.store.unmap(), g.store.file.Close(), g.index.Load().close(), each(g.retired, (*index).close))
 }
 
-// read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched: then the
-// record isn't where the index said, or it is damaged, or the disk failed for a moment.
+// read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched.
 func (g *segment) read(offset uint64) ([]byte, error) {
 	buffer := make([]byte, frameHeadSize)
 	position := g.index.Load().get(offset-g.base(), buffer)

@@ -12,13 +12,10 @@ import (
 
 // store is one store file: a header, then frames. It alone writes its own state.
 //
-// Invariants while it is the active segment's:
-//   - bytes before durable were covered by a sync that succeeded;
-//   - bytes before written are in the file; bytes between written and end are in the group being formed;
-//   - the file's length, durably, is at least end plus room for a seal: space is made, and synced, before frames are laid
-//     out in it. So a store that ends sooner after its last frame was cut by something other than a crash.
-//
-// end, next, chain, recordEnd, proven and mapping are guarded by the log's submit lock.
+// Invariants while it is the active segment's: bytes before durable were covered by a sync that succeeded; bytes before written
+// are in the file, and those from there to end in the group being formed; the file's length, durably, leaves room for a seal
+// after end, so a store that ends sooner was cut by something other than a crash. The log's submit lock guards end, next,
+// chain, recordEnd, proven and mapping.
 type store struct {
 	file      vfs.File
 	path      string
@@ -178,8 +175,7 @@ func (s *store) grow(need, want int64) error {
 	return nil
 }
 
-// makeSpace extends the file in the way that suits how often it is synced, to want bytes or, where the disk hasn't that much, to
-// need bytes.
+// makeSpace extends the file to want bytes, or to need bytes where the disk hasn't that much, and returns which.
 func (s *store) makeSpace(need, want int64) (size int64, err error) {
 	extend := s.file.Allocate
 	if s.seldomSynced {

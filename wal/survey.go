@@ -215,8 +215,7 @@ func (v *survey) front() error {
 	return v.drop()
 }
 
-// isSuperseded reports whether a segment of the log took the place of a store: the log's end was cut before it, or the log was
-// reset.
+// isSuperseded reports whether a segment of the log took the place of a store, by a cut or reset.
 func (v *survey) isSuperseded(s *store) bool {
 	if first := v.stores[0].head; first.prevSalt == 0 && first.generation > s.head.generation {
 		return true

@@ -8,14 +8,12 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// TruncateFront removes the segments all of whose records have offsets below first. The first offset held is then that
-// of the segment which holds first: at most first, and often less. The active segment stays. A crash leaves the log as
-// it was or truncated.
+// TruncateFront removes the segments all of whose records have offsets below first, but never the active one. The first offset
+// held is then at most first, and often less. A crash leaves the log as it was or truncated. Readers that are inside a removed
+// segment finish it and then get ErrTruncated.
 //
-// With Options.ArchiveDir the segments are in the archive, durably, before they leave the log; appends don't wait for
-// that. An error of archiving them leaves the log as it was, and it goes on; ErrNoSpace is a full disk.
-//
-// Readers that are inside a removed segment finish it and then get ErrTruncated.
+// With Options.ArchiveDir the segments are in the archive, durably, before they leave the log; appends don't wait for that. An
+// error of archiving leaves the log as it was; ErrNoSpace is a full disk.
 func (l *Log) TruncateFront(first uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
@@ -66,8 +64,7 @@ func (l *Log) markFirst(first uint64) (durable func() error, err error) {
 	return durable, err
 }
 
-// removeFiles removes segments' files, durably, and the indexes before any store: an index without a store is damage. The last
-// store goes once the others are gone, so that what is left of a log's front has no gap.
+// removeFiles removes segments' files, durably: indexes before stores, and the front of the log from its start, without a gap.
 func (l *Log) removeFiles(removed []*segment) error {
 	var indexes, stores []string
 	for _, g := range removed {
