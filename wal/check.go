@@ -36,8 +36,8 @@ func Check(dir string, opts Options) ([]Violation, error) {
 	}
 	l.opts.ReadOnly = true
 	for try := 0; ; try++ {
-		c := &checker{dir: l.dir}
-		before, err := c.check(l.opts)
+		c := &checker{}
+		before, err := c.check(l.dir, l.opts)
 		if err != nil {
 			return nil, err
 		}
@@ -60,14 +60,11 @@ func Check(dir string, opts Options) ([]Violation, error) {
 }
 
 // checker gathers violations.
-type checker struct {
-	dir        string
-	violations []Violation
-}
+type checker struct{ violations []Violation }
 
 // check looks at the directory once, and returns which stores it found.
-func (c *checker) check(opts Options) (found []uint64, err error) {
-	v, err := surveyLive(c.dir, opts)
+func (c *checker) check(dir string, opts Options) (found []uint64, err error) {
+	v, err := surveyLive(dir, opts)
 	defer func() { err = errors.Join(err, v.close()) }()
 	found = v.identities()
 	var damage *CorruptError
@@ -77,10 +74,10 @@ func (c *checker) check(opts Options) (found []uint64, err error) {
 		return nil, err
 	}
 	for _, name := range v.foreign {
-		c.notice(joinName(c.dir, name), 0, 0, "not a file of the log; it is left alone")
+		c.notice(joinName(dir, name), 0, 0, "not a file of the log; it is left alone")
 	}
 	for _, name := range v.leftovers {
-		c.notice(joinName(c.dir, name), 0, 0, "left by a creation or truncation that died; the next open removes it")
+		c.notice(joinName(dir, name), 0, 0, "left by a creation or truncation that died; the next open removes it")
 	}
 	if damage != nil {
 		return found, c.apart(v)

@@ -66,7 +66,7 @@ func (k frameKind) isSeal() bool { return k == kindClosed || k == kindRolled }
 // castagnoli is the polynomial that processors have an instruction for.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var zeroPadding [frameAlign]byte
+var zeros [scanChunk]byte
 
 // storeHead is what a store file starts with. Its prev fields name the place that the segment follows: a position in another
 // store, and the chain of the frames before it. They are 0 where the log began, or was reset.
@@ -167,7 +167,7 @@ func frameSize(length int) int64 {
 // payloadSum returns the checksum of a payload and the padding after it.
 func payloadSum(payload []byte) uint32 {
 	padding := frameSize(len(payload)) - frameHeadSize - int64(len(payload))
-	return crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, zeroPadding[:padding])
+	return crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, zeros[:padding])
 }
 
 // headSum returns the checksum of a frame's header, whose bytes after the checksum are fields. It also covers the salt

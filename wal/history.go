@@ -55,7 +55,11 @@ func (v *survey) look() error {
 	}
 	err := v.readTail(v.newest())
 	if !v.isLive() {
-		return v.follower(err)
+		// A log, which has indexes, or has the next segment by now, lacks it: it is gone, or a live writer has rolled since.
+		if _, missing := v.openStore(v.tail.next); len(v.indexes) == 0 && errors.Is(missing, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	}
 	if err == nil {
 		err = v.link(0, false)
@@ -68,18 +72,6 @@ func (v *survey) look() error {
 		return !slices.Contains(v.stores, s) && (s.head.base < v.tail.first || v.isSuperseded(s))
 	})
 	return v.hold(held)
-}
-
-// follower refuses a directory that is a log's, since it has indexes, or has the next segment by now, and lacks segments after its
-// last one: they are gone, or a live writer has rolled since.
-func (v *survey) follower(missing error) error {
-	if len(v.indexes) > 0 {
-		return missing
-	}
-	if _, err := v.openStore(v.tail.next); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return missing
 }
 
 // hold opens the files for as long as the survey is used. One that has been replaced since is damage, until the next try.

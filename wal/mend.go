@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -103,9 +104,16 @@ func (l *Log) mendTail(v *survey) error {
 	s, t := v.stores[len(v.stores)-1], &v.tail
 	l.recovery = v.outcome()
 	if l.recovery.Outcome == Torn {
-		if err := l.quarantine(s, t.cutFrom(), t.written); err != nil {
-			return err
+		path, err := l.quarantine(s, t.cutFrom(), t.written)
+		if vfs.IsNoSpace(err) {
+			l.opts.Logger.Warn("the disk is full: an unfinished tail is cut without being kept", "path", s.path,
+				"position", l.recovery.CutPosition, "bytes", l.recovery.CutBytes, "error", err)
+			path, err = "", nil
 		}
+		if err != nil {
+			return fmt.Errorf("keep what is cut from %s: %w", s.path, err)
+		}
+		l.recovery.QuarantinePath = path
 	}
 	size := min(t.size, t.end+reserveSize)
 	if t.seal == 0 {
@@ -132,19 +140,11 @@ func (l *Log) mendTail(v *survey) error {
 
 // relog writes the frames that nothing proves durable, and zeros after them, over themselves.
 func (l *Log) relog(s *store, t *reading, size int64) error {
-	l.recovery.ReloggedBytes = t.end - t.proven
-	data := make([]byte, min(t.end-t.proven, scanChunk))
-	for at := t.proven; at < t.end; at += int64(len(data)) {
-		data = data[:min(t.end-at, int64(len(data)))]
-		if _, err := s.file.ReadAt(data, at); err != nil {
-			return fmt.Errorf("read %s at position %d: %w", s.path, at, err)
-		}
-		if _, err := s.file.WriteAt(data, at); err != nil {
-			return fmt.Errorf("write %s at position %d: %w", s.path, at, err)
-		}
-	}
-	if _, err := s.file.WriteAt(make([]byte, size-t.end), t.end); err != nil {
-		return fmt.Errorf("write %s at position %d: %w", s.path, t.end, err)
+	from := t.proven
+	l.recovery.ReloggedBytes = t.end - from
+	again := io.MultiReader(io.NewSectionReader(s.file, from, t.end-from), bytes.NewReader(zeros[:size-t.end]))
+	if _, err := io.Copy(io.NewOffsetWriter(s.file, from), again); err != nil {
+		return fmt.Errorf("write %s again from position %d: %w", s.path, from, err)
 	}
 	// The zeros must be durable before the file is shortened to them: a torn frame that reached over its end would look cut.
 	return s.sync()
@@ -153,20 +153,7 @@ func (l *Log) relog(s *store, t *reading, size int64) error {
 // quarantine copies bytes that are to be cut to a file, durably. Its name says which bytes it has, so that recoveries that die
 // keep the same bytes once. On a full disk they are not kept, since the log must open there to be truncated: nothing in them was
 // ever acknowledged as durable.
-func (l *Log) quarantine(s *store, from, to int64) error {
-	path, err := l.quarantineCopy(s, from, to)
-	switch {
-	case err == nil:
-		l.recovery.QuarantinePath = path
-		return nil
-	case vfs.IsNoSpace(err):
-		l.opts.Logger.Warn("the disk is full: an unfinished tail is cut without being kept", "path", s.path, "position", from, "bytes", to-from, "error", err)
-		return nil
-	}
-	return fmt.Errorf("keep what is cut from %s: %w", s.path, err)
-}
-
-func (l *Log) quarantineCopy(s *store, from, to int64) (path string, err error) {
+func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 	fsys, dir := l.opts.FS, l.opts.QuarantineDir
 	sum := crc32.New(castagnoli)
 	if _, err := io.Copy(sum, io.NewSectionReader(s.file, from, to-from)); err != nil {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -175,21 +176,8 @@ func (s *scanner) evidence() (proof, written int64, err error) {
 // payloadSumPadded is payloadSum of a payload that its padding follows.
 func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, castagnoli) }
 
-// isZero reports whether all bytes are zero.
-func isZero(b []byte) bool {
-	for len(b) >= 8 {
-		if b[0]|b[1]|b[2]|b[3]|b[4]|b[5]|b[6]|b[7] != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+// isZero reports whether all of at most scanChunk bytes are zero.
+func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
 // headAt reads the header of the frame at a position that a hint gave, into a buffer of its size.
 func (s *store) headAt(position int64, buffer []byte) (frameHead, error) {

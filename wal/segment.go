@@ -112,7 +112,7 @@ func readError(path string, position int64, offset uint64, err error) error {
 func (s *store) indexAgain() (*index, error) {
 	sc, records, x := s.scan(s.written.position()), s.written.records(), &index{}
 	for at := int64(headSize); at < sc.limit; {
-		head, encoded, err := sc.head(at)
+		head, _, err := sc.head(at)
 		if err != nil && !isScanStop(err) {
 			return x, readError(s.path, at, 0, err)
 		}
@@ -126,11 +126,8 @@ func (s *store) indexAgain() (*index, error) {
 				x.add(0, 0) // Damaged, or its header is.
 			}
 			if x.count == head.index {
-				x.add(at, sc.chain)
+				x.add(at, 0)
 			}
-		}
-		if !head.kind.isSeal() {
-			sc.chain = extendChain(sc.chain, encoded)
 		}
 		at += head.size()
 	}

@@ -100,7 +100,7 @@ func (s *store) needsMark() bool { return !s.sealed.Load() && s.proven < s.recor
 func (s *store) layOut(buffer []byte, kind frameKind, payload []byte, sum uint32) []byte {
 	buffer = s.layHead(buffer, kind, payload, sum)
 	buffer = append(buffer, payload...)
-	return append(buffer, zeroPadding[:frameSize(len(payload))-frameHeadSize-int64(len(payload))]...)
+	return append(buffer, zeros[:frameSize(len(payload))-frameHeadSize-int64(len(payload))]...)
 }
 
 // layHead is layOut of the frame's header alone.

@@ -61,8 +61,8 @@ var mutants = []mutant{
 	{
 		mistake: "the tail that nothing proves durable is not logged again",
 		file:    "wal/mend.go",
-		old:     "for at := t.proven; at < t.end;",
-		new:     "for at := t.end; at < t.end;",
+		old:     "from := t.proven",
+		new:     "from := t.end",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -159,8 +159,8 @@ var mutants = []mutant{
 	{
 		mistake: "a full disk refuses a log whose tail is torn",
 		file:    "wal/mend.go",
-		old:     "case vfs.IsNoSpace(err):",
-		new:     "case false:",
+		old:     "if vfs.IsNoSpace(err) {",
+		new:     "if false {",
 		pkg:     "./wal", test: "TestEveryCrash",
 	},
 	{
