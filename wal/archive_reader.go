@@ -13,9 +13,7 @@ import (
 )
 
 // Archive is a log's history, read from the directories where its segments are kept. Its methods may be called concurrently;
-// the iterators of Records belong to one goroutine each.
-//
-// Invariants: there is a store at least; each is followed by the one that was made to follow it; nothing in it is ever changed.
+// the iterators of Records belong to one goroutine each. It has a store at least, each made to follow the one before.
 type Archive struct {
 	stores []*store
 	closed atomic.Bool

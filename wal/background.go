@@ -62,9 +62,8 @@ func (l *Log) runBackground() {
 	}
 }
 
-// The modes that sync seldom let this many bytes gather before the background syncs them: the disk then works while records
-// are appended. Towards the end of a segment the step shrinks with what is left of it, down to the smaller one, so that the
-// append that fills the segment, which has to wait for a sync, finds little left to do.
+// The modes that sync seldom let this many bytes gather before the background syncs them. Towards the end of a segment the step
+// shrinks to the smaller one, so that the append that fills it finds little left to sync.
 const (
 	writebackStep    = 8 << 20
 	writebackStepMin = 1 << 20

@@ -7,16 +7,15 @@ import (
 	"slices"
 )
 
-// A segment begins in one way: its header names the place that it follows, and is durable before the file has its name. Whatever
-// the log held after that place is then no longer the log's. A roll follows the active segment's end, a cut some earlier
-// place, and a reset none.
+// A segment begins in one way: its header names the place that it follows, and is durable before the file has its name. What
+// the log held after that place is then no longer the log's.
 
 // createFunc makes the store of a segment, durably.
 type createFunc func(head storeHead) (*store, error)
 
-// roll ends the active segment and starts the next one. The order is what recovery relies on: the old segment's records are
-// durable before the new one exists, the new one exists before the old one's seal says so, and the seal is durable before the
-// new one gets its first frame, unless that was there before its name. The submit lock is held.
+// roll ends the active segment and starts the next one. Recovery relies on the order: the old records are durable before the new
+// segment, that before the old seal, and the seal before the new one's first frame, unless that has a prepared record. The submit
+// lock is held.
 func (l *Log) roll(create createFunc) error {
 	if err := l.settle(); err != nil {
 		return err

@@ -31,9 +31,8 @@ const (
 	entrySize = 4
 )
 
-// index maps a segment's records to positions: in memory for an active segment, and as a mapped file, which is never written
-// to, for a sealed one. It is a hint: a read by it checks the frame that it leads to. Positions that were added are got
-// concurrently with everything.
+// index maps a segment's records to positions: in memory for an active segment, from a mapped file for a sealed one. It is a
+// hint: a read checks the frame that it leads to. Positions are got concurrently with everything.
 type index struct {
 	chunks   atomic.Pointer[[]*indexChunk]
 	anchored bool        // The chunks' chains are known: each frame was laid out, or read and checked.

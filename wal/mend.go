@@ -97,15 +97,14 @@ func (l *Log) removeLeftovers(v *survey) error {
 	return l.removeNames(indexes, others)
 }
 
-// mendTail makes the last segment's end fit to be added to. What the last run of the process wrote may be readable and yet on no
-// disk, if its sync failed: so what nothing proves durable is written once more, as are zeros after it, and what follows is cut
-// off, before anything is served or added.
+// mendTail makes the last segment's end fit to be added to. What the last process wrote may be readable and yet on no disk, if
+// its sync failed. So what nothing proves durable is written again, with zeros after it, and the rest is cut off.
 func (l *Log) mendTail(v *survey) error {
 	s, t := v.stores[len(v.stores)-1], &v.tail
 	l.recovery = v.outcome()
 	if l.recovery.Outcome == Torn {
 		path, err := l.quarantine(s, t.cutFrom(), t.written)
-		if vfs.IsNoSpace(err) {
+		if vfs.IsNoSpace(err) { // The log must open to be truncated, and nothing in the tail was acknowledged as durable.
 			l.opts.Logger.Warn("the disk is full: an unfinished tail is cut without being kept", "path", s.path,
 				"position", l.recovery.CutPosition, "bytes", l.recovery.CutBytes, "error", err)
 			path, err = "", nil
@@ -150,9 +149,7 @@ func (l *Log) relog(s *store, t *reading, size int64) error {
 	return s.sync()
 }
 
-// quarantine copies bytes that are to be cut to a file, durably. Its name says which bytes it has, so that recoveries that die
-// keep the same bytes once. On a full disk they are not kept, since the log must open there to be truncated: nothing in them was
-// ever acknowledged as durable.
+// quarantine copies bytes that are to be cut to a file, durably. Its name says which: recoveries that die keep them once.
 func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 	fsys, dir := l.opts.FS, l.opts.QuarantineDir
 	sum := crc32.New(castagnoli)

@@ -85,10 +85,9 @@ type Options struct {
 	MustExist bool
 	// QuarantineDir is where a recovery keeps the bytes that it cuts off. The default is "quarantine" in the log's directory.
 	QuarantineDir string
-	// ArchiveDir is where segments go that TruncateFront takes from the log, which OpenArchive reads. Each is there,
-	// durably, before the log lets go of it: as a second name of the same file, or as a copy where the file system has
-	// no such thing. The directory is made when it is missing. It must be this log's alone, outside the log's own. Where
-	// it is empty, which is the default, truncated segments are lost.
+	// ArchiveDir is where TruncateFront moves segments, for OpenArchive to read. Each is durable there before it leaves the
+	// log: a second name of the same file, or a copy. The directory is made where it is missing. It must be this log's alone,
+	// outside the log's own. Without one, which is the default, truncated segments are lost.
 	ArchiveDir string
 	// Syncs of records that take SlowSync or longer are logged as warnings, at most one per second. The default is one
 	// second: a disk at work takes a hundredth of that. A negative value logs none.
@@ -96,9 +95,8 @@ type Options struct {
 	// LowSpace is how many bytes the file system should have left. Where it has less when the log is opened, grows or rolls, a
 	// warning is logged, once until there is enough again. The default is 256 MiB; a negative value logs nothing.
 	LowSpace int64
-	// Landed, if set, is called under SyncAlways for each group of records once the group is durable, with the offset of
-	// its last record: in the order of offsets, one call at a time, before a Wait for any of them returns. None of the
-	// log's locks is held, and the next group may be written meanwhile. It must not call the log's methods that write.
+	// Landed, if set, is called under SyncAlways for each group of records that is durable, with its last offset: in order, one
+	// at a time, before a Wait for it returns, with no lock held. It must not call the log's methods that write.
 	Landed func(last uint64)
 	// Logger gets what an operator should know. It is called where callers wait for the log, so it must not call the log
 	// and should not take long. The default discards it.

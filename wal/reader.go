@@ -44,9 +44,8 @@ func (l *Log) orDamage(err error) error {
 	return err
 }
 
-// Records returns the records from an offset on, in order, up to the last one acknowledged when the reader gets there.
-// It runs beside writers. An error ends it: ErrTruncated where the offset, or one that was still to come, is no longer
-// held, a *CorruptError where a record doesn't check out.
+// Records returns the records from an offset on, up to the last one acknowledged when the reader gets there, beside writers. An
+// error ends it: ErrTruncated where the next offset is no longer held, a *CorruptError where a record doesn't check out.
 func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		r := reader{log: l, offset: from, last: l.Last}

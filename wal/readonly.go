@@ -31,15 +31,15 @@ func (l *Log) openReadOnly() (*survey, error) {
 }
 
 // surveyLive surveys a directory until what it sees is a whole log, or is the same damage twice.
-func surveyLive(dir string, opts Options) (v *survey, err error) {
+func surveyLive(dir string, opts Options) (*survey, error) {
 	opts.ReadOnly = true
 	before := ""
-	for try := range surveyTries {
-		if v, err = surveyDir(dir, opts); err == nil && len(v.stores) > 0 {
-			return v, nil
-		}
+	for try := 0; ; try++ {
+		v, err := surveyDir(dir, opts)
+		mayPass := errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
 		seen := fmt.Sprint(v.identities(), err)
-		if err == nil && try >= emptyTries || err != nil && seen == before || err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case err == nil && (len(v.stores) > 0 || try >= emptyTries), err != nil && (!mayPass || seen == before), try == surveyTries:
 			return v, err
 		}
 		before = seen
@@ -48,7 +48,6 @@ func surveyLive(dir string, opts Options) (v *survey, err error) {
 		}
 		time.Sleep(time.Millisecond << min(try, 5))
 	}
-	return surveyDir(dir, opts)
 }
 
 // identities says which stores were found.

@@ -136,10 +136,9 @@ func isScanStop(err error) bool {
 	return errors.Is(err, errNeverWritten) || errors.Is(err, errCutShort) || errors.Is(err, errNotFrame) || errors.Is(err, errPayload)
 }
 
-// evidence looks at everything after a frame that didn't check out, in steps of frameAlign, for a header that was built when
-// that frame was known durable. Where there is one, a power cut can't have damaged the frame. It returns the position of that
-// header, or 0, and the end of the last byte that isn't zero. The payload of a header that checks out is skipped, so that
-// users' bytes are never taken for a frame.
+// evidence looks after a frame that didn't check out, in steps of frameAlign, for a header that was built when that frame was
+// known durable: then no power cut damaged the frame. It returns the position of that header, or 0, and the end of the last
+// byte that isn't zero. The payload of a sound header is skipped, so that users' bytes are never taken for a frame.
 func (s *scanner) evidence() (proof, written int64, err error) {
 	written = s.position
 	for at := s.position; at < s.limit; {

@@ -15,7 +15,7 @@ type segment struct {
 	log   *Log
 	store *store
 	index atomic.Pointer[index]
-	next  atomic.Pointer[segment]
+	next  atomic.Pointer[segment] // Its header says where this one ends.
 	users atomic.Int32
 	wrong atomic.Bool // The index file is missing or wrong: it is written when the log is closed.
 
