@@ -28,7 +28,7 @@ func (l *Log) Segments() []SegmentInfo {
 		if i+1 < len(segments) {
 			infos[i].Last, infos[i].Sealed = segments[i+1].base()-1, true
 		}
-		infos[i].IndexOK = !slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store))
+		infos[i].IndexOK = len(l.recovery.RebuiltIndexes) == 0 || !slices.Contains(l.recovery.RebuiltIndexes, indexPath(g.store))
 	}
 	return infos
 }
