@@ -42,23 +42,18 @@ var (
 // mutationFieldSize returns the length of what appendMutationField appends.
 func mutationFieldSize(m *Mutation) int { return fieldTagSize + protowire.SizeBytes(mutationSize(m)) }
 
-func mutationSize(m *Mutation) int {
-	return varintFieldSize(uint64(m.Kind)) + bytesFieldSize(m.Key) + bytesFieldSize(m.Value) + bytesFieldSize(m.End) +
-		varintFieldSize(uint64(unixNano(m.Deadline)))
-}
-
-func varintFieldSize(value uint64) int {
-	if value == 0 {
-		return 0
+func mutationSize(m *Mutation) (size int) {
+	for _, value := range [...]uint64{uint64(m.Kind), uint64(unixNano(m.Deadline))} {
+		if value != 0 {
+			size += fieldTagSize + protowire.SizeVarint(value)
+		}
 	}
-	return fieldTagSize + protowire.SizeVarint(value)
-}
-
-func bytesFieldSize(value []byte) int {
-	if len(value) == 0 {
-		return 0
+	for _, value := range [...][]byte{m.Key, m.Value, m.End} {
+		if len(value) > 0 {
+			size += fieldTagSize + protowire.SizeBytes(len(value))
+		}
 	}
-	return fieldTagSize + protowire.SizeBytes(len(value))
+	return size
 }
 
 // appendMutationField appends a mutation as a field of a record.
@@ -131,9 +126,6 @@ func recordTime(record []byte) (timeUnixNano int64, err error) {
 // appendDecoded decodes one mutation.
 func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
 	m, err := decodeMutation(encoded)
-	if err == nil {
-		err = m.check()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("mutation %d: %w", len(mutations), err)
 	}
@@ -177,7 +169,8 @@ func cutVarint(encoded []byte) (uint64, int) {
 	return binary.Uvarint(encoded)
 }
 
-// decodeMutation returns a mutation that points into the encoded bytes.
+// decodeMutation returns a mutation that points into the encoded bytes. Only a damaged record, or a mistaken writer, lacks a kind
+// or a key.
 func decodeMutation(encoded []byte) (m Mutation, err error) {
 	for len(encoded) > 0 {
 		var f field
@@ -186,7 +179,9 @@ func decodeMutation(encoded []byte) (m Mutation, err error) {
 		}
 		switch f.number {
 		case fieldMutationKind:
-			m.Kind, err = f.kind()
+			if m.Kind, err = MutationKind(f.varint), f.check(protowire.VarintType); f.varint > uint64(MutationDeleteRange) {
+				err = fmt.Errorf("%w: %d", errNewerKind, f.varint)
+			}
 		case fieldMutationKey:
 			m.Key, err = f.bytes, f.check(protowire.BytesType)
 		case fieldMutationValue:
@@ -200,18 +195,13 @@ func decodeMutation(encoded []byte) (m Mutation, err error) {
 			return m, err
 		}
 	}
-	return m, nil
-}
-
-// check says what a mutation lacks. Only a damaged record, or a mistaken writer, lacks anything.
-func (m *Mutation) check() error {
 	switch {
 	case m.Kind == 0:
-		return errNoKind
+		return m, errNoKind
 	case m.Kind != MutationDeleteRange && len(m.Key) == 0:
-		return errNoKey
+		return m, errNoKey
 	}
-	return nil
+	return m, nil
 }
 
 // own returns the mutation with memory of its own, and without the fields that its kind has no use for.
@@ -242,17 +232,6 @@ func (f field) check(want protowire.Type) error {
 		return fmt.Errorf("%w: field %d has wire type %d, not %d", errFieldType, f.number, f.wireType, want)
 	}
 	return nil
-}
-
-// kind returns the field's value as a kind of mutation.
-func (f field) kind() (MutationKind, error) {
-	if err := f.check(protowire.VarintType); err != nil {
-		return 0, err
-	}
-	if f.varint > uint64(MutationDeleteRange) {
-		return 0, fmt.Errorf("%w: %d", errNewerKind, f.varint)
-	}
-	return MutationKind(f.varint), nil
 }
 
 // nextField returns the first field of a message and what follows it.
