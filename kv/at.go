@@ -29,7 +29,7 @@ func (db *DB) At(ctx context.Context, offset uint64) (*ReadView, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}
-	return db.newReadView(past.state, past.time), nil
+	return db.newReadView(past.state, past.time, db.now()), nil
 }
 
 func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {

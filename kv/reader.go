@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// reader reads one state as of one moment: it is what a Tx and a ReadView have in common. Pairs whose deadline was before
-// that moment are not there, whatever the clock says later, so that it looks the same for as long as it is used.
+// reader reads one state as of one moment, for a Tx or a ReadView. Whether a pair has expired doesn't change while it is used.
 type reader struct {
 	state  atomic.Pointer[state] // Nil once it is over.
 	now    int64                 // Nanoseconds since 1970.
 	entry  viewEntry
-	update *update // Nil but in an Update.
+	among  *viewList // Where entry is; nil in an Update.
+	update *update   // Nil but in an Update.
 }
 
 // Offset returns the offset of the last commit that it sees, 0 once it is over.
@@ -61,7 +61,11 @@ func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
 		}
 		if r.update != nil {
 			r.update.scans++
-			defer r.scanned(seen)
+			defer func() {
+				if r.state.Load() == seen { // Otherwise a later clone has taken its place.
+					r.update.scans--
+				}
+			}()
 		}
 		for key, value := range seen.scan(over, r.now) {
 			// An iteration may be suspended, by iter.Pull, until others may change the tree that it is in.
@@ -69,13 +73,6 @@ func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
 				return
 			}
 		}
-	}
-}
-
-// scanned takes note of the end of an iteration over a state, which may not be the transaction's any more.
-func (r *reader) scanned(seen *state) {
-	if r.state.Load() == seen {
-		r.update.scans--
 	}
 }
 
@@ -92,19 +89,13 @@ func (r *reader) Count(over Range) (pairs int) {
 
 // First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
 // ok is false, in an empty range and once the transaction or view is over.
-func (r *reader) First(over Range) (key, value []byte, ok bool) {
-	over.Reverse = false
-	return r.edge(over)
-}
+func (r *reader) First(over Range) (key, value []byte, ok bool) { return r.edge(over, false) }
 
 // Last returns the pair of a range with the greatest key, as First does the one with the smallest.
-func (r *reader) Last(over Range) (key, value []byte, ok bool) {
-	over.Reverse = true
-	return r.edge(over)
-}
+func (r *reader) Last(over Range) (key, value []byte, ok bool) { return r.edge(over, true) }
 
-func (r *reader) edge(over Range) (key, value []byte, ok bool) {
-	over.Limit = 1
+func (r *reader) edge(over Range, last bool) (key, value []byte, ok bool) {
+	over.Reverse, over.Limit = last, 1
 	if seen := r.applied(); seen != nil {
 		seen.visit(over, r.now, func(it item) bool {
 			key, value, ok = it.key(), it.value(), true

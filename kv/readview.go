@@ -10,26 +10,24 @@ import (
 // closed. It costs the parts of the tree that change while it is held, at most the memory of the pairs that it shows;
 // Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time. After
 // Close its methods return ErrTxDone, or nothing where they have no error.
-type ReadView struct {
-	reader
-	among *viewList
-}
+type ReadView struct{ reader }
 
-// ReadView returns the state that readers see now, and holds it until ReadView.Close is called: for reads that outlive a
-// function. Where View will do, it is the better choice, since it can't be forgotten. The error is ErrClosed.
+// ReadView returns the state that readers see now, and holds it until ReadView.Close is called, which for a View can't be
+// forgotten. The error is ErrClosed.
 func (db *DB) ReadView() (*ReadView, error) {
 	visible := db.visible.load()
 	if visible == nil {
 		return nil, ErrClosed
 	}
-	return db.newReadView(visible, db.now()), nil
+	now := db.now()
+	return db.newReadView(visible, now, now), nil
 }
 
-// newReadView returns an open view of a state as of a moment.
-func (db *DB) newReadView(shown *state, now int64) *ReadView {
-	v := &ReadView{reader{now: now}, &db.views}
+// newReadView returns a view, open from now on, of a state as of a moment.
+func (db *DB) newReadView(shown *state, moment, now int64) *ReadView {
+	v := &ReadView{reader{now: moment, among: &db.views}}
 	v.state.Store(shown)
-	v.among.add(&v.entry, db.now())
+	v.among.add(&v.entry, now)
 	return v
 }
 
@@ -43,8 +41,7 @@ func (v *ReadView) Scan(over Range) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Close lets the state go. A scan in progress goes on with what it sees. Calling Close again does nothing. The error is
-// always nil; it is there so that a ReadView is an io.Closer.
+// Close lets the state go. Calling it again does nothing. The error is always nil: it makes a ReadView an io.Closer.
 func (v *ReadView) Close() error {
 	if v.state.Swap(nil) != nil {
 		v.among.remove(&v.entry)

@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// pendingMax is how many mutations a transaction looks through for a key. With more it makes a tree with them: after a clone of
-// head each put copies its path through the tree, which is more expensive than looking through some hundred mutations. So most
-// transactions do without (BenchmarkUpdate: 256 reads and writes took a quarter less time, and a sixth of the memory, looked
-// through than in a clone; the fewer, the larger the difference).
+// pendingMax is how many mutations a transaction looks through for a key. With more it makes a tree with them: in a clone of head
+// each put copies its path through the tree. (BenchmarkUpdate: 256 reads and writes took a quarter less time, and a sixth of the
+// memory, looked through than in a clone; the fewer, the larger the difference.)
 const pendingMax = 128
 
 // Tx is a transaction: what the function given to DB.Update or DB.View reads and writes. It sees one instant, and in an
@@ -26,8 +25,7 @@ const pendingMax = 128
 type Tx struct{ reader }
 
 // update is the other half of a Tx that writes. Its mutations lie in the batch, where Get finds them, until something
-// needs them in order or they are many; then a clone of head takes them. So head is never changed before its commit is
-// in the log, and a transaction that fails is simply dropped.
+// needs them in order or they are many; then a clone of head takes them, so that a transaction that fails is simply dropped.
 //
 // Invariant: Tx.state has all mutations of the batch but the pending ones. It is head, and all are pending, unless owned is
 // set.
@@ -56,26 +54,22 @@ func (u *update) recycle() {
 }
 
 // Update runs a function in a transaction that may write, and makes one commit of what it wrote. Update transactions run
-// one after another, each on the state that the last one left, so that what a function reads is still so when its
-// commit happens: compare-and-set, counters and transfers need no more than reading and writing. Update returns once the
-// commit is acknowledged, which in the default mode means durable, and visible; many of them share one sync, since the
-// next function runs while the disk works for the last.
+// one after another, each on the state that the last one left, so that what a function reads is still so when its commit
+// happens. Update returns once the commit is acknowledged and visible, as Apply does; the next function runs while the
+// disk works for the last.
 //
 // If the function returns an error, or panics, nothing is changed. Its error is returned as it is. A function that wrote
 // nothing makes no commit, but like one that returned an error it is answered only once what it read is acknowledged.
 // Where that fails, the error is both, the function's and ErrFailed. Other errors are those of Apply.
 //
 // The function should be short, since all writers wait for it, and must be free of effects that a failed commit can't
-// undo. It may read the store by View, Get or Scan, which see the last visible state rather than the transaction. It must
-// not commit to the store, nor checkpoint or close it: such a call waits for the function to end, and so deadlocks, unless it
-// has a context that ends. A function that waits for another goroutine's commit deadlocks in the same way. Updating another
-// store is fine, but nesting two stores both ways deadlocks.
+// undo. View, Get and Scan of the store show it the last visible state rather than the transaction's. It must not commit to the
+// store, nor checkpoint or close it, nor wait for another goroutine that does: all of these wait for the function, and so
+// deadlock, unless they have a context that ends. Nesting two stores both ways deadlocks as well.
 func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(context.Background(), fn) }
 
-// UpdateContext is Update for a caller that may give up waiting. Once ctx is done it returns an error that wraps ctx's:
-// either nothing was changed, which holds for every ctx that was done before the function ended, or the log had the
-// commit already, and the message says that it may still happen. What the function read may then not be durable yet. The
-// function itself is not interrupted.
+// UpdateContext is Update for a caller that may give up waiting, as with ApplyContext. The function is not interrupted. If ctx
+// was done before it ended, nothing was changed. Afterwards, what it read may not be durable yet when UpdateContext returns.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	u := updates.Get().(*update)
 	u.sizeMax = db.opts.MaxCommitSize
@@ -117,21 +111,15 @@ func (tx *Tx) run(head *state, fn func(tx *Tx) error) *state {
 }
 
 // View runs a function in a transaction that reads the last visible state, and returns the function's error as it is. It waits
-// for no writer and makes none wait, however long it takes, so it has no context variant. It goes on working when the store
-// is closed meanwhile. The error is ErrClosed where it was closed before.
+// for no writer and makes none wait, however long it takes. It goes on working when the store is closed meanwhile. The error is
+// ErrClosed where it was closed before.
 func (db *DB) View(fn func(tx *Tx) error) error {
-	visible := db.visible.load()
-	if visible == nil {
-		return ErrClosed
+	view, err := db.ReadView()
+	if err != nil {
+		return err
 	}
-	tx := &Tx{reader{now: db.now()}}
-	tx.state.Store(visible)
-	db.views.add(&tx.entry, tx.now)
-	defer func() {
-		tx.state.Store(nil)
-		db.views.remove(&tx.entry)
-	}()
-	return fn(tx)
+	defer view.Close()
+	return fn((*Tx)(view))
 }
 
 // Writable reports whether the transaction may write, as that of an Update may.
