@@ -41,13 +41,11 @@ func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {
 	if err != nil {
 		return replayed{}, err
 	}
-	if gap := b.gap(db.walDir(), db.log.First()); gap != nil && len(b.skipped) > 0 {
-		return replayed{}, gap
-	} else if gap != nil {
-		return replayed{}, db.tooOld()
-	}
 	if b.offset == offset {
 		return replayed{state: b.state, moment: moment{b.offset, b.time}}, nil
+	}
+	if gap := b.gap(db.walDir(), db.log.First()); gap != nil && len(b.skipped) > 0 {
+		return replayed{}, gap
 	}
 	past, err := replay{sources: []source{logSource(db.walDir(), db.log)}, to: target{offset: offset}, report: quiet}.run(ctx, b.state, b.time)
 	if errors.Is(err, ErrTruncated) {

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -61,13 +60,13 @@ func (t target) String() string {
 // run applies what comes after a state, whose last commit was made at that time, for as long as ctx lasts.
 func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error) {
 	done, loaded := replayed{state: s, moment: moment{s.offset, made}}, uint64(s.tree.len())
+	ctx, cancel := context.WithCancel(ctx)
 	d := decoder{
-		to: r.to, at: done.moment,
-		chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks), stop: make(chan struct{}),
+		ctx: ctx, to: r.to, at: done.moment, chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks),
 	}
 	go d.decode(r.sources)
 	defer func() {
-		close(d.stop)
+		cancel()
 		for range d.chunks { // No source is read once this returns.
 		}
 	}()
@@ -87,10 +86,10 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 		if c.err != nil {
 			return done, c.err
 		}
-		if ctx.Err() != nil {
-			return done, context.Cause(ctx)
-		}
 		r.report(Progress{Pairs: loaded, Loaded: loaded, Offset: s.offset, Last: max(r.last, s.offset)})
+	}
+	if ctx.Err() != nil {
+		return done, context.Cause(ctx)
 	}
 	if before != nil {
 		before.bytes, done = done.bytes, *before
@@ -109,15 +108,13 @@ type chunk struct {
 
 // decoder decodes records in its own goroutine, ahead of the one that applies them.
 type decoder struct {
+	ctx    context.Context // Ends when no more is wanted.
 	to     target
 	at     moment // The last commit that was read.
 	next   chunk
 	chunks chan chunk
 	free   chan []Mutation // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
-	stop   chan struct{}   // Closed when no more is wanted.
 }
-
-var errStopped = errors.New("no more is wanted")
 
 // decode sends chunks until there is nothing more, or no more is wanted.
 func (d *decoder) decode(sources []source) {
@@ -199,8 +196,8 @@ func (d *decoder) add(record wal.Record, from source) error {
 func (d *decoder) send() error {
 	select {
 	case d.chunks <- d.next:
-	case <-d.stop:
-		return errStopped
+	case <-d.ctx.Done():
+		return context.Cause(d.ctx)
 	}
 	d.next = chunk{later: d.next.later}
 	select {

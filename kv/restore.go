@@ -75,7 +75,8 @@ type restore struct {
 	report func(Progress)
 }
 
-// run restores, and where that fails removes the directories that it made.
+// run makes and locks the directory, and restores. Where that fails, it removes the directories that it made, and leaves a lock
+// file only if there was one.
 func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 	hasLock, err := r.check()
 	if err != nil {
@@ -88,16 +89,13 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 		}
 		missing = append(missing, dir)
 	}
-	if offset, err = r.runLocked(backup, hasLock); err != nil {
+	defer func() {
 		for _, dir := range missing {
-			_ = r.kv.FS.Remove(dir) // Unless something else is in it by now.
+			if err != nil {
+				_ = r.kv.FS.Remove(dir) // Unless something else is in it by now.
+			}
 		}
-	}
-	return offset, err
-}
-
-// runLocked makes and locks the directory, and restores. Where that fails, it leaves a lock file only if there was one.
-func (r *restore) runLocked(backup io.Reader, hasLock bool) (offset uint64, err error) {
+	}()
 	if err := r.kv.FS.MkdirAll(r.dir); err != nil {
 		return 0, err
 	}
@@ -118,17 +116,18 @@ func (r *restore) runLocked(backup io.Reader, hasLock bool) (offset uint64, err 
 
 // fillClaimed makes the store. A marker says meanwhile that the directory is neither a store nor empty.
 func (r *restore) fillClaimed(backup io.Reader) (offset uint64, err error) {
+	marker := filepath.Join(r.dir, restoringName)
 	if err = markDir(r.kv.FS, r.dir, restoringName); err == nil {
 		err = r.clear()
 	}
 	if err == nil {
 		offset, err = r.fill(backup)
 	}
-	marker := filepath.Join(r.dir, restoringName)
 	if err == nil {
-		if err = r.kv.FS.Remove(marker); err == nil {
-			err = r.kv.FS.SyncDir(r.dir)
-		}
+		err = r.kv.FS.Remove(marker)
+	}
+	if err == nil {
+		err = r.kv.FS.SyncDir(r.dir)
 	}
 	if err != nil {
 		err = errors.Join(err, r.clear(), ignoreMissing(r.kv.FS.Remove(marker)))
@@ -142,15 +141,21 @@ func (r *restore) check() (hasLock bool, err error) {
 	if err != nil {
 		return false, ignoreMissing(err)
 	}
-	has := func(name string) bool {
-		return slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == name })
-	}
+	restoring, other := false, ""
 	for _, entry := range entries {
-		if entry.Name != lockName && !has(restoringName) {
-			return false, fmt.Errorf("%w: %s is in it", ErrNotEmpty, entry.Name)
+		switch entry.Name {
+		case lockName:
+			hasLock = true
+		case restoringName:
+			restoring = true
+		default:
+			other = entry.Name
 		}
 	}
-	return has(lockName), nil
+	if other != "" && !restoring {
+		return false, fmt.Errorf("%w: %s is in it", ErrNotEmpty, other)
+	}
+	return hasLock, nil
 }
 
 // markDir makes an empty file, whose name says something about a directory, durably.
@@ -166,26 +171,25 @@ func markDir(fsys vfs.FS, dir, name string) error {
 
 // clear removes what a restore has made but for the marker.
 func (r *restore) clear() error {
-	own := []string{walName, snapshotName, quarantineName}
-	if err := r.removeFrom(r.dir, func(name string) bool { return slices.Contains(own, name) }); err != nil {
+	if err := r.removeFrom(r.dir, walName, snapshotName, quarantineName); err != nil {
 		return err
 	}
 	return r.kv.FS.SyncDir(r.dir)
 }
 
-// removeFrom removes some entries of a directory with all that is in them. It follows no link.
-func (r *restore) removeFrom(dir string, chosen func(name string) bool) error {
+// removeFrom removes entries of a directory, those of some names or all, with everything in them. It follows no link.
+func (r *restore) removeFrom(dir string, names ...string) error {
 	entries, err := r.kv.FS.List(dir)
 	if err != nil {
 		return ignoreMissing(err)
 	}
 	for _, entry := range entries {
-		if !chosen(entry.Name) {
+		if len(names) > 0 && !slices.Contains(names, entry.Name) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name)
 		if entry.Dir {
-			if err := r.removeFrom(path, func(string) bool { return true }); err != nil {
+			if err := r.removeFrom(path); err != nil {
 				return err
 			}
 		}
