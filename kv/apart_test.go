@@ -314,7 +314,7 @@ func TestReadersDoNotWaitForALongGroup(t *testing.T) {
 		over.Store(true)
 		v.mu.Unlock()
 	})
-	waitUntil(t, v.shared)
+	waitUntil(t, func() bool { return v.published.Load() != nil })
 	require.Zero(t, v.load().offset)
 	_, err := v.get([]byte("k"), func() int64 { return 0 })
 	require.ErrorIs(t, err, ErrNotFound)

@@ -37,16 +37,14 @@ func (c *clock) now() int64 {
 	elapsed := c.elapsed()
 	if elapsed == 0 || elapsed-c.checked.Load() >= clockCheck {
 		c.checked.Store(elapsed)
-		c.atLeast(c.wall(), elapsed)
+		c.goesOnFrom(c.wall())
 	}
 	return elapsed + c.ahead.Load()
 }
 
-// goesOnFrom makes the clock no earlier than a time that was seen before.
-func (c *clock) goesOnFrom(seen int64) { c.atLeast(seen, c.elapsed()) }
-
-// atLeast makes the clock no earlier than a time.
-func (c *clock) atLeast(time, elapsed int64) {
-	for ahead := c.ahead.Load(); time-elapsed > ahead && !c.ahead.CompareAndSwap(ahead, time-elapsed); ahead = c.ahead.Load() {
+// goesOnFrom makes the clock no earlier than a time that was seen.
+func (c *clock) goesOnFrom(seen int64) {
+	wanted := seen - c.elapsed()
+	for ahead := c.ahead.Load(); wanted > ahead && !c.ahead.CompareAndSwap(ahead, wanted); ahead = c.ahead.Load() {
 	}
 }

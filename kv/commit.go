@@ -101,10 +101,10 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	} else {
 		offset, err = db.submit(ctx, b, fill)
 	}
-	if err != nil {
-		return 0, err
+	if err == nil {
+		err = db.await(ctx, offset)
 	}
-	if err := db.await(ctx, offset); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	db.commits.stop(started)

@@ -106,34 +106,33 @@ func (db *DB) open() (err error) {
 			return err
 		}
 	}
-	recovered, err := db.openState()
-	if err != nil {
-		return err
-	}
-	db.publishRecovered(recovered, started)
-	return nil
-}
-
-// openState opens the log and makes the state.
-func (db *DB) openState() (recovered *state, err error) {
+	var recovered *state
 	err = db.snapshots.whileSteady(func() error {
-		if db.log != nil {
-			if err := db.log.Close(); err != nil {
-				return err
-			}
-		}
-		db.log, db.recovery = nil, Recovery{}
 		if err := db.openLog(); err != nil {
 			return err
 		}
 		recovered, err = db.recover()
 		return err
 	})
-	return recovered, err
+	if err != nil {
+		return err
+	}
+	recovered.tree.tighten()
+	db.recovery.Elapsed = time.Since(started)
+	db.last = recovered.offset
+	db.visible.start(recovered)
+	db.startCheckpoints()
+	return nil
 }
 
-// openLog opens the log.
+// openLog opens the log, perhaps again.
 func (db *DB) openLog() error {
+	if db.log != nil {
+		if err := db.log.Close(); err != nil {
+			return err
+		}
+	}
+	db.log, db.recovery = nil, Recovery{}
 	places, err := db.snapshots.list() // First, since a live writer takes snapshots of what the log has.
 	if err != nil {
 		return err
@@ -158,14 +157,11 @@ func (db *DB) openLog() error {
 // checkDir says whether the directory holds a store, or may become one.
 func checkDir(dir string, opts Options) error {
 	entries, err := opts.FS.List(dir)
-	if errors.Is(err, fs.ErrNotExist) && !opts.ReadOnly {
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && opts.ReadOnly:
 		return fmt.Errorf("%w: %w", ErrNotStore, err)
-	}
-	if err != nil {
-		return err
+	case err != nil:
+		return ignoreMissing(err)
 	}
 	foreign, store := "", false
 	for _, entry := range entries {
@@ -221,15 +217,6 @@ func logEnds(newest snapshot.Place, last uint64) *CorruptError {
 
 var errLogEnds = errors.New("a part of the log is missing")
 
-// publishRecovered makes a replayed state the store's, before the store is used.
-func (db *DB) publishRecovered(recovered *state, started time.Time) {
-	recovered.tree.tighten()
-	db.recovery.Elapsed = time.Since(started)
-	db.last = recovered.offset
-	db.visible.start(recovered)
-	db.startCheckpoints()
-}
-
 func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }
 
 // Close waits for the commits in progress, closes the log, which makes every commit durable in every mode, and releases the
@@ -259,14 +246,14 @@ func (db *DB) Close() error {
 
 // release closes the log, then releases the lock: no other process may open the log while it is being closed.
 func (db *DB) release() error {
-	var logErr, lockErr error
+	var err error
 	if db.log != nil {
-		logErr = db.log.Close()
+		err = db.log.Close()
 	}
 	if db.lock != nil {
-		lockErr = db.lock.Close()
+		err = errors.Join(err, db.lock.Close())
 	}
-	if err := errors.Join(logErr, lockErr); err != nil {
+	if err != nil {
 		return fmt.Errorf("kv: close %s: %w", db.dir, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/histogram"
@@ -26,47 +27,47 @@ func (s Stats) WritePrometheus(w io.Writer) error {
 }
 
 func (s Stats) writeGauges(page *metricsPage) {
-	page.gauge("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
-	page.gauge("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
-	page.gauge("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
-	page.gauge("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
-	page.gauge("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
-	page.gauge("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
-	page.gauge("walnut_open_views", "Views that are open, held ones included.", float64(s.OpenViews))
-	page.gauge("walnut_oldest_view_seconds", "Age of the oldest open view.", s.OldestView.Seconds())
-	page.gauge("walnut_segments", "Segments of the log.", float64(s.Segments))
-	page.gauge("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
+	page.number("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
+	page.number("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
+	page.number("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
+	page.number("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
+	page.number("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
+	page.number("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
+	page.number("walnut_open_views", "Views that are open, held ones included.", float64(s.OpenViews))
+	page.number("walnut_oldest_view_seconds", "Age of the oldest open view.", s.OldestView.Seconds())
+	page.number("walnut_segments", "Segments of the log.", float64(s.Segments))
+	page.number("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
 	if s.FreeBytes >= 0 {
-		page.gauge("walnut_free_bytes", "Bytes that the file system has left.", float64(s.FreeBytes))
+		page.number("walnut_free_bytes", "Bytes that the file system has left.", float64(s.FreeBytes))
 	}
-	page.gauge("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
-	page.gauge("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
-	page.gauge("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
-	page.gauge("walnut_log_replay_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.LogBytes))
-	page.gauge("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
+	page.number("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
+	page.number("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
+	page.number("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
+	page.number("walnut_log_replay_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.LogBytes))
+	page.number("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
 	failed := 0.0
 	if s.Failed != nil {
 		failed = 1
 	}
-	page.gauge("walnut_failed", "1 where the store takes no more commits until it is opened again.", failed)
-	page.gauge("walnut_recovery_seconds", "How long opening the store took.", s.Recovery.Elapsed.Seconds())
-	page.gauge("walnut_recovery_commits", "Commits that opening the store replayed.", float64(s.Recovery.Replayed))
-	page.gauge("walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.", float64(s.Recovery.Loaded))
-	page.gauge("walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.", float64(len(s.Recovery.Skipped)))
-	page.gauge("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
+	page.number("walnut_failed", "1 where the store takes no more commits until it is opened again.", failed)
+	page.number("walnut_recovery_seconds", "How long opening the store took.", s.Recovery.Elapsed.Seconds())
+	page.number("walnut_recovery_commits", "Commits that opening the store replayed.", float64(s.Recovery.Replayed))
+	page.number("walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.", float64(s.Recovery.Loaded))
+	page.number("walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.", float64(len(s.Recovery.Skipped)))
+	page.number("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
 }
 
 func (s Stats) writeCounters(page *metricsPage) {
-	page.counter("walnut_commits_total", "Commits written.", s.Appends)
-	page.counter("walnut_commit_bytes_total", "Bytes of the commits written, encoded.", s.AppendedBytes)
-	page.counter("walnut_written_bytes_total", "Bytes that the commits written take in the log.", s.WrittenBytes)
-	page.counter("walnut_writes_total", "Writes to the log.", s.Writes)
-	page.counter("walnut_syncs_total", "Syncs of the log that made commits durable.", s.Syncs)
-	page.counter("walnut_slow_syncs_total", "Syncs that were slow.", s.SlowSyncs)
-	page.counter("walnut_rolls_total", "Segments that were full.", s.Rolls)
-	page.counter("walnut_checkpoints_total", "Checkpoints taken.", s.Checkpoints.Taken)
-	page.counter("walnut_checkpoint_failures_total", "Checkpoints that failed.", s.Checkpoints.Failed)
-	page.counter("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", s.IndexRebuilds)
+	page.number("walnut_commits_total", "Commits written.", float64(s.Appends))
+	page.number("walnut_commit_bytes_total", "Bytes of the commits written, encoded.", float64(s.AppendedBytes))
+	page.number("walnut_written_bytes_total", "Bytes that the commits written take in the log.", float64(s.WrittenBytes))
+	page.number("walnut_writes_total", "Writes to the log.", float64(s.Writes))
+	page.number("walnut_syncs_total", "Syncs of the log that made commits durable.", float64(s.Syncs))
+	page.number("walnut_slow_syncs_total", "Syncs that were slow.", float64(s.SlowSyncs))
+	page.number("walnut_rolls_total", "Segments that were full.", float64(s.Rolls))
+	page.number("walnut_checkpoints_total", "Checkpoints taken.", float64(s.Checkpoints.Taken))
+	page.number("walnut_checkpoint_failures_total", "Checkpoints that failed.", float64(s.Checkpoints.Failed))
+	page.number("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", float64(s.IndexRebuilds))
 }
 
 // scale says which powers of two are the bounds of a histogram's buckets, and how many of what was recorded make one of
@@ -89,14 +90,14 @@ func (p *metricsPage) head(name, kind, help string) {
 	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
-func (p *metricsPage) gauge(name, help string, value float64) {
-	p.head(name, "gauge", help)
+// number writes a counter or, unless its name says that it is one, a gauge.
+func (p *metricsPage) number(name, help string, value float64) {
+	kind := "gauge"
+	if strings.HasSuffix(name, "_total") {
+		kind = "counter"
+	}
+	p.head(name, kind, help)
 	fmt.Fprintf(p, "%s %s\n", name, metricNumber(value))
-}
-
-func (p *metricsPage) counter(name, help string, value uint64) {
-	p.head(name, "counter", help)
-	fmt.Fprintf(p, "%s %d\n", name, value)
 }
 
 func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, shown scale) {

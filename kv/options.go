@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -112,12 +113,8 @@ const (
 // ParseCompression returns the compression of that name: default, none, s2 or zstd.
 func ParseCompression(name string) (Compression, error) { return snapshot.ParseCompression(name) }
 
-// Defaults of Options.
-const (
-	DefaultCheckpointFactor = 0.5
-	DefaultCheckpointFloor  = 64 << 20
-	DefaultSnapshotsKept    = 2
-)
+// DefaultSnapshotsKept is the default of Options.SnapshotsKept.
+const DefaultSnapshotsKept = 2
 
 // Progress says how far a start has come. First a snapshot is loaded, if there is one, and then the log after it is
 // replayed.
@@ -130,37 +127,24 @@ type Progress struct {
 // withDefaults returns the options with every zero field set that the log doesn't set by itself, or an error naming a
 // field out of range.
 func (o Options) withDefaults() (Options, error) {
-	if o.MaxCommitSize == 0 {
-		o.MaxCommitSize = DefaultMaxCommitSize
-	}
-	if o.MaxCommitSize < 0 || o.MaxCommitSize > DefaultMaxCommitSize {
-		return o, fmt.Errorf("kv: option MaxCommitSize: %d is not in 1 to %d", o.MaxCommitSize, DefaultMaxCommitSize)
-	}
-	if o.CheckpointFactor == 0 {
-		o.CheckpointFactor = DefaultCheckpointFactor
-	}
-	if o.CheckpointFloor == 0 {
-		o.CheckpointFloor = DefaultCheckpointFloor
-	}
-	if o.SnapshotsKept == 0 {
-		o.SnapshotsKept = DefaultSnapshotsKept
+	o.MaxCommitSize = cmp.Or(o.MaxCommitSize, DefaultMaxCommitSize)
+	o.CheckpointFactor = cmp.Or(o.CheckpointFactor, 0.5)
+	o.CheckpointFloor = cmp.Or(o.CheckpointFloor, 64<<20)
+	o.SnapshotsKept = cmp.Or(o.SnapshotsKept, DefaultSnapshotsKept)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.FS = cmp.Or(o.FS, vfs.OS)
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
 	}
 	switch {
+	case o.MaxCommitSize < 0 || o.MaxCommitSize > DefaultMaxCommitSize:
+		return o, fmt.Errorf("kv: option MaxCommitSize: %d is not in 1 to %d", o.MaxCommitSize, DefaultMaxCommitSize)
 	case o.CheckpointFloor < 0:
 		return o, fmt.Errorf("kv: option CheckpointFloor: %d is negative", o.CheckpointFloor)
 	case o.SnapshotsKept < 0:
 		return o, fmt.Errorf("kv: option SnapshotsKept: %d is negative", o.SnapshotsKept)
 	case o.SnapshotCompression > CompressionZstd:
 		return o, fmt.Errorf("kv: option SnapshotCompression: %v is unknown", o.SnapshotCompression)
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Progress == nil {
-		o.Progress = func(Progress) {}
-	}
-	if o.FS == nil {
-		o.FS = vfs.OS
 	}
 	return o, nil
 }

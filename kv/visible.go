@@ -97,9 +97,6 @@ func (v *visibleState) holdsMany(b *Batch) bool {
 	return many > inPlaceMutations
 }
 
-// shared reports whether readers have the state as it is. The caller holds mu.
-func (v *visibleState) shared() bool { return v.published.Load() != nil }
-
 // show makes a layer's commits visible. Readers that have the published state go on with it meanwhile, others wait. The
 // caller holds mu.
 func (v *visibleState) show(l *layer) {
@@ -107,7 +104,7 @@ func (v *visibleState) show(l *layer) {
 		v.replace(l.state)
 		return
 	}
-	next, shared := v.current, v.shared()
+	next, shared := v.current, v.published.Load() != nil
 	if shared && v.ahead == 0 {
 		v.ahead = publishAhead
 	}

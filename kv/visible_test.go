@@ -19,23 +19,23 @@ func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
 		v.show(layerOf(offset, func(b *Batch) { b.Put([]byte("k"), nil) }))
 	}
 	commit()
-	require.False(t, v.shared(), "a writer alone publishes nothing")
+	require.False(t, v.published.Load() != nil, "a writer alone publishes nothing")
 	for range 3 {
 		require.NotNil(t, v.load(), "a reader asks")
 		for ahead := 1; ahead < publishAhead; ahead++ {
 			held := v.load()
 			commit()
-			require.True(t, v.shared(), "state %d after the reader", ahead)
+			require.True(t, v.published.Load() != nil, "state %d after the reader", ahead)
 			require.NotSame(t, held, v.load(), "what was published isn't changed")
 			require.Equal(t, offset, v.load().offset)
 		}
 		commit()
-		require.False(t, v.shared(), "a reader has to ask again")
+		require.False(t, v.published.Load() != nil, "a reader has to ask again")
 	}
 	alone := v.current
 	for range 2 * publishAhead {
 		commit()
-		require.False(t, v.shared())
+		require.False(t, v.published.Load() != nil)
 		require.Same(t, alone, v.current, "with no reader a commit is applied in place")
 	}
 }

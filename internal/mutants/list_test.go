@@ -257,7 +257,7 @@ var mutants = []mutant{
 	{
 		mistake: "the store's clock goes back with the system's",
 		file:    "kv/clock.go",
-		old:     "\t\tc.atLeast(c.wall(), elapsed)\n",
+		old:     "\t\tc.goesOnFrom(c.wall())\n",
 		new:     "\t\tc.ahead.Store(c.wall() - elapsed)\n",
 		pkg:     "./kv", test: "TestAPairThatHasExpiredStaysSoWhenTheClockIsSetBack",
 	},
