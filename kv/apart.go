@@ -21,13 +21,11 @@ const (
 // apart is a large commit that is being applied. That takes long, and other writers must not wait for it. So it is applied
 // to a clone of head before it has an offset. Other commits go on meanwhile, and come before it: the clone makes up for them,
 // except for the keys that the large commit decides.
-//
-// DB.mu guards missed. All else belongs to one goroutine.
 type apart struct {
 	state    *state // Head as it was, the commits since, and as much of the large one as is applied.
 	decided  *decided
 	prepared *wal.Prepared // Where the commit is on the disk already.
-	missed   []byte        // The mutations of commits that state doesn't have yet.
+	missed   []byte        // The mutations of commits that state doesn't have yet. DB.mu guards it.
 	spare    []byte        // Memory for more of them.
 }
 
@@ -90,7 +88,7 @@ func (db *DB) beginApart(ctx context.Context, b *Batch) (*apart, error) {
 	return db.apart, nil
 }
 
-// endApart ends that, however the commit ended.
+// endApart is called however the commit ended.
 func (db *DB) endApart(work *apart) {
 	db.mu.Lock()
 	db.apart = nil

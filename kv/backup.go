@@ -13,8 +13,8 @@ import (
 )
 
 // Backup writes every pair as of the last visible commit to w, in the format of a snapshot, and returns that commit's
-// offset. Commits and reads go on meanwhile, and Close doesn't wait for it. Restore reads it. What was written is of use only
-// if Backup returned no error, which may be ErrClosed, ErrFailed in the relaxed modes, ctx's, or one of w.
+// offset, for Restore. Commits and reads go on meanwhile, and Close doesn't wait for it. What was written is of use only
+// if there is no error, which may be ErrClosed, ErrFailed in the relaxed modes, ctx's, or one of w.
 func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error) {
 	shown, header, err := db.durable(ctx)
 	if err == nil {
@@ -42,8 +42,8 @@ func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset
 	return shown.offset, nil
 }
 
-// durable returns what readers see, once all of it is durable, and the header of a backup of it. An increment that goes on
-// from there must find the same commits in the log, whatever happens to the power.
+// durable returns what readers see, and the header of a backup of it, once all of it is durable: an increment that goes on
+// from there must find the same commits in the log.
 func (db *DB) durable(ctx context.Context) (*state, snapshot.Header, error) {
 	if err := db.use(ctx); err != nil {
 		return nil, snapshot.Header{}, err

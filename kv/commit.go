@@ -49,9 +49,8 @@ func (db *DB) Put(key, value []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Put(key, value) })
 }
 
-// PutTTL is Put for a pair that is visible for a time only; its deadline is the store's time plus ttl. The clock never goes
-// back, so what has expired stays so. An expired pair still takes memory and space in snapshots until a mutation removes it;
-// Stats counts those. A ttl that isn't positive is ErrInvalidTTL.
+// PutTTL is Put for a pair that is visible for a time only; its deadline is the store's time, which never goes back, plus ttl.
+// An expired pair takes memory and space in snapshots until a mutation removes it. A ttl that isn't positive is ErrInvalidTTL.
 func (db *DB) PutTTL(key, value []byte, ttl time.Duration) (offset uint64, err error) {
 	if ttl <= 0 {
 		return 0, fmt.Errorf("%w: %v", ErrInvalidTTL, ttl)
@@ -68,8 +67,8 @@ func (db *DB) Delete(key []byte) (offset uint64, err error) {
 }
 
 // Apply makes one commit of a batch and returns its offset. It returns once the commit is acknowledged, which in the
-// default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. A large batch, or one
-// that deletes many pairs by their range, takes its time, but other writers hardly wait for it.
+// default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. Other writers hardly
+// wait for a large batch, or for one that deletes many pairs by their range.
 //
 // An error that isn't ErrFailed means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
 // a mutation of the batch, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
@@ -85,13 +84,10 @@ func (db *DB) ApplyContext(ctx context.Context, b *Batch) (offset uint64, err er
 }
 
 // fillFunc puts mutations into a batch while mu is held, so it may read DB.head. Where it returns a state, that is a clone of head
-// with the mutations applied. Its error is returned as it is.
+// with the mutations applied.
 type fillFunc func() (worked *state, err error)
 
 // commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
-//
-// In the default mode the commit then waits for the log, which syncs it together with others and calls landed. In the relaxed
-// modes it is acknowledged, and visible, once the log has it, which it has at once.
 func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
 	db.committing.Add(1)
 	defer func() { db.yield(offset) }()
@@ -112,8 +108,7 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 }
 
 // turn is after how many commits one in the relaxed modes yields. With more writers than processors, one that is preempted in
-// the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each. Two writers on two
-// processors have no need of it.
+// the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each.
 const turn = 64
 
 // yield ends the counting of a commit, and lets other goroutines run where it is their turn.
@@ -124,8 +119,7 @@ func (db *DB) yield(offset uint64) {
 	}
 }
 
-// submit gives a commit its offset, and registers a call that uses the log, which await ends. Where there is an error nothing
-// has changed.
+// submit gives a commit its offset, and registers a call that uses the log, which await ends.
 func (db *DB) submit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
 	if err := db.lockForCommit(ctx, b); err != nil {
 		return 0, err
@@ -169,8 +163,8 @@ func (db *DB) mayCommit(b *Batch) error {
 	return nil
 }
 
-// give gives a batch to the log and returns its offset. The log refuses before it uses an offset, unless it fails. An empty
-// batch is no commit: its caller waits for what it read, and nothing is written. A large batch may be prepared. The caller holds mu.
+// give gives a batch to the log and returns its offset. The log refuses before it uses an offset, unless it fails. For an empty
+// batch nothing is written: its caller waits for what it read. A large one may be prepared. The caller holds mu.
 func (db *DB) give(b *Batch, worked *state, prepared *wal.Prepared) (offset uint64, err error) {
 	if b.count == 0 {
 		db.inflight.Add(1)
@@ -253,8 +247,7 @@ func (db *DB) head() *state {
 }
 
 // landed makes the commits of one of the log's groups visible. The log calls it once the group is durable, and wakes those
-// commits' callers afterwards. Where commits are applied in place only readers wait for that: mu is free again, so that
-// the next group forms meanwhile.
+// commits' callers afterwards. The next group forms meanwhile.
 func (db *DB) landed(last uint64) {
 	v := &db.visible
 	db.mu.Lock()
@@ -309,8 +302,7 @@ func (db *DB) fail(offset uint64, err error) error {
 	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, err)
 }
 
-// Sync makes everything durable that was committed before the call; in the default mode that is so already. After an
-// error the store has failed: see ErrFailed.
+// Sync makes everything durable that was committed before. After an error the store has failed: see ErrFailed.
 func (db *DB) Sync() error {
 	if err := db.use(context.Background()); err != nil {
 		return fmt.Errorf("kv: sync: %w", err)

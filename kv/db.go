@@ -31,7 +31,7 @@ const (
 //
 // Lock order: mu, then the locks of the log or of visible. mu is not held while the disk works on a commit; it is while
 // the function of an Update runs, and while the log takes a record, which waits for the disk only where room was not made
-// ahead of need. visible.mu is held only while commits are applied, and readers wait for it only where nothing is published.
+// ahead of need.
 //
 // Invariants:
 //   - visible is the state after the first commits that have offsets, all of them acknowledged by the log; then come those of
@@ -73,9 +73,8 @@ type DB struct {
 }
 
 // Open opens the store in a directory, or makes one where the directory is missing or empty. It loads the newest snapshot and
-// replays the log after it, which takes time in proportion to both; Options.Progress says how far it is. What opening found is
-// in DB.Recovery and goes to Options.Logger, and so does the error: ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one
-// of the file system.
+// replays the log after it, which takes time in proportion to both. What opening found is in DB.Recovery and goes to
+// Options.Logger, and so does the error: ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one of the file system.
 func Open(dir string, opts Options) (*DB, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -186,8 +185,7 @@ func checkDir(dir string, opts Options) error {
 
 // openWAL opens the log of the store in a directory. It refuses one that ends before the newest snapshot: that snapshot's
 // commits were durable in the log when it was taken, so a part of the log has been lost, cut or replaced. Nothing is made in the
-// place of a log that is gone, so that it can be put back. To a reader, a log without a segment, whose writer died when it was
-// making it, is no store.
+// place of a log that is gone, so that it can be put back. To a reader, a log without a segment is no store.
 func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error) {
 	logOpts := opts.log(dir)
 	logOpts.MustExist = len(places) > 0
@@ -219,10 +217,9 @@ var errLogEnds = errors.New("a part of the log is missing")
 
 func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }
 
-// Close waits for the commits in progress, closes the log, which makes every commit durable in every mode, and releases the
-// lock. Checkpoints, increments and calls of At that are in progress end with ErrClosed. Scans, Views, ReadViews and Backups go
-// on with what they see. If the store has failed, Close returns why, and releases everything all the same. Calling it again
-// does nothing and returns the same. Inside the function of an Update it deadlocks.
+// Close waits for the commits in progress, makes every commit durable in every mode, and releases the lock. Checkpoints,
+// increments and calls of At that are in progress end with ErrClosed. Scans, Views, ReadViews and Backups go on with what they
+// see. If the store has failed, Close returns why, and releases everything all the same. Calling it again returns the same.
 func (db *DB) Close() error {
 	db.closeOnce.Do(func() {
 		db.mu.Lock()
@@ -290,8 +287,7 @@ func (db *DB) use(ctx context.Context) error {
 }
 
 // Get returns the value of a key as of the last visible commit. The value is read-only and stays valid. The error is
-// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It allocates nothing, and waits at the most for a few commits that
-// are being put into the tree.
+// ErrNotFound, ErrClosed, ErrEmptyKey or ErrKeyTooLarge. It allocates nothing.
 func (db *DB) Get(key []byte) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -299,10 +295,9 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 	return db.visible.get(key, db.now)
 }
 
-// Scan yields the pairs of a range in order, all as of one instant: the moment at which the iteration starts. Keys and
-// values are read-only and stay valid. Writers don't wait for it, however long it takes. The range's bounds must not be
-// changed while it goes on. In a closed store it yields nothing, as in an empty one: where that matters, scan in a View,
-// which returns ErrClosed.
+// Scan yields the pairs of a range in order, all as of the moment at which the iteration starts. Keys and values are read-only
+// and stay valid. Writers don't wait for it, however long it takes. The range's bounds must not be changed while it goes on. In a
+// closed store it yields nothing: where that matters, scan in a View, which returns ErrClosed.
 func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		if visible := db.visible.load(); visible != nil {

@@ -6,7 +6,7 @@
 //
 // A commit is one record of the log: a list of mutations that is in the store wholly or not at all. In the default mode
 // it is acknowledged, and visible to readers, once it is durable, so that a power cut takes back nothing that was
-// acknowledged or read. Many writers at a time share one fsync. A checkpoint writes what is visible to a snapshot, which is
+// acknowledged or read. Many writers share one fsync. A checkpoint writes what is visible to a snapshot, which is
 // a file; opening a store loads the newest one and replays the log after it.
 //
 //	db, err := kv.Open(dir, kv.Options{})
@@ -17,38 +17,18 @@
 //	if _, err := db.Put([]byte("fruit/apple"), []byte("red")); err != nil {
 //		return err
 //	}
-//	var batch kv.Batch
-//	batch.Put([]byte("fruit/pear"), []byte("green"))
-//	batch.Delete([]byte("fruit/apple"))
-//	if _, err := db.Apply(&batch); err != nil {
-//		return err
-//	}
 //	for key, value := range db.Scan(kv.Range{Prefix: []byte("fruit/")}) {
 //		fmt.Printf("%s %s\n", key, value)
 //	}
 //
-// An Update reads and then writes, relying on what it read: a function that runs as if it were alone, and becomes one commit
-// or, where it returns an error or panics, none. A View reads one instant in many steps.
-//
-//	err = db.Update(func(tx *kv.Tx) error {
-//		value, err := tx.Get([]byte("stock/apple"))
-//		if err != nil {
-//			return err
-//		}
-//		if string(value) == "0" {
-//			return errSoldOut
-//		}
-//		return tx.Put([]byte("stock/apple"), oneLess(value))
-//	})
-//
-// Updates run one after another, but the next runs while the disk still works for the last, so they share fsyncs as
-// other commits do. A View, and a ReadView that is held beyond a function, show the same for as long as they are held, and
-// neither waits for a writer nor makes one wait. Inside its function a Tx sees its own writes, and an iteration sees what was
-// there when it began. Calls that can wait have a variant with a context: UpdateContext and ApplyContext.
+// A Batch is a commit of many mutations. An Update reads and then writes, relying on what it read: a function that runs as if
+// it were alone, and becomes one commit or, where it returns an error or panics, none. A View, and a ReadView that is held
+// beyond a function, read one instant in many steps, and neither waits for a writer nor makes one wait. Calls that can wait
+// have a variant with a context: UpdateContext and ApplyContext.
 //
 // Everything a DB does may be called by many goroutines at a time. Reads never wait for a transaction or the disk. What
 // Get and Scan hand out is the store's own memory: read-only, and valid for as long as it is held, whatever happens to the
-// pair or the store meanwhile. A Batch belongs to one goroutine at a time, and the Tx of an Update to its function's.
+// pair or the store meanwhile.
 //
 // One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
 // without a lock and without changing a byte.

@@ -9,8 +9,7 @@ const (
 )
 
 // layer is commits that the log has and that readers don't see yet: in the default mode those of one of the log's groups,
-// which land together. Most are only ever applied to the visible state, once they are durable. An Update, which needs the
-// state after them before that, makes it.
+// which land together. They are applied to the visible state once they are durable, or to a clone before that for an Update.
 //
 // Invariant: where state is set it has the mutations of every commit, and mutations is empty.
 type layer struct {

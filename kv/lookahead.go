@@ -3,10 +3,9 @@ package kv
 import "runtime"
 
 // lookahead stands between a walk over a tree and the consumer of its pairs. A pair that was put at another time than its
-// neighbour lies elsewhere in memory, and reading one after the other would wait for each of them. So it gathers some pairs,
-// for which the tree's nodes are enough, and reads a byte of each, which the processor does for many of them at a time, before
-// it hands them on. Where pairs lie in the order of their keys, as after a start from a snapshot, the processor prefetches them
-// by itself, and gathering only costs time: so it stops for a while.
+// neighbour lies elsewhere in memory, and reading one after the other would wait for each of them. So it gathers some pairs
+// from the tree's nodes and reads a byte of each, which the processor does for many at a time, before it hands them on. Where
+// pairs lie in the order of their keys, the processor prefetches them by itself: then it stops gathering for a while.
 type lookahead struct {
 	give   func(pair) bool // Gets the pairs; the walk is over once it returns false.
 	pairs  [lookaheadMax]pair

@@ -10,9 +10,8 @@ import (
 // and 8 bytes of deadline. A store holds millions of pairs, so a slice's capacity and a second pointer would be felt.
 //
 // Invariants: first points to an allocation of at least keySize + valueSize bytes, and 8 more where hasDeadline, or is
-// nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed, so that readers can
-// be given it without a copy, and trees can share it. Only newPair and probe make pairs, and only they, memory and
-// near know of the pointer: all else goes through slices, whose bounds Go checks.
+// nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed. Only newPair and probe
+// make pairs, and only they, memory and near know of the pointer: all else goes through slices, whose bounds Go checks.
 type pair struct {
 	first     *byte
 	keySize   uint32
@@ -22,12 +21,11 @@ type pair struct {
 const (
 	deadlineFlag = 1 << 31
 	deadlineSize = 8
-
 	// pairSizeMax is the most that a key or a value can have. No record of a log is as long.
 	pairSizeMax = math.MaxInt32
 )
 
-// The sizes that a user may ask for are far below what a pair can say.
+// A user may not ask for more than a pair can say.
 const _ = uint(pairSizeMax - max(MaxKeySize, MaxValueSize))
 
 // newPair copies a key and a value, each of at most pairSizeMax bytes. A deadline of 0 is none.

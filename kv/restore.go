@@ -45,12 +45,10 @@ type RestoreOptions struct {
 // history isn't taken for that of the store which was backed up.
 //
 // With increments, an archive, or both it goes on from the backup to the offset or time asked for, and holds the store in
-// memory meanwhile. It reads all increments to their ends, and of the archive as much as it needs: for a time all of it, since
-// a clock may have been set back. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrCorrupt, where the backup, an
-// increment or the archive is damaged or lacks a part, and whose Path is then "backup", "increment 1" and so on, or a file's;
-// ErrVersion; ErrTruncated for a target before the backup; ErrOutOfRange for one after the last commit there is; ErrNoSpace,
-// ctx's, or one of the file system. A Restore that was killed leaves a directory that no store opens in, and which another
-// Restore may use.
+// memory meanwhile. It reads all increments to their ends and, for a time, all of the archive, since a clock may have been
+// set back. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrCorrupt, whose Path is "backup", "increment 1" and so on, or
+// a file's; ErrVersion; ErrTruncated for a target before the backup; ErrOutOfRange for one after the last commit there is;
+// ErrNoSpace, ctx's, or one of the file system. A Restore that was killed leaves what no store opens and another Restore may use.
 func Restore(ctx context.Context, backup io.Reader, dir string, opts RestoreOptions) (offset uint64, err error) {
 	own, err := Options{
 		SnapshotCompression: opts.Compression, Logger: opts.Logger, Progress: opts.Progress, FS: opts.FS, CheckpointFactor: -1,

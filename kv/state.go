@@ -1,8 +1,7 @@
 package kv
 
-// state is what a store holds after a commit: the pairs, and the commit's offset. It knows nothing of the log. Whatever
-// gives it the same commits in the same order gets the same state: no clock, no map order and no chance is in it, and a
-// pair whose deadline has passed stays until a mutation removes it.
+// state is what a store holds after a commit: the pairs, and the commit's offset. The same commits in the same order make the
+// same state: no clock and no chance is in it, and a pair whose deadline has passed stays until a mutation removes it.
 //
 // A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes and
 // deadlines are sums over all items of the tree.
@@ -22,8 +21,7 @@ func (s *state) clone() *state {
 	return &second
 }
 
-// apply makes the commit of that offset. What the mutations point to belongs to the state from then on and must never
-// be changed.
+// apply makes the commit of that offset. What the mutations point to belongs to the state and must never be changed.
 func (s *state) apply(offset uint64, mutations []Mutation) {
 	for i := range mutations {
 		s.mutate(&mutations[i])

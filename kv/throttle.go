@@ -11,9 +11,8 @@ import (
 // as long as commits keep coming. BenchmarkPutBesideCheckpoint, with a million pairs and 16 writers that sync, had a p99 of
 // 2.7 to 3.4 times the one without a checkpoint with pieces of 128 KiB, and 1.7 to 1.8 times with these.
 //
-// No commits may also mean that the one goroutine that commits, or is about to, has no processor. It would not get one for
-// tens of milliseconds, since goroutines started by running ones come before preempted ones. So the work yields at least.
-// Once the log is too long, it yields after larger pieces: each time all writers take their turns and make the log longer.
+// No commits may also mean that a goroutine that is about to commit has no processor, so the work yields at least. Once the log
+// is too long, it yields after larger pieces: each time all writers take their turns and make the log longer.
 const (
 	restBytes      = 16 << 10 // Of entries, between two rests.
 	hurryBytes     = 8 * restBytes

@@ -9,8 +9,7 @@ import (
 )
 
 // Reading the clock twice can cost as much as a quarter of a commit in the relaxed modes. So the first timedAll of
-// anything are timed, which is all that a quiet store has to show for, and of the others one in timedShare, by chance: a
-// fixed rhythm could always hit the same writer.
+// anything are timed, and of the others one in timedShare, by chance: a fixed rhythm could always hit the same writer.
 const (
 	timedAll   = 1000
 	timedShare = 16

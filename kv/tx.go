@@ -136,13 +136,9 @@ func (tx *Tx) PutDeadline(key, value []byte, deadline time.Time) error {
 }
 
 // Delete removes the key. That the key is absent is no error. Errors are those of Put.
-func (tx *Tx) Delete(key []byte) error {
-	return tx.write(func(b *Batch) { b.Delete(key) })
-}
+func (tx *Tx) Delete(key []byte) error { return tx.write(func(b *Batch) { b.Delete(key) }) }
 
-// DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is past the last
-// one. It is one mutation, however many keys it removes; other writers wait while it removes them, which they don't for
-// DB.Apply. Errors are those of Put.
+// DeleteRange is Batch.DeleteRange. Unlike for DB.Apply, other writers wait while it removes keys. Errors are those of Put.
 func (tx *Tx) DeleteRange(start, end []byte) error {
 	return tx.write(func(b *Batch) { b.DeleteRange(start, end) })
 }

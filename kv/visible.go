@@ -6,7 +6,7 @@ import (
 )
 
 // readsToPublish is how many reads of a key have to find nothing published, with no commit between them, before one of
-// them publishes. Where commits come as fast as reads, a clone for each read would cost a commit several times its price.
+// them publishes. A clone for each read would cost a commit several times its price.
 const readsToPublish = 32
 
 // publishAhead is how many states are published in a row once a commit has found the state published. With many readers, each
@@ -17,8 +17,7 @@ const publishAhead = 16
 //
 // A commit is applied in place while nothing else has the state and it is short, so that a put costs no more than its item.
 // A reader that needs the state for longer than a moment publishes it, and so do many reads of keys: from then on reading is
-// loading a pointer, and the next commit goes into a clone. The clones of a few commits are published at once, since their
-// readers read again, and then none is until a reader asks. So clones are made for readers, never for a writer alone.
+// loading a pointer, and the next commit goes into a clone. So clones are made for readers, never for a writer alone.
 //
 // Invariants:
 //   - published is nil or current, and what it points to is never changed;
@@ -69,8 +68,7 @@ func (v *visibleState) get(key []byte, now func() int64) ([]byte, error) {
 	return v.current.get(key, now)
 }
 
-// newest returns the state after every commit that is visible, or being made so. The caller sees to it that the next ones
-// wait.
+// newest returns the state after every commit that is visible, or being made so. The caller keeps the next ones waiting.
 func (v *visibleState) newest() *state {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -97,8 +95,7 @@ func (v *visibleState) holdsMany(b *Batch) bool {
 	return many > inPlaceMutations
 }
 
-// show makes a layer's commits visible. Readers that have the published state go on with it meanwhile, others wait. The
-// caller holds mu.
+// show makes a layer's commits visible. The caller holds mu.
 func (v *visibleState) show(l *layer) {
 	if l.state != nil {
 		v.replace(l.state)
