@@ -18,15 +18,11 @@ const (
 
 // String returns the kind's name: put, delete or delete_range.
 func (k MutationKind) String() string {
-	switch k {
-	case MutationPut:
-		return "put"
-	case MutationDelete:
-		return "delete"
-	case MutationDeleteRange:
-		return "delete_range"
+	names := [...]string{MutationPut: "put", MutationDelete: "delete", MutationDeleteRange: "delete_range"}
+	if k == 0 || int(k) >= len(names) {
+		return fmt.Sprintf("MutationKind(%d)", uint8(k))
 	}
-	return fmt.Sprintf("MutationKind(%d)", uint8(k))
+	return names[k]
 }
 
 // Mutation is one change that a commit makes. Its bytes are read-only.

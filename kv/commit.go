@@ -135,33 +135,27 @@ func (db *DB) submit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 }
 
 // lockForCommit takes mu, unless there can't be a commit now.
-func (db *DB) lockForCommit(ctx context.Context, b *Batch) error {
+func (db *DB) lockForCommit(ctx context.Context, b *Batch) (err error) {
 	if err := db.acquire(ctx); err != nil {
 		return fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
 	}
-	err := db.mayCommit(b)
-	if err != nil {
-		db.mu.Unlock()
+	switch {
+	case db.closed:
+		err = ErrClosed
+	case db.opts.ReadOnly:
+		err = ErrReadOnly
+	case db.failed != nil:
+		err = refused(db.failed)
+	case b.err != nil:
+		err = refused(b.err)
+	default:
+		return nil
 	}
+	db.mu.Unlock()
 	return err
 }
 
 func refused(err error) error { return fmt.Errorf("kv: commit refused: %w", err) }
-
-// mayCommit says why there can't be a commit now. The caller holds mu.
-func (db *DB) mayCommit(b *Batch) error {
-	switch {
-	case db.closed:
-		return ErrClosed
-	case db.opts.ReadOnly:
-		return ErrReadOnly
-	case db.failed != nil:
-		return refused(db.failed)
-	case b.err != nil:
-		return refused(b.err)
-	}
-	return nil
-}
 
 // give gives a batch to the log and returns its offset. The log refuses before it uses an offset, unless it fails. For an empty
 // batch nothing is written: its caller waits for what it read. A large one may be prepared. The caller holds mu.

@@ -56,15 +56,15 @@ func splitPair(e snapshot.Entry) (deadline int64, value []byte, err error) {
 	return deadline, e.Data[n:], nil
 }
 
-// decodePairs yields the pairs of entries that come from a stream; of a file, snapshot.Decode does that in parallel.
-func decodePairs(entries iter.Seq2[snapshot.Entry, error]) iter.Seq2[pair, error] {
-	return func(yield func(pair, error) bool) {
-		for e, err := range entries {
-			var p pair
+// decoded yields what decode makes of values, up to the first error. (Of a snapshot's file, snapshot.Decode does that in parallel.)
+func decoded[From, To any](values iter.Seq2[From, error], decode func(From) (To, error)) iter.Seq2[To, error] {
+	return func(yield func(To, error) bool) {
+		for value, err := range values {
+			var made To
 			if err == nil {
-				p, err = decodePair(e)
+				made, err = decode(value)
 			}
-			if !yield(p, err) || err != nil {
+			if !yield(made, err) || err != nil {
 				return
 			}
 		}

@@ -28,7 +28,7 @@ func loadEntries(t *testing.T, entries []snapshot.Entry) (states [2]*state, errs
 	in, err := snapshot.NewReader(&stream, snapshot.Options{})
 	require.NoError(t, err)
 	states[0], errs[0] = loadState(5, nil, snapshot.Decode(file, 3, decodePair), func(uint64) {})
-	states[1], errs[1] = loadState(5, []byte("key"), decodePairs(in.Entries()), func(uint64) {})
+	states[1], errs[1] = loadState(5, []byte("key"), decoded(in.Entries(), decodePair), func(uint64) {})
 	return states, errs
 }
 

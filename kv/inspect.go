@@ -29,7 +29,7 @@ func (db *DB) Commits(from uint64) iter.Seq2[Commit, error] {
 			yield(Commit{}, ErrClosed)
 			return
 		}
-		commits(db.dir, db.log, from)(yield)
+		(&Log{db.dir, db.log}).Commits(from)(yield)
 	}
 }
 
@@ -48,21 +48,42 @@ func OpenLog(dir string, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDir(dir, opts); err != nil {
-		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
+	opened := &Log{dir: dir}
+	if err = checkDir(dir, opts); err == nil {
+		opened.log, err = openWAL(dir, opts, nil)
 	}
-	log, err := openWAL(dir, opts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("kv: open log of %s: %w", dir, err)
 	}
-	return &Log{dir: dir, log: log}, nil
+	return opened, nil
 }
 
 // Segments returns the log's segments in order.
 func (l *Log) Segments() []Segment { return l.log.Segments() }
 
 // Commits yields what DB.Commits does, up to the damage where there is any; the damage is then the error.
-func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] { return commits(l.dir, l.log, from) }
+func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		if from == 0 {
+			from = l.First()
+		}
+		decode := func(record wal.Record) (Commit, error) {
+			commit, err := decodeCommit(record)
+			if err != nil {
+				err = undecodable(segmentPath(filepath.Join(l.dir, walName), l.Segments(), record.Offset), record.Offset, err)
+			}
+			return commit, err
+		}
+		for commit, err := range decoded(l.log.Records(from), decode) {
+			if err != nil {
+				err = fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err))
+			}
+			if !yield(commit, err) {
+				return
+			}
+		}
+	}
+}
 
 // First returns the first offset held; it is Last()+1 where none is.
 func (l *Log) First() uint64 { return l.log.First() }
@@ -74,29 +95,6 @@ func (l *Log) Last() uint64 { return l.log.Last() }
 func (l *Log) Close() error { return l.log.Close() }
 
 // commits decodes the records of a log.
-func commits(dir string, log *wal.Log, from uint64) iter.Seq2[Commit, error] {
-	return func(yield func(Commit, error) bool) {
-		if from == 0 {
-			from = log.First()
-		}
-		for record, err := range log.Records(from) {
-			var commit Commit
-			if err == nil {
-				if commit, err = decodeCommit(record); err != nil {
-					err = undecodable(segmentPath(filepath.Join(dir, walName), log.Segments(), record.Offset), record.Offset, err)
-				}
-			}
-			if err != nil {
-				yield(Commit{}, fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err)))
-				return
-			}
-			if !yield(commit, nil) {
-				return
-			}
-		}
-	}
-}
-
 // orClosed returns the error of a log that was closed as one of this package.
 func orClosed(err error) error {
 	if errors.Is(err, wal.ErrClosed) {

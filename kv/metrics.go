@@ -15,13 +15,16 @@ import (
 // end in _total, and histograms. Names begin with walnut_ and end in their unit. There are no labels, so a program with
 // two stores serves each at its own path.
 func (s Stats) WritePrometheus(w io.Writer) error {
+	const second = float64(time.Second)
 	var page metricsPage
 	s.writeGauges(&page)
 	s.writeCounters(&page)
-	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, commitScale)
-	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.", s.CommitLatency.spread, commitScale)
-	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.", s.CloneLatency.spread, cloneScale)
-	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, groupScale)
+	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, 10, 35, second) // 1 µs to 34 s.
+	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.",
+		s.CommitLatency.spread, 10, 35, second)
+	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.",
+		s.CloneLatency.spread, 6, 24, second) // 64 ns to 17 ms.
+	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, 0, 12, 1)
 	_, err := w.Write(page.Bytes())
 	return err
 }
@@ -70,19 +73,6 @@ func (s Stats) writeCounters(page *metricsPage) {
 	page.number("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", float64(s.IndexRebuilds))
 }
 
-// scale says which powers of two are the bounds of a histogram's buckets, and how many of what was recorded make one of
-// the unit that is shown.
-type scale struct {
-	from, to int
-	unit     float64
-}
-
-var (
-	commitScale = scale{from: 10, to: 35, unit: float64(time.Second)} // 1 µs to 34 s.
-	cloneScale  = scale{from: 6, to: 24, unit: float64(time.Second)}  // 64 ns to 17 ms.
-	groupScale  = scale{from: 0, to: 12, unit: 1}                     // 1 to 4096.
-)
-
 // metricsPage is Prometheus text in the making.
 type metricsPage struct{ bytes.Buffer }
 
@@ -100,14 +90,16 @@ func (p *metricsPage) number(name, help string, value float64) {
 	fmt.Fprintf(p, "%s %s\n", name, metricNumber(value))
 }
 
-func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, shown scale) {
+// histogram writes buckets whose bounds are powers of two, from one to another. unit is how many of what was recorded make one
+// of what is shown.
+func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, from, to int, unit float64) {
 	p.head(name, "histogram", help)
-	for power := shown.from; power <= shown.to; power++ {
-		bound := metricNumber(float64(uint64(1)<<power) / shown.unit)
+	for power := from; power <= to; power++ {
+		bound := metricNumber(float64(uint64(1)<<power) / unit)
 		fmt.Fprintf(p, "%s_bucket{le=\"%s\"} %d\n", name, bound, spread.AtMost(power))
 	}
 	fmt.Fprintf(p, "%s_bucket{le=\"+Inf\"} %d\n", name, spread.Count)
-	fmt.Fprintf(p, "%s_sum %s\n", name, metricNumber(float64(spread.Sum)/shown.unit))
+	fmt.Fprintf(p, "%s_sum %s\n", name, metricNumber(float64(spread.Sum)/unit))
 	fmt.Fprintf(p, "%s_count %d\n", name, spread.Count)
 }
 

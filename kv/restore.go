@@ -229,7 +229,7 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 
 // advance applies the increments and the archive to the backup, up to the target.
 func (r *restore) advance(head snapshot.Header, in *snapshot.Reader) (replayed, error) {
-	pairs := whileLasting(r.ctx, decodePairs(in.Entries()))
+	pairs := whileLasting(r.ctx, decoded(in.Entries(), decodePair))
 	s, err := loadState(head.Offset, nil, pairs, func(loaded uint64) { r.report(Progress{Loaded: loaded}) })
 	if err != nil {
 		return replayed{}, snapshotError("backup", err)
