@@ -31,7 +31,7 @@ type apart struct {
 
 // wantsApart reports whether a batch should be applied apart: it is large, or the tree should be tightened with it.
 func (db *DB) wantsApart(b *Batch) bool {
-	return b.count > inPlaceMutations || len(b.record) > inPlaceBytes || b.ranges > 0 && db.visible.holdsMany(b) ||
+	return b.isLong() || b.ranges > 0 && db.visible.holdsMany(b) ||
 		db.visible.loose.Load() && b.count > 0 && len(db.apartTurn) == 0
 }
 

@@ -127,6 +127,16 @@ func (b *Batch) add(m *Mutation) {
 	b.count++
 }
 
+// append adds the mutations of another batch, which isn't empty.
+func (b *Batch) append(other *Batch) {
+	b.record = append(b.record, other.record[min(recordHeadRoom, len(b.record)):]...)
+	b.count += other.count
+	b.ranges += other.ranges
+}
+
+// isLong reports whether readers should not wait while the mutations are applied, even if none is a range delete.
+func (b *Batch) isLong() bool { return b.count > inPlaceMutations || len(b.record) > inPlaceBytes }
+
 // mutations returns the encoded mutations, for Mutation.next.
 func (b *Batch) mutations() []byte { return b.record[min(recordHeadRoom, len(b.record)):] }
 

@@ -188,7 +188,7 @@ func (db *DB) give(b *Batch, worked *state, prepared *wal.Prepared) (offset uint
 	}
 	db.visible.mu.Lock()
 	defer db.visible.mu.Unlock()
-	db.visible.show(&layer{offset: offset, mutations: b.mutations(), count: b.count, ranges: b.ranges, ready: b.ready, state: worked})
+	db.visible.show(&layer{offset: offset, batch: *b, state: worked})
 	return offset, nil
 }
 

@@ -11,15 +11,12 @@ const (
 // layer is commits that the log has and that readers don't see yet: in the default mode those of one of the log's groups,
 // which land together. They are applied to the visible state once they are durable, or to a clone before that for an Update.
 //
-// Invariant: where state is set it has the mutations of every commit, and mutations is empty.
+// Invariant: where state is set it has the mutations of every commit, and batch is empty.
 type layer struct {
-	group     uint64 // The log's name for it.
-	offset    uint64 // Of the last commit.
-	mutations []byte // Encoded.
-	count     int    // How many they are.
-	ranges    int    // How many of them are range deletes.
-	ready     *Mutation
-	state     *state
+	group  uint64 // The log's name for it.
+	offset uint64 // Of the last commit.
+	batch  Batch  // All their mutations.
+	state  *state
 }
 
 // layerPool holds layers for use again.
@@ -31,13 +28,11 @@ func (l *layer) add(offset uint64, b *Batch, worked *state) {
 	switch {
 	case worked != nil:
 		l.state = worked
-		l.forget()
+		l.batch.Reset()
 	case l.state != nil:
 		l.state.applyEncoded(offset, b.mutations())
 	default:
-		l.mutations = append(l.mutations, b.mutations()...)
-		l.count += b.count
-		l.ranges += b.ranges
+		l.batch.append(b)
 	}
 }
 
@@ -45,25 +40,21 @@ func (l *layer) add(offset uint64, b *Batch, worked *state) {
 func (l *layer) on(below *state) *state {
 	if l.state == nil {
 		l.state = below.clone()
-		l.state.applyEncoded(l.offset, l.mutations)
-		l.forget()
+		l.state.applyEncoded(l.offset, l.batch.mutations())
+		l.batch.Reset()
 	}
 	return l.state
 }
 
 // isLong reports whether readers should not wait while the layer is applied.
-func (l *layer) isLong() bool {
-	return l.ranges > 0 || l.count > inPlaceMutations || len(l.mutations) > inPlaceBytes
-}
-
-// forget lets go of the mutations, but not of their memory.
-func (l *layer) forget() { l.mutations, l.count, l.ranges = l.mutations[:0], 0, 0 }
+func (l *layer) isLong() bool { return l.batch.ranges > 0 || l.batch.isLong() }
 
 // recycle makes the layer empty, for use again. The memory of a large one is let go.
 func (l *layer) recycle() {
-	if cap(l.mutations) > inPlaceBytes {
-		l.mutations = nil
+	if cap(l.batch.record) > inPlaceBytes {
+		l.batch.record = nil
 	}
-	*l = layer{mutations: l.mutations[:0]}
+	l.batch.Reset()
+	*l = layer{batch: l.batch}
 	layerPool.Put(l)
 }

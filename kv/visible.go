@@ -111,10 +111,10 @@ func (v *visibleState) show(l *layer) {
 		next = next.clone()
 		v.clones.stop(started)
 	}
-	if next.offset = l.offset; l.ready != nil {
-		next.mutate(l.ready)
+	if next.offset = l.offset; l.batch.ready != nil {
+		next.mutate(l.batch.ready)
 	} else {
-		next.applyEncoded(l.offset, l.mutations)
+		next.applyEncoded(l.offset, l.batch.mutations())
 	}
 	v.replace(next)
 	if v.ahead > 0 {
