@@ -54,7 +54,6 @@ func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {
 	return past, err
 }
 
-// tooOld says which is the oldest state that is held.
 func (db *DB) tooOld() error {
 	oldest := uint64(math.MaxUint64)
 	if db.log.First() == 1 {

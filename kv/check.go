@@ -144,7 +144,6 @@ func checkSnapshots(
 	return violations, nil
 }
 
-// asViolation returns damage as what Check lists.
 func asViolation(damage *CorruptError) Violation {
 	return Violation{Path: damage.Path, Position: damage.Position, Offset: damage.Offset, Damage: true, Problem: damage.Err.Error()}
 }

@@ -32,7 +32,6 @@ func newClock(wall func() int64) *clock {
 	return c
 }
 
-// now returns the time.
 func (c *clock) now() int64 {
 	elapsed := c.elapsed()
 	if elapsed == 0 || elapsed-c.checked.Load() >= clockCheck {

@@ -192,7 +192,6 @@ func (db *DB) give(b *Batch, worked *state, prepared *wal.Prepared) (offset uint
 	return offset, nil
 }
 
-// checkSize refuses a record that is too large.
 func (db *DB) checkSize(record []byte) error {
 	if len(record) <= db.opts.MaxCommitSize {
 		return nil

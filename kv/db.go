@@ -205,7 +205,6 @@ func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error
 	return nil, errors.Join(logEnds(places[0], log.Last()), log.Close())
 }
 
-// logEnds is the damage of a log that ends before a snapshot.
 func logEnds(newest snapshot.Place, last uint64) *CorruptError {
 	return &CorruptError{
 		Path: newest.Path, Offset: newest.Offset,

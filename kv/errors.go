@@ -15,15 +15,13 @@ var (
 	ErrNotStore = errors.New("kv: directory holds no Walnut store")
 	// ErrNotEmpty reports a directory that Restore was given and that holds something.
 	ErrNotEmpty = errors.New("kv: directory is not empty")
-	// ErrMismatch reports a backup, increment or archive that doesn't go together with the others: it is of another store,
-	// starts after they end, or has another history.
+	// ErrMismatch reports a backup, increment or archive of another store or history, or that starts after the others end.
 	ErrMismatch = errors.New("kv: backups don't go together")
 	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the process.
 	ErrLocked = vfs.ErrLocked
 	// ErrVersion reports a store that a newer version of this program wrote.
 	ErrVersion = wal.ErrVersion
-	// ErrCorrupt reports bytes that were durable and are damaged now. The error is a *CorruptError, which names the
-	// file and the position. Nothing was changed.
+	// ErrCorrupt reports bytes that were durable and are damaged now. The error is a *CorruptError. Nothing was changed.
 	ErrCorrupt = wal.ErrCorrupt
 )
 
@@ -49,17 +47,15 @@ var (
 	ErrTxDone = errors.New("kv: transaction or view is over")
 	// ErrTxReadOnly reports a write in a View.
 	ErrTxReadOnly = errors.New("kv: transaction is read-only")
-	// ErrNoSpace reports a commit that was refused because the disk is full. Nothing was written; the same commit
-	// works once there is room.
+	// ErrNoSpace reports a commit that was refused because the disk is full. The same commit works once there is room.
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrTruncated reports a commit, or the state after it, that is held no longer. The message names the oldest that is.
 	ErrTruncated = wal.ErrTruncated
 	// ErrOutOfRange reports an offset, or a time, after the last commit there is.
 	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
-	// is opened again. Reads go on from what was visible. Whether a commit that got this error is in the store, its
-	// message says: refused, or not known until the store is opened again. A checkpoint that finds the lock lost, since the
-	// directory was moved for example, fails the store as well.
+	// is opened again. Reads go on. The message says whether the commit was refused, or whether that isn't known until then.
+	// A checkpoint that finds the lock lost, since the directory was moved for example, fails the store as well.
 	ErrFailed = wal.ErrFailed
 )
 
@@ -69,7 +65,6 @@ type CorruptError = wal.CorruptError
 // LockedError says which process has a store open for writing. errors.Is(err, ErrLocked) holds for it.
 type LockedError = vfs.LockedError
 
-// checkKey says why a key can't be in a store.
 func checkKey(key []byte) error {
 	switch {
 	case len(key) == 0:
@@ -80,7 +75,6 @@ func checkKey(key []byte) error {
 	return nil
 }
 
-// checkValue says why a value can't be in a store.
 func checkValue(value []byte) error {
 	if len(value) > MaxValueSize {
 		return fmt.Errorf("%w: %d bytes, limit %d", ErrValueTooLarge, len(value), MaxValueSize)

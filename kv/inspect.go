@@ -94,7 +94,6 @@ func (l *Log) Last() uint64 { return l.log.Last() }
 // Close closes the log's files.
 func (l *Log) Close() error { return l.log.Close() }
 
-// commits decodes the records of a log.
 // orClosed returns the error of a log that was closed as one of this package.
 func orClosed(err error) error {
 	if errors.Is(err, wal.ErrClosed) {

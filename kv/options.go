@@ -16,9 +16,7 @@ import (
 const (
 	MaxKeySize   = 64 << 10
 	MaxValueSize = 32 << 20
-
-	// DefaultMaxCommitSize is the default of Options.MaxCommitSize, and the most that can be asked for: it is what
-	// the log takes as one record.
+	// DefaultMaxCommitSize is the default and the maximum of Options.MaxCommitSize: what the log takes as one record.
 	DefaultMaxCommitSize = wal.DefaultMaxRecordSize
 )
 
@@ -27,14 +25,9 @@ type SyncMode = wal.SyncMode
 
 // The sync modes. In each of them an acknowledged commit survives the death of the process.
 const (
-	// SyncAlways acknowledges a commit once it is durable. A power cut takes nothing that was acknowledged or read.
-	SyncAlways = wal.SyncAlways
-	// SyncInterval acknowledges a commit once it is written. A power cut takes at most what was acknowledged in the
-	// last Options.SyncInterval.
-	SyncInterval = wal.SyncInterval
-	// SyncNever acknowledges a commit once it is written. A power cut takes what was acknowledged since the last
-	// DB.Sync, DB.Close or full segment.
-	SyncNever = wal.SyncNever
+	SyncAlways   = wal.SyncAlways   // Once it is durable: a power cut takes nothing that was acknowledged or read.
+	SyncInterval = wal.SyncInterval // Once it is written: a power cut takes at most the last Options.SyncInterval.
+	SyncNever    = wal.SyncNever    // The same, but a power cut takes all since the last DB.Sync, DB.Close or full segment.
 )
 
 // ParseSyncMode returns the mode of that name: always, interval or never.
@@ -42,9 +35,8 @@ func ParseSyncMode(name string) (SyncMode, error) { return wal.ParseSyncMode(nam
 
 // Options say how to open a store. The zero value works and promises the most: durable before acknowledged.
 type Options struct {
-	// ReadOnly opens the store for reading: it takes no lock, replays the log in memory, and changes no byte on disk.
-	// It works beside a live writer and shows a state out of that writer's history, as of the moment of opening. So that no
-	// power cut can take what it shows, it syncs the log's last file.
+	// ReadOnly opens the store for reading: it takes no lock and changes no byte on disk. It works beside a live writer and
+	// shows that writer's state as of opening. So that no power cut can take what it shows, it syncs the log's last file.
 	ReadOnly bool
 	// Sync says when a commit is acknowledged. The default is SyncAlways.
 	Sync SyncMode
@@ -52,23 +44,19 @@ type Options struct {
 	SyncInterval time.Duration
 	// SegmentSize is the size in bytes of a segment of the log, 4 KiB to 1 GiB. The default is 64 MiB.
 	SegmentSize int64
-	// MaxCommitSize is the largest commit in bytes, encoded. The default is 64 MiB, and so is the most that can be
-	// asked for.
+	// MaxCommitSize is the largest commit in bytes, encoded. The default, 64 MiB, is the most that can be asked for.
 	MaxCommitSize int
 	// Syncs of the log that take SlowSync or longer are logged as warnings, at most one a second. The default is one second:
 	// a busy disk takes a hundredth of that. A negative value logs none.
 	SlowSync time.Duration
 	// LowSpace is how many bytes the log's file system should have left. If it has less when the store is opened or the log
-	// takes more space, a warning is logged, and the next one only after there was enough. The default is 256 MiB; a
-	// negative value logs none.
+	// takes more space, a warning is logged, once until there is enough. The default is 256 MiB; a negative value logs none.
 	LowSpace int64
-	// Logger gets what an operator should know: as warnings an unfinished log that was mended, damaged snapshots, slow syncs
-	// and low space; as errors a store that is refused, a failed log and failed checkpoints; for information what opening found,
-	// and checkpoints; for debugging each new segment. It is called while commits wait, so it must not call the store and should
-	// not take long. The default discards it all.
+	// Logger gets what an operator should know: as errors a store that is refused, a failed log and failed checkpoints; as
+	// warnings what was mended, damaged snapshots, slow syncs and low space. It is called while commits wait, so it must not
+	// call the store and should not take long. The default discards it all.
 	Logger *slog.Logger
-	// Progress, if set, is called by Open while it loads a snapshot and replays the log after it, at most ten times a second,
-	// and once at the end.
+	// Progress, if set, is called while Open loads and replays, at most ten times a second, and once at the end.
 	Progress func(Progress)
 	// CheckpointFactor is how large the log after the newest snapshot may grow, in proportion to that snapshot, before a
 	// checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
@@ -87,12 +75,11 @@ type Options struct {
 	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
 	SnapshotCompression Compression
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
-	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. A file ARCHIVE in
-	// the store's directory remembers that there is one: when the store is opened without, its checkpoints don't truncate the
-	// log, which would leave a hole, and log a warning. To do without the archive for good, remove that file.
+	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. When the store is
+	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
+	// archive for good, remove the file ARCHIVE in the store's directory.
 	ArchiveDir string
-	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's
-	// tests.
+	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's tests.
 	FS vfs.FS
 
 	clock  func() int64      // Nanoseconds since 1970; nil is the system's clock.
@@ -116,8 +103,7 @@ func ParseCompression(name string) (Compression, error) { return snapshot.ParseC
 // DefaultSnapshotsKept is the default of Options.SnapshotsKept.
 const DefaultSnapshotsKept = 2
 
-// Progress says how far a start has come. First a snapshot is loaded, if there is one, and then the log after it is
-// replayed.
+// Progress says how far a start has come. First a snapshot is loaded, if there is one, then the log after it is replayed.
 type Progress struct {
 	Loaded, Pairs uint64 // Pairs loaded of the snapshot's; both 0 where there is none.
 	Offset        uint64 // The commit that was replayed last; 0 while the snapshot is being loaded.
@@ -167,7 +153,6 @@ func (o Options) log(dir string) wal.Options {
 	}
 }
 
-// snapshot returns the options for writing snapshots.
 func (o Options) snapshot() snapshot.Options {
 	return snapshot.Options{Compression: o.SnapshotCompression}
 }

@@ -52,7 +52,6 @@ func probe(key []byte) pair {
 	return pair{first: unsafe.SliceData(key), keySize: uint32(min(len(key), pairSizeMax))}
 }
 
-// memory returns the allocation.
 func (p pair) memory() []byte {
 	size := int(p.keySize) + int(p.valueSize&^deadlineFlag)
 	if p.hasDeadline() {
@@ -88,7 +87,6 @@ func (p pair) deadline() int64 {
 	return int64(binary.NativeEndian.Uint64(memory[len(memory)-deadlineSize:]))
 }
 
-// expired reports whether the deadline has passed.
 func (p pair) expired(now int64) bool { return p.hasDeadline() && p.deadline() <= now }
 
 // size returns what the pair counts in Stats.DataBytes; 0 for none.

@@ -123,7 +123,6 @@ func recordTime(record []byte) (timeUnixNano int64, err error) {
 	return 0, nil
 }
 
-// appendDecoded decodes one mutation.
 func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
 	m, err := decodeMutation(encoded)
 	if err != nil {
@@ -161,7 +160,6 @@ func (m *Mutation) next(encoded []byte) (rest []byte) {
 	return rest
 }
 
-// cutVarint returns a number and how many bytes it takes.
 func cutVarint(encoded []byte) (uint64, int) {
 	if encoded[0] < 0x80 {
 		return uint64(encoded[0]), 1

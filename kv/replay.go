@@ -138,7 +138,6 @@ func (d *decoder) decode(sources []source) {
 // target's time may have been made before it.
 func (d *decoder) reached() bool { return d.to.offset != 0 && d.at.offset >= d.to.offset }
 
-// read decodes the records of a source.
 func (d *decoder) read(from source) error {
 	records, err := from.records(d.at)
 	if err != nil {

@@ -198,7 +198,6 @@ func (r *restore) removeFrom(dir string, names ...string) error {
 	return nil
 }
 
-// fill makes the log and the snapshot.
 func (r *restore) fill(backup io.Reader) (uint64, error) {
 	in, err := snapshot.NewReader(backup, snapshot.Options{})
 	if err != nil {

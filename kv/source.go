@@ -29,7 +29,6 @@ type source struct {
 	path    func(offset uint64) string                            // Of what holds a record.
 }
 
-// logSource reads commits from a log.
 func logSource(dir string, log *wal.Log) source {
 	return source{
 		records: func(at moment) (iter.Seq2[wal.Record, error], error) { return log.Records(at.offset + 1), nil },

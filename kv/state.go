@@ -77,7 +77,6 @@ func (s *state) count(p pair, times int) {
 	}
 }
 
-// expired returns how many pairs have a deadline that has passed.
 func (s *state) expired(now int64) (count int) {
 	if s.deadlines == 0 {
 		return 0

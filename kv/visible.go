@@ -52,7 +52,6 @@ func (v *visibleState) load() *state {
 	return v.current
 }
 
-// get returns the value of a key, or ErrClosed.
 func (v *visibleState) get(key []byte, now func() int64) ([]byte, error) {
 	if s := v.published.Load(); s != nil {
 		return s.get(key, now)
@@ -138,7 +137,6 @@ func (v *visibleState) replace(next *state) {
 	v.published.Store(nil)
 }
 
-// close lets the state go.
 func (v *visibleState) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
