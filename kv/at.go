@@ -7,13 +7,11 @@ import (
 	"math"
 )
 
-// At returns the store as of an earlier commit: the state after the commit with that offset, with the pairs that had not
-// expired when that commit was made. It is made of the newest snapshot before it and the log from there, in as much time and
-// memory as a start takes; nothing on disk changes, and the store goes on meanwhile. Close lets the state go.
-//
-// An offset after the last visible commit is ErrOutOfRange. One whose commits are held no longer is ErrTruncated, and the
-// message names the oldest state that is held; Restore can go further back with an archive. Other errors are ErrCorrupt,
-// ErrClosed, also when the store is closed meanwhile, and ctx's.
+// At returns the state after the commit with an offset, with the pairs that had not expired when that commit was made. It is
+// made of the newest snapshot before it and the log from there, in as much time and memory as a start takes; nothing on disk
+// changes, and the store goes on meanwhile. An offset after the last visible commit is ErrOutOfRange. One whose commits are
+// held no longer is ErrTruncated; Restore can go further back with an archive. Other errors are ErrCorrupt, ErrClosed, also
+// when the store is closed meanwhile, and ctx's.
 func (db *DB) At(ctx context.Context, offset uint64) (*ReadView, error) {
 	if err := db.use(ctx); err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)

@@ -59,9 +59,8 @@ func (m *Mutation) ownedPair() pair {
 }
 
 // Batch collects mutations for DB.Apply, which makes one commit of them. The zero value is an empty batch. A batch
-// copies what it is given. A mutation over a limit is left out, and its error is what Apply returns, so that a caller can
-// check once. A batch may be applied more than once, and must not be changed while it is being applied; it is not safe
-// for concurrent use.
+// copies what it is given. A mutation over a limit is left out, and its error is what Apply returns. A batch may be applied
+// more than once, and must not be changed meanwhile; it is not safe for concurrent use.
 type Batch struct {
 	record []byte // Room for the head of a record, then the mutations as they are in one; empty where there are none.
 	count  int

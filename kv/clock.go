@@ -9,9 +9,8 @@ import (
 // the time of the other, and each commit asks.
 const clockCheck = int64(time.Millisecond)
 
-// clock is a store's time, in nanoseconds since 1970. It follows the system's clock, but never goes back: where that one is
-// set back, and where it is earlier than a commit that is there already, it goes on from where it was. So a pair that has
-// expired stays so, and commits have ascending times.
+// clock is a store's time, in nanoseconds since 1970. It follows the system's clock, but never goes back, nor before a commit
+// that is there already. So a pair that has expired stays so, and commits have ascending times.
 type clock struct {
 	wall    func() int64
 	elapsed func() int64 // Since the clock was made.

@@ -232,7 +232,9 @@ func (db *DB) layerOf(group uint64) *layer {
 
 // head returns the state after every commit that has an offset, for reading only. The caller holds mu.
 func (db *DB) head() *state {
-	s := db.visible.newest()
+	db.visible.mu.RLock() // Waits for landed, which takes a layer from layers before it has made it visible.
+	s := db.visible.current
+	db.visible.mu.RUnlock()
 	for _, l := range db.layers {
 		s = l.on(s)
 	}

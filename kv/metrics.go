@@ -11,9 +11,8 @@ import (
 	"github.com/walnutkv/walnut/internal/histogram"
 )
 
-// WritePrometheus writes the numbers in Prometheus' text format, version 0.0.4, in one write: gauges, counters whose names
-// end in _total, and histograms. Names begin with walnut_ and end in their unit. There are no labels, so a program with
-// two stores serves each at its own path.
+// WritePrometheus writes the numbers in Prometheus' text format, version 0.0.4, in one write. Names begin with walnut_ and end in
+// their unit, those of counters in _total. There are no labels, so a program with two stores serves each at its own path.
 func (s Stats) WritePrometheus(w io.Writer) error {
 	const second = float64(time.Second)
 	var page metricsPage

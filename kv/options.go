@@ -68,9 +68,8 @@ type Options struct {
 	CheckpointFloor int64
 	// CheckpointOnClose makes Close take a checkpoint, so that the next start has nothing to replay.
 	CheckpointOnClose bool
-	// SnapshotsKept is how many sound snapshots a checkpoint leaves; it reads each whole to see that it is sound. The log is
-	// truncated before the oldest of them, and not until there are that many, so that damage to all but one can be survived.
-	// The default is 2.
+	// SnapshotsKept is how many sound snapshots a checkpoint leaves, 2 by default. It reads each whole. The log is truncated
+	// before the oldest of them, and not until there are that many, so that damage to all but one can be survived.
 	SnapshotsKept int
 	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
 	SnapshotCompression Compression

@@ -9,8 +9,7 @@ import (
 )
 
 // A record is one commit as kv/kvpb/commit.proto says it, in canonical form: fields in the order of their numbers, zero
-// values left out. It is written and read here field by field, because that goes straight into a reused buffer, and
-// because a strict reader can say what is wrong with a record.
+// values left out. Here it is written straight into a reused buffer, and read by a strict reader, which can say what is wrong.
 
 // The field numbers of kv/kvpb/commit.proto.
 const (
@@ -85,9 +84,8 @@ func appendBytesField(record []byte, number protowire.Number, value []byte) []by
 	return protowire.AppendBytes(protowire.AppendTag(record, number, protowire.BytesType), value)
 }
 
-// decodeRecord appends the mutations of a record to mutations, and returns the commit's time. What it returns points to
-// memory of its own, not into the record. Limits on sizes are the writer's business: a record is as long as it is. The
-// error is ErrVersion where a newer version wrote the record.
+// decodeRecord appends the mutations of a record, with memory of their own, to mutations, and returns the commit's time. Limits
+// on sizes are the writer's business. The error is ErrVersion where a newer version wrote the record.
 func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []Mutation, err error) {
 	for len(record) > 0 {
 		var f field

@@ -12,10 +12,8 @@ import (
 	"github.com/walnutkv/walnut/internal/histogram"
 )
 
-// Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open.
-//
-// They marshal to JSON, for programs and for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both,
-// so names in them stay.
+// Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open. They marshal to JSON, for programs and
+// for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both, so names in them stay.
 type Stats struct {
 	Keys      int   `json:"keys"`       // Pairs, expired ones included.
 	DataBytes int64 `json:"data_bytes"` // Bytes of their keys and values.
@@ -52,9 +50,8 @@ type Stats struct {
 	Failed   error    `json:"-"` // Why the store takes no more commits; nil where it does.
 }
 
-// Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at
-// most an eighth off. Of what is only sampled the first 1000 are measured, and of the rest one in 16, by chance: Count
-// counts those measured.
+// Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at most an
+// eighth off. Of what is only sampled, Count counts those measured: the first 1000, and of the rest one in 16, by chance.
 type Latency struct {
 	Count                          uint64
 	Mean, P50, P90, P99, P999, Max time.Duration
@@ -118,8 +115,7 @@ func (db *DB) Stats() Stats {
 }
 
 // MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not
-// known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none. There is no
-// way back from JSON.
+// known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type numbers Stats // Without this method.
 	var out bytes.Buffer

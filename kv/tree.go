@@ -12,9 +12,8 @@ import (
 // treeDegree is the branching of the tree: a node holds up to twice as many items, less one.
 const treeDegree = 32
 
-// tree is an ordered map from key to item. A tree is read by many goroutines at a time, or changed by one. clone makes a
-// second tree in constant time, which shares nodes with the first until one of the two is changed: the one can then be
-// read while the other is changed. A tree is not copied in any other way.
+// tree is an ordered map from key to item. A tree is read by many goroutines at a time, or changed by one. Only clone copies it,
+// in constant time: the two share nodes until one of them is changed.
 type tree struct {
 	items  *btree.BTreeG[item]
 	common []byte // The items' common prefix, see keyOrder; nil until it is chosen.
@@ -107,8 +106,7 @@ const loadChunk = 4096
 
 // load puts pairs that come in ascending order, each key once, so that the tree's nodes end up full. Put one by one they
 // would be left half empty, since a full node is split in the middle and its first half never meets a key again. So of
-// each chunk every second pair goes first, and the others then fill what the splits have left.
-// The common prefix is chosen from the first pairs and nearEnd, one of the last keys, unless that is nil.
+// each chunk every second pair goes first. The common prefix is chosen from the first pairs and nearEnd, one of the last keys, unless that is nil.
 func (t *tree) load(ascending iter.Seq[pair], nearEnd []byte) {
 	chunk := make([]pair, 0, loadChunk)
 	for p := range ascending {
@@ -228,9 +226,8 @@ func keyOrder(key, common []byte) uint64 {
 // commonMargin is how many bytes more than a sample needs its larger tree is taken to need.
 const commonMargin = 2
 
-// commonPrefix returns a prefix for keyOrder, chosen from a sample of keys in ascending order. It is no longer than what
-// all of them share, and no longer than it must be for the eight bytes after it to tell them apart: the keys of a
-// counter, user000000000 to user000001023, share more than those that will follow.
+// commonPrefix returns a prefix for keyOrder, chosen from a sample of keys in ascending order. It is no longer than it must be for
+// the eight bytes after it to tell them apart: the keys of a counter share more than those that will follow.
 func commonPrefix(ascending [][]byte) []byte {
 	if len(ascending) == 0 {
 		return []byte{}

@@ -21,8 +21,7 @@ const publishAhead = 16
 //
 // Invariants:
 //   - published is nil or current, and what it points to is never changed;
-//   - current is changed, or replaced, by one goroutine at a time, which holds mu;
-//   - current is nil once the store is closed.
+//   - current is changed, or replaced, by one goroutine at a time, which holds mu; it is nil once the store is closed.
 type visibleState struct {
 	published atomic.Pointer[state]
 	offset    atomic.Uint64 // Of the last visible commit.
@@ -65,13 +64,6 @@ func (v *visibleState) get(key []byte, now func() int64) ([]byte, error) {
 		v.published.Store(v.current)
 	}
 	return v.current.get(key, now)
-}
-
-// newest returns the state after every commit that is visible, or being made so. The caller keeps the next ones waiting.
-func (v *visibleState) newest() *state {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.current
 }
 
 // holdsMany reports whether the ranges that a batch deletes hold many pairs.

@@ -202,7 +202,7 @@ var mutants = []mutant{
 		mistake: "a lost update: an Update runs on what is visible, without the commits that wait for the disk",
 		file:    "kv/tx.go",
 		old:     "tx.run(db.head(), fn)",
-		new:     "tx.run(db.visible.newest(), fn)",
+		new:     "tx.run(db.visible.current, fn)",
 		pkg:     "./kv", test: serialTest,
 	},
 	{
