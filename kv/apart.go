@@ -166,7 +166,9 @@ func newDecided(b *Batch) *decided {
 	}
 	slices.SortFunc(d.ranges, func(a, b extent) int { return bytes.Compare(d.at(a.from).Key, d.at(b.from).Key) })
 	for i := 1; i < len(d.ranges); i++ {
-		if before := d.ranges[i-1].to; !d.endsAfter(d.ranges[i].to, before) {
+		before := d.ranges[i-1].to
+		end, farthest := d.at(d.ranges[i].to).End, d.at(before).End
+		if len(farthest) == 0 || len(end) > 0 && bytes.Compare(end, farthest) <= 0 {
 			d.ranges[i].to = before
 		}
 	}
@@ -186,11 +188,6 @@ func (d *decided) slot(key []byte) int {
 		i = (i + 1) & last
 	}
 	return i
-}
-
-func (d *decided) endsAfter(position, other uint32) bool {
-	end, otherEnd := d.at(position).End, d.at(other).End
-	return len(otherEnd) > 0 && (len(end) == 0 || bytes.Compare(end, otherEnd) > 0)
 }
 
 func (d *decided) has(key []byte) bool {

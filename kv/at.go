@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 )
 
 // At returns the state after the commit with an offset, with the pairs that had not expired when that commit was made. It is
@@ -53,16 +52,13 @@ func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {
 }
 
 func (db *DB) tooOld() error {
-	oldest := uint64(math.MaxUint64)
-	if db.log.First() == 1 {
-		oldest = 0
-	}
 	places, err := db.snapshots.list()
 	if err != nil {
 		return err
 	}
-	for _, place := range places {
-		oldest = min(oldest, place.Offset)
+	oldest := db.log.First() - 1
+	if len(places) > 0 && oldest > 0 {
+		oldest = places[len(places)-1].Offset
 	}
 	return fmt.Errorf("%w: the oldest state held is that of %d", ErrTruncated, oldest)
 }

@@ -148,6 +148,10 @@ func (w *peerWriter) Write(data []byte) (int, error) {
 	if w.ctx.Err() != nil {
 		return 0, context.Cause(w.ctx)
 	}
-	defer w.pace.waitedSince(time.Now())
-	return w.w.Write(data)
+	started := time.Now()
+	n, err := w.w.Write(data)
+	if w.pace != nil {
+		w.pace.waited += time.Since(started)
+	}
+	return n, err
 }

@@ -16,19 +16,6 @@ import (
 func (s Stats) WritePrometheus(w io.Writer) error {
 	const second = float64(time.Second)
 	var page metricsPage
-	s.writeGauges(&page)
-	s.writeCounters(&page)
-	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, 10, 35, second) // 1 µs to 34 s.
-	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.",
-		s.CommitLatency.spread, 10, 35, second)
-	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.",
-		s.CloneLatency.spread, 6, 24, second) // 64 ns to 17 ms.
-	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, 0, 12, 1)
-	_, err := w.Write(page.Bytes())
-	return err
-}
-
-func (s Stats) writeGauges(page *metricsPage) {
 	page.number("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
 	page.number("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
 	page.number("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
@@ -57,9 +44,6 @@ func (s Stats) writeGauges(page *metricsPage) {
 	page.number("walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.", float64(s.Recovery.Loaded))
 	page.number("walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.", float64(len(s.Recovery.Skipped)))
 	page.number("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
-}
-
-func (s Stats) writeCounters(page *metricsPage) {
 	page.number("walnut_commits_total", "Commits written.", float64(s.Appends))
 	page.number("walnut_commit_bytes_total", "Bytes of the commits written, encoded.", float64(s.AppendedBytes))
 	page.number("walnut_written_bytes_total", "Bytes that the commits written take in the log.", float64(s.WrittenBytes))
@@ -70,6 +54,14 @@ func (s Stats) writeCounters(page *metricsPage) {
 	page.number("walnut_checkpoints_total", "Checkpoints taken.", float64(s.Checkpoints.Taken))
 	page.number("walnut_checkpoint_failures_total", "Checkpoints that failed.", float64(s.Checkpoints.Failed))
 	page.number("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", float64(s.IndexRebuilds))
+	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, 10, 35, second) // 1 µs to 34 s.
+	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.",
+		s.CommitLatency.spread, 10, 35, second)
+	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.",
+		s.CloneLatency.spread, 6, 24, second) // 64 ns to 17 ms.
+	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, 0, 12, 1)
+	_, err := w.Write(page.Bytes())
+	return err
 }
 
 // metricsPage is Prometheus text in the making.

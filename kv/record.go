@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -97,7 +98,11 @@ func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []
 			timeUnixNano, err = int64(f.varint), f.check(protowire.VarintType)
 		case fieldCommitMutations:
 			if err = f.check(protowire.BytesType); err == nil {
-				mutations, err = appendDecoded(mutations, f.bytes)
+				var m Mutation
+				if m, err = decodeMutation(f.bytes); err != nil {
+					err = fmt.Errorf("mutation %d: %w", len(mutations), err)
+				}
+				mutations = append(mutations, m)
 			}
 		}
 		if err != nil {
@@ -119,14 +124,6 @@ func recordTime(record []byte) (timeUnixNano int64, err error) {
 		}
 	}
 	return 0, nil
-}
-
-func appendDecoded(mutations []Mutation, encoded []byte) ([]Mutation, error) {
-	m, err := decodeMutation(encoded)
-	if err != nil {
-		return nil, fmt.Errorf("mutation %d: %w", len(mutations), err)
-	}
-	return append(mutations, m.own()), nil
 }
 
 // next makes the mutation the first of a batch's, and returns the others. It points into the batch. Those bytes are this
@@ -165,8 +162,8 @@ func cutVarint(encoded []byte) (uint64, int) {
 	return binary.Uvarint(encoded)
 }
 
-// decodeMutation returns a mutation that points into the encoded bytes. Only a damaged record, or a mistaken writer, lacks a kind
-// or a key.
+// decodeMutation returns a mutation with memory of its own, and without the fields that its kind has no use for. Only a damaged
+// record, or a mistaken writer, lacks a kind or a key.
 func decodeMutation(encoded []byte) (m Mutation, err error) {
 	for len(encoded) > 0 {
 		var f field
@@ -191,27 +188,20 @@ func decodeMutation(encoded []byte) (m Mutation, err error) {
 			return m, err
 		}
 	}
+	key, end := m.Key, m.End
 	switch {
 	case m.Kind == 0:
 		return m, errNoKind
-	case m.Kind != MutationDeleteRange && len(m.Key) == 0:
+	case m.Kind == MutationDeleteRange:
+		key, end = copyBoth(key, end)
+	case len(key) == 0:
 		return m, errNoKey
+	case m.Kind == MutationPut:
+		return newPut(key, m.Value, m.Deadline), nil
+	default:
+		key, end = bytes.Clone(key), nil
 	}
-	return m, nil
-}
-
-// own returns the mutation with memory of its own, and without the fields that its kind has no use for.
-func (m *Mutation) own() Mutation {
-	owned := Mutation{Kind: m.Kind}
-	switch m.Kind {
-	case MutationPut:
-		return newPut(m.Key, m.Value, m.Deadline)
-	case MutationDelete:
-		owned.Key, _ = copyBoth(m.Key, nil)
-	case MutationDeleteRange:
-		owned.Key, owned.End = copyBoth(m.Key, m.End)
-	}
-	return owned
+	return Mutation{Kind: m.Kind, Key: key, End: end}, nil
 }
 
 // field is one field of an encoded message. Of varint and bytes, the one of its type is set.

@@ -67,10 +67,3 @@ func (t *throttle) worked(bytes int) {
 	}
 	t.since, t.waited = time.Now(), 0
 }
-
-// waitedSince counts time in which a peer was waited for.
-func (t *throttle) waitedSince(start time.Time) {
-	if t != nil {
-		t.waited += time.Since(start)
-	}
-}
