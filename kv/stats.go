@@ -118,6 +118,14 @@ func (db *DB) Stats() Stats {
 // known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type numbers Stats // Without this method.
+	c := s.Checkpoints
+	checkpoints := checkpointsJSON{
+		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, LogBytes: c.LogBytes, DueBytes: c.Due,
+		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(), Error: errorText(c.Err),
+	}
+	if c.Due == math.MaxInt64 {
+		checkpoints.DueBytes = -1
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // A page that embeds the object escapes it.
@@ -127,7 +135,7 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 		Checkpoints       checkpointsJSON `json:"checkpoints"`
 		Failed            string          `json:"failed"`
 		Recovery          recoveryJSON    `json:"recovery"`
-	}{numbers(s), s.OldestView.Seconds(), newCheckpointsJSON(s.Checkpoints), errorText(s.Failed), newRecoveryJSON(s.Recovery)})
+	}{numbers(s), s.OldestView.Seconds(), checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
 	return out.Bytes(), err
 }
 
@@ -180,17 +188,6 @@ type recoveryJSON struct {
 type skippedJSON struct {
 	Path  string `json:"path"`
 	Error string `json:"error"`
-}
-
-func newCheckpointsJSON(c CheckpointStats) checkpointsJSON {
-	checkpoints := checkpointsJSON{
-		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, LogBytes: c.LogBytes, DueBytes: c.Due,
-		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(), Error: errorText(c.Err),
-	}
-	if c.Due == math.MaxInt64 {
-		checkpoints.DueBytes = -1
-	}
-	return checkpoints
 }
 
 func errorText(err error) string {
