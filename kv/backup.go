@@ -64,8 +64,7 @@ func (db *DB) syncVisible() error {
 	return nil
 }
 
-// stateHeader returns the header of a snapshot or backup of a state. Its time is that of the last commit, unless that can't be
-// read: the state is whole all the same.
+// stateHeader returns the header of a snapshot or backup of a state. That its last commit's time can't be read is no obstacle.
 func (db *DB) stateHeader(s *state) snapshot.Header {
 	made, _ := db.commitTime(s.offset)
 	return snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: s.offset, Time: deadlineTime(made)}

@@ -16,17 +16,16 @@ import (
 type Violation = wal.Violation
 
 // Check reads every byte of the store in a directory and returns what is wrong with it: damage, and notices of what an
-// opening would mend or leave alone, such as foreign files. It takes no lock, changes nothing, and works on a damaged
-// store; beside a live writer it may take what is being written for an unfinished tail. Of opts, the fields Logger and
-// FS count. The error says why the check itself could not be made: ErrNotStore, ctx's, or one of the file system.
+// opening would mend or leave alone, such as foreign files. It takes no lock and changes nothing; beside a live writer it may
+// take what is being written for an unfinished tail. Of opts, Logger and FS count. The error says why the check itself could not
+// be made: ErrNotStore, ctx's, or one of the file system.
 func Check(ctx context.Context, dir string, opts Options) (found []Violation, err error) {
 	opts.ReadOnly = true
 	opts, err = opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	// A segment that a live writer ends, or a snapshot and a log that it shortens, may look damaged between two looks at
-	// them. What is damaged stays so.
+	// What a live writer changes may look damaged between two looks at it. What is damaged stays so.
 	for range checkTries {
 		violations, err := check(ctx, dir, opts)
 		if err != nil {
@@ -95,8 +94,7 @@ func checkForeign(dir string, opts Options) ([]Violation, error) {
 	return violations, nil
 }
 
-// checkCommits names every record that the log vouches for and that is no commit. Damage to the log itself ends it; wal.Check
-// names that.
+// checkCommits names every record that is no commit. Damage to the log itself ends it; wal.Check names that.
 func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations []Violation, err error) {
 	for record, err := range log.Records(log.First()) {
 		if errors.Is(err, ErrCorrupt) {
@@ -115,8 +113,7 @@ func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations 
 	return violations, nil
 }
 
-// checkSnapshots names every snapshot that a start could not begin with, and says whether the newest one that it could begin
-// with fits the log.
+// checkSnapshots names every snapshot that a start could not begin with, and any gap between the newest other one and the log.
 func checkSnapshots(
 	ctx context.Context, walDir string, v *inventory, places []snapshot.Place, log *wal.Log,
 ) (violations []Violation, err error) {

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// clockCheck is how long a clock goes by the time that has elapsed until it looks at the system's again. The one takes half
-// the time of the other, and each commit asks.
+// clockCheck is how long a clock goes by the time that has elapsed, which takes half as long to read as the system's clock.
 const clockCheck = int64(time.Millisecond)
 
 // clock is a store's time, in nanoseconds since 1970. It follows the system's clock, but never goes back, nor before a commit

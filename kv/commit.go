@@ -22,8 +22,7 @@ type single struct {
 // singles holds such batches for use again.
 var singles = sync.Pool{New: func() any { return new(single) }}
 
-// applySingle makes a commit of one mutation, which add adds. In the relaxed modes it is applied while other writers wait,
-// so what can be done before is done here.
+// applySingle makes a commit of one mutation, which add adds. What other writers would wait for is done first where it can be.
 func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 	s := singles.Get().(*single)
 	add(&s.batch)
@@ -43,8 +42,7 @@ func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 	return offset, err
 }
 
-// Put gives the key the value, as a commit of its own, and returns the commit's offset. A nil value is an empty one.
-// Errors are those of Apply.
+// Put gives the key the value, in its own commit, and returns that commit's offset. Errors are those of Apply.
 func (db *DB) Put(key, value []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Put(key, value) })
 }
@@ -60,8 +58,7 @@ func (db *DB) PutTTL(key, value []byte, ttl time.Duration) (offset uint64, err e
 	return db.applySingle(func(b *Batch) { b.PutDeadline(key, value, time.Unix(0, deadline)) })
 }
 
-// Delete removes the key, as a commit of its own, and returns the commit's offset. An absent key is no error and makes a
-// commit as well. Errors are those of Apply.
+// Delete removes the key, in its own commit, and returns that commit's offset. An absent key is no error and makes a commit, too.
 func (db *DB) Delete(key []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Delete(key) })
 }
@@ -83,8 +80,7 @@ func (db *DB) ApplyContext(ctx context.Context, b *Batch) (offset uint64, err er
 	return db.commit(ctx, b, nil)
 }
 
-// fillFunc puts mutations into a batch while mu is held, so it may read DB.head. Where it returns a state, that is a clone of head
-// with the mutations applied.
+// fillFunc puts mutations into a batch while mu is held. Where it returns a state, that is a clone of head with them applied.
 type fillFunc func() (worked *state, err error)
 
 // commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
@@ -241,8 +237,7 @@ func (db *DB) head() *state {
 	return s
 }
 
-// landed makes the commits of one of the log's groups visible. The log calls it once the group is durable, and wakes those
-// commits' callers afterwards. The next group forms meanwhile.
+// landed makes a group's commits visible. The log calls it once the group is durable, before it wakes those commits' callers.
 func (db *DB) landed(last uint64) {
 	v := &db.visible
 	db.mu.Lock()

@@ -255,8 +255,7 @@ func (db *DB) release() error {
 	return nil
 }
 
-// enter registers a call that uses the log, which Close then waits for. The caller holds mu or closing, and calls
-// inflight.Done when it is done unless there was an error.
+// enter registers a call that uses the log, which ends with inflight.Done unless there was an error. The caller holds mu or closing.
 func (db *DB) enter() error {
 	if db.closed {
 		return ErrClosed

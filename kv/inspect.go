@@ -40,8 +40,8 @@ type Log struct {
 	log *wal.Log
 }
 
-// OpenLog opens the log of the store in a directory. Of opts, the fields Logger and FS count. The error is ErrNotStore,
-// ErrVersion, or one of the file system; damage is met by reading.
+// OpenLog opens the log of the store in a directory. Of opts, Logger and FS count. The error is ErrNotStore, ErrVersion, or one of
+// the file system; damage is met by reading.
 func OpenLog(dir string, opts Options) (*Log, error) {
 	opts.ReadOnly = true
 	opts, err := opts.withDefaults()

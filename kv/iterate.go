@@ -6,8 +6,7 @@ import (
 	"runtime"
 )
 
-// Range says which pairs a scan yields, and in what order. The zero Range is every pair, in ascending order of keys as
-// bytes.Compare has it.
+// Range says which pairs a scan yields, and in what order. The zero Range is every pair in the order of bytes.Compare.
 type Range struct {
 	Start   []byte // The first key, inclusive; empty is open.
 	End     []byte // The key to stop before, exclusive; empty is open.

@@ -71,7 +71,7 @@ func (p *metricsPage) head(name, kind, help string) {
 	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
-// number writes a counter or, unless its name says that it is one, a gauge.
+// number writes a gauge, or a counter where the name says so.
 func (p *metricsPage) number(name, help string, value float64) {
 	kind := "gauge"
 	if strings.HasSuffix(name, "_total") {
@@ -81,8 +81,7 @@ func (p *metricsPage) number(name, help string, value float64) {
 	fmt.Fprintf(p, "%s %s\n", name, metricNumber(value))
 }
 
-// histogram writes buckets whose bounds are powers of two, from one to another. unit is how many of what was recorded make one
-// of what is shown.
+// histogram writes buckets whose bounds are 1<<from to 1<<to. unit is how many of what was recorded make one of what is shown.
 func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, from, to int, unit float64) {
 	p.head(name, "histogram", help)
 	for power := from; power <= to; power++ {

@@ -46,8 +46,7 @@ type Options struct {
 	SegmentSize int64
 	// MaxCommitSize is the largest commit in bytes, encoded. The default, 64 MiB, is the most that can be asked for.
 	MaxCommitSize int
-	// Syncs of the log that take SlowSync or longer are logged as warnings, at most one a second. The default is one second:
-	// a busy disk takes a hundredth of that. A negative value logs none.
+	// Syncs that take SlowSync or longer, by default a second, are logged as warnings, at most one a second. If negative, none are.
 	SlowSync time.Duration
 	// LowSpace is how many bytes the log's file system should have left. If it has less when the store is opened or the log
 	// takes more space, a warning is logged, once until there is enough. The default is 256 MiB; a negative value logs none.
@@ -63,8 +62,7 @@ type Options struct {
 	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
 	// compress; text takes less than half of that. A larger one writes less and starts more slowly; a negative one starts none.
 	CheckpointFactor float64
-	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB, which
-	// a start replays in a second or two.
+	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB.
 	CheckpointFloor int64
 	// CheckpointOnClose makes Close take a checkpoint, so that the next start has nothing to replay.
 	CheckpointOnClose bool
@@ -109,8 +107,7 @@ type Progress struct {
 	Last          uint64 // The last commit of the log.
 }
 
-// withDefaults returns the options with every zero field set that the log doesn't set by itself, or an error naming a
-// field out of range.
+// withDefaults returns the options with every zero field set that the log doesn't set, or an error naming a field out of range.
 func (o Options) withDefaults() (Options, error) {
 	o.MaxCommitSize = cmp.Or(o.MaxCommitSize, DefaultMaxCommitSize)
 	o.CheckpointFactor = cmp.Or(o.CheckpointFactor, 0.5)

@@ -23,8 +23,7 @@ func (r *reader) Offset() uint64 {
 	return 0
 }
 
-// Get returns the value of a key, read-only and valid for good. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge or
-// ErrTxDone.
+// Get returns the value of a key, read-only and valid for good. The error is ErrTxDone, or one of DB.Get.
 func (r *reader) Get(key []byte) ([]byte, error) {
 	seen := r.state.Load()
 	if seen == nil {
@@ -87,8 +86,7 @@ func (r *reader) Count(over Range) (pairs int) {
 	return pairs
 }
 
-// First returns the pair of a range with the smallest key, whatever the range's Reverse and Limit say. There is none, and
-// ok is false, in an empty range and once the transaction or view is over.
+// First returns the pair of a range with the smallest key. Its Reverse and Limit don't count. ok is false where there is none.
 func (r *reader) First(over Range) (key, value []byte, ok bool) { return r.edge(over, false) }
 
 // Last returns the pair of a range with the greatest key, as First does the one with the smallest.

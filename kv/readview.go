@@ -15,8 +15,7 @@ import (
 // Close its methods return ErrTxDone, or nothing where they have no error.
 type ReadView struct{ reader }
 
-// ReadView returns the state that readers see now, and holds it until ReadView.Close is called, which for a View can't be
-// forgotten. The error is ErrClosed.
+// ReadView returns what readers see now, and holds it until its Close, which a View doesn't need. The error is ErrClosed.
 func (db *DB) ReadView() (*ReadView, error) {
 	visible := db.visible.load()
 	if visible == nil {
@@ -34,8 +33,7 @@ func (db *DB) newReadView(shown *state, moment, now int64) *ReadView {
 	return v
 }
 
-// Scan yields the pairs of a range in order, read-only and valid for good. After Close it yields nothing, but a scan in progress
-// goes on with what it sees.
+// Scan is DB.Scan for what the view shows. After Close it yields nothing, but a scan in progress goes on with what it sees.
 func (v *ReadView) Scan(over Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		if seen := v.state.Load(); seen != nil {
@@ -50,44 +48,6 @@ func (v *ReadView) Close() error {
 		v.among.remove(&v.entry)
 	}
 	return nil
-}
-
-// viewEntry is an open View or ReadView in the list of them.
-type viewEntry struct {
-	since int64 // Nanoseconds since 1970.
-	place int   // In the list.
-}
-
-// viewList holds the open views, in no order. Its lock is held for a few instructions, and no other one is taken meanwhile.
-type viewList struct {
-	mu   sync.Mutex
-	list []*viewEntry
-}
-
-func (l *viewList) add(e *viewEntry, now int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e.since, e.place = now, len(l.list)
-	l.list = append(l.list, e)
-}
-
-func (l *viewList) remove(e *viewEntry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last := len(l.list) - 1
-	l.list[e.place], l.list[last].place = l.list[last], e.place
-	l.list[last] = nil
-	l.list = l.list[:last]
-}
-
-// open returns how many views are open, and the age of the oldest.
-func (l *viewList) open(now int64) (count int, oldest time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.list {
-		oldest = max(oldest, time.Duration(now-e.since))
-	}
-	return len(l.list), oldest
 }
 
 // At returns the state after the commit with an offset, with the pairs that had not expired when that commit was made. It is
@@ -145,4 +105,42 @@ func (db *DB) tooOld() error {
 		oldest = places[len(places)-1].Offset
 	}
 	return fmt.Errorf("%w: the oldest state held is that of %d", ErrTruncated, oldest)
+}
+
+// viewEntry is an open View or ReadView in the list of them.
+type viewEntry struct {
+	since int64 // Nanoseconds since 1970.
+	place int   // In the list.
+}
+
+// viewList holds the open views, in no order. Its lock is held for a few instructions, and no other one is taken meanwhile.
+type viewList struct {
+	mu   sync.Mutex
+	list []*viewEntry
+}
+
+func (l *viewList) add(e *viewEntry, now int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.since, e.place = now, len(l.list)
+	l.list = append(l.list, e)
+}
+
+func (l *viewList) remove(e *viewEntry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := len(l.list) - 1
+	l.list[e.place], l.list[last].place = l.list[last], e.place
+	l.list[last] = nil
+	l.list = l.list[:last]
+}
+
+// open returns how many views are open, and the age of the oldest.
+func (l *viewList) open(now int64) (count int, oldest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.list {
+		oldest = max(oldest, time.Duration(now-e.since))
+	}
+	return len(l.list), oldest
 }

@@ -79,15 +79,13 @@ type base struct {
 	skipped []SkippedSnapshot
 }
 
-// SkippedSnapshot is a snapshot that opening a store could not use, so that it started from an older one and a longer
-// piece of the log.
+// SkippedSnapshot is a snapshot that opening a store could not read, so that it started from an older one.
 type SkippedSnapshot struct {
 	Path string
 	Err  error
 }
 
-// find loads the newest snapshot that can be read, of those up to an offset. Without any, the base is the empty state before
-// the first commit.
+// find loads the newest snapshot that can be read, of those up to an offset. Without any, the base is the empty state.
 func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)) (base, error) {
 	var b base
 	places, err := v.list()
@@ -169,8 +167,7 @@ func limited(call func(Progress)) func(Progress) {
 	}
 }
 
-// logRecovery logs what opening the store came to. What the log found, cut and mended is in the log's own line, as a warning
-// where that is one.
+// logRecovery logs what opening the store came to. What was cut and mended is in the log's own line.
 func (db *DB) logRecovery() {
 	r := db.recovery
 	db.opts.Logger.LogAttrs(context.Background(), slog.LevelInfo, "store opened",

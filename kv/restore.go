@@ -23,8 +23,7 @@ const restoringName = "RESTORING"
 type RestoreOptions struct {
 	// Increments are what BackupSince wrote, each one going on where the last one ends, or before that.
 	Increments []io.Reader
-	// Archive are directories with segments of the store's log: what Options.ArchiveDir named, and the store's own
-	// directory wal where that is left.
+	// Archive are directories with segments of the store's log: Options.ArchiveDir, and the store's directory wal if it is left.
 	Archive []string
 	// ToOffset is the commit whose state to restore; 0 is the last one that there is.
 	ToOffset uint64

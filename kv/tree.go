@@ -80,8 +80,7 @@ func (t *tree) tighten() {
 	}
 }
 
-// chooseCommon chooses the common prefix from a sample of all keys: neighbours, which say how many bytes tell keys apart, from
-// everywhere.
+// chooseCommon chooses the common prefix from a sample of all keys: neighbours, which say how many bytes tell keys apart.
 func (t *tree) chooseCommon() {
 	var sample [][]byte
 	stride, i := max(t.items.Len()/(commonSample/2), 2), 0
@@ -168,8 +167,8 @@ func (t tree) descend(start, end []byte, yield func(item) bool) {
 	})
 }
 
-// removeRange removes those items with start <= key < end that a function, which is called for each, wants removed. It works
-// in chunks, because the tree can't be changed while it is being walked.
+// removeRange removes those items with start <= key < end that a function wants removed. It works in chunks, because the tree can't
+// be changed while it is being walked.
 func (t tree) removeRange(start, end []byte, remove func(item) bool) {
 	const chunkSize = 1024
 	var chunk []item
