@@ -264,13 +264,27 @@ func (db *DB) shorten(ctx context.Context) error {
 		return err
 	}
 	first := db.log.First()
-	if err := db.log.TruncateFront(oldest + 1); err != nil {
+	if err := db.log.TruncateFront(db.unkept(oldest + 1)); err != nil {
 		return err
 	}
 	if now := db.log.First(); now != first {
 		db.opts.Logger.Info("log truncated", "dir", db.dir, "first", now, "was", first)
 	}
 	return nil
+}
+
+// unkept returns up to which offset the log may be truncated, so that Options.LogKept bytes stay of what is before another.
+func (db *DB) unkept(before uint64) uint64 {
+	kept := db.opts.LogKept
+	for _, segment := range slices.Backward(db.log.Segments()) {
+		if kept <= 0 {
+			break
+		}
+		if segment.Last < before {
+			before, kept = segment.Base, kept-segment.Bytes
+		}
+	}
+	return before
 }
 
 // lacksArchive reports whether the store has an archive and was opened without it.

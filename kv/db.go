@@ -48,7 +48,8 @@ type DB struct {
 
 	visible visibleState
 	views   viewList // Open views.
-	commits timer    // How long commits take.
+	feed    feed
+	commits timer // How long commits take.
 
 	committing atomic.Int32 // Commits in progress.
 	processors int32        // That they have to share.

@@ -300,3 +300,44 @@ func ExampleOptions_readOnly() {
 	// v <nil>
 	// kv: store is read-only
 }
+
+// Copy, then follow: a consumer takes what there is, and from then on each commit, without a gap. Where it stores the offset that it
+// has seen, it goes on from there after a break.
+func ExampleDB_Watch() {
+	db, done := openTemporary()
+	defer done()
+	put := func(key, value string) {
+		if _, err := db.Put([]byte(key), []byte(value)); err != nil {
+			panic(err)
+		}
+	}
+	put("fruit/apple", "red")
+
+	copied := map[string]string{}
+	view, err := db.ReadView()
+	if err != nil {
+		panic(err)
+	}
+	for key, value := range view.Scan(kv.Range{}) {
+		copied[string(key)] = string(value)
+	}
+	seen := view.Offset()
+	view.Close()
+
+	put("fruit/apple", "green")
+	put("tree/oak", "tall")
+	put("fruit/cherry", "red")
+	for commit, err := range db.Watch(context.Background(), kv.WatchOptions{From: seen + 1, Prefix: []byte("fruit/")}) {
+		if err != nil {
+			panic(err)
+		}
+		for _, m := range commit.Mutations {
+			copied[string(m.Key)] = string(m.Value)
+		}
+		if seen = commit.Offset; seen == 4 {
+			break
+		}
+	}
+	fmt.Println(seen, copied)
+	// Output: 4 map[fruit/apple:green fruit/cherry:red]
+}

@@ -29,7 +29,7 @@ func (db *DB) Commits(from uint64) iter.Seq2[Commit, error] {
 			yield(Commit{}, ErrClosed)
 			return
 		}
-		(&Log{db.dir, db.log}).Commits(from)(yield)
+		db.logged().Commits(from)(yield)
 	}
 }
 
@@ -39,6 +39,9 @@ type Log struct {
 	dir string
 	log *wal.Log
 }
+
+// logged returns the store's log.
+func (db *DB) logged() *Log { return &Log{db.dir, db.log} }
 
 // OpenLog opens the log of the store in a directory. Of opts, Logger and FS count. The error is ErrNotStore, ErrVersion, or one of
 // the file system; damage is met by reading.
@@ -67,14 +70,7 @@ func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] {
 		if from == 0 {
 			from = l.First()
 		}
-		decode := func(record wal.Record) (Commit, error) {
-			commit, err := decodeCommit(record)
-			if err != nil {
-				err = undecodable(segmentPath(filepath.Join(l.dir, walName), l.Segments(), record.Offset), record.Offset, err)
-			}
-			return commit, err
-		}
-		for commit, err := range decoded(l.log.Records(from), decode) {
+		for commit, err := range decoded(l.log.Records(from), l.decode) {
 			if err != nil {
 				err = fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err))
 			}
@@ -94,18 +90,22 @@ func (l *Log) Last() uint64 { return l.log.Last() }
 // Close closes the log's files.
 func (l *Log) Close() error { return l.log.Close() }
 
-// orClosed returns the error of a log that was closed as one of this package.
+// orClosed returns the error of a log that was closed, or is only read, as one of this package.
 func orClosed(err error) error {
-	if errors.Is(err, wal.ErrClosed) {
+	switch {
+	case errors.Is(err, wal.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, wal.ErrReadOnly):
+		return ErrReadOnly
 	}
 	return err
 }
 
-func decodeCommit(record wal.Record) (Commit, error) {
+// decode decodes a record of the log.
+func (l *Log) decode(record wal.Record) (Commit, error) {
 	timeUnixNano, mutations, err := decodeRecord(record.Payload, nil)
 	if err != nil {
-		return Commit{}, err
+		return Commit{}, undecodable(segmentPath(filepath.Join(l.dir, walName), l.Segments(), record.Offset), record.Offset, err)
 	}
 	return Commit{
 		Offset: record.Offset, Time: time.Unix(0, timeUnixNano).UTC(), Size: len(record.Payload),

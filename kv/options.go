@@ -69,6 +69,9 @@ type Options struct {
 	// SnapshotsKept is how many sound snapshots a checkpoint leaves, 2 by default. It reads each whole. The log is truncated
 	// before the oldest of them, and not until there are that many, so that damage to all but one can be survived.
 	SnapshotsKept int
+	// LogKept is how many bytes of the log a checkpoint leaves besides what it must: for Watch, whose consumers then go on after a
+	// break without an archive, and for DB.Commits. Whole segments stay, so it may be up to one more. The default is 0.
+	LogKept int64
 	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
 	SnapshotCompression Compression
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
@@ -123,6 +126,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("kv: option MaxCommitSize: %d is not in 1 to %d", o.MaxCommitSize, DefaultMaxCommitSize)
 	case o.CheckpointFloor < 0:
 		return o, fmt.Errorf("kv: option CheckpointFloor: %d is negative", o.CheckpointFloor)
+	case o.LogKept < 0:
+		return o, fmt.Errorf("kv: option LogKept: %d is negative", o.LogKept)
 	case o.SnapshotsKept < 0:
 		return o, fmt.Errorf("kv: option SnapshotsKept: %d is negative", o.SnapshotsKept)
 	case o.SnapshotCompression > CompressionZstd:

@@ -261,7 +261,6 @@ func (l *Log) syncSegment(g *segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Syncs++
-	l.notify()
 	return nil
 }
 

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"math"
 	"os"
@@ -83,41 +82,6 @@ func TestTruncateFrontBesideSubmitInsideLandedsLock(t *testing.T) {
 
 func TestSyncBesideSubmitInsideLandedsLock(t *testing.T) {
 	lockedAcross(t, func(l *Log) error { return l.Sync() })
-}
-
-// A sync that comes with growth makes records durable, of which no follower hears.
-func TestFollowersHearOfWhatGrowthMadeDurable(t *testing.T) {
-	opts := testOptions(vfs.NewMem())
-	opts.Sync = SyncNever
-	opts.SegmentSize = 1 << 20
-	l := openTest(t, opts)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	seen := make(chan uint64, 100)
-	go func() {
-		for record, err := range l.Follow(ctx, 1) {
-			if err != nil {
-				return
-			}
-			seen <- record.Offset
-		}
-	}()
-	time.Sleep(50 * time.Millisecond)
-	fill(t, l, 3)
-	time.Sleep(50 * time.Millisecond)
-	s := l.segments.active().store
-	for !l.needsSpace(s) { // As the appends that make the background work ahead would.
-		fill(t, l, l.Last()+1)
-	}
-	time.Sleep(50 * time.Millisecond)
-	l.growAhead(s)
-	require.Equal(t, l.Last(), l.Durable())
-	require.NoError(t, l.Sync()) // Which finds nothing to do.
-	select {
-	case <-seen:
-	case <-time.After(time.Second):
-		t.Fatal("a follower sees nothing of what is durable")
-	}
 }
 
 // The end is cut twice into a sealed segment whose index could not be written the first time.

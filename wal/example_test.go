@@ -68,7 +68,7 @@ func Example() {
 	// opened again: clean 1 to 3
 }
 
-// A follower reads what is there and then waits for more. What it sees is durable.
+// A follower reads what is there and then waits for more. In the default mode what it sees is durable.
 func ExampleLog_Follow() {
 	l, _, remove := open(wal.Options{})
 	defer remove()

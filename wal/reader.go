@@ -59,11 +59,11 @@ func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// Follow is Records for durable records only, and waits for more until the context ends, the log is closed (ErrClosed) or fails
-// (ErrFailed), each of which is its last error. A log that is open for reading only doesn't grow: Follow ends with ErrReadOnly.
+// Follow is Records without an end: it waits for more until the context ends, the log is closed (ErrClosed) or fails (ErrFailed),
+// each of which is its last error. A log that is open for reading only doesn't grow: Follow ends with ErrReadOnly.
 func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		r := reader{log: l, offset: from, last: l.Durable}
+		r := reader{log: l, offset: from, last: l.Last}
 		defer r.close()
 		for {
 			changed := l.change()

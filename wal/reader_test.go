@@ -132,34 +132,37 @@ func TestReaderEndsWhenTheLogIsClosed(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestFollowWaitsForDurableRecords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		opts := testOptions(vfs.NewMem())
-		opts.Sync, opts.SegmentSize = SyncNever, 4<<20 // So large that it need not grow, which would be a sync.
-		l := openTest(t, opts)
-		var seen atomic.Uint64
-		var follower sync.WaitGroup
-		follower.Go(func() {
-			for record, err := range l.Follow(t.Context(), 1) {
-				if err != nil {
-					if !errors.Is(err, ErrClosed) {
-						t.Errorf("follow ends with %v", err)
+func TestFollowYieldsWhatIsAcknowledged(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		synctest.Test(t, func(t *testing.T) {
+			opts := testOptions(vfs.NewMem())
+			opts.Sync = mode
+			l := openTest(t, opts)
+			var seen atomic.Uint64
+			var follower sync.WaitGroup
+			follower.Go(func() {
+				for record, err := range l.Follow(t.Context(), 1) {
+					if err != nil {
+						require.ErrorIs(t, err, ErrClosed)
+						return
 					}
-					return
+					seen.Store(record.Offset)
 				}
-				seen.Store(record.Offset)
-			}
+			})
+			offset, _, err := l.Submit(payloadOf(1))
+			require.NoError(t, err)
+			synctest.Wait()
+			require.Equal(t, l.Last(), seen.Load(), "in the default mode a power cut could still take it")
+			require.NoError(t, l.Wait(offset))
+			synctest.Wait()
+			require.EqualValues(t, 1, seen.Load())
+			fill(t, l, 5)
+			synctest.Wait()
+			require.EqualValues(t, 5, seen.Load())
+			require.NoError(t, l.Close())
+			follower.Wait()
 		})
-		fill(t, l, 3)
-		synctest.Wait()
-		require.Zero(t, seen.Load(), "a power cut could still take them")
-		require.NoError(t, l.Sync())
-		synctest.Wait()
-		require.EqualValues(t, 3, seen.Load())
-		fill(t, l, 5)
-		require.NoError(t, l.Close())
-		follower.Wait()
-	})
+	}
 }
 
 func TestFollowEndsSayingWhy(t *testing.T) {

@@ -76,16 +76,7 @@ func (l *Log) makeSpace(s *store, size int64) error {
 	if need <= s.allocated.Load() {
 		return nil
 	}
-	return l.grow(s, need, max(need, l.growTarget(s)))
-}
-
-// grow makes space in a store. That syncs it, so that followers may have more to see.
-func (l *Log) grow(s *store, need, want int64) error {
-	err := l.sticky(s.grow(need, want))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.notify()
-	return err
+	return l.sticky(s.grow(need, max(need, l.growTarget(s))))
 }
 
 // growTarget returns the size to grow a store to.
@@ -132,7 +123,7 @@ func (l *Log) growAhead(s *store) {
 	}
 	defer l.meter.checkSpace()
 	target := l.growTarget(s)
-	err := l.grow(s, target, target)
+	err := l.sticky(s.grow(target, target))
 	if err == nil {
 		return
 	}
