@@ -5,14 +5,9 @@ import (
 	"fmt"
 )
 
-// batchLimit is how many bytes the frames of a batch may take: they stand in one segment.
-const batchLimit = MaxSegmentSize
-
-// Append adds one record to the end of the log and returns its offset once it is acknowledged, as Options.Sync says.
-// The payload is copied. ErrTooLarge, ErrNoSpace, ErrClosed and ErrReadOnly mean that nothing was written; ErrFailed
-// means that it isn't known whether the record is in the log before the log is opened again.
-//
-// Concurrent calls share writes and syncs.
+// Append adds one record to the end of the log and returns its offset once it is acknowledged, as Options.Sync says. The payload is
+// copied. ErrTooLarge, ErrNoSpace, ErrClosed and ErrReadOnly mean that nothing was written; after ErrFailed the next Open shows
+// whether the record is in the log. Concurrent calls share writes and syncs.
 func (l *Log) Append(payload []byte) (offset uint64, err error) {
 	offset, _, err = l.Submit(payload)
 	if err != nil {
@@ -21,9 +16,8 @@ func (l *Log) Append(payload []byte) (offset uint64, err error) {
 	return offset, l.Wait(offset)
 }
 
-// AppendBatch adds records with consecutive offsets and returns the first one's, once the last is acknowledged. A batch
-// is refused as a whole, with the errors of Append; ErrTooLarge is also one that takes more than 1 GiB. It is not one unit
-// beyond that: a power cut, or ErrFailed, may keep a part of it from the front.
+// AppendBatch adds records with consecutive offsets and returns the first one's, once the last is acknowledged. A batch is refused as
+// a whole, with the errors of Append, also if it takes more than 1 GiB. A power cut, or ErrFailed, may keep a part from its front.
 func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 	if len(payloads) == 0 {
 		return 0, errors.New("wal: append of no records")
@@ -35,8 +29,8 @@ func (l *Log) AppendBatch(payloads [][]byte) (first uint64, err error) {
 		}
 		size += frameSize(len(payload))
 	}
-	if size > batchLimit && len(payloads) > 1 {
-		return 0, fmt.Errorf("append of %d records that take %d bytes, at most %d: %w", len(payloads), size, batchLimit, ErrTooLarge)
+	if size > MaxSegmentSize && len(payloads) > 1 { // They stand in one segment.
+		return 0, fmt.Errorf("append of %d records that take %d bytes, at most %d: %w", len(payloads), size, MaxSegmentSize, ErrTooLarge)
 	}
 	first, last, err := l.submitBatch(payloads, size)
 	if err != nil {
@@ -67,13 +61,12 @@ func (l *Log) submitBatch(payloads [][]byte, size int64) (first, last uint64, er
 	return first, last, nil
 }
 
-// Submit hands over one record without waiting for the disk: it gets its offset, and in the default mode is written with
-// whatever else is handed over until a caller waits. In the other modes the record is acknowledged when Submit returns.
-// The payload is copied. Every Submit must be followed by a Wait for its offset or a later one, or by Sync. An error other
-// than ErrFailed means that no offset was used.
+// Submit hands over one record without waiting for the disk: it gets its offset, and in the default mode is written with whatever
+// else is handed over until a caller waits. In the other modes it is acknowledged when Submit returns. The payload is copied. Every
+// Submit must be followed by a Wait for its offset or a later one, or by Sync. An error other than ErrFailed uses no offset.
 //
-// Records with the same group, which is the offset of the first of them, are acknowledged together: by one write and one
-// sync, and one call of Options.Landed. In the relaxed modes each record is a group.
+// Records with the same group, which is the offset of the first of them, are acknowledged together: by one write, one sync and one
+// call of Options.Landed. In the relaxed modes each record is a group.
 func (l *Log) Submit(payload []byte) (offset, group uint64, err error) {
 	if len(payload) > l.opts.MaxRecordSize {
 		return 0, 0, l.tooLarge(payload)
@@ -155,8 +148,8 @@ func (l *Log) layMark(s *store) error {
 	return l.lay(s, kindMark, payload[:], payloadSum(payload[:]))
 }
 
-// mark lays out a mark, which says what the log holds and proves that what came before it was durable. It returns what waits
-// until the mark is durable, to be called once the submit lock is given back.
+// mark lays out a mark, which says what the log holds and proves what came before it durable. The function that it returns waits
+// until the mark is durable, without the submit lock.
 func (l *Log) mark() (durable func() error, err error) {
 	if err := l.writable(); err != nil {
 		return nil, err
@@ -185,9 +178,8 @@ func (l *Log) mark() (durable func() error, err error) {
 	}, nil
 }
 
-// Sync makes every record durable that was handed over before the call, in every mode. Where that isn't part of an append
-// anyway, appends go on meanwhile. In a log that is open for reading only, it does so for the records which that log has: the
-// writer in the other process may not have synced them yet.
+// Sync makes every record durable that was handed over before the call, in every mode; in the relaxed modes appends go on meanwhile.
+// In a log that is open for reading only these are the ones it has, which the writer may not have synced yet.
 func (l *Log) Sync() error {
 	if l.opts.ReadOnly {
 		return l.syncRead()
@@ -196,10 +188,7 @@ func (l *Log) Sync() error {
 		return l.syncAcknowledged()
 	}
 	l.submitMu.Lock()
-	err := l.writable()
-	if err == nil {
-		err = l.settle()
-	}
+	err := l.settle()
 	l.submitMu.Unlock()
 	if err == nil {
 		l.awaitShown()
@@ -209,14 +198,14 @@ func (l *Log) Sync() error {
 
 // syncRead syncs the one file that a writer may not have synced.
 func (l *Log) syncRead() error {
-	g, err := l.segments.use(l.Last(), l.Last)
-	if errors.Is(err, ErrTruncated) {
-		return nil // There is no record.
-	}
-	if err != nil {
+	last := l.Last()
+	g, err := l.segments.use(last, l.Last)
+	switch {
+	case errors.Is(err, ErrTruncated): // There is no record.
+		return nil
+	case err != nil:
 		return err
 	}
-	last := l.Last()
 	err = errors.Join(g.store.file.Sync(), g.release())
 	if err == nil {
 		l.proven.Store(last)

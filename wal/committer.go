@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -11,10 +12,8 @@ import (
 // groupLimit is how many bytes a group may gather before appends have to wait for it to be written.
 const groupLimit = 8 << 20
 
-// group is a run of frames that one goroutine, the leader, writes and syncs for all.
-//
-// Its life: forming (frames are added to it), flying (the leader writes it), landed (it is as durable as the mode asks, and waits
-// for its turn of Options.Landed), acknowledged. A group that only its leader waited for is used again.
+// group is a run of frames that one goroutine, the leader, writes and syncs for all. It is forming (frames are added to it), flying
+// (the leader writes it), landed (it is durable, and waits for its turn of Options.Landed), then acknowledged.
 type group struct {
 	store  *store
 	buffer []byte // The frames, as they will stand in the store.
@@ -44,12 +43,9 @@ func (g *group) add(s *store, kind frameKind, payload []byte, sum uint32) {
 	}
 	g.buffer = s.layOut(g.buffer, kind, payload, sum)
 	g.count = s.count()
-	if kind != kindRecord {
-		return
-	}
-	g.last = s.next - 1
-	if g.first == 0 {
-		g.first = g.last
+	if kind == kindRecord {
+		g.last = s.next - 1
+		g.first = cmp.Or(g.first, g.last)
 	}
 }
 
@@ -125,7 +121,7 @@ func (c *committer) writable() error {
 	return c.usable()
 }
 
-// waitFor waits until a group is acknowledged, leading where nothing else does. mu is held, and released.
+// waitFor waits until a group is acknowledged, leading where nothing else does. It releases mu.
 func (c *committer) waitFor(g *group) error {
 	if c.failed != nil {
 		defer c.mu.Unlock()
@@ -146,9 +142,8 @@ func (c *committer) waitFor(g *group) error {
 	}
 }
 
-// Wait waits until the record with this offset, which Submit returned, is acknowledged. The first caller that waits while no
-// group is being written writes for all. An error wraps ErrFailed: whether the record is in the log isn't known before the log
-// is opened again.
+// Wait waits until the record with this offset, which Submit returned, is acknowledged. The first caller that waits while no group is
+// being written writes for all. After an error, which wraps ErrFailed, the next Open shows whether the record is in the log.
 func (c *committer) Wait(offset uint64) error {
 	if c.acknowledged.Load() >= offset {
 		return nil
@@ -186,8 +181,7 @@ func (c *committer) lead() error {
 // opened again, and have given the place to other records.
 func (c *committer) flush() (g *group, turn uint64, err error) {
 	if c.crowded.Load() {
-		// Yield once so that goroutines woken by the previous group can join this one. Otherwise the first would lead a
-		// group of one, and every other sync would serve a single commit.
+		// Let goroutines woken by the previous group join this one. Otherwise every other sync would serve a single commit.
 		runtime.Gosched()
 	}
 	c.mu.Lock()
@@ -244,8 +238,7 @@ func (c *committer) land(err error) (turn uint64, _ error) {
 	return c.landed - 1, nil
 }
 
-// acknowledge calls Options.Landed for the groups one at a time, in their order, and wakes the goroutines that wait for the
-// group. The next group may be on its way to the disk meanwhile.
+// acknowledge calls Options.Landed for the groups in their order, and wakes the goroutines that wait for the group.
 func (c *committer) acknowledge(g *group, turn uint64) {
 	c.mu.Lock()
 	for c.shown != turn {
@@ -278,8 +271,8 @@ func (c *committer) recycle(g *group) {
 	c.spare = g
 }
 
-// flushUntil waits, leading where nothing else does, until groups are as a condition says, or the log is no longer usable. mu is
-// held, but not while it waits. The caller may hold a lock that Options.Landed takes, so it waits for no acknowledgement.
+// flushUntil waits, leading where nothing else does, until a condition is met or the log is no longer usable. It releases mu while it
+// waits. The caller may hold a lock that Options.Landed takes, so it waits for no acknowledgement.
 func (c *committer) flushUntil(met func() bool) error {
 	for {
 		if err := c.usable(); err != nil || met() {
@@ -303,8 +296,7 @@ func (c *committer) flushUntil(met func() bool) error {
 	}
 }
 
-// makeGroupRoom waits for the forming group to be written where it has grown too large to take more. mu is held, but not while
-// it waits.
+// makeGroupRoom waits for the forming group to be written where it is too large to take more. It releases mu while it waits.
 func (c *committer) makeGroupRoom(size int64) error {
 	return c.flushUntil(func() bool {
 		held := int64(len(c.forming.buffer))
@@ -366,13 +358,6 @@ func (c *committer) close() {
 	c.closed = true
 	c.notify()
 	c.turns.Broadcast()
-}
-
-// awaitLast returns once nothing writes any more: a write that is still under way would land in the files after they were opened
-// again. The caller holds no lock that Options.Landed takes.
-func (c *committer) awaitLast() {
-	c.writers.Wait()
-	c.awaitShown()
 }
 
 // change returns a channel that is closed when the log's end has changed since.

@@ -647,7 +647,7 @@ func (r *crashRun) append(n int) error {
 // appendPrepared appends a record that is on the disk before it has an offset, but for its first bytes.
 func appendPrepared(l *Log, payload []byte) (offset uint64, err error) {
 	early := bytes.Clone(payload)
-	for i := range early[:min(len(early), PreparedHead)] {
+	for i := range early[:min(len(early), preparedHead)] {
 		early[i]++
 	}
 	p, err := l.Prepare(early)

@@ -43,10 +43,11 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	if e.Offset == 0 {
-		return fmt.Sprintf("wal: damaged: %s at position %d: %v", e.Path, e.Position, e.Err)
+	offset := ""
+	if e.Offset != 0 {
+		offset = fmt.Sprintf(", offset %d", e.Offset)
 	}
-	return fmt.Sprintf("wal: damaged: %s at position %d, offset %d: %v", e.Path, e.Position, e.Offset, e.Err)
+	return fmt.Sprintf("wal: damaged: %s at position %d%s: %v", e.Path, e.Position, offset, e.Err)
 }
 
 // Unwrap returns what disagrees.

@@ -10,13 +10,10 @@ import (
 // A segment begins in one way: its header names the place that it follows, and is durable before the file has its name. What
 // the log held after that place is then no longer the log's.
 
-// createFunc makes the store of a segment, durably.
-type createFunc func(head storeHead) (*store, error)
-
 // roll ends the active segment and starts the next one. Recovery relies on the order: the old records are durable before the new
 // segment, that before the old seal, and the seal before the new one's first frame, unless that has a prepared record. The submit
 // lock is held.
-func (l *Log) roll(create createFunc) error {
+func (l *Log) roll(create func(head storeHead) (*store, error)) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
@@ -50,7 +47,7 @@ func (l *Log) after(s *store, end int64, next uint64, chain uint32) storeHead {
 }
 
 // begin makes a segment, durably.
-func (l *Log) begin(head storeHead, create createFunc) (*segment, error) {
+func (l *Log) begin(head storeHead, create func(head storeHead) (*store, error)) (*segment, error) {
 	head.salt = newSalt()
 	s, err := create(head)
 	if err != nil {

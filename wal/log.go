@@ -134,7 +134,8 @@ func (l *Log) Close() error {
 	err := l.sealForGood()
 	l.committer.close()
 	l.submitMu.Unlock()
-	l.awaitLast()
+	l.writers.Wait() // The last write could land in the files after they were opened again.
+	l.awaitShown()
 	return errors.Join(err, l.segments.close())
 }
 

@@ -4,17 +4,16 @@ import (
 	"fmt"
 )
 
-// Prepared is a large record that is on the disk before it has an offset: it is the first one of a segment that isn't part of the
-// log yet. What is left to do when it gets its offset takes as long as for a small record, so that other appends don't wait.
+// Prepared is a large record that is on the disk before it has an offset: the first one of a segment that isn't part of the log yet.
+// To give it an offset then takes hardly longer than a roll.
 type Prepared struct {
 	draft  *draft
 	size   int64 // What is allocated of the file.
 	length int
 }
 
-// Prepare writes a record to the disk that SubmitPrepared will add to the log. It takes no lock that appends need, and syncs what it
-// writes piece by piece, so that their syncs needn't wait for all of it. An error, which may wrap ErrTooLarge, ErrNoSpace,
-// ErrClosed, ErrReadOnly or ErrFailed, means that nothing is left of it.
+// Prepare writes a record to the disk that SubmitPrepared will add to the log. Other appends go on. After an error, which may wrap
+// ErrTooLarge, ErrNoSpace, ErrClosed, ErrReadOnly or ErrFailed, nothing is left of it.
 func (l *Log) Prepare(payload []byte) (*Prepared, error) {
 	if len(payload) > l.opts.MaxRecordSize {
 		return nil, l.tooLarge(payload)
@@ -52,9 +51,6 @@ func (d *draft) writeFirst(payload []byte) (size int64, err error) {
 	return d.makeSpace(size, size)
 }
 
-// PreparedHead is how many bytes at the start of a record may change after Prepare.
-const PreparedHead = lateBytes - headSize - frameHeadSize
-
 // Discard gives a record up that isn't submitted. After SubmitPrepared it does nothing.
 func (p *Prepared) Discard() {
 	if d := p.draft; d != nil {
@@ -63,8 +59,8 @@ func (p *Prepared) Discard() {
 	}
 }
 
-// SubmitPrepared is Submit of a record that was prepared. The payload is the one that Prepare was given; its first PreparedHead
-// bytes may have changed since. Where p is nil, or the length is another one, or the active segment has no record yet, it is Submit.
+// SubmitPrepared is Submit of a record that was prepared. The payload is the one that Prepare was given; its first 3 KiB may have
+// changed since. Where p is nil, or the length is another one, or the active segment has no record yet, it is Submit.
 func (l *Log) SubmitPrepared(p *Prepared, payload []byte) (offset, group uint64, err error) {
 	if p == nil || p.draft == nil || len(payload) != p.length {
 		return l.Submit(payload)

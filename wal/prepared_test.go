@@ -10,6 +10,9 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
+// preparedHead is how many bytes of a record are written with its header.
+const preparedHead = lateBytes - headSize - frameHeadSize
+
 // noise returns a payload that compresses badly and repeats late.
 func noise(size int) []byte {
 	payload := make([]byte, size)
@@ -30,7 +33,7 @@ func temporaryFiles(mem *vfs.Mem) (names []string) {
 
 // TestAPreparedRecordIsAddedByAFewBytes: whatever its size, little is written after it got its offset, so other appends don't wait.
 func TestAPreparedRecordIsAddedByAFewBytes(t *testing.T) {
-	for _, size := range []int{0, 1, PreparedHead - 1, PreparedHead, PreparedHead + 1, 100_000, 3*prepareStep + 5} {
+	for _, size := range []int{0, 1, preparedHead - 1, preparedHead, preparedHead + 1, 100_000, 3*prepareStep + 5} {
 		for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 			mem := vfs.NewMem()
 			opts := testOptions(mem)
@@ -50,7 +53,7 @@ func TestAPreparedRecordIsAddedByAFewBytes(t *testing.T) {
 				}
 				return nil
 			})
-			for i := range min(size, PreparedHead) {
+			for i := range min(size, preparedHead) {
 				payload[i]++
 			}
 			offset, _, err := l.SubmitPrepared(p, payload)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// reserveSize is what is kept free after a record: for a mark that proves it, a mark that moves the log's first offset, so that
-// truncation works on a full disk, and the seal.
+// reserveSize is kept free after a record: for a mark that proves it, one that truncates the front of a log on a full disk, and the
+// seal.
 const reserveSize = 3 * boundsFrameSize
 
 // Growth: a store starts small, so that a small log is small on disk, and doubles, in the default mode up to a step that is worth
@@ -25,25 +25,26 @@ func (l *Log) isFull(s *store, size int64) bool {
 	return s.next > s.head.base && s.end+size+boundsFrameSize > l.opts.SegmentSize
 }
 
-// makeRoom sees to it that frames of this size, and what may have to follow them, fit into the active segment and into space
-// that is durably there: it rolls or grows. An error uses no offset. The submit lock is held.
+// makeRoom rolls or grows until frames of this size, and what may have to follow them, fit into the active segment and into space
+// that is durably there. An error uses no offset. The submit lock is held.
 func (l *Log) makeRoom(size int64) error {
-	if l.ended {
+	s := l.segments.active().store
+	switch isFull := l.isFull(s, size); {
+	case l.ended:
 		return ErrClosed
-	}
-	if !l.isFull(l.segments.active().store, size) && l.hasSpace(size) {
+	case !isFull && l.hasSpace(s, size):
 		return nil
-	}
-	if err := l.writable(); err != nil {
-		return err
-	}
-	defer l.meter.checkSpace()
-	if l.isFull(l.segments.active().store, size) {
+	case isFull:
 		if err := l.roll(l.createNext); err != nil {
 			return err
 		}
+		s = l.segments.active().store
+	default:
+		if err := l.writable(); err != nil {
+			return err
+		}
 	}
-	s := l.segments.active().store
+	defer l.meter.checkSpace()
 	if err := l.makeSpace(s, l.spaceFor(s, size)-s.end); err != nil {
 		return err
 	}
@@ -52,8 +53,7 @@ func (l *Log) makeRoom(size int64) error {
 }
 
 // hasSpace reports whether frames of this size can be laid out in the active store as it is.
-func (l *Log) hasSpace(size int64) bool {
-	s := l.segments.active().store
+func (l *Log) hasSpace(s *store, size int64) bool {
 	space := s.allocated.Load()
 	if l.storesThroughMap() {
 		space = s.mapped
@@ -104,8 +104,7 @@ func (l *Log) mapActive() {
 	}
 }
 
-// growAheadPause is how long space isn't made ahead of need after that has failed: on a full disk each try takes all that is
-// left, and gives it back.
+// growAheadPause is for how long space isn't made ahead after that has failed: on a full disk each try takes all that is left.
 const growAheadPause = time.Second
 
 // needsSpace reports whether appends will soon need more space than there is.
@@ -115,8 +114,7 @@ func (l *Log) needsSpace(s *store) bool {
 		time.Now().UnixNano() >= l.growAgain.Load()
 }
 
-// growAhead makes space that appends will need soon. That the disk is full is for the append to say that runs out of space; it
-// may be a long time till then.
+// growAhead makes space that appends will need soon. A full disk is an error of the append that runs out of space, later.
 func (l *Log) growAhead(s *store) {
 	if !l.needsSpace(s) {
 		return
@@ -124,10 +122,9 @@ func (l *Log) growAhead(s *store) {
 	defer l.meter.checkSpace()
 	target := l.growTarget(s)
 	err := l.sticky(s.grow(target, target))
-	if err == nil {
-		return
+	if err != nil {
+		l.growAgain.Store(time.Now().Add(growAheadPause).UnixNano())
 	}
-	l.growAgain.Store(time.Now().Add(growAheadPause).UnixNano())
 	if errors.Is(err, ErrNoSpace) {
 		l.opts.Logger.Warn("log can't allocate ahead", "path", s.path, "error", err)
 	}

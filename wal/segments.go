@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -64,12 +63,8 @@ func (s *segments) dropFront(n int) (removed []*segment) {
 func (s *segments) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
-	for _, g := range s.list {
-		errs = append(errs, g.release())
-	}
 	s.closed = true
-	return errors.Join(errs...)
+	return each(s.list, (*segment).release)
 }
 
 // holder returns the number of the segment that would hold an offset: the last one whose base isn't greater, or the first.

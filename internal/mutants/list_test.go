@@ -89,8 +89,8 @@ var mutants = []mutant{
 	{
 		mistake: "the old segment is not settled before the next one is made",
 		file:    "wal/follow.go",
-		old:     "func (l *Log) roll(create createFunc) error {\n\tif err := l.settle(); err != nil {",
-		new:     "func (l *Log) roll(create createFunc) error {\n\tif err := l.drain(); err != nil {",
+		old:     "func (l *Log) roll(create func(head storeHead) (*store, error)) error {\n\tif err := l.settle(); err != nil {",
+		new:     "func (l *Log) roll(create func(head storeHead) (*store, error)) error {\n\tif err := l.drain(); err != nil {",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -123,9 +123,9 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "Close does not wait for a write that is under way",
-		file:    "wal/committer.go",
-		old:     "\tc.writers.Wait()\n",
-		new:     "",
+		file:    "wal/log.go",
+		old:     "\tl.writers.Wait() ",
+		new:     "\t",
 		pkg:     "./wal", test: "TestAWriteOfALogThatFailedDoesNotLandInItsSuccessor",
 	},
 	{
