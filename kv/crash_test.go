@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -125,6 +127,12 @@ func (r *crashRun) workload() int {
 func (r *crashRun) session() {
 	db, err := Open(storeDir, r.opts)
 	require.NoError(r.t, err, r.replay)
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	if r.opts.Sync == SyncAlways {
+		commits := db.Watch(r.t.Context(), WatchOptions{})
+		watcher.Go(func() { r.watch(commits) })
+	}
 	for range r.random.IntN(30) {
 		b := randomBatch(r.random, crashNow)
 		if r.random.IntN(8) == 0 {
@@ -146,11 +154,22 @@ func (r *crashRun) session() {
 			synced = true
 		}
 		if synced {
-			r.note(func(h *history) { h.durable = offset })
+			r.note(func(h *history) { h.durable = max(h.durable, offset) })
 		}
 	}
 	require.NoError(r.t, db.Close(), r.replay)
 	r.note(func(h *history) { h.durable = h.acknowledged })
+}
+
+// watch takes what a watcher was given for promised, until the store is closed.
+func (r *crashRun) watch(commits iter.Seq2[Commit, error]) {
+	for c, err := range commits {
+		if err != nil {
+			assert.ErrorIs(r.t, err, ErrClosed)
+			return
+		}
+		r.note(func(h *history) { h.durable = max(h.durable, c.Offset) })
+	}
 }
 
 // note changes the history, which the log's background reads when a crash is taken under it.
@@ -316,6 +335,7 @@ func TestCrashUnderConcurrentWriters(t *testing.T) {
 		db, err := Open(storeDir, memOptions(mem))
 		require.NoError(t, err)
 		var started, acknowledged [writers]atomic.Int64
+		var seen atomic.Uint64 // By a watcher.
 		var mu sync.Mutex
 		var states []concurrentCrash
 		mem.SetHook(func(c vfs.Call) error {
@@ -326,7 +346,7 @@ func TestCrashUnderConcurrentWriters(t *testing.T) {
 			}
 			defer db.mu.Unlock()
 			policy := vfs.Policies[random.IntN(len(vfs.Policies))]
-			state := concurrentCrash{says: fmt.Sprintf("seed %d, %v, call %d", seed, policy, c.N)}
+			state := concurrentCrash{seen: seen.Load(), says: fmt.Sprintf("seed %d, %v, call %d", seed, policy, c.N)}
 			for w := range writers {
 				state.least = append(state.least, acknowledged[w].Load())
 			}
@@ -337,7 +357,17 @@ func TestCrashUnderConcurrentWriters(t *testing.T) {
 			states = append(states, state)
 			return nil
 		})
-		var done sync.WaitGroup
+		var done, watcher sync.WaitGroup
+		watched := db.Watch(t.Context(), WatchOptions{})
+		watcher.Go(func() {
+			for c, err := range watched {
+				if err != nil {
+					assert.ErrorIs(t, err, ErrClosed)
+					return
+				}
+				seen.Store(c.Offset)
+			}
+		})
 		for w := range writers {
 			done.Go(func() {
 				for i := int64(1); i <= commits; i++ {
@@ -356,6 +386,8 @@ func TestCrashUnderConcurrentWriters(t *testing.T) {
 		done.Wait()
 		mem.SetHook(nil)
 		require.NoError(t, db.Close())
+		watcher.Wait()
+		require.Positive(t, seen.Load())
 		require.Greater(t, len(states), 20)
 		for _, state := range states {
 			state.requirePromised(t)
@@ -367,6 +399,7 @@ func TestCrashUnderConcurrentWriters(t *testing.T) {
 type concurrentCrash struct {
 	mem         *vfs.Mem
 	least, most []int64
+	seen        uint64 // The last commit that a watcher was given.
 	says        string
 }
 
@@ -376,6 +409,7 @@ func (c *concurrentCrash) requirePromised(t *testing.T) {
 	says := c.says
 	db, err := Open(storeDir, memOptions(c.mem))
 	require.NoError(t, err, says)
+	require.GreaterOrEqual(t, db.Offset(), c.seen, "%s: a watcher was given a commit that is gone", says)
 	for w := range c.least {
 		left, right := numberAt(db, fmt.Sprintf("%d/left", w)), numberAt(db, fmt.Sprintf("%d/right", w))
 		require.Equal(t, left, right, "%s: writer %d has half a commit", says, w)

@@ -3,7 +3,9 @@ package kv
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +26,7 @@ func (f *feed) join(db *DB) *stream {
 		return f.stream
 	}
 	ctx, stop := context.WithCancel(db.checkpoints.ctx)
-	f.stream, f.stop = &stream{next: db.Offset() + 1}, stop
+	f.stream, f.stop = newStream(db.Offset()+1), stop
 	go f.stream.run(ctx, db)
 	return f.stream
 }
@@ -48,42 +50,44 @@ const (
 	// streamKept and streamBytes are how many commits a stream keeps, and how many encoded bytes, at the most.
 	streamKept  = 512
 	streamBytes = 1 << 20
-	// streamAhead is how many commits a stream takes in before watchers hear of them, where the log always has more.
+	// streamAhead is how many commits a stream takes in before watchers see them, where the log always has more.
 	streamAhead = 64
-	// streamRest is for how long, for each watcher, a stream rests after it woke them: the commits of that time then cost one wake-up.
-	streamRest = time.Microsecond
+	// streamRest is for how long, for each watcher, a stream rests after it woke them: what comes meanwhile costs one more wake-up. A
+	// thousand watchers take about a millisecond of a processor for each, and writers wait for their turn after them.
+	streamRest = 10 * time.Microsecond
 )
 
-// stream is the last commits, for those watchers that keep up. Others read the log.
-//
-// Invariants: commits are the ones before next, without a gap, and visible; no commit in memory that was appended to is changed.
+// stream is the last commits, for those watchers that keep up. Others read the log. One goroutine changes it.
 type stream struct {
-	mu      sync.Mutex
+	shown atomic.Pointer[shown]
+	taken shown // What will be shown next.
+}
+
+// shown is what watchers see of a stream. It is never changed.
+//
+// Invariant: commits are the ones before next, without a gap, and visible.
+type shown struct {
 	commits []Commit
-	next    uint64        // The offset of the next one.
 	bytes   int           // Of the commits, encoded.
-	more    chan struct{} // Closed when there is more. nil while nothing waits.
+	next    uint64        // The offset of the next one.
+	more    chan struct{} // Closed when more is shown.
 	err     error         // Why there won't be more.
 }
 
-// after returns the commits from an offset on, or else what is closed when there are some. Where it returns neither, the stream
-// begins later, at next.
-func (s *stream) after(offset uint64) (commits []Commit, next uint64, more <-chan struct{}, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := s.next - uint64(len(s.commits))
-	switch {
-	case offset < first:
-		return nil, first, nil, nil
-	case offset < s.next:
-		return s.commits[offset-first:], s.next, nil, nil
-	case s.err != nil:
-		return nil, s.next, nil, s.err
+// newStream returns a stream that begins with a commit.
+func newStream(next uint64) *stream {
+	s := &stream{taken: shown{next: next}}
+	s.show()
+	return s
+}
+
+// show lets watchers see what was taken in, and wakes those that wait.
+func (s *stream) show() {
+	now := s.taken
+	now.commits, now.more = slices.Clip(now.commits), make(chan struct{})
+	if before := s.shown.Swap(&now); before != nil {
+		close(before.more)
 	}
-	if s.more == nil {
-		s.more = make(chan struct{})
-	}
-	return nil, s.next, s.more, nil
 }
 
 // run follows the log until ctx is done, or the log ends.
@@ -93,28 +97,31 @@ func (s *stream) run(ctx context.Context, db *DB) {
 		if ctx.Err() != nil {
 			err = ErrClosed // Otherwise nothing watches any more.
 		}
-		if !errors.Is(err, ErrTruncated) {
-			s.end(orClosed(err))
-			return
+		if errors.Is(err, ErrTruncated) { // It was too slow for a checkpoint, so watchers read the log or an archive.
+			s.taken = shown{next: db.Offset() + 1}
+			s.show()
+			continue
 		}
-		s.skipTo(db.Offset() + 1) // It was too slow for a checkpoint, so watchers read those from the log or an archive.
+		s.taken.err = orClosed(err)
+		s.show()
+		return
 	}
 }
 
 // follow takes in the log's commits.
 func (s *stream) follow(ctx context.Context, db *DB) error {
 	ahead := 0
-	for commit, err := range decoded(db.log.Follow(ctx, s.next), db.logged().decode) {
+	for commit, err := range decoded(db.log.Follow(ctx, s.taken.next), db.logged().decode) {
 		if err != nil {
 			return err
 		}
 		db.awaitVisible(commit.Offset)
-		s.add(commit)
+		s.taken.add(commit)
 		if ahead++; ahead < streamAhead && commit.Offset < db.log.Last() {
 			continue
 		}
 		ahead = 0
-		s.wake()
+		s.show()
 		time.Sleep(time.Duration(db.feed.count()-1) * streamRest)
 	}
 	return nil
@@ -128,10 +135,8 @@ func (db *DB) awaitVisible(offset uint64) {
 	}
 }
 
-// add takes a commit in, and drops the oldest where there are too many.
-func (s *stream) add(c Commit) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// add takes a commit in, and drops the oldest where there are too many. A large one is not kept at all.
+func (s *shown) add(c Commit) {
 	s.commits = append(s.commits, c)
 	s.bytes += c.Size
 	s.next = c.Offset + 1
@@ -140,36 +145,12 @@ func (s *stream) add(c Commit) {
 		s.commits = s.commits[1:]
 	}
 	if len(s.commits) == 0 {
-		s.commits = nil // A large commit is not kept in memory.
+		s.commits = nil
 	}
 }
 
-// skipTo lets the stream go on at a later commit.
-func (s *stream) skipTo(next uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.commits, s.bytes, s.next = nil, 0, next
-	s.wakeLocked()
-}
+// first returns the offset of the first commit.
+func (s *shown) first() uint64 { return s.next - uint64(len(s.commits)) }
 
-func (s *stream) end(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = err
-	s.wakeLocked()
-}
-
-// wake wakes the watchers that wait for more.
-func (s *stream) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.wakeLocked()
-}
-
-// wakeLocked is wake. mu is held.
-func (s *stream) wakeLocked() {
-	if s.more != nil {
-		close(s.more)
-		s.more = nil
-	}
-}
+// from returns the commits from the offset of one of them on.
+func (s *shown) from(offset uint64) []Commit { return s.commits[offset-s.first():] }

@@ -67,20 +67,18 @@ type watcher struct {
 
 // run yields commits until there is an error, which is errEnough where the consumer wants no more.
 func (w *watcher) run() error {
-	for {
-		commits, next, more, err := w.stream.after(w.next)
-		switch {
-		case w.ctx.Err() != nil:
-			return context.Cause(w.ctx)
-		case err != nil:
-			return err
-		case len(commits) > 0:
-			err = w.takeAll(commits)
-		case more == nil:
-			err = w.catchUp(next)
+	for w.ctx.Err() == nil {
+		var err error
+		switch seen := w.stream.shown.Load(); {
+		case w.next < seen.first():
+			err = w.catchUp(seen.first())
+		case w.next < seen.next:
+			err = w.takeAll(seen.from(w.next))
+		case seen.err != nil:
+			err = seen.err
 		default:
 			select {
-			case <-more:
+			case <-seen.more:
 			case <-w.ctx.Done():
 			}
 		}
@@ -88,6 +86,7 @@ func (w *watcher) run() error {
 			return err
 		}
 	}
+	return context.Cause(w.ctx)
 }
 
 func (w *watcher) takeAll(commits []Commit) error {

@@ -2,8 +2,10 @@ package kv
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -232,8 +234,8 @@ func TestASlowWatcherLosesNothing(t *testing.T) {
 		}
 		_, err := db.Put([]byte("large"), make([]byte, streamBytes+1))
 		require.NoError(t, err)
-		waitUntil(t, func() bool { _, n, _, _ := stream.after(1 << 60); return n == db.Offset()+1 })
-		require.Empty(t, stream.commits)
+		waitUntil(t, func() bool { return stream.shown.Load().next == db.Offset()+1 })
+		require.Empty(t, stream.shown.Load().commits)
 		for range 2 * streamKept {
 			put(t, db, "k", "v")
 		}
@@ -241,33 +243,41 @@ func TestASlowWatcherLosesNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Greater(t, db.log.First(), uint64(2))
 	}
-	require.LessOrEqual(t, len(stream.commits), streamKept)
-	require.LessOrEqual(t, stream.bytes, streamBytes)
+	require.LessOrEqual(t, len(stream.shown.Load().commits), streamKept)
+	require.LessOrEqual(t, stream.shown.Load().bytes, streamBytes)
 }
 
 // TestAStreamThatACheckpointOvertakesGoesOnLater: its watchers then read what it has missed.
 func TestAStreamThatACheckpointOvertakesGoesOnLater(t *testing.T) {
-	db, _ := openMem(t)
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.ArchiveDir, opts.SnapshotsKept = "/data/archive", 1
+	db := openStore(t, storeDir, opts)
 	put(t, db, "k", "v")
-	commits := db.Watch(t.Context(), WatchOptions{})
-	first := true
-	seen, err := watched(func(yield func(Commit, error) bool) {
-		go put(t, db, "k", "w")
-		for c, err := range commits {
-			if first {
-				db.feed.stream.skipTo(5)
-				for range 3 {
-					put(t, db, "k", "x")
-				}
-				first = false
-			}
-			if !yield(c, err) {
-				return
-			}
+	db.feed.watchers, db.feed.stream = 1, newStream(2) // Whose goroutine doesn't run yet.
+	watching := make(chan error, 1)
+	commits := db.Watch(t.Context(), WatchOptions{From: 2})
+	go func() {
+		seen, err := watched(commits, 101)
+		if err == nil && len(seen) != 100 {
+			err = fmt.Errorf("%d commits: %q", len(seen), seen)
 		}
-	}, 5)
+		watching <- err
+	}()
+	for range 99 {
+		put(t, db, "k", strings.Repeat("x", 500))
+	}
+	_, err := db.Checkpoint(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{"2 put k w", "3 put k x", "4 put k x", "5 put k x"}, seen)
+	require.Greater(t, db.log.First(), uint64(2))
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { db.feed.stream.run(ctx, db) })
+	put(t, db, "k", "last")
+	require.NoError(t, <-watching)
+	stop()
+	running.Wait()
+	db.feed.watchers = 0
 }
 
 func TestWatchEndsWithWhatEndedIt(t *testing.T) {
@@ -355,4 +365,60 @@ func TestManyWatchersLeaveNoGoroutine(t *testing.T) {
 	watchers.Wait()
 	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before })
 	require.Nil(t, db.feed.stream)
+}
+
+var watchRounds = flag.Int("watch.rounds", 20, "how often the consumer of the watch test is stopped")
+
+// TestAConsumerThatIsStoppedAnywhereMissesNothing stops a consumer at random instants, and lets it go on from the offset that it has
+// stored, beside writers, checkpoints that start by themselves, and an archive. Its copy is then the store's.
+func TestAConsumerThatIsStoppedAnywhereMissesNothing(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(filepath.Join(dir, "store"), Options{
+		Sync: SyncNever, SegmentSize: 32 << 10, CheckpointFactor: 0.1, CheckpointFloor: 64 << 10, ArchiveDir: filepath.Join(dir, "archive"),
+	})
+	require.NoError(t, err)
+	var stop atomic.Bool
+	var writers sync.WaitGroup
+	for w := range uint64(8) {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(1, w))
+			for !stop.Load() {
+				b := randomBatch(random, time.Now().UnixNano())
+				if _, err := db.Apply(b); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
+			}
+		})
+	}
+	copied, seen := newState(), uint64(0)
+	consume := func(ctx context.Context, last uint64) {
+		for c, err := range db.Watch(ctx, WatchOptions{From: seen + 1}) {
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				return
+			}
+			require.Equal(t, seen+1, c.Offset)
+			copied.apply(c.Offset, c.Mutations)
+			if seen = c.Offset; seen >= last {
+				return
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 99))
+	for range *watchRounds {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(20_000))*time.Microsecond)
+		consume(ctx, 1<<60)
+		cancel()
+		time.Sleep(time.Duration(random.IntN(20_000)) * time.Microsecond) // Commits are made, and truncated, that nothing watches.
+	}
+	stop.Store(true)
+	writers.Wait()
+	consume(t.Context(), db.Offset())
+	require.Greater(t, db.log.First(), uint64(1), "nothing was truncated")
+	require.Equal(t, db.Offset(), seen)
+	require.Equal(t, lines(db.Scan(Range{})), lines(copied.scan(Range{}, db.now())))
+	require.NoError(t, db.Close())
+	t.Logf("%d commits", seen)
 }
