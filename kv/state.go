@@ -3,13 +3,13 @@ package kv
 // state is what a store holds after a commit: the pairs, and the commit's offset. The same commits in the same order make the
 // same state: no clock and no chance is in it, and a pair whose deadline has passed stays until a mutation removes it.
 //
-// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes and
-// deadlines are sums over all items of the tree.
+// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes is a
+// sum over all items of the tree, and deadlines the index of those that have one.
 type state struct {
 	tree      tree
 	offset    uint64 // The last commit applied, 0 before the first.
 	dataBytes int64  // Bytes of keys and values.
-	deadlines int    // Pairs that have one.
+	deadlines deadlines
 }
 
 func newState() *state { return &state{tree: newTree()} }
@@ -17,7 +17,7 @@ func newState() *state { return &state{tree: newTree()} }
 // clone returns a second, equal state in constant time. It counts as a change of the first one.
 func (s *state) clone() *state {
 	second := *s
-	second.tree = s.tree.clone()
+	second.tree, second.deadlines = s.tree.clone(), s.deadlines.clone()
 	return &second
 }
 
@@ -44,8 +44,8 @@ func (s *state) mutate(m *Mutation) {
 	case MutationPut:
 		p := m.ownedPair()
 		old, _ := s.tree.put(p)
-		s.count(p, 1)
 		s.count(old.pair, -1)
+		s.count(p, 1)
 	case MutationDelete:
 		old, _ := s.tree.remove(m.Key)
 		s.count(old.pair, -1)
@@ -73,21 +73,8 @@ func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 func (s *state) count(p pair, times int) {
 	s.dataBytes += int64(times) * p.size()
 	if p.hasDeadline() {
-		s.deadlines += times
+		s.deadlines.count(p, times)
 	}
-}
-
-func (s *state) expired(now int64) (count int) {
-	if s.deadlines == 0 {
-		return 0
-	}
-	s.tree.ascend(nil, nil, func(it item) bool {
-		if it.expired(now) {
-			count++
-		}
-		return true
-	})
-	return count
 }
 
 // get returns the value of a key at an instant that now returns. It asks for the instant only where a deadline needs it.

@@ -99,7 +99,7 @@ func TestStatsCountWhatHasExpired(t *testing.T) {
 	_, err = db.Apply(&b)
 	require.NoError(t, err)
 	require.Zero(t, db.Stats().Expired)
-	require.Zero(t, db.visible.load().deadlines)
+	require.Zero(t, db.visible.load().deadlines.len())
 }
 
 func TestStatsCountOpenViews(t *testing.T) {

@@ -27,7 +27,7 @@ var guests = []struct {
 	module string
 	files  []string // Patterns of package path.
 }{
-	{module: "github.com/google/btree", files: []string{"kv/tree.go"}},
+	{module: "github.com/google/btree", files: []string{"kv/tree.go", "kv/deadlines.go"}},
 	{module: "github.com/tysonmote/gommap", files: []string{"internal/vfs/map_gommap.go"}},
 	{module: "google.golang.org/protobuf", files: []string{"kv/record.go", "kv/kvpb/*.go"}},
 	{module: "github.com/klauspost/compress", files: []string{"cmd/kvctl/*.go", "snapshot/compression.go"}},
