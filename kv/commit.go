@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/walnutkv/walnut/wal"
 )
@@ -45,17 +43,6 @@ func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 // Put gives the key the value, in its own commit, and returns that commit's offset. Errors are those of Apply.
 func (db *DB) Put(key, value []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Put(key, value) })
-}
-
-// PutTTL is Put for a pair that is visible for a time only; its deadline is the store's time, which never goes back, plus ttl.
-// An expired pair takes memory and space in snapshots until a mutation removes it. A ttl that isn't positive is ErrInvalidTTL.
-func (db *DB) PutTTL(key, value []byte, ttl time.Duration) (offset uint64, err error) {
-	if ttl <= 0 {
-		return 0, fmt.Errorf("%w: %v", ErrInvalidTTL, ttl)
-	}
-	deadline := db.now()
-	deadline += min(int64(ttl), math.MaxInt64-max(deadline, 0))
-	return db.applySingle(func(b *Batch) { b.PutDeadline(key, value, time.Unix(0, deadline)) })
 }
 
 // Delete removes the key, in its own commit, and returns that commit's offset. An absent key is no error and makes a commit, too.

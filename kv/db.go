@@ -56,6 +56,7 @@ type DB struct {
 
 	snapshots   *inventory
 	checkpoints checkpoints
+	sweeper     sweeper
 
 	mu        sync.Mutex
 	last      uint64         // The last offset given out.
@@ -122,6 +123,7 @@ func (db *DB) open() (err error) {
 	db.last = recovered.offset
 	db.visible.start(recovered)
 	db.startCheckpoints()
+	db.beginToSweep()
 	return nil
 }
 
@@ -228,6 +230,7 @@ func (db *DB) Close() error {
 		db.closing.Unlock()
 		db.mu.Unlock()
 		db.stopCheckpoints()
+		db.sweeper.done.Wait()
 		db.inflight.Wait()
 		checkpointErr := db.lastCheckpoint()
 		db.visible.close()

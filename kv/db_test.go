@@ -25,7 +25,7 @@ func TestStoreHoldsWhatAMapWouldHoldAcrossReopens(t *testing.T) {
 		for range 6 {
 			db, err := Open(storeDir, memOptions(mem))
 			require.NoError(t, err)
-			db.now = func() int64 { return now }
+			setNow(db, func() int64 { return now })
 			require.Equal(t, offset, db.Offset())
 			for range random.IntN(40) {
 				b := randomBatch(random, now)
@@ -86,7 +86,7 @@ func TestExpiredPairsAreInvisibleFromTheirDeadlineOn(t *testing.T) {
 	now := int64(1_000_000)
 	db, err := Open(storeDir, memOptions(mem))
 	require.NoError(t, err)
-	db.now = func() int64 { return now }
+	setNow(db, func() int64 { return now })
 	_, err = db.PutTTL([]byte("short"), []byte("v"), 10)
 	require.NoError(t, err)
 	_, err = db.PutTTL([]byte("long"), []byte("v"), 1<<63-1)
@@ -103,7 +103,7 @@ func TestExpiredPairsAreInvisibleFromTheirDeadlineOn(t *testing.T) {
 
 		require.NoError(t, db.Close())
 		db = openStore(t, storeDir, memOptions(mem))
-		db.now = func() int64 { return now }
+		setNow(db, func() int64 { return now })
 	}
 	_, err = db.PutTTL([]byte("short"), []byte("again"), 0)
 	require.ErrorIs(t, err, ErrInvalidTTL)
@@ -187,7 +187,7 @@ func TestCommitAtTheLimitIsTaken(t *testing.T) {
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	now := time.Now().UnixNano()
-	db.now = func() int64 { return now }
+	setNow(db, func() int64 { return now })
 	var b Batch
 	b.Put([]byte("a"), make([]byte, MaxValueSize))
 	b.Put([]byte("b"), nil)

@@ -64,6 +64,13 @@ func requireHolds(t testing.TB, db *DB, want ...string) {
 	require.Equal(t, want, lines(db.Scan(Range{})))
 }
 
+// setNow replaces a store's clock. Then it doesn't sweep by itself: a test calls sweep.
+func setNow(db *DB, now func() int64) {
+	db.visible.mu.Lock()
+	defer db.visible.mu.Unlock()
+	db.now, db.sweeper.byHand = now, true
+}
+
 // logTo returns a logger and the text that it writes.
 func logTo() (*slog.Logger, *bytes.Buffer) {
 	var text bytes.Buffer

@@ -19,6 +19,7 @@ func (s Stats) WritePrometheus(w io.Writer) error {
 	page.number("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
 	page.number("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
 	page.number("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
+	page.number("walnut_swept_keys_total", "Pairs that were deleted since their deadline had passed.", float64(s.Swept))
 	page.number("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
 	page.number("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
 	page.number("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))

@@ -44,7 +44,7 @@ func TestRandomOperationsAgreeWithAModel(t *testing.T) {
 	for name := range randomActions {
 		require.Positive(t, tally[name], "%s never happened", name)
 	}
-	for _, name := range []string{"met power cut", "met death", "met failure"} {
+	for _, name := range []string{"met power cut", "met death", "met failure", "met expired pairs"} {
 		require.Positive(t, tally[name], "%s in the middle of an operation", name)
 	}
 }
@@ -125,11 +125,11 @@ var (
 		"get": (*randomRun).get, "scan": (*randomRun).scan, "view": (*randomRun).view, "stats": (*randomRun).stats,
 		"hold": (*randomRun).hold, "look": (*randomRun).look, "let go": (*randomRun).letGo,
 		"iterate": (*randomRun).iterate, "advance": (*randomRun).advance, "read only": (*randomRun).readOnly,
-		"clock": (*randomRun).clock, "sync": (*randomRun).sync, "checkpoint": (*randomRun).checkpoint, "reopen": (*randomRun).reopen,
+		"clock": (*randomRun).clock, "sweep": (*randomRun).sweep, "sync": (*randomRun).sync, "checkpoint": (*randomRun).checkpoint, "reopen": (*randomRun).reopen,
 		"power cut": (*randomRun).powerCut, "death": (*randomRun).death, "accident": (*randomRun).prepareAccident,
 	}
 	randomNames = rapid.SampledFrom(weighted("put 40, get 40, scan 20, update 30, apply 20, delete 12, put ttl 8, " +
-		"view 12, look 20, advance 16, hold 6, iterate 8, let go 2, clock 8, sync 6, checkpoint 2, stats 4, refusals 2, full disk 2, " +
+		"view 12, look 20, advance 16, hold 6, iterate 8, let go 2, clock 8, sweep 6, sync 6, checkpoint 2, stats 4, refusals 2, full disk 2, " +
 		"read only 1, accident 3, reopen 1, power cut 1, death 1"))
 )
 

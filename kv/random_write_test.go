@@ -207,3 +207,19 @@ func (r *randomRun) checkpoint() {
 
 // clock lets time pass.
 func (r *randomRun) clock() { r.now.Add(1 + int64(r.number("ticks", 9))) }
+
+// sweep deletes what has expired, which changes nothing that can be seen. Without such a pair it makes no commit.
+func (r *randomRun) sweep() {
+	due := func() bool { return headOf(r.db).deadlines.next() <= r.clockNow() }
+	for !r.accident.happened() {
+		expired := due()
+		offset, _, err := r.db.sweep()
+		if !expired {
+			r.require(err == nil && offset == r.latest().offset || r.accident.met(diskFailure), "a sweep of nothing: %d, %v", offset, err)
+			return
+		}
+		r.tally["met expired pairs"]++
+		r.commit(r.latest().clone(), offset, err)
+		r.require(err == nil || errors.Is(err, ErrFailed), "sweep: %v", err)
+	}
+}

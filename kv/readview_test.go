@@ -62,7 +62,7 @@ func TestAReadViewSeesItsInstant(t *testing.T) {
 func TestAReadViewReadsWhatTheStoreHeld(t *testing.T) {
 	db, _ := openMem(t)
 	now := int64(1000)
-	db.now = func() int64 { return now }
+	setNow(db, func() int64 { return now })
 	for _, key := range []string{"a", "b", "c"} {
 		put(t, db, key, "v"+key)
 	}
@@ -132,7 +132,7 @@ func TestAReadViewOutlivesItsStore(t *testing.T) {
 func TestOpenViewsAreCounted(t *testing.T) {
 	db, _ := openMem(t)
 	now := int64(1000)
-	db.now = func() int64 { return now }
+	setNow(db, func() int64 { return now })
 	requireOpen := func(count int, oldest time.Duration) {
 		t.Helper()
 		gotCount, gotOldest := db.views.open(db.now())

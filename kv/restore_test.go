@@ -44,7 +44,7 @@ func tryRestore(t testing.TB, mem *vfs.Mem, opts RestoreOptions, backup []byte, 
 // setClock makes a store's clock return what the result points to.
 func setClock(db *DB) (now *int64) {
 	now = new(int64)
-	db.now = func() int64 { return max(*now, 1) }
+	setNow(db, func() int64 { return max(*now, 1) })
 	return now
 }
 

@@ -13,9 +13,10 @@ import (
 // Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open. They marshal to JSON, for programs and
 // for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both, so names in them stay.
 type Stats struct {
-	Keys      int   `json:"keys"`       // Pairs, expired ones included.
-	DataBytes int64 `json:"data_bytes"` // Bytes of their keys and values.
-	Expired   int   `json:"expired"`    // Pairs whose deadline has passed. They stay, in snapshots too, until a mutation removes them.
+	Keys      int    `json:"keys"`       // Pairs, expired ones included.
+	DataBytes int64  `json:"data_bytes"` // Bytes of their keys and values.
+	Expired   int    `json:"expired"`    // Pairs whose deadline has passed and that are not deleted yet; in snapshots they are as well.
+	Swept     uint64 `json:"swept"`      // Expired pairs that the store has deleted by itself.
 
 	First   uint64 `json:"first"`   // The first offset that the log holds; one more than the last where it holds none.
 	Durable uint64 `json:"durable"` // The last offset that no power cut can take.
@@ -86,7 +87,7 @@ func newSizes(spread histogram.Snapshot) Sizes {
 }
 
 // Stats returns the store's numbers. It waits for no commit and no transaction, so it may be called anywhere, also inside
-// an Update. Where pairs have deadlines it takes time in proportion to Keys. Of a closed store only Recovery is set.
+// an Update. It takes time in proportion to Expired, which is little as a rule. Of a closed store only Recovery is set.
 func (db *DB) Stats() Stats {
 	stats := Stats{Recovery: db.recovery}
 	visible := db.visible.load()
@@ -95,7 +96,7 @@ func (db *DB) Stats() Stats {
 	}
 	now := db.now()
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
-	stats.Expired = visible.expired(now)
+	stats.Expired, stats.Swept = visible.expired(now), db.sweeper.swept.Load()
 	stats.OpenViews, stats.OldestView = db.views.open(now)
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
 	stats.Checkpoints = db.checkpoints.read()

@@ -73,7 +73,7 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	u := updates.Get().(*update)
 	u.sizeMax = db.opts.MaxCommitSize
-	tx := &Tx{reader{now: db.now(), update: u}}
+	tx := &Tx{reader{update: u}}
 	over := false
 	defer func() {
 		if !over && !db.relaxed() { // It panicked: what it has made known of what it read must be durable.
@@ -82,6 +82,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	}()
 	_, err := db.commit(ctx, &u.batch, func() (worked *state, err error) {
 		u.read = db.last
+		tx.now = db.now() // No earlier than head: what a sweep deleted had expired by then, and so has the rest.
 		if worked = tx.run(db.head(), fn); u.refusal != nil {
 			u.batch.Reset() // What the function says rests on what it read, so it waits as a reader does.
 		} else if err = ctx.Err(); err != nil {

@@ -90,7 +90,7 @@ func TestTransactionsAreWhatAMapWouldHold(t *testing.T) {
 		opts.Sync = []SyncMode{SyncAlways, SyncNever}[seed%2]
 		db, err := Open(storeDir, opts)
 		require.NoError(t, err)
-		db.now = func() int64 { return now }
+		setNow(db, func() int64 { return now })
 		for step := range 25 {
 			m := model{}
 			for key, pair := range committed {
@@ -117,7 +117,7 @@ func TestTransactionsAreWhatAMapWouldHold(t *testing.T) {
 		require.NoError(t, db.Close())
 		db, err = Open(storeDir, opts)
 		require.NoError(t, err)
-		db.now = func() int64 { return now }
+		setNow(db, func() int64 { return now })
 		require.Equal(t, committed.lines(Range{}, now), lines(db.Scan(Range{})), "seed %d", seed)
 		require.NoError(t, db.Close())
 	}
@@ -433,7 +433,7 @@ func TestATransactionCopiesWhatItIsGiven(t *testing.T) {
 func TestATransactionSeesOneInstantOfTheClock(t *testing.T) {
 	db, _ := openMem(t)
 	now := int64(1000)
-	db.now = func() int64 { return now }
+	setNow(db, func() int64 { return now })
 	see := func(tx *Tx, want ...string) {
 		require.Equal(t, want, lines(tx.Scan(Range{})))
 		require.Equal(t, len(want), tx.Count(Range{}))

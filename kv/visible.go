@@ -28,6 +28,7 @@ type visibleState struct {
 	reads     atomic.Int32  // Reads of a key that found nothing published since the last commit.
 	loose     atomic.Bool   // The tree wants to be tightened.
 	clones    timer         // How long clones take.
+	sweep     func()        // Called, with mu held, with a current state that has deadlines; nil where nothing may be swept.
 
 	mu      sync.RWMutex // Held while commits are applied in place, and shared to read or publish what isn't published.
 	current *state
@@ -127,6 +128,9 @@ func (v *visibleState) replace(next *state) {
 	}
 	v.current = next
 	v.published.Store(nil)
+	if v.sweep != nil && next.deadlines.len() > 0 {
+		v.sweep()
+	}
 }
 
 func (v *visibleState) close() {
