@@ -49,7 +49,7 @@ func (r *batchReader) next() importBatch {
 			batch.err = err
 			return batch
 		}
-		batch.mutations.Put(p.key, p.value)
+		batch.mutations.PutDeadline(p.key, p.value, p.deadline)
 		if batch.pairs == 0 {
 			batch.firstLine = p.line
 		}

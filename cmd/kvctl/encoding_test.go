@@ -121,10 +121,10 @@ func requireImportReads(t *testing.T, enc encoding, data []byte) {
 	written.Value, written.ValueBase64 = enc.jsonForm(data)
 	line, err := json.Marshal(written)
 	require.NoError(t, err)
-	key, value, err := (&jsonlReader{enc: enc}).parse(line)
-	require.NoError(t, err, "%s", line)
-	require.Equal(t, "k"+string(data), string(key))
-	require.Equal(t, string(data), string(value))
+	var read pair
+	require.NoError(t, (&jsonlReader{enc: enc}).parse(line, &read), "%s", line)
+	require.Equal(t, "k"+string(data), string(read.key))
+	require.Equal(t, string(data), string(read.value))
 }
 
 func TestALongKeyIsShortenedInMessages(t *testing.T) {

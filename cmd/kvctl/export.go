@@ -13,8 +13,8 @@ func newExport(a *app) *cobra.Command {
 		Short: "Write every live pair as JSON lines",
 		Long: `export writes the live pairs of one instant as {"key":…,"value":…}, one a line,
 whatever --output says. import reads them back byte for byte: bytes that aren't
-valid UTF-8 are written as "key_base64" or "value_base64". The time that a pair
-has left to live is not exported.`,
+valid UTF-8 are written as "key_base64" or "value_base64". A pair that has a
+deadline has it as "deadline".`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store export > pairs.jsonl
   kvctl --dir copy import pairs.jsonl

@@ -34,39 +34,33 @@ any commit at all while the log has not been truncated.`,
 		if err != nil {
 			return err
 		}
-		value, err := a.lookUp(key, at, cmd.Flags().Changed("at"))
-		if err != nil {
-			return err
+		var f found
+		if cmd.Flags().Changed("at") {
+			f, err = a.valueAt(key, at)
+		} else {
+			err = a.withStore(forReading, func(db *kv.DB) error {
+				return db.View(func(tx *kv.Tx) (err error) {
+					f, err = lookUp(tx, key)
+					return err
+				})
+			})
 		}
-		return a.printValue(key, value)
+		if err != nil {
+			return fmt.Errorf("get %s: %w", shown(key), err)
+		}
+		return a.printValue(key, f)
 	})
 	return cmd
 }
 
-// lookUp returns the key's value, as of an offset if hasAt is set.
-func (a *app) lookUp(key []byte, at uint64, hasAt bool) (value []byte, err error) {
-	if hasAt {
-		value, err = a.valueAt(key, at)
-	} else {
-		err = a.withStore(forReading, func(db *kv.DB) error {
-			value, err = db.Get(key)
-			return err
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", shown(key), err)
-	}
-	return value, nil
-}
-
-func (a *app) printValue(key, value []byte) error {
+func (a *app) printValue(key []byte, f found) error {
 	switch {
 	case a.wantsJSON():
-		return a.newPairWriter(true, false).write(key, value)
+		return a.newPairWriter(true, false).write(key, f)
 	case a.enc() == encodingUTF8:
-		_, err := a.stdout.Write(value)
+		_, err := a.stdout.Write(f.value)
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s\n", a.enc().appendText(nil, value))
+	_, err := fmt.Fprintf(a.stdout, "%s\n", a.enc().appendText(nil, f.value))
 	return err
 }

@@ -4,52 +4,71 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/walnutkv/walnut/kv"
 )
+
+// found is what a key has: a value, and a deadline unless that is zero.
+type found struct {
+	value    []byte
+	deadline time.Time
+}
+
+// lookUp is what an open store, a view of one, or a transaction knows of a key.
+func lookUp(in interface {
+	Get(key []byte) ([]byte, error)
+	Deadline(key []byte) (time.Time, error)
+}, key []byte,
+) (f found, err error) {
+	if f.value, err = in.Get(key); err == nil {
+		f.deadline, err = in.Deadline(key)
+	}
+	return f, err
+}
 
 // valueAt returns the value that key had right after the commit at offset at. A deadline counts as of that commit's own
 // time. The error is kv.ErrNotFound if the key had no value then.
 //
 // A log that still begins with the first commit is enough: reading it up to the offset takes no memory, and works before
 // damage. Otherwise a snapshot is needed too.
-func (a *app) valueAt(key []byte, at uint64) (value []byte, err error) {
+func (a *app) valueAt(key []byte, at uint64) (f found, err error) {
 	whole := false
 	err = a.withLog(func(log *kv.Log) (err error) {
 		if whole = log.First() == 1; whole {
-			value, err = valueInLog(log, key, at)
+			f, err = valueInLog(log, key, at)
 		}
 		return err
 	})
 	if whole || err != nil {
-		return value, err
+		return f, err
 	}
 	err = a.withStore(forReading, func(db *kv.DB) error {
-		value, err = a.valueInState(db, key, at)
+		f, err = a.valueInState(db, key, at)
 		return err
 	})
-	return value, err
+	return f, err
 }
 
 // valueInState returns the value from the state as of an offset.
-func (a *app) valueInState(db *kv.DB, key []byte, at uint64) ([]byte, error) {
+func (a *app) valueInState(db *kv.DB, key []byte, at uint64) (found, error) {
 	ctx, stop := interruptible()
 	defer stop()
 	state, err := db.At(ctx, at)
 	if err != nil {
-		return nil, whyEnded(ctx, err)
+		return found{}, whyEnded(ctx, err)
 	}
-	value, err := state.Get(key)
-	return value, errors.Join(err, state.Close())
+	f, err := lookUp(state, key)
+	return f, errors.Join(err, state.Close())
 }
 
 // valueInLog returns the value from a log that begins with the first commit.
-func valueInLog(log *kv.Log, key []byte, at uint64) ([]byte, error) {
+func valueInLog(log *kv.Log, key []byte, at uint64) (found, error) {
 	var last kv.Mutation
 	var seen kv.Commit
 	for commit, err := range log.Commits(log.First()) {
 		if err != nil {
-			return nil, err
+			return found{}, err
 		}
 		if commit.Offset > at {
 			break
@@ -65,13 +84,13 @@ func valueInLog(log *kv.Log, key []byte, at uint64) ([]byte, error) {
 		}
 	}
 	if seen.Offset < at {
-		return nil, fmt.Errorf("offset %d is past the last one, %d", at, seen.Offset)
+		return found{}, fmt.Errorf("offset %d is past the last one, %d", at, seen.Offset)
 	}
 	expired := !last.Deadline.IsZero() && !last.Deadline.After(seen.Time)
 	if last.Kind != kv.MutationPut || expired {
-		return nil, kv.ErrNotFound
+		return found{}, kv.ErrNotFound
 	}
-	return last.Value, nil
+	return found{last.Value, last.Deadline}, nil
 }
 
 // covers reports whether a mutation changes the key.

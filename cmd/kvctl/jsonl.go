@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
 // pair is a pair of an import, with its line. Its bytes are valid until the next pair is read.
 type pair struct {
 	key, value []byte
+	deadline   time.Time // Zero for none.
 	line       int
 }
 
@@ -42,50 +44,55 @@ func (r *jsonlReader) next() (pair, error) {
 			continue
 		}
 		p := pair{line: r.lines.line}
-		p.key, p.value, err = r.parse(line)
-		if err != nil {
+		if err := r.parse(line, &p); err != nil {
 			return pair{}, &lineError{p.line, err}
 		}
 		return p, nil
 	}
 }
 
-// parse takes key and value out of one object.
-func (r *jsonlReader) parse(line []byte) (key, value []byte, err error) {
+// parse takes a pair out of one object.
+func (r *jsonlReader) parse(line []byte, p *pair) (err error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(line, &object); err != nil {
-		return nil, nil, describeJSON(err)
+		return describeJSON(err)
 	}
 	if object == nil {
-		return nil, nil, errors.New("null is not a JSON object")
+		return errors.New("null is not a JSON object")
 	}
 	switch {
 	case r.keyField == "" && r.valueField == "":
-		return r.parsePair(object)
+		return r.parsePair(object, p)
 	case r.valueField == "":
-		value, err = compactJSON(line)
+		p.value, err = compactJSON(line)
 	default:
-		value, err = r.member(object, r.valueField, r.anyValue)
+		p.value, err = r.member(object, r.valueField, r.anyValue)
 	}
-	if err != nil {
-		return nil, nil, err
+	if err == nil {
+		p.key, err = r.member(object, r.keyField, r.keyValue)
 	}
-	key, err = r.member(object, r.keyField, r.keyValue)
-	return key, value, err
+	return err
 }
 
 // parsePair reads an object as export writes it. It refuses any other member, so that nothing is lost silently.
-func (r *jsonlReader) parsePair(object map[string]json.RawMessage) (key, value []byte, err error) {
+func (r *jsonlReader) parsePair(object map[string]json.RawMessage, p *pair) (err error) {
 	for name := range object {
-		if !slices.Contains([]string{"key", "key_base64", "value", "value_base64"}, name) {
-			return nil, nil, fmt.Errorf("a pair has no member %s; to store whole objects say --key FIELD", shown(name))
+		if !slices.Contains([]string{"key", "key_base64", "value", "value_base64", "deadline"}, name) {
+			return fmt.Errorf("a pair has no member %s; to store whole objects say --key FIELD", shown(name))
 		}
 	}
-	if key, err = r.pairMember(object, "key", r.keyValue); err != nil {
-		return nil, nil, err
+	if p.key, err = r.pairMember(object, "key", r.keyValue); err != nil {
+		return err
 	}
-	value, err = r.pairMember(object, "value", r.anyValue)
-	return key, value, err
+	if p.value, err = r.pairMember(object, "value", r.anyValue); err != nil {
+		return err
+	}
+	if raw, has := object["deadline"]; has {
+		if err := json.Unmarshal(raw, &p.deadline); err != nil || p.deadline.IsZero() {
+			return fmt.Errorf("\"deadline\": %s is no time such as %s", raw, time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return nil
 }
 
 // pairMember reads a member named name or name_base64.

@@ -29,10 +29,10 @@ func TestJSONLineIsReadAsThePairItStandsFor(t *testing.T) {
 		{"a member by another", byIDName, `{"id":"a","name":"Ada","rest":1}`, "a", "Ada"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			key, value, err := c.reader.parse([]byte(c.line))
-			require.NoError(t, err)
-			require.Equal(t, c.key, string(key))
-			require.Equal(t, c.value, string(value))
+			var p pair
+			require.NoError(t, c.reader.parse([]byte(c.line), &p))
+			require.Equal(t, c.key, string(p.key))
+			require.Equal(t, c.value, string(p.value))
 		})
 	}
 }
@@ -56,6 +56,7 @@ func TestJSONLineThatIsNoPairIsRefused(t *testing.T) {
 		{"a member too many", pairs, `{"key":"a","value":"1","ttl":5}`, `no member "ttl"`},
 		{"a member by another case", pairs, `{"Key":"a","value":"1"}`, `no member "Key"`},
 		{"two keys", pairs, `{"key":"a","key_base64":"YQ==","value":"1"}`, `both "key" and "key_base64"`},
+		{"a deadline that is none", pairs, `{"key":"a","value":"1","deadline":null}`, `"deadline": null is no time`},
 		{"bad base64", pairs, `{"key":"a","value_base64":"?"}`, `"value_base64"`},
 		{"base64 that is no string", pairs, `{"key":"a","value_base64":1}`, `not a string`},
 		{"an object as a key", pairs, `{"key":{},"value":"1"}`, "a string or a number"},
@@ -69,7 +70,7 @@ func TestJSONLineThatIsNoPairIsRefused(t *testing.T) {
 		{"hex that is none", &jsonlReader{enc: encodingHex}, `{"key":"0","value":""}`, `"key": "0" is not hex`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, _, err := c.reader.parse([]byte(c.line))
+			err := c.reader.parse([]byte(c.line), new(pair))
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "\n")
 		})
@@ -107,7 +108,9 @@ func FuzzJSONLine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte, keyField string) {
 		reader := &jsonlReader{keyField: keyField}
-		key, value, err := reader.parse(line)
+		var p pair
+		err := reader.parse(line, &p)
+		key, value := p.key, p.value
 		if err != nil {
 			return
 		}

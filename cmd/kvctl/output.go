@@ -17,6 +17,7 @@ type pairJSON struct {
 	KeyBase64   []byte  `json:"key_base64,omitempty"`
 	Value       *string `json:"value,omitempty"`
 	ValueBase64 []byte  `json:"value_base64,omitempty"`
+	Deadline    string  `json:"deadline,omitempty"`
 }
 
 func (a *app) wantsJSON() bool { return a.output.value == outputJSON }
@@ -68,14 +69,17 @@ func (a *app) newPairWriter(asJSON, keysOnly bool) *pairWriter {
 	return w
 }
 
-func (w *pairWriter) write(key, value []byte) error {
+func (w *pairWriter) write(key []byte, f found) error {
 	if w.json == nil {
-		return w.writeText(key, value)
+		return w.writeText(key, f.value)
 	}
 	var pair pairJSON
 	pair.Key, pair.KeyBase64 = w.app.enc().jsonForm(key)
 	if !w.keysOnly {
-		pair.Value, pair.ValueBase64 = w.app.enc().jsonForm(value)
+		pair.Value, pair.ValueBase64 = w.app.enc().jsonForm(f.value)
+	}
+	if !f.deadline.IsZero() {
+		pair.Deadline = formatTime(f.deadline)
 	}
 	return w.json.Encode(pair)
 }

@@ -61,10 +61,19 @@ func (a *app) countPairs(db *kv.DB, r kv.Range) error {
 }
 
 func (a *app) writePairs(db *kv.DB, r kv.Range, w *pairWriter) error {
-	for key, value := range db.Scan(r) {
-		if err := w.write(key, value); err != nil {
-			return err
+	return db.View(func(tx *kv.Tx) error {
+		for key, value := range tx.Scan(r) {
+			f, err := found{value: value}, error(nil)
+			if w.json != nil && !w.keysOnly {
+				f.deadline, err = tx.Deadline(key)
+			}
+			if err == nil {
+				err = w.write(key, f)
+			}
+			if err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

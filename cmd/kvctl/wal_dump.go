@@ -118,7 +118,6 @@ type mutationJSON struct {
 	StartBase64 []byte  `json:"start_base64,omitempty"`
 	End         *string `json:"end,omitempty"`
 	EndBase64   []byte  `json:"end_base64,omitempty"`
-	Deadline    string  `json:"deadline,omitempty"`
 }
 
 func (a *app) printCommitJSON(c kv.Commit) error {
