@@ -242,7 +242,7 @@ func TestAVeryLargeCommitIsOnTheDiskBeforeItHasAnOffset(t *testing.T) {
 			require.NotContains(t, name, vfs.TemporarySuffix)
 		}
 		put(t, db, "k", "w")
-		opts.FS = mem.Exit()
+		opts.fs = mem.Exit()
 		again := openStore(t, storeDir, opts)
 		require.Equal(t, large.Len()+1, again.Stats().Keys)
 		value, err := again.Get([]byte("k"))

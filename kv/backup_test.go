@@ -35,14 +35,14 @@ func TestBackupBesideAWriterHasNothingThatAPowerCutTakes(t *testing.T) {
 	require.NoError(t, reader.Close())
 
 	crashed := mem.Crash(1, vfs.KeepNone)
-	opts.FS = crashed
+	opts.fs = crashed
 	after, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	put(t, after, "x", "2")
 	put(t, after, "y", "2")
 	_, err = after.BackupSince(t.Context(), &increment, offset)
 	require.NoError(t, err)
-	_, err = Restore(t.Context(), &backup, "copy", RestoreOptions{FS: crashed, Increments: []io.Reader{&increment}})
+	_, err = Restore(t.Context(), &backup, "copy", RestoreOptions{fs: crashed, Increments: []io.Reader{&increment}})
 	require.NoError(t, err)
 	copied, err := Open("copy", manual(crashed))
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestBackupsThatDontGoTogetherAreRefused(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.sentence, func(t *testing.T) {
 			fresh := vfs.NewMem()
-			opts := RestoreOptions{FS: fresh, ToOffset: c.to}
+			opts := RestoreOptions{fs: fresh, ToOffset: c.to}
 			for _, increment := range c.increments {
 				opts.Increments = append(opts.Increments, bytes.NewReader(increment))
 			}
@@ -131,7 +131,7 @@ func TestBackupsThatDontGoTogetherAreRefused(t *testing.T) {
 			requireSound(t, "/data/restored", manual(fresh))
 		})
 	}
-	_, err = Restore(t.Context(), bytes.NewReader(ten), storeDir, RestoreOptions{FS: mem})
+	_, err = Restore(t.Context(), bytes.NewReader(ten), storeDir, RestoreOptions{fs: mem})
 	require.ErrorIs(t, err, ErrNotEmpty)
 	require.NoError(t, errors.Join(db.Close(), other.Close()))
 }
@@ -160,7 +160,7 @@ func TestCloseDoesNotWaitForABackup(t *testing.T) {
 	close(peers[1].release)
 	require.NoError(t, <-errs[0])
 	require.ErrorIs(t, <-errs[1], ErrClosed)
-	restored, err := Restore(t.Context(), &peers[0].Buffer, "/data/restored", RestoreOptions{FS: vfs.NewMem()})
+	restored, err := Restore(t.Context(), &peers[0].Buffer, "/data/restored", RestoreOptions{fs: vfs.NewMem()})
 	require.NoError(t, err)
 	require.EqualValues(t, 300, restored)
 }

@@ -17,7 +17,7 @@ type Violation = wal.Violation
 
 // Check reads every byte of the store in a directory and returns what is wrong with it: damage, and notices of what an
 // opening would mend or leave alone, such as foreign files. It takes no lock and changes nothing; beside a live writer it may
-// take what is being written for an unfinished tail. Of opts, Logger and FS count. The error says why the check itself could not
+// take what is being written for an unfinished tail. Of opts, Logger counts. The error says why the check itself could not
 // be made: ErrNotStore, ctx's, or one of the file system.
 func Check(ctx context.Context, dir string, opts Options) (found []Violation, err error) {
 	opts.ReadOnly = true
@@ -79,7 +79,7 @@ func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 
 // checkForeign names what doesn't belong into a store's directory. It is left alone by everything.
 func checkForeign(dir string, opts Options) ([]Violation, error) {
-	entries, err := opts.FS.List(dir)
+	entries, err := opts.fs.List(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -233,7 +233,7 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 	}
 	started, dir := time.Now(), db.snapshots.dir
 	entries := db.throttle(checkpointRest).entries(s.entries())
-	path, info, err := snapshot.Write(ctx, db.opts.FS, dir, db.stateHeader(s), opts, entries)
+	path, info, err := snapshot.Write(ctx, db.opts.fs, dir, db.stateHeader(s), opts, entries)
 	if err != nil {
 		return place, snapshotError(dir, err)
 	}
@@ -241,7 +241,7 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 	db.snapshots.verdicts.Delete(place)
 	if err := db.snapshots.verify(ctx, place, db.throttle(checkpointRest)); err != nil {
 		if ctx.Err() == nil {
-			err = errors.Join(fmt.Errorf("what was written reads back wrong: %w", err), snapshot.Remove(db.opts.FS, dir, place.Offset))
+			err = errors.Join(fmt.Errorf("what was written reads back wrong: %w", err), snapshot.Remove(db.opts.fs, dir, place.Offset))
 		}
 		return place, err
 	}
@@ -289,7 +289,7 @@ func (db *DB) unkept(before uint64) uint64 {
 
 // lacksArchive reports whether the store has an archive and was opened without it.
 func (db *DB) lacksArchive() (bool, error) {
-	entries, err := db.opts.FS.List(db.dir)
+	entries, err := db.opts.fs.List(db.dir)
 	isMark := func(e vfs.Entry) bool { return e.Name == archiveName }
 	if err != nil || db.opts.ArchiveDir != "" || !slices.ContainsFunc(entries, isMark) {
 		return false, err

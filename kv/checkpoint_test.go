@@ -94,7 +94,7 @@ func TestBackupRestoresToAnEqualStore(t *testing.T) {
 	require.EqualValues(t, 51, last)
 	wantLast := lines(db.Scan(Range{}))
 
-	got, err := Restore(context.Background(), bytes.NewReader(backup.Bytes()), "copy", RestoreOptions{FS: mem})
+	got, err := Restore(context.Background(), bytes.NewReader(backup.Bytes()), "copy", RestoreOptions{fs: mem})
 	require.NoError(t, err)
 	require.Equal(t, offset, got)
 	copied, err := Open("copy", manual(mem))
@@ -103,7 +103,7 @@ func TestBackupRestoresToAnEqualStore(t *testing.T) {
 	require.EqualValues(t, 51, put(t, copied, "x", "y"), "offsets go on")
 	require.NoError(t, copied.Close())
 
-	got, err = Restore(context.Background(), &backup, "both", RestoreOptions{FS: mem, Increments: []io.Reader{&increment}})
+	got, err = Restore(context.Background(), &backup, "both", RestoreOptions{fs: mem, Increments: []io.Reader{&increment}})
 	require.NoError(t, err)
 	require.Equal(t, last, got)
 	both, err := Open("both", manual(mem))

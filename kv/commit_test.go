@@ -74,7 +74,7 @@ func TestAcknowledgedIsVisible(t *testing.T) {
 // TestCommitsShareASync holds the first sync up until many commits have arrived after it.
 func TestCommitsShareASync(t *testing.T) {
 	mem := vfs.NewMem()
-	db := openStore(t, storeDir, Options{FS: mem}) // With room for all of them, so that none waits for more.
+	db := openStore(t, storeDir, Options{fs: mem}) // With room for all of them, so that none waits for more.
 	const writers = 100
 	held, release := holdSync(mem, nil)
 	var done sync.WaitGroup
@@ -97,7 +97,7 @@ func TestCommitsShareASync(t *testing.T) {
 
 func TestFailedSyncFailsEveryWaiterAndReadsGoOn(t *testing.T) {
 	mem := vfs.NewMem()
-	opts := Options{FS: mem}
+	opts := Options{fs: mem}
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	put(t, db, "k", "visible")
@@ -313,7 +313,7 @@ func TestSyncMakesRelaxedCommitsDurable(t *testing.T) {
 }
 
 func BenchmarkPutDurableInMemory(b *testing.B) {
-	db := openStore(b, storeDir, Options{FS: vfs.NewMem()})
+	db := openStore(b, storeDir, Options{fs: vfs.NewMem()})
 	value := make([]byte, 100)
 	b.ReportAllocs()
 	var i int
@@ -354,7 +354,7 @@ func BenchmarkPut(b *testing.B) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	db := openStore(b, storeDir, Options{FS: vfs.NewMem()})
+	db := openStore(b, storeDir, Options{fs: vfs.NewMem()})
 	var batch Batch
 	for i := range 100_000 {
 		batch.Put(fmt.Appendf(nil, "%016d", i), make([]byte, 100))

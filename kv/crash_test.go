@@ -107,7 +107,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 
 // workload writes to a store in several sessions, crashes it meanwhile, and returns the number of crashes.
 func (r *crashRun) workload() int {
-	mem := r.opts.FS.(*vfs.Mem)
+	mem := r.opts.fs.(*vfs.Mem)
 	mem.SetHook(func(c vfs.Call) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -203,14 +203,14 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	r.states++
 	says := fmt.Sprintf("%s\n%s, promised %d", r.replay, crash, from)
 	opts := r.opts
-	opts.FS, opts.Sync, opts.CheckpointFactor = mem, SyncAlways, -1
+	opts.fs, opts.Sync, opts.CheckpointFactor = mem, SyncAlways, -1
 	if r.checkpoints && r.dice.IntN(8) == 0 {
 		r.crashRecovery(opts, r.history.durable, says) // What a death left in the page cache alone, a power cut takes.
 	}
 	before := opts
-	before.FS = mem.Clone()
+	before.fs = mem.Clone()
 	reading := opts
-	reading.FS = mem.Clone()
+	reading.fs = mem.Clone()
 	db := r.requireState(opts, from, says)
 	if r.dice.IntN(3) == 0 {
 		shown := r.requireReading(reading, from, says)
@@ -230,8 +230,8 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	// What was acknowledged after a crash is as safe as what was before: the power goes again.
 	again := opts
 	again.clock = crashClock
-	again.FS = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
-	before.FS = again.FS.(*vfs.Mem).Clone()
+	again.fs = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
+	before.fs = again.fs.(*vfs.Mem).Clone()
 	r.damageNewest(before, want, says+", after a second crash")
 	require.NoError(r.t, db.Close(), says)
 	db, err = Open(storeDir, again)
@@ -256,7 +256,7 @@ func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
 // requireReading requires that Check finds no damage in the snapshots of a store that crashed, and that it opens for reading with
 // a state of its history. It returns the pairs. What Check says of the log is tested where the log is.
 func (r *crashRun) requireReading(opts Options, from uint64, says string) []string {
-	if places, err := opts.FS.List(storeDir); err != nil || len(places) == 0 {
+	if places, err := opts.fs.List(storeDir); err != nil || len(places) == 0 {
 		return nil // The first open died before it made anything.
 	}
 	opts.ReadOnly = true
@@ -275,7 +275,7 @@ func (r *crashRun) requireReading(opts Options, from uint64, says string) []stri
 
 // crashRecovery lets the power go before each call that an opening makes.
 func (r *crashRun) crashRecovery(opts Options, from uint64, says string) {
-	mem := opts.FS.(*vfs.Mem).Clone()
+	mem := opts.fs.(*vfs.Mem).Clone()
 	var crashed []*vfs.Mem
 	mem.SetHook(func(c vfs.Call) error {
 		if c.Op.Changes() {
@@ -283,12 +283,12 @@ func (r *crashRun) crashRecovery(opts Options, from uint64, says string) {
 		}
 		return nil
 	})
-	opts.FS = mem
+	opts.fs = mem
 	require.NoError(r.t, r.requireState(opts, from, says).Close(), says)
 	mem.SetHook(nil)
 	for i, state := range crashed {
 		r.states++
-		opts.FS = state
+		opts.fs = state
 		says := fmt.Sprintf("%s, then crashed before call %d of the recovery", says, i)
 		require.NoError(r.t, r.requireState(opts, from, says).Close(), says)
 	}
@@ -296,7 +296,7 @@ func (r *crashRun) crashRecovery(opts Options, from uint64, says string) {
 
 // damageNewest flips a bit of the newest snapshot: an older one and a longer piece of the log must do.
 func (r *crashRun) damageNewest(opts Options, want []string, says string) {
-	mem := opts.FS.(*vfs.Mem)
+	mem := opts.fs.(*vfs.Mem)
 	places, err := snapshot.List(mem, filepath.Join(storeDir, snapshotName))
 	require.NoError(r.t, err, says)
 	if len(places) == 0 {

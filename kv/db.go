@@ -100,10 +100,10 @@ func (db *DB) open() (err error) {
 		return err
 	}
 	if !db.opts.ReadOnly {
-		if err := db.opts.FS.MkdirAll(db.dir); err != nil {
+		if err := db.opts.fs.MkdirAll(db.dir); err != nil {
 			return err
 		}
-		if db.lock, err = db.opts.FS.Lock(filepath.Join(db.dir, lockName)); err != nil {
+		if db.lock, err = db.opts.fs.Lock(filepath.Join(db.dir, lockName)); err != nil {
 			return err
 		}
 	}
@@ -151,14 +151,14 @@ func (db *DB) openLog() error {
 		}
 		return err
 	case db.opts.ArchiveDir != "":
-		return markDir(db.opts.FS, db.dir, archiveName)
+		return markDir(db.opts.fs, db.dir, archiveName)
 	}
 	return nil
 }
 
 // checkDir says whether the directory holds a store, or may become one.
 func checkDir(dir string, opts Options) error {
-	entries, err := opts.FS.List(dir)
+	entries, err := opts.fs.List(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && opts.ReadOnly:
 		return fmt.Errorf("%w: %w", ErrNotStore, err)

@@ -216,7 +216,7 @@ func TestCommitAtTheLimitIsTaken(t *testing.T) {
 func TestOpenRefusesBadOptions(t *testing.T) {
 	for _, opts := range []Options{{MaxCommitSize: -1}, {MaxCommitSize: DefaultMaxCommitSize + 1}, {SegmentSize: 1}, {Sync: 9}} {
 		mem := vfs.NewMem()
-		opts.FS = mem
+		opts.fs = mem
 		_, err := Open(storeDir, opts)
 		require.ErrorContains(t, err, "option")
 	}
@@ -364,7 +364,7 @@ func TestRefusalsReachTheLogger(t *testing.T) {
 	var text *bytes.Buffer
 	opts.Logger, text = logTo()
 	opts.LowSpace = -1
-	mem := opts.FS.(*vfs.Mem)
+	mem := opts.fs.(*vfs.Mem)
 	db := openStore(t, storeDir, opts)
 	_, err := Open(storeDir, opts)
 	require.ErrorIs(t, err, ErrLocked)
@@ -396,13 +396,13 @@ func TestScanOfAClosedStoreYieldsNothingAndAViewSaysWhy(t *testing.T) {
 // TestCutTailIsToldAsAWarning is promise P10 for what a recovery takes away.
 func TestCutTailIsToldAsAWarning(t *testing.T) {
 	mem := vfs.NewMem()
-	db, err := Open(storeDir, Options{FS: mem, Sync: SyncNever, SegmentSize: 16 << 20})
+	db, err := Open(storeDir, Options{fs: mem, Sync: SyncNever, SegmentSize: 16 << 20})
 	require.NoError(t, err)
 	for i := range 50 {
 		put(t, db, fmt.Sprint(i), "value")
 	}
 	for seed := range uint64(200) {
-		opts := Options{FS: mem.Crash(seed, vfs.TornTail), SegmentSize: 16 << 20}
+		opts := Options{fs: mem.Crash(seed, vfs.TornTail), SegmentSize: 16 << 20}
 		var text *bytes.Buffer
 		opts.Logger, text = logTo()
 		crashed, err := Open(storeDir, opts)

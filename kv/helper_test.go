@@ -17,7 +17,7 @@ import (
 const storeDir = "/data/store"
 
 // memOptions returns options for a store in memory with segments so small that every test of some length rolls.
-func memOptions(mem *vfs.Mem) Options { return Options{FS: mem, SegmentSize: 4 << 10} }
+func memOptions(mem *vfs.Mem) Options { return Options{fs: mem, SegmentSize: 4 << 10} }
 
 // openStore opens a store that is closed, and checked as a whole, when the test ends.
 func openStore(t testing.TB, dir string, opts Options) *DB {

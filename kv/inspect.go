@@ -43,7 +43,7 @@ type Log struct {
 // logged returns the store's log.
 func (db *DB) logged() *Log { return &Log{db.dir, db.log} }
 
-// OpenLog opens the log of the store in a directory. Of opts, Logger and FS count. The error is ErrNotStore, ErrVersion, or one of
+// OpenLog opens the log of the store in a directory. Of opts, Logger counts. The error is ErrNotStore, ErrVersion, or one of
 // the file system; damage is met by reading.
 func OpenLog(dir string, opts Options) (*Log, error) {
 	opts.ReadOnly = true

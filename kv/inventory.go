@@ -32,7 +32,7 @@ func newInventory(dir string, opts Options) *inventory {
 }
 
 // list returns the snapshots there are, those of later offsets first.
-func (v *inventory) list() ([]snapshot.Place, error) { return snapshot.List(v.opts.FS, v.dir) }
+func (v *inventory) list() ([]snapshot.Place, error) { return snapshot.List(v.opts.fs, v.dir) }
 
 // openTries is how often something that reads snapshots is tried while a checkpoint, perhaps of another process, takes away
 // what it is about to read.
@@ -55,7 +55,7 @@ func (v *inventory) whileSteady(try func() error) error {
 
 // open opens a snapshot and checks all of it but its blocks.
 func (v *inventory) open(path string) (*snapshot.File, error) {
-	file, err := snapshot.Open(v.opts.FS, path)
+	file, err := snapshot.Open(v.opts.fs, path)
 	if err != nil {
 		return nil, snapshotError(path, err)
 	}
@@ -140,7 +140,7 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 		return 0, nil, err
 	}
 	// What this process has not written itself may have a name that isn't durable yet.
-	if err := v.opts.FS.SyncDir(v.dir); err != nil {
+	if err := v.opts.fs.SyncDir(v.dir); err != nil {
 		return 0, nil, err
 	}
 	sound, next, first := 0, 0, v.log.First()
@@ -162,7 +162,7 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 		if damage, known := v.verdict(place); damage != nil || !known && v.describe(place).Err != nil {
 			continue
 		}
-		if err := snapshot.Remove(v.opts.FS, v.dir, place.Offset); err != nil {
+		if err := snapshot.Remove(v.opts.fs, v.dir, place.Offset); err != nil {
 			return 0, removed, err
 		}
 		removed = append(removed, place.Path)

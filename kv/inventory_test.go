@@ -460,7 +460,7 @@ func TestAReaderShowsNothingThatAPowerCutTakes(t *testing.T) {
 	reader, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	shown := lines(reader.Scan(Range{}))
-	opts.FS = mem.Crash(1, vfs.KeepNone)
+	opts.fs = mem.Crash(1, vfs.KeepNone)
 	close(release)
 	done.Wait()
 	after, err := Open(storeDir, opts)

@@ -79,9 +79,8 @@ type Options struct {
 	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
 	// archive for good, remove the file ARCHIVE in the store's directory.
 	ArchiveDir string
-	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's tests.
-	FS vfs.FS
 
+	fs     vfs.FS            // The file system; nil is the operating system's.
 	clock  func() int64      // Nanoseconds since 1970; nil is the system's clock.
 	landed func(last uint64) // The log's hook, in a store that takes commits.
 }
@@ -117,7 +116,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.CheckpointFloor = cmp.Or(o.CheckpointFloor, 64<<20)
 	o.SnapshotsKept = cmp.Or(o.SnapshotsKept, DefaultSnapshotsKept)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.FS = cmp.Or(o.FS, vfs.OS)
+	o.fs = cmp.Or(o.fs, vfs.OS)
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
@@ -150,7 +149,7 @@ func (o Options) log(dir string) wal.Options {
 		LowSpace:      o.LowSpace,
 		Landed:        o.landed,
 		Logger:        o.Logger,
-		FS:            o.FS,
+		FS:            o.fs,
 	}
 }
 

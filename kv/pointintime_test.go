@@ -199,7 +199,7 @@ func requireWholeOrNone(t *testing.T, want []string, from func() (backup io.Read
 	})
 	restore := func(mem *vfs.Mem) error {
 		backup, increments := from()
-		_, err := Restore(t.Context(), backup, "/data/restored", RestoreOptions{FS: mem, Increments: increments})
+		_, err := Restore(t.Context(), backup, "/data/restored", RestoreOptions{fs: mem, Increments: increments})
 		return err
 	}
 	require.NoError(t, restore(mem))
@@ -232,7 +232,7 @@ func TestARestoreLeavesAloneWhatAnotherHasFinishedMeanwhile(t *testing.T) {
 	whole, _, want, _ := smallBackup(t)
 	mem := vfs.NewMem()
 	restore := func() error {
-		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
 		return err
 	}
 	other := false
@@ -265,7 +265,7 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
 		mem.SetHook(nil)
 		if seen < n {
 			require.NoError(t, err)
@@ -277,9 +277,9 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, errDisk, "call %d", n)
-		_, err = Open("/data/restored", Options{FS: mem, ReadOnly: true})
+		_, err = Open("/data/restored", Options{fs: mem, ReadOnly: true})
 		require.ErrorIs(t, err, ErrNotStore, "call %d", n)
-		_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{FS: mem})
+		_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
 		require.NoError(t, err, "call %d", n)
 	}
 }
@@ -290,7 +290,7 @@ func TestARestoreThatIsRefusedLeavesADirectoryAsItWas(t *testing.T) {
 	for _, made := range []string{"/data", "/data/some", "/data/some/new/place"} {
 		mem := vfs.NewMem()
 		require.NoError(t, mem.MkdirAll(made))
-		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/some/new/place", RestoreOptions{FS: mem, ToOffset: 99})
+		_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/some/new/place", RestoreOptions{fs: mem, ToOffset: 99})
 		require.ErrorIs(t, err, ErrOutOfRange)
 		entries, err := mem.List(made)
 		require.NoError(t, err)
@@ -331,7 +331,7 @@ func TestDamagedBackupsRestoreNothing(t *testing.T) {
 	require.NoError(t, db.Close())
 	refused := func(what string, damaged []byte) {
 		mem := vfs.NewMem()
-		_, err := Restore(t.Context(), bytes.NewReader(damaged), "/data/restored", RestoreOptions{FS: mem})
+		_, err := Restore(t.Context(), bytes.NewReader(damaged), "/data/restored", RestoreOptions{fs: mem})
 		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 			require.NoError(t, fmt.Errorf("%s: %w", what, err))
 			t.Fatalf("%s: restored without an error", what)

@@ -146,7 +146,7 @@ func (r *randomRun) clockNow() int64 { return clockTime(r.ticks()).UnixNano() }
 // acknowledged on.
 func (r *randomRun) open() {
 	r.opts = Options{
-		FS:            r.mem,
+		fs:            r.mem,
 		Sync:          SyncMode(r.number("sync mode", 2)),
 		SyncInterval:  []time.Duration{time.Hour, time.Millisecond}[r.number("interval", 1)],
 		SegmentSize:   []int64{4 << 10, 4<<10 + 1, 5000, 16 << 10}[r.number("segment size", 3)],

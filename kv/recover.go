@@ -37,7 +37,7 @@ func (db *DB) recover() (*state, error) {
 	r := &db.recovery
 	r.Log = db.log.Recovery()
 	if !db.opts.ReadOnly {
-		removed, err := snapshot.RemoveTemporary(db.opts.FS, db.snapshots.dir)
+		removed, err := snapshot.RemoveTemporary(db.opts.fs, db.snapshots.dir)
 		if err != nil {
 			return nil, err
 		}

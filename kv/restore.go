@@ -35,8 +35,8 @@ type RestoreOptions struct {
 	Logger *slog.Logger
 	// Progress, if set, is called ten times a second at most.
 	Progress func(Progress)
-	// FS is the file system; nil is the operating system's. Its type is internal: it is there for this module's tests.
-	FS vfs.FS
+
+	fs vfs.FS // The file system; nil is the operating system's.
 }
 
 // Restore makes a store in a new or empty directory from a backup, which it reads to its end and no further, and returns
@@ -50,7 +50,7 @@ type RestoreOptions struct {
 // ErrNoSpace, ctx's, or one of the file system. A Restore that was killed leaves what no store opens and another Restore may use.
 func Restore(ctx context.Context, backup io.Reader, dir string, opts RestoreOptions) (offset uint64, err error) {
 	own, err := Options{
-		SnapshotCompression: opts.Compression, Logger: opts.Logger, Progress: opts.Progress, FS: opts.FS, CheckpointFactor: -1,
+		SnapshotCompression: opts.Compression, Logger: opts.Logger, Progress: opts.Progress, fs: opts.fs, CheckpointFactor: -1,
 	}.withDefaults()
 	if err == nil {
 		r := &restore{ctx: ctx, dir: dir, opts: opts, kv: own, to: target{opts.ToOffset, opts.ToTime}, report: limited(own.Progress)}
@@ -81,7 +81,7 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 	}
 	var missing []string
 	for dir := r.dir; ; dir = filepath.Dir(dir) {
-		if _, err := r.kv.FS.List(dir); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.kv.fs.List(dir); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		missing = append(missing, dir)
@@ -89,15 +89,15 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 	defer func() {
 		for _, dir := range missing {
 			if err != nil {
-				_ = r.kv.FS.Remove(dir) // Unless something else is in it by now.
+				_ = r.kv.fs.Remove(dir) // Unless something else is in it by now.
 			}
 		}
 	}()
-	if err := r.kv.FS.MkdirAll(r.dir); err != nil {
+	if err := r.kv.fs.MkdirAll(r.dir); err != nil {
 		return 0, err
 	}
 	lockPath := filepath.Join(r.dir, lockName)
-	lock, err := r.kv.FS.Lock(lockPath)
+	lock, err := r.kv.fs.Lock(lockPath)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +105,7 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 	if _, err = r.check(); err == nil {
 		offset, err = r.fillClaimed(backup)
 		if err != nil && !hasLock {
-			err = errors.Join(err, r.kv.FS.Remove(lockPath))
+			err = errors.Join(err, r.kv.fs.Remove(lockPath))
 		}
 	}
 	return offset, errors.Join(err, lock.Close())
@@ -114,27 +114,27 @@ func (r *restore) run(backup io.Reader) (offset uint64, err error) {
 // fillClaimed makes the store. A marker says meanwhile that the directory is neither a store nor empty.
 func (r *restore) fillClaimed(backup io.Reader) (offset uint64, err error) {
 	marker := filepath.Join(r.dir, restoringName)
-	if err = markDir(r.kv.FS, r.dir, restoringName); err == nil {
+	if err = markDir(r.kv.fs, r.dir, restoringName); err == nil {
 		err = r.clear()
 	}
 	if err == nil {
 		offset, err = r.fill(backup)
 	}
 	if err == nil {
-		err = r.kv.FS.Remove(marker)
+		err = r.kv.fs.Remove(marker)
 	}
 	if err == nil {
-		err = r.kv.FS.SyncDir(r.dir)
+		err = r.kv.fs.SyncDir(r.dir)
 	}
 	if err != nil {
-		err = errors.Join(err, r.clear(), ignoreMissing(r.kv.FS.Remove(marker)))
+		err = errors.Join(err, r.clear(), ignoreMissing(r.kv.fs.Remove(marker)))
 	}
 	return offset, err
 }
 
 // check refuses a directory that holds anything but what an unfinished restore has left.
 func (r *restore) check() (hasLock bool, err error) {
-	entries, err := r.kv.FS.List(r.dir)
+	entries, err := r.kv.fs.List(r.dir)
 	if err != nil {
 		return false, ignoreMissing(err)
 	}
@@ -171,12 +171,12 @@ func (r *restore) clear() error {
 	if err := r.removeFrom(r.dir, walName, snapshotName, quarantineName); err != nil {
 		return err
 	}
-	return r.kv.FS.SyncDir(r.dir)
+	return r.kv.fs.SyncDir(r.dir)
 }
 
 // removeFrom removes entries of a directory, those of some names or all, with everything in them. It follows no link.
 func (r *restore) removeFrom(dir string, names ...string) error {
-	entries, err := r.kv.FS.List(dir)
+	entries, err := r.kv.fs.List(dir)
 	if err != nil {
 		return ignoreMissing(err)
 	}
@@ -190,7 +190,7 @@ func (r *restore) removeFrom(dir string, names ...string) error {
 				return err
 			}
 		}
-		if err := ignoreMissing(r.kv.FS.Remove(path)); err != nil {
+		if err := ignoreMissing(r.kv.fs.Remove(path)); err != nil {
 			return err
 		}
 	}
@@ -273,7 +273,7 @@ func (r *restore) write(ctx context.Context, head snapshot.Header, entries iter.
 	if err := errors.Join(log.Reset(head.Offset+1), log.Close()); err != nil {
 		return err
 	}
-	_, _, err = snapshot.Write(ctx, r.kv.FS, filepath.Join(r.dir, snapshotName), head, r.kv.snapshot(), entries)
+	_, _, err = snapshot.Write(ctx, r.kv.fs, filepath.Join(r.dir, snapshotName), head, r.kv.snapshot(), entries)
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // What ended the entries; the snapshot was withdrawn.
 	}

@@ -34,7 +34,7 @@ func incrementOf(t testing.TB, db *DB, from uint64) []byte {
 // tryRestore restores into /data/restored, which must not be there.
 func tryRestore(t testing.TB, mem *vfs.Mem, opts RestoreOptions, backup []byte, increments ...[]byte) (uint64, error) {
 	t.Helper()
-	opts.FS = mem
+	opts.fs = mem
 	for _, increment := range increments {
 		opts.Increments = append(opts.Increments, bytes.NewReader(increment))
 	}
@@ -176,7 +176,7 @@ func TestCommitsOfACopyWithAnotherHistoryAreRefused(t *testing.T) {
 	require.NoError(t, err, "until there both have the same history")
 	require.EqualValues(t, 26, offset)
 	require.NoError(t, fork.Close())
-	_, err = tryRestore(t, opts.FS.(*vfs.Mem), RestoreOptions{Archive: []string{filepath.Join(storeDir, walName)}}, backup)
+	_, err = tryRestore(t, opts.fs.(*vfs.Mem), RestoreOptions{Archive: []string{filepath.Join(storeDir, walName)}}, backup)
 	require.ErrorIs(t, err, ErrMismatch, "a log in an archive's place")
 	require.NoError(t, db.Close())
 }

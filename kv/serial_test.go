@@ -104,7 +104,7 @@ func newSerialRun(t *testing.T, seed uint64, mode SyncMode, end serialEnd) *seri
 		// What the scheduler does is no part of the seed, so a replay takes many of the same kind.
 		replay: fmt.Sprintf("replay: go test ./kv -run '%s' -serial.seed=%d -count=100 -serial.histories=1", t.Name(), seed),
 	}
-	r.opts = Options{FS: r.mem, Sync: mode, SegmentSize: 4 << 10, SyncInterval: time.Millisecond}
+	r.opts = Options{fs: r.mem, Sync: mode, SegmentSize: 4 << 10, SyncInterval: time.Millisecond}
 	db, err := Open(storeDir, r.opts)
 	require.NoError(t, err, r.replay)
 	r.db = db
@@ -264,7 +264,7 @@ func (r *serialRun) before(history []*serialOp) []*serialOp {
 // requireSerializable reads all from what is left, as the last operation of a history, and requires an order of it.
 func (r *serialRun) requireSerializable(history []*serialOp, left *vfs.Mem) {
 	opts := r.opts
-	opts.FS, opts.Sync = left, SyncAlways
+	opts.fs, opts.Sync = left, SyncAlways
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, r.replay)
 	last := &serialClient{t: r.t, number: len(r.clients), db: db, clock: &r.clock, random: r.dice}

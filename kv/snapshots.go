@@ -24,7 +24,7 @@ type SnapshotFile struct {
 }
 
 // Snapshots returns the snapshots in a store's directory, those of later offsets first. Of each it reads what is at the
-// file's ends. It takes no lock and changes nothing. Of opts, FS counts.
+// file's ends. It takes no lock and changes nothing. No option counts.
 func Snapshots(dir string, opts Options) (files []SnapshotFile, err error) {
 	err = withInventory(dir, opts, func(v *inventory) error {
 		places, err := v.list()
@@ -66,7 +66,7 @@ func (v *inventory) describe(place snapshot.Place) SnapshotFile {
 	return found
 }
 
-// VerifySnapshot reads every byte of a snapshot or a backup and checks it. Damage is a *CorruptError. Of opts, FS counts.
+// VerifySnapshot reads every byte of a snapshot or a backup and checks it. Damage is a *CorruptError. No option counts.
 func VerifySnapshot(ctx context.Context, path string, opts Options) error {
 	return withSnapshot(path, opts, func(file *snapshot.File) error { return file.Verify(ctx) })
 }
@@ -74,7 +74,7 @@ func VerifySnapshot(ctx context.Context, path string, opts Options) error {
 // SnapshotBlock says where a block of a snapshot is, and what it holds.
 type SnapshotBlock = snapshot.BlockInfo
 
-// SnapshotBlocks returns the blocks of a snapshot in order. Damage is a *CorruptError. Of opts, FS counts.
+// SnapshotBlocks returns the blocks of a snapshot in order. Damage is a *CorruptError. No option counts.
 func SnapshotBlocks(path string, opts Options) (blocks []SnapshotBlock, err error) {
 	err = withSnapshot(path, opts, func(file *snapshot.File) error {
 		blocks = file.Blocks()
@@ -85,7 +85,7 @@ func SnapshotBlocks(path string, opts Options) (blocks []SnapshotBlock, err erro
 
 // withSnapshot calls use with a snapshot's file.
 func withSnapshot(path string, opts Options, use func(file *snapshot.File) error) error {
-	file, err := snapshot.Open(opts.FS, path)
+	file, err := snapshot.Open(opts.fs, path)
 	if err == nil {
 		err = errors.Join(use(file), file.Close())
 	}
@@ -97,8 +97,8 @@ func withSnapshot(path string, opts Options, use func(file *snapshot.File) error
 
 // PruneSnapshots removes the oldest snapshots of the store in a directory, all but the given number, and returns the paths
 // that are gone. At least one stays. It reads every byte of those that stay: damaged ones are left alone and don't count. The
-// log isn't truncated: the next checkpoint does that. It takes the store's lock, so an open store is ErrLocked. Of opts, the
-// fields Logger and FS count.
+// log isn't truncated: the next checkpoint does that. It takes the store's lock, so an open store is ErrLocked. Of opts, Logger
+// counts.
 func PruneSnapshots(ctx context.Context, dir string, keep int, opts Options) (removed []string, err error) {
 	opts, err = opts.withDefaults()
 	if err == nil {
@@ -116,7 +116,7 @@ func pruneLocked(ctx context.Context, dir string, keep int, opts Options) (remov
 	if err := checkDir(dir, reading); err != nil {
 		return nil, err
 	}
-	lock, err := opts.FS.Lock(filepath.Join(dir, lockName))
+	lock, err := opts.fs.Lock(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, err
 	}

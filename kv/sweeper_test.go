@@ -17,8 +17,8 @@ func openByHand(t *testing.T, opts Options) (*DB, *atomic.Int64) {
 	now := new(atomic.Int64)
 	now.Store(int64(time.Hour))
 	opts.clock = now.Load
-	if opts.FS == nil {
-		opts.FS = vfs.NewMem()
+	if opts.fs == nil {
+		opts.fs = vfs.NewMem()
 	}
 	return openStore(t, storeDir, opts), now
 }
@@ -202,7 +202,7 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 	})
 	t.Run("a read-only store", func(t *testing.T) {
 		opts := memOptions(vfs.NewMem())
-		opts.FS = vfs.NewMem()
+		opts.fs = vfs.NewMem()
 		writer, now := openByHand(t, opts)
 		putTTL(t, writer, "k", time.Minute)
 		now.Add(int64(time.Hour))

@@ -625,7 +625,7 @@ func TestWriteSkewCannotHappen(t *testing.T) {
 func TestWhatAnUpdateReadIsDurableBeforeItIsAnswered(t *testing.T) {
 	for _, verdict := range []error{nil, errMind} {
 		mem := vfs.NewMem()
-		db := openStore(t, storeDir, Options{FS: mem})
+		db := openStore(t, storeDir, Options{fs: mem})
 		put(t, db, "k", "1")
 		var read, answered atomic.Bool
 		held, release := holdSync(mem, nil)
@@ -653,7 +653,7 @@ func TestWhatAnUpdateReadIsDurableBeforeItIsAnswered(t *testing.T) {
 
 func TestWhatAnUpdateReadMayBeLost(t *testing.T) {
 	mem := vfs.NewMem()
-	db, err := Open(storeDir, Options{FS: mem})
+	db, err := Open(storeDir, Options{fs: mem})
 	require.NoError(t, err)
 	put(t, db, "k", "1")
 	var read atomic.Bool
@@ -794,7 +794,7 @@ func TestAContextEndsTheWaitForTheLock(t *testing.T) {
 // TestACommitThatIsNoLongerWaitedForHappens holds the sync up until the callers have left, the leader among them.
 func TestACommitThatIsNoLongerWaitedForHappens(t *testing.T) {
 	mem := vfs.NewMem()
-	db := openStore(t, storeDir, Options{FS: mem})
+	db := openStore(t, storeDir, Options{fs: mem})
 	put(t, db, "k", "v")
 	release := make(chan struct{})
 	mem.SetHook(func(c vfs.Call) error {
@@ -900,7 +900,7 @@ func TestANestedCommitGivesUpWithItsContext(t *testing.T) {
 // TestAPanicLeavesAnUpdateOnceWhatItReadIsDurable is promise P2 for what a function may have made known before it panicked.
 func TestAPanicLeavesAnUpdateOnceWhatItReadIsDurable(t *testing.T) {
 	mem := vfs.NewMem()
-	db := openStore(t, storeDir, Options{FS: mem})
+	db := openStore(t, storeDir, Options{fs: mem})
 	put(t, db, "k", "1")
 	var over atomic.Bool
 	held, release := holdSync(mem, nil)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// contract is what both implementations of FS do. Each case gets its own empty directory.
+// contract is what the implementations of FS do. Each case gets its own empty directory.
 var contract = []struct {
 	sentence string
 	check    func(t *testing.T, fsys FS, dir string)
@@ -449,7 +449,7 @@ var contract = []struct {
 }
 
 func TestFreeSpaceIsTheDirectorysOrAnErrorThatNamesIt(t *testing.T) {
-	for name, disk := range map[string]FS{"OS": OS, "Mem": NewMem()} {
+	for name, disk := range map[string]FS{"OS": OS, "Mem": NewMem(), "Lean": NewLean()} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, disk.MkdirAll(dir))
@@ -467,7 +467,20 @@ func TestFreeSpaceIsTheDirectorysOrAnErrorThatNamesIt(t *testing.T) {
 	}
 }
 
-func TestBothImplementationsKeepTheContract(t *testing.T) {
+// beyondLean are the cases that a Lean does not keep, since its files can't be mapped. Each begins with a Map that succeeds.
+var beyondLean = map[string]bool{
+	"a file open for reading refuses every change":                                  true,
+	"a mapping shows what is written, and what is stored in it is read":             true,
+	"a mapping outlives growth, Close and Remove of the file":                       true,
+	"mappings of one file of different lengths show each other's stores":            true,
+	"a mapping is read at a position as a file is, until it is closed":              true,
+	"a mapping of a file that became shorter faults past its end, and nowhere else": true,
+	"closing a mapping again does nothing, and a closed mapping has no bytes":       true,
+}
+
+func TestEveryImplementationKeepsTheContract(t *testing.T) {
+	skipped := 0
+	defer func() { require.Len(t, beyondLean, skipped) }()
 	for _, c := range contract {
 		t.Run(c.sentence, func(t *testing.T) {
 			t.Run("OS", func(t *testing.T) { c.check(t, OS, t.TempDir()) })
@@ -475,6 +488,15 @@ func TestBothImplementationsKeepTheContract(t *testing.T) {
 				mem := NewMem()
 				require.NoError(t, mem.MkdirAll("/some/dir"))
 				c.check(t, mem, "/some/dir")
+			})
+			if beyondLean[c.sentence] {
+				skipped++
+				return
+			}
+			t.Run("Lean", func(t *testing.T) {
+				lean := NewLean()
+				require.NoError(t, lean.MkdirAll("/some/dir"))
+				c.check(t, lean, "/some/dir")
 			})
 		})
 	}

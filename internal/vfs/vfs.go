@@ -1,6 +1,6 @@
 // Package vfs is the seam between Walnut and a disk: the few file operations that the store uses, as small interfaces.
 // OS is the real file system. Mem is a file system in memory. It knows which bytes and names were synced, and can produce
-// any state that a power cut could leave.
+// any state that a power cut could leave. Lean is one without that history, for stores that need no disk.
 //
 // The rules of the seam are the assumptions that docs/design.md makes about a disk:
 //
