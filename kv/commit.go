@@ -50,6 +50,14 @@ func (db *DB) Delete(key []byte) (offset uint64, err error) {
 	return db.applySingle(func(b *Batch) { b.Delete(key) })
 }
 
+// DeleteRange removes every key k with start <= k < end, in its own commit, and returns that commit's offset. An empty start is the
+// first key, an empty end is past the last one. A range without a key makes a commit, too.
+func (db *DB) DeleteRange(start, end []byte) (offset uint64, err error) {
+	var b Batch
+	b.DeleteRange(start, end)
+	return db.Apply(&b)
+}
+
 // Apply makes one commit of a batch and returns its offset. It returns once the commit is acknowledged, which in the
 // default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. Other writers hardly
 // wait for a large batch, or for one that deletes many pairs by their range.

@@ -299,12 +299,15 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 
 // Scan yields the pairs of a range in order, all as of the moment at which the iteration starts. Keys and values are read-only
 // and stay valid. Writers don't wait for it, however long it takes. The range's bounds must not be changed while it goes on. In a
-// closed store it yields nothing: where that matters, scan in a View, which returns ErrClosed.
+// closed store the iteration panics with ErrClosed, since no pairs would mean an empty range. Where Close may come before the
+// iteration, as at a shutdown, scan in a View, which returns ErrClosed. A scan in progress isn't disturbed by Close.
 func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		if visible := db.visible.load(); visible != nil {
-			visible.scan(r, db.now())(yield)
+		visible := db.visible.load()
+		if visible == nil {
+			panic(ErrClosed)
 		}
+		visible.scan(r, db.now())(yield)
 	}
 }
 

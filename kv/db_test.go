@@ -238,7 +238,17 @@ func TestClosedStoreRefusesEverything(t *testing.T) {
 	_, err = db.Apply(&Batch{})
 	require.ErrorIs(t, err, ErrClosed)
 	require.ErrorIs(t, db.Sync(), ErrClosed)
-	require.Empty(t, lines(db.Scan(Range{})))
+	require.PanicsWithError(t, ErrClosed.Error(), func() { lines(db.Scan(Range{})) })
+	_, err = db.Has([]byte("k"))
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = db.Count(Range{})
+	require.ErrorIs(t, err, ErrClosed)
+	_, _, err = db.First(Range{})
+	require.ErrorIs(t, err, ErrClosed)
+	_, _, err = db.Last(Range{})
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = db.DeleteRange(nil, nil)
+	require.ErrorIs(t, err, ErrClosed)
 	for _, err := range db.Commits(0) {
 		require.ErrorIs(t, err, ErrClosed)
 	}
@@ -384,12 +394,12 @@ func TestRefusalsReachTheLogger(t *testing.T) {
 	}
 }
 
-func TestScanOfAClosedStoreYieldsNothingAndAViewSaysWhy(t *testing.T) {
+func TestScanOfAClosedStorePanicsAndAViewSaysWhy(t *testing.T) {
 	db, err := Open(storeDir, manual(vfs.NewMem()))
 	require.NoError(t, err)
 	put(t, db, "k", "v")
 	require.NoError(t, db.Close())
-	require.Empty(t, lines(db.Scan(Range{})))
+	require.PanicsWithError(t, ErrClosed.Error(), func() { lines(db.Scan(Range{})) })
 	require.ErrorIs(t, db.View(func(*Tx) error { return nil }), ErrClosed)
 }
 

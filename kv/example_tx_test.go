@@ -134,7 +134,8 @@ func ExampleDB_View() {
 		}
 		first, _, _ := tx.First(kv.Range{Prefix: []byte("price/")})
 		last, _, _ := tx.Last(kv.Range{Prefix: []byte("price/")})
-		fmt.Printf("%d prices as of commit %d, %s to %s\n", tx.Count(kv.Range{}), tx.Offset(), first, last)
+		count, _ := tx.Count(kv.Range{})
+		fmt.Printf("%d prices as of commit %d, %s to %s\n", count, tx.Offset(), first, last)
 		return nil
 	})
 	fmt.Println(err, db.Offset())
@@ -186,8 +187,9 @@ func ExampleTx_DeleteRange() {
 		if err := tx.DeleteRange([]byte("log/"), []byte("log/998")); err != nil { // One mutation for all of them.
 			return err
 		}
-		fmt.Println(tx.Count(kv.Range{}))
-		return nil
+		count, err := tx.Count(kv.Range{})
+		fmt.Println(count)
+		return err
 	})
 	fmt.Println(err)
 	// Output:

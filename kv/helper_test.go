@@ -50,6 +50,14 @@ func requireSound(t testing.TB, dir string, opts Options) {
 	}
 }
 
+// counted is Count for a test that needs it to work.
+func counted(t testing.TB, in interface{ Count(Range) (int, error) }, r Range) int {
+	t.Helper()
+	pairs, err := in.Count(r)
+	require.NoError(t, err)
+	return pairs
+}
+
 // put is Put for a test that needs it to work.
 func put(t testing.TB, db *DB, key, value string) uint64 {
 	t.Helper()

@@ -187,6 +187,6 @@ func TestAStoreInMemoryIsUsedByManyAtATime(t *testing.T) {
 	view, err := db.ReadView()
 	require.NoError(t, err)
 	defer view.Close()
-	require.Equal(t, 200, view.Count(Range{}))
+	require.Equal(t, 200, counted(t, view, Range{}))
 	require.EqualValues(t, 2000, db.Offset())
 }

@@ -10,9 +10,9 @@ type randomReader interface {
 	scanner
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
-	Count(r Range) int
-	First(r Range) (key, value []byte, ok bool)
-	Last(r Range) (key, value []byte, ok bool)
+	Count(r Range) (int, error)
+	First(r Range) (key, value []byte, err error)
+	Last(r Range) (key, value []byte, err error)
 	Offset() uint64
 }
 
@@ -66,7 +66,8 @@ func (r *randomRun) requireRead(from randomReader, view modelView) {
 	case 2:
 		drawn := r.drawRange()
 		want := len(view.state.matching(nil, drawn, view.now))
-		r.require(from.Count(drawn) == want, "count of %+v: %d, want %d", drawn, from.Count(drawn), want)
+		count, err := from.Count(drawn)
+		r.require(err == nil && count == want, "count of %+v: %d, %v, want %d", drawn, count, err, want)
 	case 3:
 		r.requireEdges(from, view)
 	case 4:
@@ -81,14 +82,16 @@ func (r *randomRun) requireEdges(from randomReader, view modelView) {
 	all := drawn
 	all.Reverse, all.Limit = false, 0
 	want := view.state.matching(nil, all, view.now)
-	firstKey, firstValue, ok := from.First(drawn)
-	lastKey, lastValue, lastOK := from.Last(drawn)
-	r.require(ok == (len(want) > 0) && lastOK == ok, "first and last of %+v: %v, %v, of %d pairs", drawn, ok, lastOK, len(want))
-	if ok {
-		r.require(view.agrees(want[0], firstKey, firstValue), "first of %+v: %q=%q, want %s", drawn, firstKey, firstValue, view.text(want[0]))
-		last := want[len(want)-1]
-		r.require(view.agrees(last, lastKey, lastValue), "last of %+v: %q=%q, want %s", drawn, lastKey, lastValue, view.text(last))
+	firstKey, firstValue, err := from.First(drawn)
+	lastKey, lastValue, lastErr := from.Last(drawn)
+	if len(want) == 0 {
+		r.require(errors.Is(err, ErrNotFound) && errors.Is(lastErr, ErrNotFound), "first and last of %+v: %v, %v", drawn, err, lastErr)
+		return
 	}
+	r.require(err == nil && lastErr == nil, "first and last of %+v: %v, %v, of %d pairs", drawn, err, lastErr, len(want))
+	r.require(view.agrees(want[0], firstKey, firstValue), "first of %+v: %q=%q, want %s", drawn, firstKey, firstValue, view.text(want[0]))
+	last := want[len(want)-1]
+	r.require(view.agrees(last, lastKey, lastValue), "last of %+v: %q=%q, want %s", drawn, lastKey, lastValue, view.text(last))
 }
 
 // view runs a transaction that reads, and commits while it is open: it must go on showing what it showed.

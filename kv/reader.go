@@ -50,13 +50,14 @@ func (r *reader) Has(key []byte) (bool, error) {
 }
 
 // Scan yields the pairs of a range in order, read-only and valid for good, as they are seen when the iteration starts: what
-// a transaction writes while it iterates does not show in that iteration, so writing while iterating is safe. Once the
-// transaction or view is over it yields nothing. The range's bounds must not be changed while it goes on.
+// a transaction writes while it iterates does not show in that iteration, so writing while iterating is safe. It
+// panics with ErrTxDone if the transaction or view is over when the iteration starts, since no pairs would mean an empty range. An
+// iteration in progress ends with its transaction. The range's bounds must not be changed while it goes on.
 func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		seen := r.applied()
 		if seen == nil {
-			return
+			panic(ErrTxDone)
 		}
 		if r.update != nil {
 			r.update.scans++
@@ -75,32 +76,28 @@ func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Count returns how many pairs Scan would yield, in time that grows with them.
-func (r *reader) Count(over Range) (pairs int) {
-	if seen := r.applied(); seen != nil {
-		seen.visit(over, r.now, func(item) bool {
-			pairs++
-			return true
-		})
+// Count returns how many pairs Scan would yield, in time that grows with them. The error is ErrTxDone.
+func (r *reader) Count(over Range) (pairs int, err error) {
+	seen := r.applied()
+	if seen == nil {
+		return 0, ErrTxDone
 	}
-	return pairs
+	return seen.pairs(over, r.now), nil
 }
 
-// First returns the pair of a range with the smallest key. Its Reverse and Limit don't count. ok is false where there is none.
-func (r *reader) First(over Range) (key, value []byte, ok bool) { return r.edge(over, false) }
+// First returns the pair of a range with the smallest key, read-only and valid for good. The range's Reverse and Limit don't
+// count. The error is ErrNotFound where the range holds no pair, or ErrTxDone.
+func (r *reader) First(over Range) (key, value []byte, err error) { return r.edge(over, false) }
 
 // Last returns the pair of a range with the greatest key, as First does the one with the smallest.
-func (r *reader) Last(over Range) (key, value []byte, ok bool) { return r.edge(over, true) }
+func (r *reader) Last(over Range) (key, value []byte, err error) { return r.edge(over, true) }
 
-func (r *reader) edge(over Range, last bool) (key, value []byte, ok bool) {
-	over.Reverse, over.Limit = last, 1
-	if seen := r.applied(); seen != nil {
-		seen.visit(over, r.now, func(it item) bool {
-			key, value, ok = it.key(), it.value(), true
-			return false
-		})
+func (r *reader) edge(over Range, last bool) (key, value []byte, err error) {
+	seen := r.applied()
+	if seen == nil {
+		return nil, nil, ErrTxDone
 	}
-	return key, value, ok
+	return seen.edge(over, r.now, last)
 }
 
 // applied returns the state with every mutation so far in it, nil once it is over.

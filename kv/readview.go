@@ -9,7 +9,7 @@ import (
 // ReadView is the store as of one instant, held until Close. It blocks nothing and goes on working when the store is
 // closed. It costs the parts of the tree that change while it is held, at most the memory of the pairs that it shows;
 // Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time. After
-// Close its methods return ErrTxDone, or nothing where they have no error.
+// Close its methods return ErrTxDone, and starting a Scan panics with it.
 type ReadView struct{ reader }
 
 // ReadView returns what readers see now, and holds it until its Close, which a View doesn't need. The error is ErrClosed.
@@ -30,12 +30,14 @@ func (db *DB) newReadView(shown *state, moment, now int64) *ReadView {
 	return v
 }
 
-// Scan is DB.Scan for what the view shows. After Close it yields nothing, but a scan in progress goes on with what it sees.
+// Scan is DB.Scan for what the view shows. After Close it panics with ErrTxDone, but a scan in progress goes on with what it sees.
 func (v *ReadView) Scan(over Range) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		if seen := v.state.Load(); seen != nil {
-			seen.scan(over, v.now)(yield)
+		seen := v.state.Load()
+		if seen == nil {
+			panic(ErrTxDone)
 		}
+		seen.scan(over, v.now)(yield)
 	}
 }
 

@@ -39,8 +39,8 @@ func BenchmarkCount(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		require.NoError(b, db.View(func(tx *Tx) error {
-			if got := tx.Count(Range{}); got != benchmarkKeys {
-				b.Fatalf("%d pairs", got)
+			if got, err := tx.Count(Range{}); err != nil || got != benchmarkKeys {
+				b.Fatalf("%d pairs, %v", got, err)
 			}
 			return nil
 		}))

@@ -19,7 +19,7 @@ const pendingMax = 128
 // Tx is a transaction: what the function given to DB.Update or DB.View reads and writes. It sees one instant, and in an
 // Update its own writes besides. What it hands out is read-only and stays valid for good.
 //
-// A Tx ends with its function. From then on its methods return ErrTxDone, or nothing where they have no error, and an
+// A Tx ends with its function. From then on its methods return ErrTxDone, starting a Scan panics with it, and an
 // iteration in progress yields nothing more. In an Update it belongs to the function's goroutine; in a View any number of
 // goroutines may use it, until the function ends.
 type Tx struct{ reader }

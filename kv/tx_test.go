@@ -130,7 +130,7 @@ func randomStep(t *testing.T, random *rand.Rand, tx *Tx, m model, now int64) {
 		r := randomRange(random)
 		want := m.lines(r, now)
 		require.Equal(t, want, lines(tx.Scan(r)))
-		require.Equal(t, len(want), tx.Count(r))
+		require.Equal(t, len(want), counted(t, tx, r))
 		requireEdges(t, m, tx, r, now)
 	case 1, 2:
 		key := randomKey(random)
@@ -151,13 +151,20 @@ func randomStep(t *testing.T, random *rand.Rand, tx *Tx, m model, now int64) {
 	}
 }
 
-func requireEdges(t *testing.T, m model, tx *Tx, r Range, now int64) {
+// edged has a first and a last pair.
+type edged interface {
+	First(r Range) (key, value []byte, err error)
+	Last(r Range) (key, value []byte, err error)
+}
+
+func requireEdges(t *testing.T, m model, in edged, r Range, now int64) {
 	for _, last := range []bool{false, true} {
 		r.Reverse, r.Limit = last, 1
-		edge := map[bool]func(Range) ([]byte, []byte, bool){false: tx.First, true: tx.Last}[last]
-		key, value, ok := edge(r)
+		edge := map[bool]func(Range) ([]byte, []byte, error){false: in.First, true: in.Last}[last]
+		key, value, err := edge(r)
 		var got []string
-		if ok {
+		if !errors.Is(err, ErrNotFound) {
+			require.NoError(t, err)
 			got = []string{string(key) + "=" + string(value)}
 		}
 		require.Equal(t, m.lines(r, now), got)
@@ -286,8 +293,8 @@ func TestIterationSeesTheTransactionAsItWasWhenItBegan(t *testing.T) {
 					require.NoError(t, tx.Put(key, []byte("new")))
 					require.NoError(t, tx.Put(append([]byte("z"), key...), []byte("new")))
 					require.NoError(t, tx.DeleteRange([]byte("k050"), []byte("k060")))
-					require.Equal(t, len(seen), tx.Count(Range{Prefix: []byte("z")}), "what was written is seen outside of it")
-					inner := tx.Count(Range{})
+					require.Equal(t, len(seen), counted(t, tx, Range{Prefix: []byte("z")}), "what was written is seen outside of it")
+					inner := counted(t, tx, Range{})
 					for range tx.Scan(Range{}) {
 						require.NoError(t, tx.Delete([]byte("k000")))
 						inner--
@@ -341,12 +348,13 @@ func TestATransactionIsOverWithItsFunction(t *testing.T) {
 			require.ErrorIs(t, kept.PutDeadline([]byte("k"), nil, time.Time{}), ErrTxDone)
 			require.ErrorIs(t, kept.Delete([]byte("k")), ErrTxDone)
 			require.ErrorIs(t, kept.DeleteRange(nil, nil), ErrTxDone)
-			require.Empty(t, lines(kept.Scan(Range{})))
-			require.Zero(t, kept.Count(Range{}))
-			_, _, ok := kept.First(Range{})
-			require.False(t, ok)
-			_, _, ok = kept.Last(Range{})
-			require.False(t, ok)
+			require.PanicsWithError(t, ErrTxDone.Error(), func() { lines(kept.Scan(Range{})) })
+			_, err = kept.Count(Range{})
+			require.ErrorIs(t, err, ErrTxDone)
+			_, _, err = kept.First(Range{})
+			require.ErrorIs(t, err, ErrTxDone)
+			_, _, err = kept.Last(Range{})
+			require.ErrorIs(t, err, ErrTxDone)
 			require.Zero(t, kept.Offset())
 			require.Equal(t, writable, kept.Writable())
 		}
@@ -436,7 +444,7 @@ func TestATransactionSeesOneInstantOfTheClock(t *testing.T) {
 	setNow(db, func() int64 { return now })
 	see := func(tx *Tx, want ...string) {
 		require.Equal(t, want, lines(tx.Scan(Range{})))
-		require.Equal(t, len(want), tx.Count(Range{}))
+		require.Equal(t, len(want), counted(t, tx, Range{}))
 	}
 	inUpdate(t, db, func(tx *Tx) {
 		require.NoError(t, tx.PutDeadline([]byte("gone"), nil, time.Unix(0, 1000)))
@@ -607,7 +615,7 @@ func TestWriteSkewCannotHappen(t *testing.T) {
 			for _, doctor := range []string{"ann", "bob"} {
 				done.Go(func() {
 					_ = db.Update(func(tx *Tx) error {
-						if tx.Count(Range{Prefix: []byte("on call/")}) < 2 {
+						if counted(t, tx, Range{Prefix: []byte("on call/")}) < 2 {
 							return errMind
 						}
 						return tx.Delete([]byte("on call/" + doctor))
