@@ -23,6 +23,9 @@ func (db *DB) At(ctx context.Context, offset uint64) (*ReadView, error) {
 		past, err = db.at(ctx, offset)
 		return err
 	})
+	if err == nil {
+		err = past.state.finishIndexes()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kv: state at %d: %w", offset, err)
 	}

@@ -63,7 +63,7 @@ func (db *DB) DeleteRange(start, end []byte) (offset uint64, err error) {
 // wait for a large batch, or for one that deletes many pairs by their range.
 //
 // An error that isn't ErrFailed means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
-// a mutation of the batch, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
+// a mutation of the batch, ErrIndex, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
 // the commit was refused or its outcome is not known until the store is opened again.
 func (db *DB) Apply(b *Batch) (offset uint64, err error) {
 	return db.ApplyContext(context.Background(), b)
@@ -83,6 +83,9 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	db.committing.Add(1)
 	defer func() { db.yield(offset) }()
 	started := db.commits.start()
+	if fill == nil && len(db.opts.Indexes) > 0 {
+		b = indexable(db.opts.Indexes, b)
+	}
 	if fill == nil && db.wantsApart(b) {
 		offset, err = db.submitApart(ctx, b)
 	} else {

@@ -119,6 +119,9 @@ func (db *DB) open() (err error) {
 		return err
 	}
 	recovered.tree.tighten()
+	if err := recovered.finishIndexes(); err != nil {
+		return err
+	}
 	db.recovery.Elapsed = time.Since(started)
 	db.last = recovered.offset
 	db.visible.start(recovered)
@@ -308,6 +311,20 @@ func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 			panic(ErrClosed)
 		}
 		visible.scan(r, db.now())(yield)
+	}
+}
+
+// ScanIndex yields the visible pairs in the order of their keys in an index of Options.Indexes, then of their own keys, all as of
+// the moment at which the iteration starts. Start, End and Prefix of the range apply to the index key, Reverse to both orders.
+// A pair comes once for each of its index keys in the range; Limit counts that. For the rest it is as Scan, so it panics with ErrClosed
+// in a closed store; and so it does where no index has the name, and where the index's function has proved not to be pure.
+func (db *DB) ScanIndex(name string, r Range) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		visible := db.visible.load()
+		if visible == nil {
+			panic(ErrClosed)
+		}
+		visible.scanIndex(name, r, db.now())(yield)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireIndexed requires that the index by deadline has the tree's pairs that have one, and no other.
-func requireIndexed(t *testing.T, s *state, says string) {
+// requireDeadlines requires that the index by deadline has the tree's pairs that have one, and no other.
+func requireDeadlines(t *testing.T, s *state, says string) {
 	t.Helper()
 	want, got := map[string]bool{}, map[string]bool{}
 	s.tree.ascend(nil, nil, func(it item) bool {
@@ -53,7 +53,7 @@ func TestTheIndexByDeadlineIsThatOfTheTree(t *testing.T) {
 				s.apply(s.offset+1, mutationsOf(&b))
 			}
 			for _, s := range states {
-				requireIndexed(t, s, says)
+				requireDeadlines(t, s, says)
 				requireExpired(t, s, int64(random.Uint64()), says)
 			}
 		}

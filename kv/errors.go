@@ -43,6 +43,9 @@ var (
 	ErrCommitTooLarge = errors.New("kv: commit is too large")
 	// ErrInvalidTTL reports a time to live that is not positive.
 	ErrInvalidTTL = errors.New("kv: time to live is not positive")
+	// ErrIndex reports a put for which the function of an index panicked or yielded a key over MaxKeySize, which is then
+	// ErrKeyTooLarge as well. Where a pair of the store is the reason, Open returns it.
+	ErrIndex = errors.New("kv: pair can't be indexed")
 	// ErrTxDone reports the use of a transaction after its function has ended, or of a ReadView after Close.
 	ErrTxDone = errors.New("kv: transaction or view is over")
 	// ErrTxReadOnly reports a write in a View.

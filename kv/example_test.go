@@ -11,12 +11,14 @@ import (
 )
 
 // openTemporary opens a store in a new directory, and returns what closes the one and removes the other.
-func openTemporary() (*kv.DB, func()) {
+func openTemporary() (*kv.DB, func()) { return openTemporaryWith(kv.Options{}) }
+
+func openTemporaryWith(opts kv.Options) (*kv.DB, func()) {
 	dir, err := os.MkdirTemp("", "walnut")
 	if err != nil {
 		panic(err)
 	}
-	db, err := kv.Open(dir, kv.Options{})
+	db, err := kv.Open(dir, opts)
 	if err != nil {
 		panic(err)
 	}

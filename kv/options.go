@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -74,6 +75,9 @@ type Options struct {
 	LogKept int64
 	// SnapshotCompression says how snapshots and backups are stored. The default is S2.
 	SnapshotCompression Compression
+	// Indexes are the store's secondary indexes, for ScanIndex. They are in memory only: Open and At make them of the pairs,
+	// so they may be other ones each time. The default is none.
+	Indexes []Index
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
 	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. When the store is
 	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
@@ -119,6 +123,10 @@ func (o Options) withDefaults() (Options, error) {
 	o.fs = cmp.Or(o.fs, vfs.OS)
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
+	}
+	o.Indexes = slices.Clone(o.Indexes)
+	if err := checkIndexes(o.Indexes); err != nil {
+		return o, err
 	}
 	switch {
 	case o.MaxCommitSize < 0 || o.MaxCommitSize > DefaultMaxCommitSize:

@@ -11,7 +11,7 @@ import (
 //
 // Invariants: first points to an allocation of at least keySize + valueSize bytes, and 8 more where hasDeadline, or is
 // nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed. Only newPair and probe
-// make pairs, and only they, memory and near know of the pointer: all else goes through slices, whose bounds Go checks.
+// make pairs, and only they, memory, near and holds know of the pointer: all else goes through slices, whose bounds Go checks.
 type pair struct {
 	first     *byte
 	keySize   uint32
@@ -65,6 +65,13 @@ func (p pair) near(other pair) bool {
 	const page = 4 << 10
 	distance := uintptr(unsafe.Pointer(p.first)) - uintptr(unsafe.Pointer(other.first))
 	return distance+page <= 2*page
+}
+
+// holds reports whether bytes, which aren't empty, are a part of the pair's memory.
+func (p pair) holds(part []byte) bool {
+	memory := p.memory()
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(p.first))
+	return from < uintptr(len(memory)) && len(part) <= len(memory)-int(from)
 }
 
 // key returns the key, with its capacity clipped.

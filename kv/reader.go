@@ -54,6 +54,16 @@ func (r *reader) Has(key []byte) (bool, error) {
 // panics with ErrTxDone if the transaction or view is over when the iteration starts, since no pairs would mean an empty range. An
 // iteration in progress ends with its transaction. The range's bounds must not be changed while it goes on.
 func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
+	return r.iterate(func(seen *state) iter.Seq2[[]byte, []byte] { return seen.scan(over, r.now) })
+}
+
+// ScanIndex is DB.ScanIndex for what the transaction or view sees, as Scan is DB.Scan.
+func (r *reader) ScanIndex(name string, over Range) iter.Seq2[[]byte, []byte] {
+	return r.iterate(func(seen *state) iter.Seq2[[]byte, []byte] { return seen.scanIndex(name, over, r.now) })
+}
+
+// iterate yields the pairs that scan finds in the state as it is when the iteration starts.
+func (r *reader) iterate(scan func(seen *state) iter.Seq2[[]byte, []byte]) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		seen := r.applied()
 		if seen == nil {
@@ -67,7 +77,7 @@ func (r *reader) Scan(over Range) iter.Seq2[[]byte, []byte] {
 				}
 			}()
 		}
-		for key, value := range seen.scan(over, r.now) {
+		for key, value := range scan(seen) {
 			// An iteration may be suspended, by iter.Pull, until others may change the tree that it is in.
 			if !yield(key, value) || r.state.Load() == nil {
 				return

@@ -32,12 +32,22 @@ func (db *DB) newReadView(shown *state, moment, now int64) *ReadView {
 
 // Scan is DB.Scan for what the view shows. After Close it panics with ErrTxDone, but a scan in progress goes on with what it sees.
 func (v *ReadView) Scan(over Range) iter.Seq2[[]byte, []byte] {
+	return v.pairs(func(seen *state) iter.Seq2[[]byte, []byte] { return seen.scan(over, v.now) })
+}
+
+// ScanIndex is DB.ScanIndex for what the view shows. After Close it is as Scan.
+func (v *ReadView) ScanIndex(name string, over Range) iter.Seq2[[]byte, []byte] {
+	return v.pairs(func(seen *state) iter.Seq2[[]byte, []byte] { return seen.scanIndex(name, over, v.now) })
+}
+
+// pairs yields the pairs that scan finds in the state.
+func (v *ReadView) pairs(scan func(seen *state) iter.Seq2[[]byte, []byte]) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		seen := v.state.Load()
 		if seen == nil {
 			panic(ErrTxDone)
 		}
-		seen.scan(over, v.now)(yield)
+		scan(seen)(yield)
 	}
 }
 

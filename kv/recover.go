@@ -114,6 +114,7 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 		b.skipped = append(b.skipped, SkippedSnapshot{place.Path, err})
 	}
 	b.state = newState()
+	b.state.indexes = startIndexes(v.opts.Indexes)
 	return b, nil
 }
 
@@ -129,6 +130,8 @@ func (v *inventory) load(ctx context.Context, place snapshot.Place, b *base, rep
 	}
 	info := file.Info()
 	pairs := whileLasting(ctx, snapshot.Decode(file, loadAhead+runtime.GOMAXPROCS(0), decodePair))
+	indexes := startIndexes(v.opts.Indexes)
+	pairs = indexes.following(pairs)
 	var nearEnd []byte
 	if blocks := file.Blocks(); len(blocks) > 0 {
 		nearEnd = blocks[len(blocks)-1].FirstKey
@@ -137,6 +140,7 @@ func (v *inventory) load(ctx context.Context, place snapshot.Place, b *base, rep
 	if err = v.judge(place, errors.Join(snapshotError(place.Path, err), file.Close())); err != nil {
 		return err
 	}
+	s.indexes = indexes
 	b.state, b.path, b.offset, b.bytes, b.time = s, place.Path, info.Offset, info.FileBytes, unixNano(info.Time)
 	return nil
 }

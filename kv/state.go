@@ -4,12 +4,13 @@ package kv
 // same state: no clock and no chance is in it, and a pair whose deadline has passed stays until a mutation removes it.
 //
 // A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes is a
-// sum over all items of the tree, and deadlines the index of those that have one.
+// sum over all items of the tree, deadlines the index of those that have one; indexes, where there are any, have the tree's pairs.
 type state struct {
 	tree      tree
 	offset    uint64 // The last commit applied, 0 before the first.
 	dataBytes int64  // Bytes of keys and values.
 	deadlines deadlines
+	indexes   *indexes
 }
 
 func newState() *state { return &state{tree: newTree()} }
@@ -17,7 +18,7 @@ func newState() *state { return &state{tree: newTree()} }
 // clone returns a second, equal state in constant time. It counts as a change of the first one.
 func (s *state) clone() *state {
 	second := *s
-	second.tree, second.deadlines = s.tree.clone(), s.deadlines.clone()
+	second.tree, second.deadlines, second.indexes = s.tree.clone(), s.deadlines.clone(), s.indexes.clone()
 	return &second
 }
 
@@ -46,9 +47,11 @@ func (s *state) mutate(m *Mutation) {
 		old, _ := s.tree.put(p)
 		s.count(old.pair, -1)
 		s.count(p, 1)
+		s.indexes.change(old.pair, p)
 	case MutationDelete:
 		old, _ := s.tree.remove(m.Key)
 		s.count(old.pair, -1)
+		s.indexes.change(old.pair, pair{})
 	case MutationDeleteRange:
 		s.removeRange(m.Key, m.End, nil)
 	}
@@ -57,7 +60,8 @@ func (s *state) mutate(m *Mutation) {
 // removeRange removes the pairs with start <= key < end, but for those that keep wants to stay, if it is set.
 func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 	if len(start) == 0 && len(end) == 0 && keep == nil {
-		*s = state{tree: newTree(), offset: s.offset}
+		s.indexes.clear()
+		*s = state{tree: newTree(), offset: s.offset, indexes: s.indexes}
 		return
 	}
 	s.tree.removeRange(start, end, func(it item) bool {
@@ -65,6 +69,7 @@ func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 			return false
 		}
 		s.count(it.pair, -1)
+		s.indexes.change(it.pair, pair{})
 		return true
 	})
 }

@@ -351,6 +351,6 @@ func TestSweepsBesideWritersReadersAndCheckpoints(t *testing.T) {
 			<-ended
 		}
 		waitUntil(t, func() bool { return db.Stats().Keys == 0 })
-		requireIndexed(t, headOf(db), "in the end")
+		requireDeadlines(t, headOf(db), "in the end")
 	})
 }

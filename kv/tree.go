@@ -10,6 +10,11 @@ import (
 // treeDegree is the branching of the tree: a node holds up to twice as many items, less one.
 const treeDegree = 32
 
+// entryTree is the B-tree of an index. Only this file knows whose B-tree it is.
+type entryTree = btree.BTreeG[indexEntry]
+
+func newEntryTree() *entryTree { return btree.NewG(treeDegree, indexEntry.less) }
+
 // tree is an ordered map from key to item. A tree is read by many goroutines at a time, or changed by one. Only clone copies it,
 // in constant time: the two share nodes until one of them is changed.
 type tree struct {

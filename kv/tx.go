@@ -35,6 +35,7 @@ type update struct {
 	owned   bool       // Tx.state is a clone, which nothing else has.
 	scans   int        // Iterations in progress over Tx.state, which must not be changed meanwhile.
 	sizeMax int        // Of the commit in bytes, encoded.
+	indexes []Index    // Whose functions are tried on every put.
 
 	read    uint64 // The offset of head.
 	refusal error  // What the function returned.
@@ -72,7 +73,7 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 // was done before it ended, nothing was changed. Afterwards, what it read may not be durable yet when UpdateContext returns.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	u := updates.Get().(*update)
-	u.sizeMax = db.opts.MaxCommitSize
+	u.sizeMax, u.indexes = db.opts.MaxCommitSize, db.opts.Indexes
 	tx := &Tx{reader{update: u}}
 	over := false
 	defer func() {
@@ -127,7 +128,7 @@ func (db *DB) View(fn func(tx *Tx) error) error {
 func (tx *Tx) Writable() bool { return tx.update != nil }
 
 // Put gives the key the value; a nil value is an empty one. Both are copied. The error is ErrEmptyKey, ErrKeyTooLarge,
-// ErrValueTooLarge, ErrCommitTooLarge where the transaction as a whole would become too large, ErrTxReadOnly or ErrTxDone.
+// ErrValueTooLarge, ErrCommitTooLarge where the transaction as a whole would become too large, ErrIndex, ErrTxReadOnly or ErrTxDone.
 // A put that was refused changes nothing, and the transaction goes on.
 func (tx *Tx) Put(key, value []byte) error { return tx.PutDeadline(key, value, time.Time{}) }
 
@@ -169,12 +170,19 @@ func (u *update) add(now int64, add func(b *Batch)) error {
 		u.batch.err = nil
 		return err
 	}
+	var added Mutation
+	var refusal error
 	if size := len(u.batch.recordAt(now)); size > u.sizeMax {
-		u.batch.record, u.batch.count, u.batch.ranges = before.record, before.count, before.ranges
-		return tooLarge(size, u.sizeMax)
+		refusal = tooLarge(size, u.sizeMax)
+	} else {
+		added.next(u.batch.record[max(len(before.record), recordHeadRoom):])
+		refusal = added.checkIndexed(u.indexes)
 	}
-	u.pending = append(u.pending, Mutation{})
-	u.pending[len(u.pending)-1].next(u.batch.record[max(len(before.record), recordHeadRoom):])
+	if refusal != nil {
+		u.batch.record, u.batch.count, u.batch.ranges = before.record, before.count, before.ranges
+		return refusal
+	}
+	u.pending = append(u.pending, added)
 	return nil
 }
 

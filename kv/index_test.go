@@ -1,0 +1,610 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// byValue has one key for each pair, which is a part of the pair.
+func byValue(_, value []byte) iter.Seq[[]byte] { return slices.Values([][]byte{value}) }
+
+// byBytes has a key for each different byte of a pair, and none for some pairs. Its keys share memory, and come twice.
+func byBytes(key, value []byte) iter.Seq[[]byte] {
+	if len(value)%3 == 0 {
+		return nil
+	}
+	return func(yield func([]byte) bool) {
+		var buffer []byte
+		for _, b := range append(key, value...) {
+			if buffer = append(buffer[:0], 'b', b); !yield(buffer) {
+				return
+			}
+		}
+	}
+}
+
+// byNothing has the empty key for every pair.
+func byNothing(_, _ []byte) iter.Seq[[]byte] { return slices.Values([][]byte{nil}) }
+
+var testIndexes = []Index{{"value", byValue}, {"bytes", byBytes}, {"nothing", byNothing}}
+
+// sorted returns what ScanIndex has to yield of the pairs, as key=value: all of their index keys, sorted.
+func sorted(pairs iter.Seq2[[]byte, []byte], x Index, r Range) (lines []string) {
+	type entry struct{ indexKey, key, value string }
+	all := map[entry]bool{}
+	for key, value := range pairs {
+		if keys := x.Keys(key, value); keys != nil {
+			for indexKey := range keys {
+				all[entry{string(indexKey), string(key), string(value)}] = true
+			}
+		}
+	}
+	var entries []entry
+	for e := range all {
+		if (len(r.End) == 0 || e.indexKey < string(r.End)) && e.indexKey >= string(r.Start) && strings.HasPrefix(e.indexKey, string(r.Prefix)) {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if order := strings.Compare(a.indexKey, b.indexKey); order != 0 {
+			return order
+		}
+		return strings.Compare(a.key, b.key)
+	})
+	if r.Reverse {
+		slices.Reverse(entries)
+	}
+	for _, e := range entries {
+		if r.Limit > 0 && len(lines) == r.Limit {
+			break
+		}
+		lines = append(lines, e.key+"="+e.value)
+	}
+	return lines
+}
+
+// indexScanner is a DB, a Tx or a ReadView.
+type indexScanner interface {
+	Scan(r Range) iter.Seq2[[]byte, []byte]
+	ScanIndex(name string, r Range) iter.Seq2[[]byte, []byte]
+}
+
+// requireIndexed requires that every index yields, for some ranges, what a sort of the pairs does.
+func requireIndexed(t testing.TB, random *rand.Rand, s indexScanner, sentence string) {
+	t.Helper()
+	for _, x := range testIndexes {
+		for _, r := range []Range{{Reverse: random.IntN(2) == 0}, randomIndexRange(random)} {
+			want := sorted(s.Scan(Range{}), x, r)
+			require.Equal(t, want, lines(s.ScanIndex(x.Name, r)), "%s, index %s, range %+v", sentence, x.Name, r)
+		}
+	}
+}
+
+// randomIndexRange draws a range that meets the keys of the indexes of tests.
+func randomIndexRange(random *rand.Rand) Range {
+	r := randomRange(random)
+	for _, bound := range []*[]byte{&r.Start, &r.End, &r.Prefix} {
+		if len(*bound) > 0 {
+			*bound = [][]byte{fmt.Append(nil, random.IntN(1000)), append([]byte{'b'}, *bound...), []byte("b")}[random.IntN(3)]
+		}
+	}
+	r.Limit *= 5
+	return r
+}
+
+// TestIndexesAreWhatASortWouldYield makes random commits of every kind, and compares every index with a scan and a sort: of the store, of
+// views that are held, of transactions before they commit, of past states, and of the store opened again.
+func TestIndexesAreWhatASortWouldYield(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
+		for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+			t.Run(fmt.Sprintf("seed=%d/sync=%v", seed, mode), func(t *testing.T) {
+				t.Logf("replay: go test ./kv -run '%s'", t.Name())
+				indexRun(t, rand.New(rand.NewPCG(seed, 31)), mode)
+			})
+		}
+	}
+}
+
+func indexRun(t *testing.T, random *rand.Rand, mode SyncMode) {
+	now := atomic.Int64{}
+	now.Store(1000)
+	opts := memOptions(vfs.NewMem())
+	opts.Indexes, opts.Sync, opts.CheckpointFactor, opts.clock = testIndexes, mode, -1, now.Load
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	held := map[*ReadView][]string{}
+	for step := range 80 {
+		sentence := fmt.Sprintf("step %d", step)
+		now.Add(int64(random.IntN(2)))
+		switch random.IntN(12) {
+		case 0:
+			view, err := db.ReadView()
+			require.NoError(t, err)
+			held[view] = lines(view.ScanIndex("bytes", Range{}))
+		case 1:
+			b := randomBatch(random, now.Load())
+			for large := random.IntN(4) == 0; large && !b.isLong(); {
+				b.Put(randomKey(random), randomBytes(random, 0, 12))
+			}
+			_, err = db.Apply(b)
+		case 2:
+			b := &Batch{}
+			b.DeleteRange(nil, nil)
+			_, err = db.Apply(b)
+		case 3, 4:
+			err = updateIndexed(t, random, db, sentence)
+		case 5:
+			require.NoError(t, db.Close())
+			reopened := opts
+			reopened.ReadOnly = true
+			db, err = Open(storeDir, reopened)
+			require.NoError(t, err)
+			requireIndexed(t, random, db, sentence+", read-only")
+			require.NoError(t, db.Close())
+			db, err = Open(storeDir, opts)
+		case 6:
+			if _, err = db.Checkpoint(t.Context()); err == nil && db.Offset() > 3 {
+				requirePast(t, random, db, db.Offset()-2)
+			}
+		case 7:
+			_, err = db.Put(randomKey(random), randomBytes(random, 0, 12))
+		default:
+			_, err = db.Apply(randomBatch(random, now.Load()))
+		}
+		require.NoError(t, err, sentence)
+		if random.IntN(4) == 0 { // Otherwise nothing is published, and the next commits are applied in place.
+			requireIndexed(t, random, db, sentence)
+		}
+	}
+	requireIndexed(t, random, db, "at the end")
+	require.NoError(t, db.Close())
+	for view, want := range held {
+		require.Equal(t, want, lines(view.ScanIndex("bytes", Range{})), "view of %d", view.Offset())
+		requireIndexed(t, random, view, "a view that was held")
+		require.NoError(t, view.Close())
+	}
+}
+
+// updateIndexed makes a transaction that looks at its indexes between its writes.
+func updateIndexed(t *testing.T, random *rand.Rand, db *DB, sentence string) error {
+	gaveUp := errors.New("gave up")
+	err := db.Update(func(tx *Tx) error {
+		for range random.IntN(200) {
+			switch random.IntN(50) {
+			case 0:
+				requireIndexed(t, random, tx, sentence+", in a transaction")
+			case 1, 2:
+				require.NoError(t, tx.DeleteRange(randomKey(random), randomKey(random)))
+			case 3, 4, 5, 6, 7, 8:
+				require.NoError(t, tx.Delete(randomKey(random)))
+			default:
+				require.NoError(t, tx.Put(randomKey(random), randomBytes(random, 0, 12)))
+			}
+		}
+		if random.IntN(3) == 0 {
+			return gaveUp
+		}
+		return nil
+	})
+	if errors.Is(err, gaveUp) {
+		return nil
+	}
+	return err
+}
+
+func requirePast(t *testing.T, random *rand.Rand, db *DB, offset uint64) {
+	past, err := db.At(t.Context(), offset)
+	if errors.Is(err, ErrTruncated) {
+		return
+	}
+	require.NoError(t, err)
+	requireIndexed(t, random, past, "a past state")
+	require.NoError(t, past.Close())
+}
+
+// TestALargeCommitKeepsTheIndexes applies a batch in steps and other commits between the steps, as a large commit is made.
+func TestALargeCommitKeepsTheIndexes(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 32))
+		base := newState()
+		base.indexes = startIndexes(testIndexes)
+		base.applyEncoded(1, randomBatches(random, 10).mutations())
+		require.NoError(t, base.finishIndexes())
+		b := randomBatches(random, 6)
+		work := &apart{state: base.clone(), decided: newDecided(b)}
+		for rest := b.mutations(); len(rest) > 0; {
+			other := randomBatches(random, 2).mutations()
+			base.applyEncoded(2, other)
+			work.makeUpFor(other)
+			var m Mutation
+			rest = m.next(rest)
+			work.state.mutate(&m)
+		}
+		for _, s := range []*state{base, work.state} {
+			for _, x := range testIndexes {
+				require.Equal(t, sorted(s.scan(Range{}, 0), x, Range{}), lines(s.scanIndex(x.Name, Range{}, 0)), "seed %d, index %s", seed, x.Name)
+			}
+		}
+	}
+}
+
+// TestAStartIndexesWhatChangesManyTimes replays commits over more than a chunk of changes, each of which is to be undone.
+func TestAStartIndexesWhatChangesManyTimes(t *testing.T) {
+	mem := vfs.NewMem()
+	plain := openStore(t, storeDir, Options{fs: mem, CheckpointFactor: -1})
+	for round := range 4 {
+		var b Batch
+		if round == 2 {
+			b.DeleteRange(nil, nil)
+		}
+		for i := range indexChunk {
+			b.Put(fmt.Append(nil, i), fmt.Append(nil, (i+round)%1000))
+		}
+		_, err := plain.Apply(&b)
+		require.NoError(t, err)
+	}
+	opts := Options{fs: mem, ReadOnly: true, Indexes: testIndexes}
+	requireIndexed(t, rand.New(rand.NewPCG(1, 33)), openStore(t, storeDir, opts), "from the log")
+	_, err := plain.Checkpoint(t.Context())
+	require.NoError(t, err)
+	requireIndexed(t, rand.New(rand.NewPCG(2, 33)), openStore(t, storeDir, opts), "from a snapshot")
+}
+
+func TestOptionsRefuseIndexesThatCantBe(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		indexes  []Index
+		message  string
+	}{
+		{"two with one name", []Index{{"a", byValue}, {"b", byValue}, {"a", byBytes}}, `kv: option Indexes: there are two with the name "a"`},
+		{"one without a name", []Index{{"", byValue}}, "kv: option Indexes: index 0 has no name"},
+		{"one without a function", []Index{{"a", nil}}, `kv: option Indexes: index "a" has no function`},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			_, err := Open(storeDir, Options{fs: vfs.NewMem(), Indexes: c.indexes})
+			require.EqualError(t, err, c.message)
+		})
+	}
+}
+
+func TestScanOfAnUnknownIndexPanics(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.Indexes = testIndexes
+	db := openStore(t, storeDir, opts)
+	none, _ := openMem(t)
+	for _, store := range []*DB{db, none} {
+		scan := func() { lines(store.ScanIndex("other", Range{})) }
+		require.PanicsWithValue(t, `kv: there is no index "other" in Options.Indexes`, scan)
+	}
+	put(t, db, "k", "v")
+	require.Equal(t, []string{"k=v"}, lines(db.ScanIndex("value", Range{})), "the store goes on")
+}
+
+// tooLong is an index key over the limit.
+var tooLong = bytes.Repeat([]byte("x"), MaxKeySize+1)
+
+// failing has the values as keys, except for some values.
+func failing(_, value []byte) iter.Seq[[]byte] {
+	switch string(value) {
+	case "panic":
+		panic("this value")
+	case "late":
+		return func(yield func([]byte) bool) {
+			yield([]byte("first"))
+			panic(errors.New("this value, late"))
+		}
+	case "long":
+		return slices.Values([][]byte{[]byte("first"), tooLong})
+	case "longest":
+		return slices.Values([][]byte{tooLong[:MaxKeySize]})
+	}
+	return slices.Values([][]byte{value})
+}
+
+func TestAnIndexThatFailsFailsItsCommitAlone(t *testing.T) {
+	eachWay := map[string]func(db *DB, value []byte) error{
+		"Put": func(db *DB, value []byte) error {
+			_, err := db.Put([]byte("k"), value)
+			return err
+		},
+		"PutTTL": func(db *DB, value []byte) error {
+			_, err := db.PutTTL([]byte("k"), value, time.Hour)
+			return err
+		},
+		"Apply": func(db *DB, value []byte) error {
+			var b Batch
+			b.Put([]byte("other"), []byte("fine"))
+			b.Put([]byte("k"), value)
+			_, err := db.Apply(&b)
+			return err
+		},
+		"a large Apply": func(db *DB, value []byte) error {
+			var b Batch
+			for i := range inPlaceMutations + 1 {
+				b.Put(fmt.Append(nil, i), []byte("fine"))
+			}
+			b.Put([]byte("k"), value)
+			_, err := db.Apply(&b)
+			return err
+		},
+		"Update": func(db *DB, value []byte) error {
+			return db.Update(func(tx *Tx) error {
+				if err := tx.Put([]byte("other"), []byte("fine")); err != nil {
+					return err
+				}
+				return tx.Put([]byte("k"), value)
+			})
+		},
+	}
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		opts := memOptions(vfs.NewMem())
+		opts.Indexes, opts.Sync = []Index{{"value", byValue}, {"failing", failing}}, mode
+		db := openStore(t, storeDir, opts)
+		offset := put(t, db, "k", "old")
+		for way, commit := range eachWay {
+			t.Run(fmt.Sprintf("%v/%s", mode, way), func(t *testing.T) {
+				require.ErrorContains(t, commit(db, []byte("panic")), `kv: pair can't be indexed: index "failing", key "k": the function panicked: this value`)
+				require.ErrorContains(t, commit(db, []byte("late")), "the function panicked: this value, late")
+				err := commit(db, []byte("long"))
+				require.ErrorContains(t, err, "index key of 65537 bytes, limit 65536")
+				require.ErrorIs(t, err, ErrKeyTooLarge)
+				require.ErrorIs(t, err, ErrIndex)
+				require.Equal(t, offset, db.Offset(), "nothing was changed")
+				requireHolds(t, db, "k=old")
+				require.Equal(t, []string{"k=old"}, lines(db.ScanIndex("failing", Range{})))
+			})
+		}
+		put(t, db, "k", "longest")
+		require.Equal(t, []string{"k=longest"}, lines(db.ScanIndex("failing", Range{})), "the store goes on")
+	}
+}
+
+func TestATransactionGoesOnWithoutAPutThatCantBeIndexed(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.Indexes = []Index{{"failing", failing}}
+	db := openStore(t, storeDir, opts)
+	require.NoError(t, db.Update(func(tx *Tx) error {
+		require.NoError(t, tx.Put([]byte("a"), []byte("fine")))
+		require.ErrorIs(t, tx.Put([]byte("b"), []byte("panic")), ErrIndex)
+		require.Equal(t, []string{"a=fine"}, lines(tx.ScanIndex("failing", Range{})))
+		return tx.Put([]byte("c"), []byte("also"))
+	}))
+	require.Equal(t, []string{"c=also", "a=fine"}, lines(db.ScanIndex("failing", Range{})))
+}
+
+func TestAStoreThatTakesNoCommitSaysSoFirst(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := memOptions(mem)
+	opts.Indexes = []Index{{"failing", failing}}
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	require.NoError(t, db.Close())
+	_, err = db.Put([]byte("k"), []byte("panic"))
+	require.ErrorIs(t, err, ErrClosed)
+	require.Empty(t, lines(db.ScanIndex("failing", Range{})), "a closed store yields nothing")
+	opts.ReadOnly = true
+	reading := openStore(t, storeDir, opts)
+	_, err = reading.Put([]byte("k"), []byte("panic"))
+	require.ErrorIs(t, err, ErrReadOnly)
+	require.Equal(t, []string{"k=v"}, lines(reading.ScanIndex("failing", Range{})))
+}
+
+// TestOpenNamesAPairThatCantBeIndexed opens a store, written without an index, with an index that fails for one of its pairs.
+func TestOpenNamesAPairThatCantBeIndexed(t *testing.T) {
+	for value, message := range map[string]string{
+		"panic": `kv: open /data/store: kv: pair can't be indexed: index "failing", key "m": the function panicked: this value`,
+		"late":  "the function panicked: this value, late",
+		"long":  "index key of 65537 bytes, limit 65536",
+	} {
+		for _, checkpoint := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/snapshot=%v", value, checkpoint), func(t *testing.T) {
+				opts := memOptions(vfs.NewMem())
+				db, err := Open(storeDir, opts)
+				require.NoError(t, err)
+				put(t, db, "a", "panic")
+				put(t, db, "m", value)
+				put(t, db, "z", "long")
+				bad := put(t, db, "a", "fine")
+				if checkpoint {
+					_, err = db.Checkpoint(t.Context())
+					require.NoError(t, err)
+				}
+				require.NoError(t, db.Close())
+				opts.Indexes = []Index{{"value", byNothing}, {"failing", failing}}
+				_, err = Open(storeDir, opts)
+				require.ErrorContains(t, err, message)
+				require.ErrorIs(t, err, ErrIndex)
+
+				opts.Indexes = nil
+				db, err = Open(storeDir, opts)
+				require.NoError(t, err, "the store is as it was")
+				put(t, db, "m", "fine")
+				_, err = db.Delete([]byte("z"))
+				require.NoError(t, err)
+				require.NoError(t, db.Close())
+				opts.Indexes = []Index{{"failing", failing}}
+				db = openStore(t, storeDir, opts)
+				require.Equal(t, []string{"a=fine", "m=fine"}, lines(db.ScanIndex("failing", Range{})), "what was overwritten doesn't count")
+				if _, err = db.At(t.Context(), bad); !errors.Is(err, ErrTruncated) {
+					require.ErrorIs(t, err, ErrIndex, "the past state can't be indexed")
+				}
+			})
+		}
+	}
+}
+
+// TestAFunctionThatIsNotPureLosesItsIndexAlone has a function that begins to fail for a pair that it was committed with.
+func TestAFunctionThatIsNotPureLosesItsIndexAlone(t *testing.T) {
+	var calls, from atomic.Int64
+	from.Store(1 << 40)
+	for _, c := range []struct {
+		sentence string
+		impure   func(value []byte) iter.Seq[[]byte]
+	}{
+		{"a panic", func([]byte) iter.Seq[[]byte] { panic("moody") }},
+		{"another key", func([]byte) iter.Seq[[]byte] { return slices.Values([][]byte{[]byte("moody")}) }},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			from.Store(1 << 40)
+			opts := memOptions(vfs.NewMem())
+			opts.Indexes = []Index{{"value", byValue}, {"moody", func(_, value []byte) iter.Seq[[]byte] {
+				if calls.Add(1) > from.Load() {
+					return c.impure(value)
+				}
+				return slices.Values([][]byte{value})
+			}}}
+			db := openStore(t, storeDir, opts)
+			put(t, db, "k", "old")
+			view, err := db.ReadView()
+			require.NoError(t, err)
+			defer view.Close()
+			from.Store(calls.Load() + 1) // Put tries the function once more before the commit.
+			put(t, db, "k", "new")
+			requireHolds(t, db, "k=new")
+			require.Equal(t, []string{"k=new"}, lines(db.ScanIndex("value", Range{})))
+			require.PanicsWithValue(t, `kv: index "moody" can't be scanned: its function isn't pure`, func() {
+				lines(db.ScanIndex("moody", Range{}))
+			})
+			require.Equal(t, []string{"k=old"}, lines(view.ScanIndex("moody", Range{})), "a view from before has it")
+			from.Store(1 << 40)
+			put(t, db, "k", "newer")
+			requireHolds(t, db, "k=newer")
+		})
+	}
+}
+
+// TestAFunctionThatEndsItsGoroutineEndsNoStart has one that calls runtime.Goexit, as a test's FailNow does.
+func TestAFunctionThatEndsItsGoroutineEndsNoStart(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	db := openStore(t, storeDir, opts)
+	put(t, db, "k", "v")
+	var calls atomic.Int64
+	opts.ReadOnly, opts.Indexes = true, []Index{{"goes", func(_, value []byte) iter.Seq[[]byte] {
+		if calls.Add(1) == 1 {
+			runtime.Goexit()
+		}
+		return slices.Values([][]byte{value})
+	}}}
+	_, err := Open(storeDir, opts)
+	require.ErrorContains(t, err, `index "goes": its function isn't pure`)
+}
+
+func TestWhatAFunctionAppendsReachesNoBatch(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.Indexes = []Index{{"joined", func(key, value []byte) iter.Seq[[]byte] {
+		return slices.Values([][]byte{append(value, "/!/!/!/!/!/!"...), append(key, "/!/!/!/!/!/!"...)})
+	}}}
+	db := openStore(t, storeDir, opts)
+	var b Batch
+	b.Put([]byte("a"), []byte("1"))
+	b.Put([]byte("b"), []byte("2"))
+	b.Put([]byte("c"), nil)
+	_, err := db.Apply(&b)
+	require.NoError(t, err)
+	requireHolds(t, db, "a=1", "b=2", "c=")
+	require.Equal(t, []string{"c=", "a=1", "b=2", "a=1", "b=2", "c="}, lines(db.ScanIndex("joined", Range{})))
+}
+
+// TestFullDiskLeavesTheIndexesAlone refuses commits at the log, after their index keys were made.
+func TestFullDiskLeavesTheIndexesAlone(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := Options{fs: mem, SegmentSize: 4 << 10, Indexes: testIndexes, LowSpace: -1}
+	db := openStore(t, storeDir, opts)
+	put(t, db, "k", "old")
+	var refusal error
+	mem.SetCapacity(1)
+	for i := 0; refusal == nil && i < 100; i++ {
+		_, refusal = db.Put([]byte("k"), bytes.Repeat([]byte{byte('a' + i%10)}, 200))
+	}
+	require.ErrorIs(t, refusal, ErrNoSpace)
+	requireIndexed(t, rand.New(rand.NewPCG(1, 34)), db, "on a full disk")
+	err := db.Update(func(tx *Tx) error {
+		require.NoError(t, tx.Put([]byte("n"), make([]byte, 3<<10)))
+		requireIndexed(t, rand.New(rand.NewPCG(2, 34)), tx, "in a transaction that is refused")
+		return nil
+	})
+	require.ErrorIs(t, err, ErrNoSpace)
+	requireIndexed(t, rand.New(rand.NewPCG(3, 34)), db, "after it")
+	mem.SetCapacity(0)
+	put(t, db, "k", "new")
+	require.Equal(t, []string{"k=new"}, lines(db.ScanIndex("value", Range{})))
+}
+
+// TestIndexesBesideWritersShowOneInstant has writers that move pairs between index keys while readers check that none is missing.
+func TestIndexesBesideWritersShowOneInstant(t *testing.T) {
+	const pairs = 50
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		opts := memOptions(vfs.NewMem())
+		opts.Indexes, opts.Sync = testIndexes, mode
+		db := openStore(t, storeDir, opts)
+		var first Batch
+		for i := range pairs {
+			first.Put(fmt.Append(nil, i), []byte("1"))
+		}
+		_, err := db.Apply(&first)
+		require.NoError(t, err)
+		var work sync.WaitGroup
+		for g := range uint64(4) {
+			work.Go(func() {
+				random := rand.New(rand.NewPCG(g, 35))
+				for range 300 {
+					key, value := fmt.Append(nil, random.IntN(pairs)), fmt.Append(nil, random.IntN(5))
+					if g == 0 {
+						_ = db.Update(func(tx *Tx) error { return tx.Put(key, value) })
+					} else if _, err := db.Put(key, value); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			work.Go(func() {
+				random := rand.New(rand.NewPCG(g, 36))
+				for range 15 {
+					_ = db.View(func(tx *Tx) error {
+						requireIndexed(t, random, tx, "beside writers")
+						require.Len(t, lines(tx.ScanIndex("value", Range{})), pairs)
+						return nil
+					})
+				}
+			})
+		}
+		work.Wait()
+	}
+}
+
+func TestAnIndexScanOfWhatIsClosedPanics(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	opts.Indexes = []Index{{Name: "value", Keys: func(_, value []byte) iter.Seq[[]byte] { return slices.Values([][]byte{value}) }}}
+	db := openStore(t, storeDir, opts)
+	put(t, db, "k", "v")
+	view, err := db.ReadView()
+	require.NoError(t, err)
+	require.NoError(t, view.Close())
+	var over *Tx
+	require.NoError(t, db.View(func(tx *Tx) error { over = tx; return nil }))
+	require.NoError(t, db.Close())
+	for _, test := range []struct {
+		scan func(string, Range) iter.Seq2[[]byte, []byte]
+		want error
+	}{{db.ScanIndex, ErrClosed}, {view.ScanIndex, ErrTxDone}, {over.ScanIndex, ErrTxDone}} {
+		require.PanicsWithValue(t, test.want, func() { lines(test.scan("value", Range{})) })
+	}
+}
