@@ -206,7 +206,11 @@ func (l *Log) syncRead() error {
 	case err != nil:
 		return err
 	}
-	err = errors.Join(g.store.file.Sync(), g.release())
+	err = g.store.file.Sync()
+	if err == nil && last == g.base() {
+		err = l.opts.FS.SyncDir(l.dir) // The record may be a prepared one, in a file whose name isn't durable yet.
+	}
+	err = errors.Join(err, g.release())
 	if err == nil {
 		l.proven.Store(last)
 	}

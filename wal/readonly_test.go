@@ -273,6 +273,37 @@ func requireCorrupt(t testing.TB, err error, path string) *CorruptError {
 	return damage
 }
 
+// TestAReaderSyncsTheNameOfWhatItShows: a prepared record is durable before its file's name is.
+func TestAReaderSyncsTheNameOfWhatItShows(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := testOptions(mem)
+	writer := openTest(t, opts)
+	fill(t, writer, 1)
+	prepared, err := writer.Prepare(payloadOf(2))
+	require.NoError(t, err)
+	named, seen := false, false
+	mem.SetHook(func(call vfs.Call) error {
+		if named = named || call.Op == vfs.OpRename; !named || seen || call.Op != vfs.OpSyncDir {
+			return nil
+		}
+		seen = true
+		reader, err := Open(testDir, readOnly(opts))
+		require.NoError(t, err)
+		require.NoError(t, reader.Sync())
+		require.EqualValues(t, 2, reader.Durable())
+		for seed := range uint64(20) {
+			again, err := Open(testDir, testOptions(mem.Crash(seed, vfs.TornTail)))
+			require.NoError(t, err)
+			requireRecords(t, again, 1, 2)
+			require.NoError(t, again.Close())
+		}
+		return reader.Close()
+	})
+	_, _, err = writer.SubmitPrepared(prepared, payloadOf(2))
+	require.NoError(t, err)
+	require.True(t, seen)
+}
+
 func TestReadOnlyNeedsNoPermissionToWrite(t *testing.T) {
 	dir := t.TempDir()
 	opts := testOptions(vfs.OS)
