@@ -181,6 +181,9 @@ func (l *Log) mark() (durable func() error, err error) {
 // Sync makes every record durable that was handed over before the call, in every mode; in the relaxed modes appends go on meanwhile.
 // In a log that is open for reading only these are the ones it has, which the writer may not have synced yet.
 func (l *Log) Sync() error {
+	if l.opts.Follow {
+		return nil // It shows nothing else.
+	}
 	if l.opts.ReadOnly {
 		return l.syncRead()
 	}

@@ -17,11 +17,15 @@ type background struct {
 
 // startBackground starts the goroutine, where there is something to do.
 func (l *Log) startBackground() {
-	if l.opts.ReadOnly || l.opts.foreground {
+	if l.opts.ReadOnly && !l.opts.Follow || l.opts.foreground {
 		return
 	}
 	l.stop = make(chan struct{})
-	l.stopped.Go(l.runBackground)
+	run := l.runBackground
+	if l.opts.Follow {
+		run = newTracker(l).run
+	}
+	l.stopped.Go(run)
 }
 
 func (l *Log) stopBackground() {

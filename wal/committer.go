@@ -121,6 +121,16 @@ func (c *committer) writable() error {
 	return c.usable()
 }
 
+// growing says why the log gets no more records, if it doesn't. One that is only read gets some if it follows its writer.
+func (c *committer) growing(follows bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if follows && !c.closed {
+		return c.failed
+	}
+	return c.usable()
+}
+
 // waitFor waits until a group is acknowledged, leading where nothing else does. It releases mu.
 func (c *committer) waitFor(g *group) error {
 	if c.failed != nil {

@@ -29,6 +29,8 @@ var (
 	ErrFailed = errors.New("wal: log has failed")
 	// ErrTruncated reports an offset before the first record held.
 	ErrTruncated = errors.New("wal: offset has been truncated")
+	// ErrDiverged reports that a log which is followed no longer holds records that were shown: it was cut, reset or replaced.
+	ErrDiverged = errors.New("wal: log no longer has what was read from it")
 	// ErrOutOfRange reports an offset after the last record.
 	ErrOutOfRange = errors.New("wal: offset is past the end of the log")
 )

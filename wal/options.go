@@ -2,6 +2,7 @@ package wal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -81,6 +82,14 @@ type Options struct {
 	// ReadOnly opens the log without changing a byte of it. It works beside a live writer in another process and
 	// sees what that writer had written when the log was opened. Every method that writes returns ErrReadOnly.
 	ReadOnly bool
+	// Follow, with ReadOnly, keeps the log up with its live writer: Last and Follow go on as records become durable, which the writer's
+	// later frames prove, or else a sync of the writer's file by this log. A damaged log is refused. Log.Stats().Failed says why following
+	// has ended, with the log as it was then: ErrDiverged, ErrCorrupt, ErrVersion, ErrFailed where that sync failed, an error of the file
+	// system that stays for a while, such as fs.ErrNotExist for a directory that vanished, or the error of Looked.
+	Follow bool
+	// Looked, if set, is called with Follow after each look for more, from one goroutine: with the last offset that the look found, which
+	// may not be durable yet and so be after Last, and with the time at which the look began. An error ends following.
+	Looked func(last uint64, at time.Time) error
 	// MustExist refuses a directory without a log, with fs.ErrNotExist, instead of making one. Nothing is written then.
 	MustExist bool
 	// QuarantineDir is where a recovery keeps the bytes that it cuts off. The default is "quarantine" in the log's directory.
@@ -126,6 +135,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.Sync > SyncNever:
 		return o, fmt.Errorf("wal: option Sync: %v is unknown", o.Sync)
+	case o.Follow && !o.ReadOnly:
+		return o, errors.New("wal: option Follow: it needs ReadOnly")
 	case o.SyncInterval < 0:
 		return o, fmt.Errorf("wal: option SyncInterval: %v is negative", o.SyncInterval)
 	case o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize:

@@ -60,7 +60,8 @@ func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 }
 
 // Follow is Records without an end: it waits for more until the context ends, the log is closed (ErrClosed) or fails (ErrFailed),
-// each of which is its last error. A log that is open for reading only doesn't grow: Follow ends with ErrReadOnly.
+// each of which is its last error. A log that is open for reading only doesn't grow: Follow ends with ErrReadOnly, unless
+// Options.Follow is set, and then with what ended following.
 func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		r := reader{log: l, offset: from, last: l.Last}
@@ -82,10 +83,7 @@ func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Record, error] 
 
 // await waits for a change, and says why none will come.
 func (l *Log) await(ctx context.Context, changed <-chan struct{}) error {
-	if l.opts.ReadOnly {
-		return ErrReadOnly
-	}
-	if err := l.writable(); err != nil {
+	if err := l.growing(l.opts.Follow); err != nil {
 		return err
 	}
 	select {

@@ -21,11 +21,14 @@ func (l *Log) openReadOnly() (*survey, error) {
 	if err == nil && len(v.stores) == 0 {
 		err = fmt.Errorf("no segment in %s: %w", l.dir, fs.ErrNotExist)
 	}
-	if errors.As(err, &l.damage) {
+	if !l.opts.Follow && errors.As(err, &l.damage) {
 		err = errors.Join(v.close(), v.readable(l.damage))
 	}
 	if err == nil {
 		err = l.adoptReadOnly(v)
+	}
+	if err == nil && l.opts.Follow {
+		err = l.syncShown()
 	}
 	return v, err
 }

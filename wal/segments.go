@@ -10,7 +10,8 @@ import (
 
 // segments is the list of a log's segments, in order. Each is followed by the next one, and the last is active.
 //
-// Invariant: it is changed under the log's submit lock only, so that its holder may read it without mu.
+// Invariant: it is changed under the log's submit lock only, so that its holder may read it without mu. In a log that follows its
+// writer, nothing but the tracker changes it.
 type segments struct {
 	first       atomic.Uint64 // The first offset held.
 	epoch       atomic.Uint64 // Changes when offsets are given out again.
@@ -46,6 +47,19 @@ func (s *segments) replace(keep int, g *segment) (removed []*segment) {
 		s.list[keep-1].next.Store(g)
 	}
 	s.activeStore.Store(g.store)
+	s.epoch.Add(1)
+	return removed
+}
+
+// take makes other segments the log's, in order, and returns those that no longer are.
+func (s *segments) take(list []*segment) (removed []*segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, g := range list[1:] {
+		list[i].next.Store(g)
+	}
+	removed, s.list = s.list, list
+	s.activeStore.Store(list[len(list)-1].store)
 	s.epoch.Add(1)
 	return removed
 }
