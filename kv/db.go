@@ -49,7 +49,8 @@ type DB struct {
 	visible visibleState
 	views   viewList // Open views.
 	feed    feed
-	commits timer // How long commits take.
+	follow  *follower // nil where the store doesn't follow a writer.
+	commits timer     // How long commits take.
 
 	committing atomic.Int32 // Commits in progress.
 	processors int32        // That they have to share.
@@ -84,6 +85,9 @@ func Open(dir string, opts Options) (*DB, error) {
 	}
 	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.clock), apartTurn: make(chan struct{}, 1)}
 	db.now, db.processors, db.opts.landed = db.clock.now, int32(runtime.GOMAXPROCS(0)), db.landed
+	if db.follow = newFollower(db); db.follow != nil {
+		db.opts.looked = db.follow.looked
+	}
 	if err := db.open(); err != nil {
 		err = errors.Join(err, db.release())
 		opts.Logger.Error("store not opened", "dir", dir, "error", err)
@@ -127,6 +131,7 @@ func (db *DB) open() (err error) {
 	db.visible.start(recovered)
 	db.startCheckpoints()
 	db.beginToSweep()
+	db.follow.start()
 	return nil
 }
 
@@ -234,6 +239,7 @@ func (db *DB) Close() error {
 		db.mu.Unlock()
 		db.stopCheckpoints()
 		db.sweeper.done.Wait()
+		db.follow.stop()
 		db.inflight.Wait()
 		checkpointErr := db.lastCheckpoint()
 		db.visible.close()

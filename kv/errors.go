@@ -54,6 +54,8 @@ var (
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrTruncated reports a commit, or the state after it, that is held no longer. The message names the oldest that is.
 	ErrTruncated = wal.ErrTruncated
+	// ErrDiverged reports that the store which a follower shows is no longer the one in its directory: see Options.Follow.
+	ErrDiverged = wal.ErrDiverged
 	// ErrOutOfRange reports an offset, or a time, after the last commit there is.
 	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it

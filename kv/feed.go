@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,13 +95,18 @@ func (s *stream) show() {
 func (s *stream) run(ctx context.Context, db *DB) {
 	for {
 		err := s.follow(ctx, db)
+		if errors.Is(err, ErrTruncated) {
+			// It was too slow for a checkpoint, so watchers read the log or an archive. A follower may have to go on from a snapshot first.
+			if err = db.awaitVisible(ctx, db.log.First()-1); err == nil {
+				s.taken = shown{next: db.Offset() + 1}
+				s.show()
+				continue
+			}
+		} else if db.follow != nil {
+			err = db.follow.await(ctx, math.MaxUint64) // What has ended the log's part ends the store's.
+		}
 		if ctx.Err() != nil {
 			err = ErrClosed // Otherwise nothing watches any more.
-		}
-		if errors.Is(err, ErrTruncated) { // It was too slow for a checkpoint, so watchers read the log or an archive.
-			s.taken = shown{next: db.Offset() + 1}
-			s.show()
-			continue
 		}
 		s.taken.err = orClosed(err)
 		s.show()
@@ -115,7 +121,9 @@ func (s *stream) follow(ctx context.Context, db *DB) error {
 		if err != nil {
 			return err
 		}
-		db.awaitVisible(commit.Offset)
+		if err := db.awaitVisible(ctx, commit.Offset); err != nil {
+			return err
+		}
 		s.taken.add(commit)
 		if ahead++; ahead < streamAhead && commit.Offset < db.log.Last() {
 			continue
@@ -127,12 +135,17 @@ func (s *stream) follow(ctx context.Context, db *DB) error {
 	return nil
 }
 
-// awaitVisible returns once a commit that the log has acknowledged is visible, which in the relaxed modes takes a moment.
-func (db *DB) awaitVisible(offset uint64) {
-	if db.Offset() < offset {
+// awaitVisible returns once a commit that the log has acknowledged is visible, which in the relaxed modes and in a follower takes a moment.
+func (db *DB) awaitVisible(ctx context.Context, offset uint64) error {
+	switch {
+	case db.Offset() >= offset:
+	case db.follow != nil:
+		return db.follow.await(ctx, offset)
+	default:
 		db.mu.Lock() // Which its writer holds until then.
 		defer db.mu.Unlock()
 	}
+	return nil
 }
 
 // add takes a commit in, and drops the oldest where there are too many. A large one is not kept at all.

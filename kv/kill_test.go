@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(soakEnv); spec != "" {
 		runSoakChild(spec)
 	}
+	if dir := os.Getenv(followDirEnv); dir != "" {
+		runFollowedChild(dir)
+	}
 	os.Exit(m.Run())
 }
 

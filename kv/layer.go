@@ -1,6 +1,9 @@
 package kv
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // inPlaceMutations and inPlaceBytes are up to how much is applied to a state while its readers wait: some milliseconds.
 const (
@@ -17,6 +20,8 @@ type layer struct {
 	offset uint64 // Of the last commit.
 	batch  Batch  // All their mutations.
 	state  *state
+
+	decoded []Mutation // In a follower: its mutations, in place of a batch.
 }
 
 // layerPool holds layers for use again.
@@ -47,7 +52,12 @@ func (l *layer) on(below *state) *state {
 }
 
 // isLong reports whether readers should not wait while the layer is applied.
-func (l *layer) isLong() bool { return l.batch.ranges > 0 || l.batch.isLong() }
+func (l *layer) isLong() bool { return l.batch.ranges > 0 || l.batch.isLong() || isLong(l.decoded) }
+
+// isLong reports whether it takes long to apply mutations.
+func isLong(decoded []Mutation) bool {
+	return len(decoded) > inPlaceMutations || slices.ContainsFunc(decoded, func(m Mutation) bool { return m.Kind == MutationDeleteRange })
+}
 
 // recycle makes the layer empty, for use again. The memory of a large one is let go.
 func (l *layer) recycle() {

@@ -25,6 +25,8 @@ func (s Stats) WritePrometheus(w io.Writer) error {
 	page.number("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
 	page.number("walnut_open_views", "Views that are open, held ones included.", float64(s.OpenViews))
 	page.number("walnut_oldest_view_seconds", "Age of the oldest open view.", s.OldestView.Seconds())
+	page.number("walnut_follow_lag_commits", "Commits that a follower has found and does not show yet.", float64(s.FollowLag.Commits))
+	page.number("walnut_follow_lag_seconds", "How old what a follower shows may be.", s.FollowLag.Age.Seconds())
 	page.number("walnut_segments", "Segments of the log.", float64(s.Segments))
 	page.number("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
 	if s.FreeBytes >= 0 {

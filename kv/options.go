@@ -2,6 +2,7 @@ package kv
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -39,6 +40,13 @@ type Options struct {
 	// ReadOnly opens the store for reading: it takes no lock and changes no byte on disk. It works beside a live writer and
 	// shows that writer's state as of opening. So that no power cut can take what it shows, it syncs the log's last file.
 	ReadOnly bool
+	// Follow, with ReadOnly, keeps the store up with its live writer in another process: new commits show within milliseconds, across
+	// the writer's checkpoints, its death and its return. What shows is durable, whatever the writer's Sync, and never goes back: where
+	// later records don't prove that, the follower syncs the log's last file, which changes no byte. A follower that was too slow for
+	// the writer's checkpoints goes on from the newest snapshot. Watch works too. DB.Stats has the FollowLag, and in Failed what has ended
+	// following, after which reads go on with what was shown last: ErrDiverged where the store in the directory is no longer the
+	// same, ErrNotStore where it is gone, ErrVersion where a newer writer has taken over, a *CorruptError, or ErrFailed.
+	Follow bool
 	// Sync says when a commit is acknowledged. The default is SyncAlways.
 	Sync SyncMode
 	// SyncInterval is the longest time between two syncs under SyncInterval. The default is 100 ms.
@@ -84,9 +92,10 @@ type Options struct {
 	// archive for good, remove the file ARCHIVE in the store's directory.
 	ArchiveDir string
 
-	fs     vfs.FS            // The file system; nil is the operating system's.
-	clock  func() int64      // Nanoseconds since 1970; nil is the system's clock.
-	landed func(last uint64) // The log's hook, in a store that takes commits.
+	fs     vfs.FS                                // The file system; nil is the operating system's.
+	clock  func() int64                          // Nanoseconds since 1970; nil is the system's clock.
+	landed func(last uint64)                     // The log's hook, in a store that takes commits.
+	looked func(last uint64, at time.Time) error // The log's hook, in a store that follows.
 }
 
 // Compression says how the blocks of a snapshot are stored.
@@ -129,6 +138,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, err
 	}
 	switch {
+	case o.Follow && !o.ReadOnly:
+		return o, errors.New("kv: option Follow: it needs ReadOnly")
 	case o.MaxCommitSize < 0 || o.MaxCommitSize > DefaultMaxCommitSize:
 		return o, fmt.Errorf("kv: option MaxCommitSize: %d is not in 1 to %d", o.MaxCommitSize, DefaultMaxCommitSize)
 	case o.CheckpointFloor < 0:
@@ -151,6 +162,8 @@ func (o Options) log(dir string) wal.Options {
 		SyncInterval:  o.SyncInterval,
 		SegmentSize:   o.SegmentSize,
 		ReadOnly:      o.ReadOnly,
+		Follow:        o.looked != nil,
+		Looked:        o.looked,
 		QuarantineDir: filepath.Join(dir, quarantineName),
 		ArchiveDir:    o.ArchiveDir,
 		SlowSync:      o.SlowSync,

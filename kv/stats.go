@@ -45,8 +45,10 @@ type Stats struct {
 
 	Checkpoints CheckpointStats `json:"-"`
 
+	FollowLag FollowLag `json:"-"` // How far a follower lags.
+
 	Recovery Recovery `json:"-"` // What Open found and did.
-	Failed   error    `json:"-"` // Why the store takes no more commits; nil where it does.
+	Failed   error    `json:"-"` // Why the store takes no more commits, or no longer follows; nil where it does.
 }
 
 // Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at most an
@@ -105,6 +107,10 @@ func (db *DB) Stats() Stats {
 	if err := stats.Checkpoints.Err; stats.Failed == nil && errors.Is(err, ErrFailed) {
 		stats.Failed = err // The lock is lost.
 	}
+	var ended error
+	if stats.FollowLag, ended = db.follow.lag(); ended != nil {
+		stats.Failed = ended
+	}
 	stats.Segments, stats.DiskBytes, stats.FreeBytes = log.Segments, log.Bytes, log.FreeBytes
 	stats.Appends, stats.AppendedBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
 	stats.Writes, stats.Syncs, stats.SlowSyncs = log.Writes, log.Syncs, log.SlowSyncs
@@ -131,10 +137,11 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	err := encoder.Encode(struct {
 		numbers
 		OldestViewSeconds float64         `json:"oldest_view_seconds"`
+		FollowLag         followLagJSON   `json:"follow_lag"`
 		Checkpoints       checkpointsJSON `json:"checkpoints"`
 		Failed            string          `json:"failed"`
 		Recovery          recoveryJSON    `json:"recovery"`
-	}{numbers(s), s.OldestView.Seconds(), checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
+	}{numbers(s), s.OldestView.Seconds(), followLagJSON{s.FollowLag.Commits, s.FollowLag.Age.Seconds()}, checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
 	return out.Bytes(), err
 }
 
@@ -149,6 +156,11 @@ func (l Latency) MarshalJSON() ([]byte, error) {
 		P999  float64 `json:"p999"`
 		Max   float64 `json:"max"`
 	}{l.Count, l.Mean.Seconds(), l.P50.Seconds(), l.P90.Seconds(), l.P99.Seconds(), l.P999.Seconds(), l.Max.Seconds()})
+}
+
+type followLagJSON struct {
+	Commits    uint64  `json:"commits"`
+	AgeSeconds float64 `json:"age_seconds"`
 }
 
 type checkpointsJSON struct {

@@ -2,6 +2,7 @@ package kv_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"expvar"
 	"fmt"
@@ -86,4 +87,37 @@ func ExampleOptions_logger() {
 	// level=INFO msg="store opened"
 	// level=WARN msg="sync was slow" limit=1ns
 	// true <nil>
+}
+
+// A follower is a second process that reads; here both stores are in one.
+func ExampleOptions_follow() {
+	dir, err := os.MkdirTemp("", "walnut")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	writer, err := kv.Open(dir, kv.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer writer.Close()
+
+	follower, err := kv.Open(dir, kv.Options{ReadOnly: true, Follow: true})
+	if err != nil {
+		panic(err)
+	}
+	defer follower.Close()
+	commits := follower.Watch(context.Background(), kv.WatchOptions{From: 1})
+	if _, err := writer.Put([]byte("fruit/apple"), []byte("red")); err != nil {
+		panic(err)
+	}
+	for commit, err := range commits {
+		if err != nil {
+			panic(err) // kv.ErrDiverged, for example, where a restore has replaced the store.
+		}
+		value, err := follower.Get([]byte("fruit/apple"))
+		fmt.Printf("%d %s %v, lag %d\n", commit.Offset, value, err, follower.Stats().FollowLag.Commits)
+		break
+	}
+	// Output: 1 red <nil>, lag 0
 }

@@ -103,9 +103,12 @@ func (v *visibleState) show(l *layer) {
 		next = next.clone()
 		v.clones.stop(started)
 	}
-	if next.offset = l.offset; l.batch.ready != nil {
+	switch next.offset = l.offset; {
+	case l.batch.ready != nil:
 		next.mutate(l.batch.ready)
-	} else {
+	case l.decoded != nil:
+		next.apply(l.offset, l.decoded)
+	default:
 		next.applyEncoded(l.offset, l.batch.mutations())
 	}
 	v.replace(next)

@@ -29,7 +29,7 @@ type WatchOptions struct {
 // missed is read from the log and, where a checkpoint has truncated that, from Options.ArchiveDir. Without an archive the error
 // wraps ErrTruncated and names the oldest commit that is held; see Options.LogKept. Other errors are ctx's, ErrClosed once the store
 // is being closed, which doesn't wait for watchers, ErrFailed, and a *CorruptError. A store that is open for reading only gets no
-// new commits: after the last one the error is ErrReadOnly.
+// new commits: after the last one the error is ErrReadOnly. One with Options.Follow does, until the error that ends following.
 //
 // Any number of watchers may run at a time.
 func (db *DB) Watch(ctx context.Context, opts WatchOptions) iter.Seq2[Commit, error] {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -212,6 +213,32 @@ func TestAFollowerOfAWriterThatDies(t *testing.T) {
 	for range 20 {
 		require.NoError(t, c.look(endMin))
 	}
+}
+
+// TestAFollowerSyncsWhatItHasRead: frames of the same size that take the place of others just before the sync are not what it made durable.
+func TestAFollowerSyncsWhatItHasRead(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := testOptions(mem)
+	writer := openTest(t, opts)
+	fill(t, writer, 5)
+	c := newChase(t, testDir, opts)
+	s := writer.segments.active().store
+	before := must(mem.ReadFile(s.path))
+	fill(t, writer, 6)
+	require.NoError(t, c.look(0))
+	require.NoError(t, mem.WriteFile(s.path, before))
+	writer = openTest(t, opts)
+	other := bytes.ToUpper(payloadOf(6))
+	_, err := writer.Append(other)
+	require.NoError(t, err)
+	require.NoError(t, c.look(proofWait))
+	require.EqualValues(t, 5, c.Last())
+	c.lookTwice(t)
+	require.EqualValues(t, 6, c.Last())
+	require.Equal(t, other, must(c.Read(6)))
+	fill(t, writer, 200)
+	c.lookTwice(t)
+	require.EqualValues(t, 200, c.Last())
 }
 
 // TestAFollowerTellsDamageFromATornTail, also where the file is cut.

@@ -380,6 +380,41 @@ var mutants = []mutant{
 		new:     "if err := error(nil); err != nil {",
 		pkg:     "./wal", test: crashTest,
 	},
+	{
+		mistake: "a follower shows records that nothing proves durable",
+		file:    "wal/tracker.go",
+		old:     "\tif t.proof > s.end {",
+		new:     "\tt.proof = t.ahead.position\n\tif t.proof > s.end {",
+		pkg:     "./wal", test: "TestAFollowerShowsNothingThatAPowerCutTakes",
+	},
+	{
+		mistake: "a follower takes frames that were replaced since it read them for those that it syncs",
+		file:    "wal/tracker.go",
+		old:     "if err != nil || chain != nil && run.at.chain != *chain {",
+		new:     "if err != nil {",
+		pkg:     "./wal", test: "TestAFollowerSyncsWhatItHasRead",
+	},
+	{
+		mistake: "a follower takes a torn tail for damage",
+		file:    "wal/tracker.go",
+		old:     "case damage == nil:\n",
+		new:     "case damage == nil && t.stop == errNeverWritten:\n",
+		pkg:     "./wal", test: "TestAFollowerTellsDamageFromATornTail",
+	},
+	{
+		mistake: "a watcher of a follower gets commits before they are visible",
+		file:    "kv/feed.go",
+		old:     "case db.follow != nil:\n\t\treturn db.follow.await(ctx, offset)",
+		new:     "case db.follow != nil:\n\t\treturn nil",
+		pkg:     "./kv", test: "TestAFollowerShowsAPrefixBesideAWriterAtFullSpeed",
+	},
+	{
+		mistake: "a reader shows a record in a file whose name is not durable",
+		file:    "wal/append.go",
+		old:     "if err == nil && last == g.base() {",
+		new:     "if false {",
+		pkg:     "./wal", test: "TestAReaderSyncsTheNameOfWhatItShows",
+	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.
