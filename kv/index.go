@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 )
 
 // Index is a secondary index: it orders pairs by keys that a function makes of each pair, for ScanIndex.
@@ -40,48 +41,81 @@ func checkIndexes(list []Index) error {
 
 var errIndexPanic = errors.New("the function panicked")
 
-// each calls a function for every index key of a pair. The error is ErrIndex, and says of which index and pair.
-func (x *Index) each(key, value []byte, take func(indexKey []byte)) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("%w: %v", errIndexPanic, cause)
-		}
-		if err != nil {
-			err = fmt.Errorf("%w: index %q, key %.64q: %w", ErrIndex, x.Name, key, err)
-		}
-	}()
-	keys := x.Keys(key, value)
-	if keys == nil {
-		return nil
-	}
-	for indexKey := range keys {
-		if len(indexKey) > MaxKeySize {
-			return fmt.Errorf("%w: index key of %d bytes, limit %d", ErrKeyTooLarge, len(indexKey), MaxKeySize)
-		}
-		take(indexKey)
-	}
-	return nil
+// keying is the entries of a pair in an index, in their order and each once, or why there are none. Its memory is used again.
+type keying struct {
+	entries []indexEntry
+	err     error // ErrIndex, which says of which index and pair.
 }
 
-// entries returns the entries of a pair in their order, each once.
-func (x *Index) entries(p pair) (made []indexEntry, err error) {
-	if p.keySize == 0 {
-		return nil, nil
+var keyings = sync.Pool{New: func() any { return new(keying) }}
+
+// keyingMax is how many entries a keying has that is worth keeping.
+const keyingMax = 64
+
+// recycle gives the keying back.
+func (k *keying) recycle() {
+	if cap(k.entries) <= keyingMax {
+		clear(k.entries)
+		*k = keying{entries: k.entries[:0]}
+		keyings.Put(k)
 	}
-	err = x.each(p.key(), p.value(), func(indexKey []byte) {
+}
+
+// keying calls the index's function. Of the zero pair there are no entries: the call only shows whether it fails.
+func (x *Index) keying(key, value []byte, p pair) *keying {
+	k := keyings.Get().(*keying)
+	k.run(x, key, value, p)
+	if len(k.entries) > 1 {
+		slices.SortFunc(k.entries, indexEntry.compare)
+		k.entries = slices.CompactFunc(k.entries, func(a, b indexEntry) bool { return a.compare(b) == 0 })
+	}
+	return k
+}
+
+func (k *keying) run(x *Index, key, value []byte, p pair) {
+	defer k.end(x, key)
+	keys := x.Keys(key, value)
+	if keys == nil {
+		return
+	}
+	for indexKey := range keys {
+		if !k.take(indexKey, p) {
+			break
+		}
+	}
+}
+
+// take takes an index key, and reports whether there may be more.
+func (k *keying) take(indexKey []byte, p pair) bool {
+	if len(indexKey) > MaxKeySize {
+		k.err = fmt.Errorf("%w: index key of %d bytes, limit %d", ErrKeyTooLarge, len(indexKey), MaxKeySize)
+		return false
+	}
+	if p.keySize != 0 {
 		if !p.holds(indexKey) {
 			indexKey = bytes.Clone(indexKey)
 		}
-		made = append(made, newIndexEntry(indexKey, p))
-	})
-	if err != nil {
-		return nil, err
+		k.entries = append(k.entries, newIndexEntry(indexKey, p))
 	}
-	if len(made) > 1 {
-		slices.SortFunc(made, indexEntry.compare)
-		made = slices.CompactFunc(made, func(a, b indexEntry) bool { return a.compare(b) == 0 })
+	return true
+}
+
+// end is deferred, so that it sees what the function panicked with.
+func (k *keying) end(x *Index, key []byte) {
+	if cause := recover(); cause != nil {
+		k.err = fmt.Errorf("%w: %v", errIndexPanic, cause)
 	}
-	return made, nil
+	if k.err != nil {
+		k.entries = k.entries[:0]
+		k.err = fmt.Errorf("%w: index %q, key %.64q: %w", ErrIndex, x.Name, key, k.err)
+	}
+}
+
+// check returns what the function fails with for a pair, nil where it doesn't.
+func (x *Index) check(key, value []byte) error {
+	k := x.keying(key, value, pair{})
+	defer k.recycle()
+	return k.err
 }
 
 // checkIndexed reports whether every index can take the pair of a put. Any other mutation can be made.
@@ -95,7 +129,7 @@ func (m *Mutation) checkIndexed(list []Index) error {
 	}
 	for i := range list {
 		// Clipped, since what the function appends to them must not reach the batch.
-		if err := list[i].each(slices.Clip(m.Key), slices.Clip(value), func([]byte) {}); err != nil {
+		if err := list[i].check(slices.Clip(m.Key), slices.Clip(value)); err != nil {
 			return err
 		}
 	}

@@ -608,3 +608,27 @@ func TestAnIndexScanOfWhatIsClosedPanics(t *testing.T) {
 		require.PanicsWithValue(t, test.want, func() { lines(test.scan("value", Range{})) })
 	}
 }
+
+// TestAStartSortsWhatItGathers starts from pairs in the order of their keys, from a snapshot, and in no order, from the log, whose index
+// keys are equal, have equal first bytes, or end in zero bytes.
+func TestAStartSortsWhatItGathers(t *testing.T) {
+	for _, checkpoint := range []bool{false, true} {
+		t.Run(fmt.Sprintf("snapshot=%v", checkpoint), func(t *testing.T) {
+			opts, random := memOptions(vfs.NewMem()), rand.New(rand.NewPCG(3, 33))
+			plain := openStore(t, storeDir, opts)
+			var b Batch
+			for _, i := range random.Perm(3 * loadChunk) {
+				values := []string{"same", "same\x00", "same\x00\x00\x00\x00", "same\x00\x00\x00\x00\x00", "longer than eight", "longer than nine"}
+				b.Put(fmt.Append(nil, i), []byte(values[i%len(values)]))
+			}
+			_, err := plain.Apply(&b)
+			require.NoError(t, err)
+			if checkpoint {
+				_, err := plain.Checkpoint(t.Context())
+				require.NoError(t, err)
+			}
+			opts.Indexes, opts.ReadOnly = testIndexes, true
+			requireIndexed(t, random, openStore(t, storeDir, opts), "at once")
+		})
+	}
+}

@@ -20,19 +20,30 @@ func newIndexEntry(indexKey []byte, p pair) indexEntry {
 
 // compare orders entries by index key, then by the pair's key.
 func (e indexEntry) compare(other indexEntry) int {
+	if order := e.compareKeys(&other); order != 0 {
+		return order
+	}
+	return bytes.Compare(e.pair.key(), other.pair.key())
+}
+
+// compareKeys compares the index keys alone.
+func (e *indexEntry) compareKeys(other *indexEntry) int {
 	if e.order != other.order {
 		return cmp.Compare(e.order, other.order)
 	}
 	// Of eight bytes at most the number says everything but the length, so nothing has to be read from elsewhere.
 	if size := e.key.keySize; size != other.key.keySize || size > 8 {
-		if order := bytes.Compare(e.key.key(), other.key.key()); order != 0 {
-			return order
-		}
+		return bytes.Compare(e.key.key(), other.key.key())
 	}
-	return bytes.Compare(e.pair.key(), other.pair.key())
+	return 0
 }
 
-func (e indexEntry) less(other indexEntry) bool { return e.compare(other) < 0 }
+func (e indexEntry) less(other indexEntry) bool {
+	if e.order != other.order {
+		return e.order < other.order
+	}
+	return e.compare(other) < 0
+}
 
 // indexTree is an index of one state.
 //
@@ -45,20 +56,33 @@ type indexTree struct {
 }
 
 // change replaces a pair by another one with the same key. No pair is the zero pair. It returns what the function failed with.
-func (t *indexTree) change(old, made pair) error {
-	come, err := t.Index.entries(made)
-	if err != nil {
-		t.failed++
+func (t *indexTree) change(old, made pair) (err error) {
+	var come, gone []indexEntry
+	if made.keySize != 0 {
+		k := t.keying(made.key(), made.value(), made)
+		defer k.recycle()
+		if come = k.entries; k.err != nil {
+			t.failed, err = t.failed+1, k.err
+		}
 	}
+	if old.keySize != 0 {
+		k := t.keying(old.key(), old.value(), old)
+		defer k.recycle()
+		if gone = k.entries; k.err != nil {
+			t.failed, err = t.failed-1, k.err // It failed for this pair when that was added, too.
+		}
+	}
+	t.replace(gone, come)
+	return err
+}
+
+// replace replaces entries of one pair by others. Both are in order.
+func (t *indexTree) replace(gone, come []indexEntry) {
 	replaced := 0
 	for _, e := range come {
 		if _, found := t.entries.ReplaceOrInsert(e); found {
 			replaced++
 		}
-	}
-	gone, oldErr := t.Index.entries(old)
-	if oldErr != nil {
-		t.failed-- // It failed for this pair when that was added.
 	}
 	for _, e := range gone {
 		for len(come) > 0 && come[0].less(e) {
@@ -66,16 +90,13 @@ func (t *indexTree) change(old, made pair) error {
 		}
 		if len(come) > 0 && !e.less(come[0]) {
 			replaced--
-			continue
-		}
-		if _, found := t.entries.Delete(e); !found {
+		} else if _, found := t.entries.Delete(e); !found {
 			t.impure = true
 		}
 	}
 	if replaced != 0 { // More or fewer than those that both pairs have.
 		t.impure = true
 	}
-	return cmp.Or(err, oldErr)
 }
 
 func (t *indexTree) clear() { t.entries, t.failed = newEntryTree(), 0 }
