@@ -51,7 +51,7 @@ func (db *DB) Delete(key []byte) (offset uint64, err error) {
 }
 
 // DeleteRange removes every key k with start <= k < end, in its own commit, and returns that commit's offset. An empty start is the
-// first key, an empty end is past the last one. A range without a key makes a commit, too.
+// first key, an empty end is past the last one; PrefixEnd returns the end of a prefix. A range without a key makes a commit, too.
 func (db *DB) DeleteRange(start, end []byte) (offset uint64, err error) {
 	var b Batch
 	b.DeleteRange(start, end)

@@ -12,6 +12,7 @@ type Range struct {
 	Prefix  []byte // Only keys that begin with it; Start and End narrow it further.
 	Reverse bool   // Descending order, from the last pair before End to Start.
 	Limit   int    // The most pairs to yield; 0 or less is no limit.
+	After   []byte // Only keys that come after it in the scan's order: the last key of a scan that this one resumes. Empty is none.
 }
 
 // bounds returns the range as one interval, with empty for open, and whether any key can be in it.
@@ -20,15 +21,23 @@ func (r Range) bounds() (start, end []byte, possible bool) {
 	if bytes.Compare(r.Prefix, start) > 0 {
 		start = r.Prefix
 	}
-	after := afterPrefix(r.Prefix)
+	after := PrefixEnd(r.Prefix)
 	if len(end) == 0 || (len(after) != 0 && bytes.Compare(after, end) < 0) {
 		end = after
+	}
+	switch {
+	case len(r.After) == 0:
+	case !r.Reverse && bytes.Compare(r.After, start) >= 0:
+		start = append(bytes.Clone(r.After), 0) // The smallest key after it.
+	case r.Reverse && (len(end) == 0 || bytes.Compare(r.After, end) < 0):
+		end = r.After
 	}
 	return start, end, len(end) == 0 || bytes.Compare(start, end) < 0
 }
 
-// afterPrefix returns the smallest key after all keys with that prefix; empty if there is none.
-func afterPrefix(prefix []byte) []byte {
+// PrefixEnd returns the smallest key after all keys with a prefix, for Range.End and DeleteRange. It is empty, which stands for
+// past the last key, where there is none: for an empty prefix, and one of bytes 0xff alone.
+func PrefixEnd(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xff {
 			after := bytes.Clone(prefix[:i+1])

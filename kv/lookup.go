@@ -47,8 +47,13 @@ func (s *state) pairs(r Range, now int64) (count int) {
 
 // edge returns the first or the last pair of a range that is visible at an instant, in the order of keys.
 func (s *state) edge(r Range, now int64, last bool) (key, value []byte, err error) {
-	r.Reverse, r.Limit, err = last, 1, ErrNotFound
-	s.visit(r, now, func(it item) bool {
+	r.Reverse = false // So that After means the same for both.
+	start, end, possible := r.bounds()
+	if !possible {
+		return nil, nil, ErrNotFound
+	}
+	err = ErrNotFound
+	s.visit(Range{Start: start, End: end, Reverse: last, Limit: 1}, now, func(it item) bool {
 		key, value, err = it.key(), it.value(), nil
 		return false
 	})

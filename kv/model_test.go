@@ -41,6 +41,9 @@ func (m model) lines(r Range, now int64) []string {
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		pair := m[key]
 		inRange := key >= string(r.Start) && (len(r.End) == 0 || key < string(r.End)) && strings.HasPrefix(key, string(r.Prefix))
+		if len(r.After) > 0 {
+			inRange = inRange && (key > string(r.After) && !r.Reverse || key < string(r.After) && r.Reverse)
+		}
 		if inRange && (pair.deadline == 0 || pair.deadline > now) {
 			lines = append(lines, key+"="+pair.value)
 		}
@@ -108,6 +111,9 @@ func randomRange(random *rand.Rand) (r Range) {
 	}
 	if random.IntN(2) == 0 {
 		r.Prefix = randomKey(random)
+	}
+	if random.IntN(3) == 0 {
+		r.After = randomKey(random)
 	}
 	r.Reverse = random.IntN(2) == 0
 	r.Limit = random.IntN(4)
