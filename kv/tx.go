@@ -2,7 +2,6 @@ package kv
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +71,13 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateContext(cont
 // UpdateContext is Update for a caller that may give up waiting, as with ApplyContext. The function is not interrupted. If ctx
 // was done before it ended, nothing was changed. Afterwards, what it read may not be durable yet when UpdateContext returns.
 func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
+	_, err := db.UpdateOffset(ctx, fn)
+	return err
+}
+
+// UpdateOffset is UpdateContext that also returns the offset of the commit, for At, BackupSince or a reader that waits for it by Watch.
+// Where the function wrote nothing, the offset is that of the last commit before it. It is 0 where there is an error.
+func (db *DB) UpdateOffset(ctx context.Context, fn func(tx *Tx) error) (offset uint64, err error) {
 	u := updates.Get().(*update)
 	u.sizeMax, u.indexes = db.opts.MaxCommitSize, db.opts.Indexes
 	tx := &Tx{reader{update: u}}
@@ -81,7 +87,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 			_ = db.log.Wait(u.read)
 		}
 	}()
-	_, err := db.commit(ctx, &u.batch, func() (worked *state, err error) {
+	offset, err = db.commit(ctx, &u.batch, func() (worked *state, err error) {
 		u.read = db.last
 		tx.now = db.now() // No earlier than head: what a sweep deleted had expired by then, and so has the rest.
 		if worked = tx.run(db.head(), fn); u.refusal != nil {
@@ -94,10 +100,13 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(tx *Tx) error) error {
 	over = true
 	refusal := u.refusal
 	u.recycle()
-	if refusal != nil && err != nil {
-		return errors.Join(refusal, err)
+	switch {
+	case refusal != nil && err != nil:
+		return 0, errors.Join(refusal, err)
+	case refusal != nil:
+		return 0, refusal
 	}
-	return cmp.Or(refusal, err)
+	return offset, err
 }
 
 // run runs the function of an Update on head and returns the state that it made of that, nil where its mutations are still
