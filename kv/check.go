@@ -85,9 +85,7 @@ func checkForeign(dir string, opts Options) ([]Violation, error) {
 	}
 	var violations []Violation
 	for _, entry := range entries {
-		switch entry.Name {
-		case lockName, archiveName, walName, snapshotName, quarantineName:
-		default:
+		if !isOwn(entry.Name) {
 			violations = append(violations, Violation{Path: filepath.Join(dir, entry.Name), Problem: "foreign file"})
 		}
 	}

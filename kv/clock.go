@@ -17,9 +17,9 @@ type clock struct {
 	checked atomic.Int64 // When that was looked at, by elapsed.
 }
 
-// newClock returns a clock. Tests have their own wall, and no time elapses beside it.
-func newClock(wall func() int64) *clock {
-	c := &clock{wall: wall, elapsed: func() int64 { return 0 }}
+// newClock returns a clock. Tests have their own wall, and no time elapses beside it; nil is the system's.
+func newClock(wall func() time.Time) *clock {
+	c := &clock{wall: func() int64 { return unixNano(wall()) }, elapsed: func() int64 { return 0 }}
 	if wall == nil {
 		started := time.Now()
 		c.wall = func() int64 { return time.Now().UnixNano() }

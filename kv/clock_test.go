@@ -11,7 +11,7 @@ import (
 
 func TestTheClockNeverGoesBack(t *testing.T) {
 	wall, elapsed := int64(time.Hour), int64(0)
-	c := newClock(func() int64 { return wall })
+	c := newClock(func() time.Time { return time.Unix(0, wall) })
 	c.elapsed = func() int64 { return elapsed }
 	pass := func(by, wallBy time.Duration) time.Duration {
 		elapsed += int64(by)
@@ -34,7 +34,7 @@ func TestTheClockIsTheSystems(t *testing.T) {
 func TestAPairThatHasExpiredStaysSoWhenTheClockIsSetBack(t *testing.T) {
 	now := int64(1000)
 	opts := manual(vfs.NewMem())
-	opts.clock = func() int64 { return now }
+	opts.Clock, opts.sweepByHand = func() time.Time { return time.Unix(0, now) }, true
 	gone := func(db *DB, when string) {
 		_, err := db.Get([]byte("lock"))
 		require.ErrorIs(t, err, ErrNotFound, when)

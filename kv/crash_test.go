@@ -27,7 +27,7 @@ var (
 // crashNow is the clock of the crash tests. It stands still, so that the model needs no clock.
 const crashNow = 1_000_000
 
-func crashClock() int64 { return crashNow }
+func crashClock() time.Time { return time.Unix(0, crashNow) }
 
 // history is what a crashed store is held against: the state after each offset, and what was promised.
 type history struct {
@@ -101,7 +101,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	}
 	run.opts = memOptions(vfs.NewMem())
 	run.opts.Sync = SyncMode(seed % 3)
-	run.opts.SyncInterval, run.opts.clock = time.Hour, crashClock
+	run.opts.SyncInterval, run.opts.Clock, run.opts.sweepByHand = time.Hour, crashClock, true
 	return run
 }
 
@@ -229,7 +229,7 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 	// What was acknowledged after a crash is as safe as what was before: the power goes again.
 	again := opts
-	again.clock = crashClock
+	again.Clock, again.sweepByHand = crashClock, true
 	again.fs = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
 	before.fs = again.fs.(*vfs.Mem).Clone()
 	r.damageNewest(before, want, says+", after a second crash")
@@ -243,7 +243,7 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 // requireState opens a store that crashed and requires a state of its history from an offset on.
 func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
-	opts.clock = crashClock
+	opts.Clock, opts.sweepByHand = crashClock, true
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, says)
 	offset := db.Offset()
@@ -303,7 +303,7 @@ func (r *crashRun) damageNewest(opts Options, want []string, says string) {
 		return
 	}
 	flipBit(r.t, mem, places[0].Path, r.dice.Int64N(8*places[0].Bytes))
-	opts.clock = crashClock
+	opts.Clock, opts.sweepByHand = crashClock, true
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, "%s, and the newest snapshot was damaged", says)
 	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, and the newest snapshot was damaged", says)
@@ -441,7 +441,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 		})
 		m, states, acknowledged := model{}, [][]string{nil}, 0
 		opts := memOptions(mem)
-		opts.clock = crashClock
+		opts.Clock, opts.sweepByHand = crashClock, true
 		db, err := Open(storeDir, opts)
 		if err == nil {
 			random := rand.New(rand.NewPCG(uint64(n), 8))
@@ -475,7 +475,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 func requireOneOf(t *testing.T, mem *vfs.Mem, states [][]string, from int, says string) {
 	t.Helper()
 	opts := memOptions(mem)
-	opts.clock = crashClock
+	opts.Clock, opts.sweepByHand = crashClock, true
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err, says)
 	offset := int(db.Offset())

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -78,17 +79,21 @@ type DB struct {
 // Open opens the store in a directory, or makes one where the directory is missing or empty. It loads the newest snapshot and
 // replays the log after it, which takes time in proportion to both. What opening found is in DB.Recovery and goes to
 // Options.Logger, and so does the error: ErrNotStore, ErrLocked, ErrVersion, ErrCorrupt, or one of the file system.
-func Open(dir string, opts Options) (*DB, error) {
+func Open(dir string, opts Options) (*DB, error) { return OpenContext(context.Background(), dir, opts) }
+
+// OpenContext is Open for a caller that may give up waiting. Loading and replaying end soon once ctx is done, and the error wraps
+// ctx's; the log's own recovery, which changes files, is not interrupted. Once the store is open, ctx counts no longer.
+func OpenContext(ctx context.Context, dir string, opts Options) (*DB, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.clock), apartTurn: make(chan struct{}, 1)}
+	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.Clock), apartTurn: make(chan struct{}, 1)}
 	db.now, db.processors, db.opts.landed = db.clock.now, int32(runtime.GOMAXPROCS(0)), db.landed
 	if db.follow = newFollower(db); db.follow != nil {
 		db.opts.looked = db.follow.looked
 	}
-	if err := db.open(); err != nil {
+	if err := db.open(ctx); err != nil {
 		err = errors.Join(err, db.release())
 		opts.Logger.Error("store not opened", "dir", dir, "error", err)
 		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
@@ -98,8 +103,11 @@ func Open(dir string, opts Options) (*DB, error) {
 }
 
 // open takes the lock before it touches anything else. If it fails, the caller releases what it has taken.
-func (db *DB) open() (err error) {
+func (db *DB) open(ctx context.Context) (err error) {
 	started := time.Now()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := checkDir(db.dir, db.opts); err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func (db *DB) open() (err error) {
 		if err := db.openLog(); err != nil {
 			return err
 		}
-		recovered, err = db.recover()
+		recovered, err = db.recover(ctx)
 		return err
 	})
 	if err != nil {
@@ -166,6 +174,9 @@ func (db *DB) openLog() error {
 
 // checkDir says whether the directory holds a store, or may become one.
 func checkDir(dir string, opts Options) error {
+	if err := checkName(dir); err != nil {
+		return err
+	}
 	entries, err := opts.fs.List(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && opts.ReadOnly:
@@ -194,12 +205,40 @@ func checkDir(dir string, opts Options) error {
 	return nil
 }
 
+// checkName refuses an empty name, which is more likely a setting that is missing than the current directory.
+func checkName(dir string) error {
+	if dir == "" {
+		return fmt.Errorf("%w: the directory's name is empty; the current directory is %q", ErrNotStore, ".")
+	}
+	return nil
+}
+
+// isOwn reports whether a name in a store's directory is one of the store's.
+func isOwn(name string) bool {
+	return slices.Contains([]string{lockName, archiveName, walName, snapshotName, quarantineName, restoringName}, name)
+}
+
+// foreignIn returns the name of something in a directory that is not the store's; empty where there is nothing.
+func foreignIn(dir string, opts Options) (string, error) {
+	entries, err := opts.fs.List(dir)
+	i := slices.IndexFunc(entries, func(e vfs.Entry) bool { return !isOwn(e.Name) })
+	if i < 0 {
+		return "", ignoreMissing(err)
+	}
+	return entries[i].Name, nil
+}
+
 // openWAL opens the log of the store in a directory. It refuses one that ends before the newest snapshot: that snapshot's
 // commits were durable in the log when it was taken, so a part of the log has been lost, cut or replaced. Nothing is made in the
-// place of a log that is gone, so that it can be put back. To a reader, a log without a segment is no store.
+// place of a log that is gone, so that it can be put back. To a reader, a log without a segment is no store. Neither is one
+// that has foreign files beside it: other programs have directories of that name, too.
 func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error) {
 	logOpts := opts.log(dir)
-	logOpts.MustExist = len(places) > 0
+	foreign, err := foreignIn(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	logOpts.MustExist = len(places) > 0 || foreign != ""
 	log, err := wal.Open(filepath.Join(dir, walName), logOpts)
 	isGone := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt)
 	switch {
@@ -207,6 +246,8 @@ func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error
 		return nil, logEnds(places[0], 0)
 	case isGone && opts.ReadOnly:
 		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
+	case isGone && foreign != "":
+		return nil, fmt.Errorf("%w: %w, but %q beside it", ErrNotStore, err, foreign)
 	case err != nil || len(places) == 0 || places[0].Offset <= log.Last():
 		return log, err
 	}
@@ -321,7 +362,7 @@ func (db *DB) Scan(r Range) iter.Seq2[[]byte, []byte] {
 }
 
 // ScanIndex yields the visible pairs in the order of their keys in an index of Options.Indexes, then of their own keys, all as of
-// the moment at which the iteration starts. Start, End and Prefix of the range apply to the index key, Reverse to both orders.
+// the moment at which the iteration starts. Start, End, Prefix and After of the range apply to the index key, Reverse to both orders.
 // A pair comes once for each of its index keys in the range; Limit counts that. For the rest it is as Scan, so it panics with ErrClosed
 // in a closed store; and so it does where no index has the name, and where the index's function has proved not to be pure.
 func (db *DB) ScanIndex(name string, r Range) iter.Seq2[[]byte, []byte] {

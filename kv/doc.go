@@ -24,7 +24,7 @@
 // A Batch is a commit of many mutations. An Update reads and then writes, relying on what it read: a function that runs as if
 // it were alone, and becomes one commit or, where it returns an error or panics, none. A View, and a ReadView that is held
 // beyond a function, read one instant in many steps, and neither waits for a writer nor makes one wait. Calls that can wait
-// have a variant with a context: UpdateContext and ApplyContext.
+// have a variant with a context: OpenContext, UpdateContext and ApplyContext.
 //
 // Everything a DB does may be called by many goroutines at a time. Reads never wait for a transaction or the disk. What
 // Get and Scan hand out is the store's own memory: read-only, and valid for as long as it is held, whatever happens to the

@@ -54,8 +54,12 @@ func sorted(pairs iter.Seq2[[]byte, []byte], x Index, r Range) (lines []string) 
 		}
 	}
 	var entries []entry
+	isAfter := func(indexKey string) bool {
+		order := strings.Compare(indexKey, string(r.After))
+		return len(r.After) == 0 || order > 0 && !r.Reverse || order < 0 && r.Reverse
+	}
 	for e := range all {
-		if (len(r.End) == 0 || e.indexKey < string(r.End)) && e.indexKey >= string(r.Start) && strings.HasPrefix(e.indexKey, string(r.Prefix)) {
+		if isAfter(e.indexKey) && (len(r.End) == 0 || e.indexKey < string(r.End)) && e.indexKey >= string(r.Start) && strings.HasPrefix(e.indexKey, string(r.Prefix)) {
 			entries = append(entries, e)
 		}
 	}
@@ -97,7 +101,7 @@ func requireIndexed(t testing.TB, random *rand.Rand, s indexScanner, sentence st
 // randomIndexRange draws a range that meets the keys of the indexes of tests.
 func randomIndexRange(random *rand.Rand) Range {
 	r := randomRange(random)
-	for _, bound := range []*[]byte{&r.Start, &r.End, &r.Prefix} {
+	for _, bound := range []*[]byte{&r.Start, &r.End, &r.Prefix, &r.After} {
 		if len(*bound) > 0 {
 			*bound = [][]byte{fmt.Append(nil, random.IntN(1000)), append([]byte{'b'}, *bound...), []byte("b")}[random.IntN(3)]
 		}
@@ -127,7 +131,8 @@ func indexRun(t *testing.T, random *rand.Rand, mode SyncMode) {
 	now := atomic.Int64{}
 	now.Store(1000)
 	opts := memOptions(vfs.NewMem())
-	opts.Indexes, opts.Sync, opts.CheckpointFactor, opts.clock = testIndexes, mode, -1, now.Load
+	opts.Indexes, opts.Sync, opts.CheckpointFactor = testIndexes, mode, -1
+	opts.Clock, opts.sweepByHand = func() time.Time { return time.Unix(0, now.Load()) }, true
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	held := map[*ReadView][]string{}
@@ -400,7 +405,6 @@ func TestAStoreThatTakesNoCommitSaysSoFirst(t *testing.T) {
 	require.NoError(t, db.Close())
 	_, err = db.Put([]byte("k"), []byte("panic"))
 	require.ErrorIs(t, err, ErrClosed)
-	require.Empty(t, lines(db.ScanIndex("failing", Range{})), "a closed store yields nothing")
 	opts.ReadOnly = true
 	reading := openStore(t, storeDir, opts)
 	_, err = reading.Put([]byte("k"), []byte("panic"))

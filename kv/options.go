@@ -91,11 +91,16 @@ type Options struct {
 	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
 	// archive for good, remove the file ARCHIVE in the store's directory.
 	ArchiveDir string
+	// Clock, for tests of programs, returns the time that the store goes by for deadlines and for the times of commits; nil is the
+	// system's clock. The store's time stands still where it goes back. Commits and reads call it, many at a time, and wait for
+	// it, so it must be fast and must not call the store.
+	Clock func() time.Time
 
 	fs     vfs.FS                                // The file system; nil is the operating system's.
-	clock  func() int64                          // Nanoseconds since 1970; nil is the system's clock.
 	landed func(last uint64)                     // The log's hook, in a store that takes commits.
 	looked func(last uint64, at time.Time) error // The log's hook, in a store that follows.
+
+	sweepByHand bool // For tests: nothing is swept but by sweep.
 }
 
 // Compression says how the blocks of a snapshot are stored.

@@ -140,7 +140,7 @@ func (r *randomRun) drawStrike() func(accidentKind) aftermath {
 	}
 }
 
-func (r *randomRun) clockNow() int64 { return clockTime(r.ticks()).UnixNano() }
+func (r *randomRun) clockNow() time.Time { return clockTime(r.ticks()) }
 
 // open opens the store under options that it draws. What it finds must be a state of the history, from the last that was
 // acknowledged on.
@@ -157,7 +157,7 @@ func (r *randomRun) open() {
 		CheckpointFloor:   3000,
 		CheckpointOnClose: r.number("checkpoint on close", 3) == 0,
 
-		clock: r.clockNow,
+		Clock: r.clockNow, sweepByHand: true,
 	}
 	db, err := Open(storeDir, r.opts)
 	r.db = db

@@ -210,7 +210,7 @@ func (r *randomRun) clock() { r.now.Add(1 + int64(r.number("ticks", 9))) }
 
 // sweep deletes what has expired, which changes nothing that can be seen. Without such a pair it makes no commit.
 func (r *randomRun) sweep() {
-	due := func() bool { return headOf(r.db).deadlines.next() <= r.clockNow() }
+	due := func() bool { return headOf(r.db).deadlines.next() <= r.clockNow().UnixNano() }
 	for !r.accident.happened() {
 		expired := due()
 		offset, _, err := r.db.sweep()

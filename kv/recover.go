@@ -33,7 +33,7 @@ type Recovery struct {
 func (db *DB) Recovery() Recovery { return db.recovery }
 
 // recover makes the state: that of the newest snapshot that can be read, and every commit after it.
-func (db *DB) recover() (*state, error) {
+func (db *DB) recover(ctx context.Context) (*state, error) {
 	r := &db.recovery
 	r.Log = db.log.Recovery()
 	if !db.opts.ReadOnly {
@@ -47,7 +47,7 @@ func (db *DB) recover() (*state, error) {
 		}
 	}
 	report := limited(db.opts.Progress)
-	b, err := db.snapshots.find(context.Background(), math.MaxUint64, report)
+	b, err := db.snapshots.find(ctx, math.MaxUint64, report)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (db *DB) recover() (*state, error) {
 		return nil, gap
 	}
 	rest := replay{sources: []source{logSource(db.walDir(), db.log)}, last: db.log.Last(), report: report}
-	replayed, err := rest.run(context.Background(), b.state, b.time)
+	replayed, err := rest.run(ctx, b.state, b.time)
 	if err != nil {
 		return nil, err
 	}

@@ -134,6 +134,9 @@ func (r *restore) fillClaimed(backup io.Reader) (offset uint64, err error) {
 
 // check refuses a directory that holds anything but what an unfinished restore has left.
 func (r *restore) check() (hasLock bool, err error) {
+	if err := checkName(r.dir); err != nil {
+		return false, err
+	}
 	entries, err := r.kv.fs.List(r.dir)
 	if err != nil {
 		return false, ignoreMissing(err)

@@ -73,7 +73,7 @@ func TestStatsWaitForNoTransaction(t *testing.T) {
 func TestStatsCountWhatHasExpired(t *testing.T) {
 	now := int64(1000)
 	opts := manual(vfs.NewMem())
-	opts.clock = func() int64 { return now }
+	opts.Clock = func() time.Time { return time.Unix(0, now) }
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err)
 	put(t, db, "stays", "v")

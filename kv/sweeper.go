@@ -28,7 +28,7 @@ const (
 // It ends when the store is closed or has failed.
 type sweeper struct {
 	running bool // The goroutine is there, or there must be none any more. visibleState.mu guards it.
-	byHand  bool // There is no goroutine: a test with its own clock calls sweep. visibleState.mu guards it.
+	byHand  bool // There is no goroutine: a test calls sweep. visibleState.mu guards it.
 	done    sync.WaitGroup
 	swept   atomic.Uint64 // Pairs deleted.
 	batch   Batch         // Of the goroutine, or the test.
@@ -42,7 +42,7 @@ func (db *DB) beginToSweep() {
 	v := &db.visible
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	db.sweeper.byHand = db.opts.clock != nil
+	db.sweeper.byHand = db.opts.sweepByHand
 	if v.sweep = db.startSweeper; v.current.deadlines.len() > 0 {
 		v.sweep()
 	}

@@ -16,7 +16,7 @@ func openByHand(t *testing.T, opts Options) (*DB, *atomic.Int64) {
 	t.Helper()
 	now := new(atomic.Int64)
 	now.Store(int64(time.Hour))
-	opts.clock = now.Load
+	opts.Clock, opts.sweepByHand = func() time.Time { return time.Unix(0, now.Load()) }, true
 	if opts.fs == nil {
 		opts.fs = vfs.NewMem()
 	}
