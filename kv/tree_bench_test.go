@@ -368,14 +368,6 @@ func benchBuild(b *testing.B, build func() any) {
 	}
 }
 
-// heapBytes returns the bytes of live objects.
-func heapBytes() int64 {
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
-
 // cpuTime returns what the process has used of all processors, which other processes disturb less than they do the clock.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage

@@ -37,6 +37,7 @@ var guests = []struct {
 	{module: "github.com/spf13/cobra", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/spf13/pflag", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/stretchr/testify", files: []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"}},
+	{module: "golang.org/x/sys", files: []string{"internal/vfs/*_windows.go"}},
 	{module: "golang.org/x/term", files: []string{"cmd/kvctl/*.go"}},
 	{module: "pgregory.net/rapid", files: []string{"kv/random_*test.go"}},
 }

@@ -32,7 +32,7 @@ var otherModules = []string{
 	"github.com/spf13/pflag", // cobra
 	"github.com/stretchr/testify",
 	"go.yaml.in/yaml/v3", // testify
-	"golang.org/x/sys",   // progressbar, testscript
+	"golang.org/x/sys",   // vfs on Windows, progressbar, testscript
 	"golang.org/x/term",
 	"golang.org/x/tools", // testscript
 	"pgregory.net/rapid", // kv's model test

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // Lock is a held lock.
@@ -46,3 +47,28 @@ var ErrLockLost = errors.New("the lock is lost: its file or directory was moved,
 func holder() []byte { return append(strconv.AppendInt(nil, int64(os.Getpid()), 10), '\n') }
 
 func lockLost(name string) error { return &fs.PathError{Op: "lock", Path: name, Err: ErrLockLost} }
+
+// writeHolder overwrites the file with the process id, which takes no further space if it held one before. On a disk too full
+// for it the file stays empty, since the lock doesn't depend on it.
+func writeHolder(f *os.File) error {
+	n, err := f.WriteAt(holder(), 0)
+	if IsNoSpace(err) {
+		n, err = 0, nil
+	}
+	return errors.Join(err, f.Truncate(int64(n)))
+}
+
+// readHolder returns 0 if the holder hasn't written its process id yet or the file contains something else.
+func readHolder(f *os.File) int {
+	var text [20]byte
+	n, err := f.ReadAt(text[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text[:n]), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
+}

@@ -51,7 +51,7 @@ func newFile(f *os.File, readOnly bool, err error) (File, error) {
 
 // openFile opens a regular file. It doesn't follow a symbolic link, and doesn't wait for the other end of a pipe.
 func openFile(name string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK|noFollow, fileMode)
+	f, err := openSystem(name, flag)
 	if err != nil {
 		return nil, explainSymlink(name, err)
 	}
@@ -123,17 +123,7 @@ func (osFS) isDir(name string) (bool, error) {
 
 func (osFS) mkdir(name string) error { return os.Mkdir(name, dirMode) }
 
-func (osFS) SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) {
-		err = nil // Some file systems can't sync a directory. Their names are as durable as they can be.
-	}
-	return errors.Join(err, d.Close())
-}
+func (osFS) SyncDir(dir string) error { return syncDir(dir) }
 
 func (osFS) FreeSpace(dir string) (int64, error) {
 	free, err := freeSpace(dir)
