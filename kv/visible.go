@@ -122,7 +122,6 @@ func (v *visibleState) show(l *layer) {
 
 // replace makes a state visible that nothing else will change. The caller holds mu.
 func (v *visibleState) replace(next *state) {
-	v.offset.Store(next.offset)
 	if v.reads.Load() != 0 {
 		v.reads.Store(0)
 	}
@@ -131,6 +130,7 @@ func (v *visibleState) replace(next *state) {
 	}
 	v.current = next
 	v.published.Store(nil)
+	v.offset.Store(next.offset) // Last, so that a Get sees what a watcher was given since this offset is visible.
 	if v.sweep != nil && next.deadlines.len() > 0 {
 		v.sweep()
 	}
