@@ -2,10 +2,12 @@ package kv
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -174,7 +176,9 @@ func TestAFollowerShowsAPrefixBesideAWriterAtFullSpeed(t *testing.T) {
 	stats, lag := follower.Stats(), newLatency(lags.spread.Snapshot())
 	require.NoError(t, stats.Failed)
 	require.Zero(t, stats.FollowLag.Commits)
-	require.Greater(t, stats.First, uint64(1), "checkpoints have truncated the log")
+	if follower.Offset() > 20_000 {
+		require.Greater(t, stats.First, uint64(1), "checkpoints have truncated the log")
+	}
 	t.Logf("%d commits, %d states, lag p50 %v, p99 %v, p99.9 %v, most %v", follower.Offset(), states, lag.P50, lag.P99, lag.P999, lag.Max)
 	require.Less(t, lag.P99, 500*time.Millisecond, "50 ms on a machine with nothing else to do")
 }
@@ -196,6 +200,41 @@ func TestAFollowerChangesNoByte(t *testing.T) {
 	require.NoError(t, follower.Stats().Failed)
 	require.Empty(t, made)
 	require.Equal(t, before, contents(t, died))
+}
+
+// TestAFollowerLeavesFilesAndTimesAlone of a store whose writer was killed, on a real disk.
+func TestAFollowerLeavesFilesAndTimesAlone(t *testing.T) {
+	dir := t.TempDir()
+	stop := startFollowed(t, dir)
+	waitUntil(t, func() bool {
+		names, err := filepath.Glob(filepath.Join(dir, walName, "*.store"))
+		return err == nil && len(names) > 3
+	})
+	stop(true)
+	files := func() map[string]string {
+		found := map[string]string{}
+		require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			var data []byte
+			if !entry.IsDir() {
+				data, err = os.ReadFile(path)
+			}
+			found[path] = fmt.Sprintf("%x %v %v", sha256.Sum256(data), info.ModTime(), info.Mode())
+			return err
+		}))
+		return found
+	}
+	before := files()
+	follower := openStore(t, dir, following(Options{}))
+	time.Sleep(300 * time.Millisecond)
+	require.Equal(t, before, files())
+	require.NoError(t, follower.Stats().Failed)
 }
 
 // TestAFollowerShowsEveryCommitOfItsWriter in each sync mode, with all kinds of mutations and large ones.
@@ -355,10 +394,12 @@ func TestAFollowerShowsNothingThatAPowerCutTakes(t *testing.T) {
 			}
 			time.Sleep(time.Duration(i%4) * time.Millisecond)
 			shown := follower.Offset()
-			again, err := Open(storeDir, memOptions(mem.Crash(i, vfs.TornTail)))
-			require.NoError(t, err)
-			require.GreaterOrEqual(t, again.Offset(), shown, "mode %v, seed %d", mode, i)
-			require.NoError(t, again.Close())
+			for _, policy := range []vfs.Policy{vfs.KeepNone, vfs.TornTail, vfs.OneLost, vfs.Mixed} {
+				again, err := Open(storeDir, memOptions(mem.Crash(i, policy)))
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, again.Offset(), shown, "mode %v, seed %d, %v", mode, i, policy)
+				require.NoError(t, again.Close())
+			}
 		}
 		require.NoError(t, follower.Stats().Failed)
 	}
