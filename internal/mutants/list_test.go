@@ -395,13 +395,6 @@ var mutants = []mutant{
 		pkg:     "./wal", test: "TestAFollowerSyncsWhatItHasRead",
 	},
 	{
-		mistake: "a follower takes a torn tail for damage",
-		file:    "wal/tracker.go",
-		old:     "case damage == nil:\n",
-		new:     "case damage == nil && t.stop == errNeverWritten:\n",
-		pkg:     "./wal", test: "TestAFollowerTellsDamageFromATornTail",
-	},
-	{
 		mistake: "a watcher of a follower gets commits before they are visible",
 		file:    "kv/feed.go",
 		old:     "case db.follow != nil:\n\t\treturn db.follow.await(ctx, offset)",
