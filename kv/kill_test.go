@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(followDirEnv); dir != "" {
 		runFollowedChild(dir)
 	}
+	if spec := os.Getenv(consumerEnv); spec != "" {
+		runConsumer(spec)
+	}
 	os.Exit(m.Run())
 }
 

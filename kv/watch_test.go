@@ -2,10 +2,8 @@ package kv
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -365,60 +363,4 @@ func TestManyWatchersLeaveNoGoroutine(t *testing.T) {
 	watchers.Wait()
 	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before })
 	require.Nil(t, db.feed.stream)
-}
-
-var watchRounds = flag.Int("watch.rounds", 20, "how often the consumer of the watch test is stopped")
-
-// TestAConsumerThatIsStoppedAnywhereMissesNothing stops a consumer at random instants, and lets it go on from the offset that it has
-// stored, beside writers, checkpoints that start by themselves, and an archive. Its copy is then the store's.
-func TestAConsumerThatIsStoppedAnywhereMissesNothing(t *testing.T) {
-	dir := t.TempDir()
-	db, err := Open(filepath.Join(dir, "store"), Options{
-		Sync: SyncNever, SegmentSize: 32 << 10, CheckpointFactor: 0.1, CheckpointFloor: 64 << 10, ArchiveDir: filepath.Join(dir, "archive"),
-	})
-	require.NoError(t, err)
-	var stop atomic.Bool
-	var writers sync.WaitGroup
-	for w := range uint64(8) {
-		writers.Go(func() {
-			random := rand.New(rand.NewPCG(1, w))
-			for !stop.Load() {
-				b := randomBatch(random, time.Now().UnixNano())
-				if _, err := db.Apply(b); err != nil {
-					t.Error(err)
-					return
-				}
-				time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
-			}
-		})
-	}
-	copied, seen := newState(), uint64(0)
-	consume := func(ctx context.Context, last uint64) {
-		for c, err := range db.Watch(ctx, WatchOptions{From: seen + 1}) {
-			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				return
-			}
-			require.Equal(t, seen+1, c.Offset)
-			copied.apply(c.Offset, c.Mutations)
-			if seen = c.Offset; seen >= last {
-				return
-			}
-		}
-	}
-	random := rand.New(rand.NewPCG(1, 99))
-	for range *watchRounds {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(20_000))*time.Microsecond)
-		consume(ctx, 1<<60)
-		cancel()
-		time.Sleep(time.Duration(random.IntN(20_000)) * time.Microsecond) // Commits are made, and truncated, that nothing watches.
-	}
-	stop.Store(true)
-	writers.Wait()
-	consume(t.Context(), db.Offset())
-	require.Greater(t, db.log.First(), uint64(1), "nothing was truncated")
-	require.Equal(t, db.Offset(), seen)
-	require.Equal(t, lines(db.Scan(Range{})), lines(copied.scan(Range{}, db.now())))
-	require.NoError(t, db.Close())
-	t.Logf("%d commits", seen)
 }
