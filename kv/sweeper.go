@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,18 +12,21 @@ import (
 const (
 	// sweepKeys and sweepBytes are up to how many pairs a step deletes, and about how many bytes of keys, so that it holds
 	// the writers' lock for a fraction of a millisecond.
-	sweepKeys  = 128
+	sweepKeys  = 256
 	sweepBytes = 64 << 10
 	// sweepEvery is how often the sweeper looks for what has expired. If it slept until the next deadline it would make a commit for
 	// each, and would be late where the system's clock is set forward.
 	sweepEvery = time.Second / 2
+	// sweepRest is the longest rest between two steps.
+	sweepRest = time.Millisecond / 2
 	// sweepRetry is how long it pauses where the disk is full.
 	sweepRetry = 2 * time.Second
 )
 
 // sweeper deletes the pairs that have expired, in small steps. Each step is an ordinary commit, so watchers, followers, backups
-// and a start see it as they see any other. It takes its keys from the index of head, under the writers' lock, so it deletes no
-// pair that was put again.
+// and a start see it as they see any other. It takes its keys from the index of what is visible, under the writers' lock, and leaves
+// out those that a commit has decided which isn't visible yet. So it deletes no pair that was put again, and needs no clone of
+// head, which every step would then have to copy nodes for.
 //
 // Its goroutine is there while there are pairs with deadlines: a store without them pays a look at a pointer for each commit.
 // It ends when the store is closed or has failed.
@@ -99,7 +103,7 @@ func (db *DB) lookForExpired() (due, over bool) {
 }
 
 // sweepAll deletes everything that has expired. While there are other commits, which share the processors and the disk with it,
-// it rests after each step as long as the step took.
+// it rests after each step as long as the step took, up to sweepRest.
 func (db *DB) sweepAll() error {
 	for more, before := true, uint64(0); more; {
 		started := time.Now()
@@ -109,7 +113,7 @@ func (db *DB) sweepAll() error {
 			return err
 		}
 		if offset != before+1 {
-			time.Sleep(time.Since(started))
+			time.Sleep(min(time.Since(started), sweepRest))
 		}
 		before = offset
 	}
@@ -121,7 +125,8 @@ func (db *DB) sweep() (offset uint64, more bool, err error) {
 	b := &db.sweeper.batch
 	b.Reset()
 	offset, err = db.commit(context.Background(), b, func() (*state, error) {
-		more = b.deleteExpired(db.head(), db.now(), db.opts.MaxCommitSize)
+		seen, decided := db.undecided()
+		more = b.deleteExpired(seen, db.now(), db.opts.MaxCommitSize, decided)
 		return nil, nil
 	})
 	if err == nil {
@@ -130,11 +135,31 @@ func (db *DB) sweep() (offset uint64, more bool, err error) {
 	return offset, more, err
 }
 
+// undecided returns the newest state that there is without making one, and what the commits decide that are to follow it. Their
+// keys are left for a later step. The caller holds mu.
+func (db *DB) undecided() (seen *state, later []*decided) {
+	db.visible.mu.RLock() // Waits for landed, as head does.
+	seen = db.visible.current
+	db.visible.mu.RUnlock()
+	for _, l := range db.layers {
+		if l.state != nil {
+			seen, later = l.state, nil
+		} else {
+			later = append(later, newDecided(&l.batch))
+		}
+	}
+	return seen, later
+}
+
 // deleteExpired adds deletes of pairs that have expired, as many as a step has, and reports whether there are more. It passes
-// over a key whose delete alone is over the limit of a commit, as it may be where that was higher before.
-func (b *Batch) deleteExpired(s *state, now int64, sizeMax int) (more bool) {
+// over keys that others have decided, and over one whose delete alone is over the limit of a commit, as it may be where that
+// was higher before.
+func (b *Batch) deleteExpired(s *state, now int64, sizeMax int, others []*decided) (more bool) {
 	size := recordHeadRoom
 	s.deadlines.ascend(now, func(key []byte) bool {
+		if slices.ContainsFunc(others, func(d *decided) bool { return d.has(key) }) {
+			return true
+		}
 		m := Mutation{Kind: MutationDelete, Key: key}
 		next := size + mutationFieldSize(&m)
 		switch {

@@ -206,6 +206,20 @@ var mutants = []mutant{
 		pkg:     "./kv", test: serialTest,
 	},
 	{
+		mistake: "a sweep deletes a pair that was put again by a commit that waits for the disk",
+		file:    "kv/sweeper.go",
+		old:     "return d.has(key) })",
+		new:     "return false && d.has(key) })",
+		pkg:     "./kv", test: "TestAPairThatWasPutAgainIsNotSwept",
+	},
+	{
+		mistake: "an Update reads the clock before it has the lock, so that it sees half of what a sweep deletes",
+		file:    "kv/tx.go",
+		old:     "tx.now = db.now() //",
+		new:     "tx.now = db.now() - int64(30*time.Hour) //",
+		pkg:     "./kv", test: "TestATransactionSeesAllOfWhatExpiredOrNone",
+	},
+	{
 		mistake: "an Update doesn't see the group being synced",
 		file:    "kv/commit.go",
 		old:     "\tfor _, l := range db.layers {\n\t\ts = l.on(s)",
