@@ -19,7 +19,7 @@ const (
 	sweepEvery = time.Second / 2
 	// sweepRest is the longest rest between two steps.
 	sweepRest = time.Millisecond / 2
-	// sweepRetry is how long it pauses where the disk is full.
+	// sweepRetry is how long it pauses after a commit that was refused, as on a full disk.
 	sweepRetry = 2 * time.Second
 )
 
@@ -81,10 +81,10 @@ func (db *DB) runSweeper() {
 		pause = sweepEvery
 		if due {
 			switch err := db.sweepAll(); {
-			case errors.Is(err, ErrNoSpace):
+			case errors.Is(err, ErrClosed), errors.Is(err, ErrFailed):
+				return
+			case err != nil: // It may pass, as a full disk and too many open files do.
 				pause = sweepRetry
-			case err != nil:
-				return // The store is closed or has failed.
 			}
 		}
 	}

@@ -2,7 +2,9 @@ package kv
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,6 +185,22 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 		require.Equal(t, 20, db.Stats().Expired)
 		mem.SetCapacity(0)
 		waitUntil(t, func() bool { return db.Stats().Swept == 20 })
+	})
+	t.Run("too many open files, for a moment", func(t *testing.T) {
+		mem := vfs.NewMem()
+		db := openStore(t, storeDir, memOptions(mem))
+		for i := range sweepKeys {
+			putTTL(t, db, fmt.Sprintf("%0100d", i), time.Millisecond)
+		}
+		var refused atomic.Bool
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpCreate && strings.Contains(c.Name, ".store") && !refused.Swap(true) {
+				return syscall.EMFILE
+			}
+			return nil
+		})
+		waitUntil(t, func() bool { return db.Stats().Swept == sweepKeys })
+		require.True(t, refused.Load(), "the first step needs another segment")
 	})
 	t.Run("a failed log ends it", func(t *testing.T) {
 		mem := vfs.NewMem()
