@@ -84,12 +84,14 @@ func (db *DB) beginApart(ctx context.Context, b *Batch) (*apart, error) {
 	if err := db.checkSize(b.recordAt(db.now())); err != nil {
 		return nil, err
 	}
+	db.inflight.Add(1) // Until endApart: Close waits, since the record may be written ahead.
 	db.apart = &apart{state: db.head().clone()}
 	return db.apart, nil
 }
 
 // endApart is called however the commit ended.
 func (db *DB) endApart(work *apart) {
+	defer db.inflight.Done()
 	db.mu.Lock()
 	db.apart = nil
 	db.mu.Unlock()

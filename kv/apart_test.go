@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -248,6 +249,46 @@ func TestAVeryLargeCommitIsOnTheDiskBeforeItHasAnOffset(t *testing.T) {
 		value, err := again.Get([]byte("k"))
 		require.NoError(t, err)
 		require.Equal(t, "w", string(value))
+	}
+}
+
+// TestAClosedStoreTouchesNoFile: Close comes while a very large commit is being written ahead, and waits until that is given up.
+func TestAClosedStoreTouchesNoFile(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	put(t, db, "k", "v")
+	var large Batch
+	for i := 0; len(large.record) < preparedBytes; i++ {
+		large.Put(scatteredKey(i), make([]byte, 60<<10))
+	}
+	writing, closed := make(chan struct{}), make(chan struct{})
+	var begun, over atomic.Bool
+	mem.SetHook(func(c vfs.Call) error {
+		if over.Load() {
+			t.Errorf("%v %s after Close", c.Op, c.Name)
+		}
+		if c.Op == vfs.OpWrite && strings.Contains(c.Name, vfs.TemporarySuffix) && !begun.Swap(true) {
+			close(writing)
+			select {
+			case <-closed:
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		return nil
+	})
+	applied := make(chan error, 1)
+	go func() {
+		_, err := db.Apply(&large)
+		applied <- err
+	}()
+	<-writing
+	require.NoError(t, db.Close())
+	over.Store(true)
+	close(closed)
+	require.ErrorIs(t, <-applied, ErrClosed)
+	for _, name := range mem.Names() {
+		require.NotContains(t, name, vfs.TemporarySuffix)
 	}
 }
 
