@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 
 	"github.com/walnutkv/walnut/wal"
@@ -122,9 +123,12 @@ func (w *watcher) catchUp(before uint64) error {
 		return err
 	}
 	dirs := []string{w.db.opts.ArchiveDir, w.db.walDir()}
-	archive, err := wal.OpenArchive(w.db.opts.log(w.db.dir), dirs...)
-	if err != nil {
-		return err
+	archive, openErr := wal.OpenArchive(w.db.opts.log(w.db.dir), dirs...)
+	if errors.Is(openErr, fs.ErrNotExist) { // Nothing was archived yet.
+		return fmt.Errorf("%w; %w", err, openErr)
+	}
+	if openErr != nil {
+		return openErr
 	}
 	return errors.Join(w.read(archive.Records(w.next), before), archive.Close())
 }

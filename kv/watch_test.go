@@ -207,6 +207,27 @@ func TestAWatcherOfTruncatedCommitsGoesOnFromTheArchive(t *testing.T) {
 	}
 }
 
+// TestCommitsThatNoArchiveHasAreTruncated, also where the archive was set later and isn't there yet.
+func TestCommitsThatNoArchiveHasAreTruncated(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	opts.SnapshotsKept = 1
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	for range 300 {
+		require.NoError(t, countUp(db))
+	}
+	_, err = db.Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	opts.ArchiveDir = "/data/archive"
+	db = openStore(t, storeDir, opts)
+	first := db.log.First()
+	require.Greater(t, first, uint64(1))
+	_, err = watched(db.Watch(t.Context(), WatchOptions{From: 1}), 1)
+	require.ErrorIs(t, err, ErrTruncated)
+	require.ErrorContains(t, err, fmt.Sprint(first))
+}
+
 // TestASlowWatcherLosesNothing: commits that the store no longer has in memory, and one too large for that, are read from the log,
 // also where the log is truncated meanwhile.
 func TestASlowWatcherLosesNothing(t *testing.T) {
