@@ -30,7 +30,8 @@ func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error
 // BackupSince writes an increment to w: the commits after an offset, which is the one that Backup or the last
 // BackupSince returned, up to the last visible one, whose offset it returns. Restore takes it together with that backup.
 // If the log holds neither that commit nor a snapshot of it, the error is ErrTruncated, and only a Backup will do; an offset
-// after the last commit is ErrOutOfRange. Other errors are those of Backup.
+// after the last commit is ErrOutOfRange. A store that was opened for reading while its writer took a checkpoint may lack a
+// part of the log, which is ErrReadOnly; open it again. Other errors are those of Backup.
 func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset uint64, err error) {
 	shown, _, err := db.durable(ctx)
 	if err == nil {
@@ -107,7 +108,8 @@ func (db *DB) backupSince(ctx context.Context, w io.Writer, from, last uint64) e
 			return
 		}
 		var key [8]byte
-		for record, err := range db.log.Records(from + 1) {
+		// A log that is only read may end before a snapshot that is shown. Follow waits for more, or says that there is none.
+		for record, err := range db.log.Follow(ctx, from+1) {
 			if failed = err; err != nil {
 				return
 			}

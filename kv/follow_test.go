@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -402,5 +403,60 @@ func TestAFollowerShowsNothingThatAPowerCutTakes(t *testing.T) {
 			}
 		}
 		require.NoError(t, follower.Stats().Failed)
+	}
+}
+
+// openBeforeItsSnapshot opens a store for reading whose writer takes a checkpoint between the look at the log and that at the snapshots.
+func openBeforeItsSnapshot(t *testing.T, opts Options, mem *vfs.Mem, writer *DB) *DB {
+	lists := 0
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpList && strings.HasSuffix(c.Name, snapshotName) {
+			if lists++; lists == 3 { // After one to compare with, and one that the log is checked against.
+				mem.SetHook(nil)
+				for range 50 {
+					require.NoError(t, countUp(writer))
+				}
+				_, err := writer.Checkpoint(t.Context())
+				require.NoError(t, err)
+			}
+		}
+		return nil
+	})
+	return openStore(t, storeDir, opts)
+}
+
+// TestALogThatEndsBeforeASnapshotHidesNoCommit: a store that is open for reading may show a snapshot that is newer than what its log has
+// come to. A watcher and an increment then have every commit, where the log follows, and end with an error where it doesn't.
+func TestALogThatEndsBeforeASnapshotHidesNoCommit(t *testing.T) {
+	for _, follows := range []bool{true, false} {
+		mem := vfs.NewMem()
+		opts := manual(mem)
+		opts.SegmentSize = 1 << 20
+		writer := openStore(t, storeDir, opts)
+		for range 10 {
+			require.NoError(t, countUp(writer))
+		}
+		var backup, increment bytes.Buffer
+		from, err := writer.Backup(t.Context(), &backup)
+		require.NoError(t, err)
+		reading := opts
+		reading.ReadOnly, reading.Follow = true, follows
+		reader := openBeforeItsSnapshot(t, reading, mem, writer)
+		require.EqualValues(t, 60, reader.Offset())
+
+		seen, err := watched(reader.Watch(t.Context(), WatchOptions{From: 1}), 60)
+		to, backupErr := reader.BackupSince(t.Context(), &increment, from)
+		if !follows {
+			require.EqualValues(t, 10, reader.log.Last())
+			require.ErrorIs(t, err, ErrReadOnly)
+			require.ErrorIs(t, backupErr, ErrReadOnly)
+			continue
+		}
+		require.NoError(t, errors.Join(err, backupErr))
+		require.Len(t, seen, 60)
+		require.EqualValues(t, 60, to)
+		restored, err := Restore(t.Context(), &backup, "copy", RestoreOptions{fs: mem, Increments: []io.Reader{&increment}})
+		require.NoError(t, err)
+		require.Equal(t, to, restored)
 	}
 }

@@ -119,6 +119,9 @@ func (w *watcher) take(c Commit) error {
 // catchUp yields the commits before an offset, from the log or, where that no longer has them, the archive.
 func (w *watcher) catchUp(before uint64) error {
 	err := w.read(w.db.log.Records(w.next), before)
+	if err == nil && w.next < before { // A log that is only read may end before a snapshot that is shown.
+		err = w.read(w.db.log.Follow(w.ctx, w.next), before)
+	}
 	if !errors.Is(err, ErrTruncated) || w.db.opts.ArchiveDir == "" {
 		return err
 	}
@@ -136,10 +139,10 @@ func (w *watcher) catchUp(before uint64) error {
 // read yields the commits of records, up to an offset.
 func (w *watcher) read(records iter.Seq2[wal.Record, error], before uint64) error {
 	for c, err := range decoded(records, w.db.logged().decode) {
-		if err != nil || c.Offset >= before {
+		if err != nil {
 			return orClosed(err)
 		}
-		if err := w.take(c); err != nil {
+		if err := w.take(c); err != nil || w.next >= before {
 			return err
 		}
 	}
