@@ -80,13 +80,15 @@ func (f *follower) stop() {
 }
 
 func (f *follower) run(ctx context.Context) {
+	err := fmt.Errorf("%w: the function of an index ended the goroutine", ErrIndex) // Unless something else does.
+	defer func() { f.end(ctx, err) }()
 	for {
-		err := f.apply(ctx)
-		if errors.Is(err, ErrTruncated) && ctx.Err() == nil {
-			err = f.db.snapshots.whileSteady(func() error { return f.reload(ctx) })
+		ended := f.apply(ctx)
+		if errors.Is(ended, ErrTruncated) && ctx.Err() == nil {
+			ended = f.db.snapshots.whileSteady(func() error { return f.reload(ctx) })
 		}
-		if err != nil {
-			f.end(ctx, err)
+		if ended != nil {
+			err = ended
 			return
 		}
 	}
@@ -116,6 +118,9 @@ func (f *follower) apply(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := f.checkIndexed(c); err != nil {
+			return err
+		}
 		db.clock.goesOnFrom(c.Time.UnixNano())
 		l.decoded = append(l.decoded, c.Mutations...)
 		l.offset, size = c.Offset, size+c.Size
@@ -127,6 +132,17 @@ func (f *follower) apply(ctx context.Context) error {
 		db.visible.mu.Unlock()
 		f.shown()
 		l, size = layer{}, 0
+	}
+	return nil
+}
+
+// checkIndexed refuses a commit that has a pair which can't be indexed, as a start does: its writer may have other indexes. The functions
+// are called here, before anything is locked.
+func (f *follower) checkIndexed(c Commit) error {
+	for i := range c.Mutations {
+		if err := c.Mutations[i].checkIndexed(f.db.opts.Indexes); err != nil {
+			return fmt.Errorf("commit %d: %w", c.Offset, err)
+		}
 	}
 	return nil
 }

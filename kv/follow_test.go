@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -458,5 +461,29 @@ func TestALogThatEndsBeforeASnapshotHidesNoCommit(t *testing.T) {
 		restored, err := Restore(t.Context(), &backup, "copy", RestoreOptions{fs: mem, Increments: []io.Reader{&increment}})
 		require.NoError(t, err)
 		require.Equal(t, to, restored)
+	}
+}
+
+// TestAPairThatCantBeIndexedEndsFollowing: a writer without the index has committed it. The follower and its indexes stay as they were.
+func TestAPairThatCantBeIndexedEndsFollowing(t *testing.T) {
+	for sentence, fail := range map[string]func(){"a panic": func() { panic("bad") }, "the end of the goroutine": runtime.Goexit} {
+		t.Run(sentence, func(t *testing.T) {
+			opts := memOptions(vfs.NewMem())
+			writer := openStore(t, storeDir, opts)
+			put(t, writer, "a", "good")
+			opts.Indexes = []Index{{"value", func(_, value []byte) iter.Seq[[]byte] {
+				if string(value) == "bad" {
+					fail()
+				}
+				return slices.Values([][]byte{value})
+			}}}
+			follower := openStore(t, storeDir, following(opts))
+			put(t, writer, "b", "bad")
+			_, err := watched(follower.Watch(t.Context(), WatchOptions{}), math.MaxUint64)
+			require.ErrorIs(t, err, ErrIndex)
+			require.ErrorIs(t, follower.Stats().Failed, ErrIndex)
+			requireHolds(t, follower, "a=good")
+			require.Equal(t, []string{"a=good"}, lines(follower.ScanIndex("value", Range{})))
+		})
 	}
 }

@@ -45,7 +45,8 @@ type Options struct {
 	// later records don't prove that, the follower syncs the log's last file, which changes no byte. A follower that was too slow for
 	// the writer's checkpoints goes on from the newest snapshot. Watch works too. DB.Stats has the FollowLag, and in Failed what has ended
 	// following, after which reads go on with what was shown last: ErrDiverged where the store in the directory is no longer the
-	// same, ErrNotStore where it is gone, ErrVersion where a newer writer has taken over, a *CorruptError, or ErrFailed.
+	// same, ErrNotStore where it is gone, ErrVersion where a newer writer has taken over, ErrIndex where a commit has a pair that Indexes
+	// can't take, a *CorruptError, or ErrFailed.
 	Follow bool
 	// Sync says when a commit is acknowledged. The default is SyncAlways.
 	Sync SyncMode
