@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -496,20 +497,32 @@ func TestAFunctionThatIsNotPureLosesItsIndexAlone(t *testing.T) {
 	}
 }
 
-// TestAFunctionThatEndsItsGoroutineEndsNoStart has one that calls runtime.Goexit, as a test's FailNow does.
+// TestAFunctionThatEndsItsGoroutineEndsNoStart has one that calls runtime.Goexit, as a test's FailNow does: once, or every time. The
+// start returns, and gives the lock back.
 func TestAFunctionThatEndsItsGoroutineEndsNoStart(t *testing.T) {
 	opts := memOptions(vfs.NewMem())
-	db := openStore(t, storeDir, opts)
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
 	put(t, db, "k", "v")
-	var calls atomic.Int64
-	opts.ReadOnly, opts.Indexes = true, []Index{{"goes", func(_, value []byte) iter.Seq[[]byte] {
-		if calls.Add(1) == 1 {
-			runtime.Goexit()
-		}
-		return slices.Values([][]byte{value})
-	}}}
-	_, err := Open(storeDir, opts)
-	require.ErrorContains(t, err, `index "goes": its function isn't pure`)
+	require.NoError(t, db.Close())
+	for _, times := range []int64{1, math.MaxInt64} {
+		var calls atomic.Int64
+		opts.Indexes = []Index{{"goes", func(_, value []byte) iter.Seq[[]byte] {
+			if calls.Add(1) <= times {
+				runtime.Goexit()
+			}
+			return slices.Values([][]byte{value})
+		}}}
+		opened := make(chan error, 1)
+		go func() {
+			defer close(opened)
+			_, err := Open(storeDir, opts)
+			opened <- err
+		}()
+		require.ErrorContains(t, <-opened, `index "goes": its function isn't pure`)
+	}
+	opts.Indexes = nil
+	requireHolds(t, openStore(t, storeDir, opts), "k=v")
 }
 
 func TestWhatAFunctionAppendsReachesNoBatch(t *testing.T) {

@@ -199,15 +199,19 @@ func (s *state) finishIndexes() error {
 	return nil
 }
 
-// notIndexed returns why an index lacks pairs.
+// notIndexed returns why an index lacks pairs. It calls the function in another goroutine, which that may end.
 func (s *state) notIndexed(t *indexTree) error {
-	var err error
-	s.tree.ascend(nil, nil, func(it item) bool {
-		err = t.check(it.key(), it.value())
-		return err == nil
+	err := fmt.Errorf("%w: index %q: its function isn't pure", ErrIndex, t.Name)
+	var checking sync.WaitGroup
+	checking.Go(func() {
+		s.tree.ascend(nil, nil, func(it item) bool {
+			failed := t.check(it.key(), it.value())
+			if failed != nil {
+				err = failed
+			}
+			return failed == nil
+		})
 	})
-	if err == nil {
-		err = fmt.Errorf("%w: index %q: its function isn't pure", ErrIndex, t.Name)
-	}
+	checking.Wait()
 	return err
 }
