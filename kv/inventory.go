@@ -165,6 +165,7 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 		if err := snapshot.Remove(v.opts.fs, v.dir, place.Offset); err != nil {
 			return 0, removed, err
 		}
+		v.verdicts.Delete(place)
 		removed = append(removed, place.Path)
 	}
 	return oldest, removed, nil

@@ -470,3 +470,19 @@ func TestAReaderShowsNothingThatAPowerCutTakes(t *testing.T) {
 		require.NoError(t, open.Close())
 	}
 }
+
+// TestNothingIsKeptOfSnapshotsThatAreRemoved, since a store that stays open takes any number of them.
+func TestNothingIsKeptOfSnapshotsThatAreRemoved(t *testing.T) {
+	db := openStore(t, storeDir, manual(vfs.NewMem()))
+	for i := range 20 {
+		put(t, db, "k", fmt.Sprint(i))
+		_, err := db.Checkpoint(t.Context())
+		require.NoError(t, err)
+	}
+	known := 0
+	db.snapshots.verdicts.Range(func(_, _ any) bool {
+		known++
+		return true
+	})
+	require.LessOrEqual(t, known, DefaultSnapshotsKept)
+}
