@@ -5,13 +5,14 @@ package main
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 )
 
 var badgerPeer = Peer{
-	Name: "badger", Module: "github.com/dgraph-io/badger/v4", OpenStore: openBadger, Only: "W1|W2|W3|W4|W8/heap|W9|W10",
+	Name: "badger", Module: "github.com/dgraph-io/badger/v4", OpenStore: openBadger, Only: "W1|W2|W3|W4|T1/ttl|W8/heap|W9|W10",
 }
 
 type badgerStore struct {
@@ -37,10 +38,16 @@ func (s badgerStore) Put(key, value []byte) {
 	check(s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) }))
 }
 
-func (s badgerStore) Batch(pairs []Pair) {
+func (s badgerStore) Batch(pairs []Pair) { s.BatchUntil(pairs, time.Time{}) }
+
+func (s badgerStore) BatchUntil(pairs []Pair, deadline time.Time) {
 	check(s.db.Update(func(txn *badger.Txn) error {
 		for _, pair := range pairs {
-			check(txn.Set(pair.Key, pair.Value))
+			entry := badger.NewEntry(pair.Key, pair.Value)
+			if !deadline.IsZero() {
+				entry.WithTTL(time.Until(deadline))
+			}
+			check(txn.SetEntry(entry))
 		}
 		return nil
 	}))
@@ -59,6 +66,19 @@ func (s badgerStore) Get(key []byte, use func(value []byte)) bool {
 	}
 	check(err)
 	return true
+}
+
+// Count has to scan, and Badger hides expired pairs, which it drops from its files when it merges them.
+func (s badgerStore) Count() (count int) {
+	check(s.db.View(func(txn *badger.Txn) error {
+		pairs := txn.NewIterator(badger.IteratorOptions{})
+		defer pairs.Close()
+		for pairs.Rewind(); pairs.Valid(); pairs.Next() {
+			count++
+		}
+		return nil
+	}))
+	return count
 }
 
 func (s badgerStore) Backup(w io.Writer) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"github.com/tidwall/buntdb"
@@ -31,11 +32,16 @@ func openBuntdb(dir string, settings Settings) Store {
 }
 
 func (s buntdbStore) Put(key, value []byte) { s.Batch([]Pair{{key, value}}) }
+func (s buntdbStore) Batch(pairs []Pair)    { s.BatchUntil(pairs, time.Time{}) }
 
-func (s buntdbStore) Batch(pairs []Pair) {
+func (s buntdbStore) BatchUntil(pairs []Pair, deadline time.Time) {
+	var options *buntdb.SetOptions
+	if !deadline.IsZero() {
+		options = &buntdb.SetOptions{Expires: true, TTL: time.Until(deadline)}
+	}
 	check(s.db.Update(func(tx *buntdb.Tx) error {
 		for _, pair := range pairs {
-			_, _, err := tx.Set(string(pair.Key), string(pair.Value), nil)
+			_, _, err := tx.Set(string(pair.Key), string(pair.Value), options)
 			check(err)
 		}
 		return nil
@@ -76,6 +82,15 @@ func (s buntdbStore) Update(key []byte, change func(old []byte) []byte) {
 		}
 		return err
 	}))
+}
+
+// Count counts expired pairs until buntdb has deleted them.
+func (s buntdbStore) Count() (count int) {
+	check(s.db.View(func(tx *buntdb.Tx) (err error) {
+		count, err = tx.Len()
+		return err
+	}))
+	return count
 }
 
 func (s buntdbStore) Checkpoint() { check(s.db.Shrink()) }

@@ -51,6 +51,56 @@ func weighHeap(r *run) {
 func weighLoad(r *run)       { r.report(mainFigure, r.weigh(r.fill)) }
 func weighCheckpoint(r *run) { r.report(mainFigure, r.weigh(r.checkpoint)) }
 
+// expire measures what a pair takes in memory without and with a deadline, how long after a deadline all its pairs are gone,
+// and durable puts over other pairs before that and meanwhile.
+func expire(r *run) {
+	started := time.Now()
+	r.report("heap B/pair", r.weighPairs(time.Time{}))
+	r.report("heap with deadline B/pair", r.weighPairs(started.Add(time.Hour)))
+	// The load in batches takes less than those one by one did. Badger's deadlines are whole seconds.
+	deadline := time.Now().Add(time.Since(started) + r.Warmup + r.Time + 2*time.Second).Truncate(time.Second)
+	bare := r.renew(r.settings())
+	store, loader := r.store.(Expirer), r.workers(1)[0]
+	store.Batch(loader.freshBatch(livePairs))
+	r.inBatches(loader, func(pairs []Pair) { store.BatchUntil(pairs, deadline) })
+	workers := r.workers(r.workload.Goroutines)
+	driveFor(r.Warmup, workers, overwriteLive)
+	alone := driveFor(r.Time, workers, overwriteLive)
+	if time.Now().After(deadline) {
+		fatal("the deadline passed before the puts alone were measured")
+	}
+	time.Sleep(time.Until(deadline))
+	var gone time.Duration
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		gone = untilExpired(store, deadline)
+		stop()
+	}()
+	r.take(drive(ctx, workers, overwriteLive, 0))
+	r.report(mainFigure, gone.Seconds())
+	r.report("alone p99 µs", alone.latency.quantile(0.99))
+	r.report("heap left B/pair", (1e6*r.result.Figures["heap MB"]-float64(bare))/float64(r.data.pairs))
+}
+
+// weighPairs is weighHeap for a new store whose pairs have a deadline, or none where that is zero.
+func (r *run) weighPairs(deadline time.Time) float64 {
+	bare := r.renew(Settings{Mode: Relaxed, Writers: 1})
+	store, w := r.store.(Expirer), r.workers(1)[0]
+	for range r.data.pairs {
+		store.BatchUntil(w.freshBatch(1), deadline)
+	}
+	return float64(liveHeap()-bare) / float64(r.data.pairs)
+}
+
+// untilExpired returns how long after the deadline the store has only the live pairs. It polls seldom, since a count can walk
+// all that are left.
+func untilExpired(store Expirer, deadline time.Time) time.Duration {
+	for store.Count() > livePairs {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(deadline)
+}
+
 // tailTimes is how many times Spec.Time tails are measured, so that a whole checkpoint is within.
 const tailTimes = 3
 

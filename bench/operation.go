@@ -62,6 +62,11 @@ func (w *worker) overwrite(i uint64) int {
 	return 1
 }
 
+// livePairs is how many pairs without a deadline there are beside those that expire: the first ones.
+const livePairs = 1000
+
+func overwriteLive(w *worker) int { return w.overwrite(w.rng.Uint64N(livePairs)) }
+
 func getUniform(w *worker) int { return w.get(w.uniform()) }
 func getPopular(w *worker) int { return w.get(w.popular()) }
 

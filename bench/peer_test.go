@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -117,6 +118,22 @@ func TestStoresTakeCheckpointsAndBackups(t *testing.T) {
 			var backup bytes.Buffer
 			backuper.Backup(&backup)
 			require.Contains(t, backup.String(), "a value to look for")
+		}
+		store.Close()
+	})
+}
+
+func TestPairsExpireWhereTheyCan(t *testing.T) {
+	eachStore(t, "T1/ttl", func(t *testing.T, open func(writers int) Store) {
+		store := open(1)
+		if expirer, can := store.(Expirer); can {
+			expirer.Batch([]Pair{{[]byte("stays"), []byte("1")}})
+			expirer.BatchUntil([]Pair{{[]byte("goes later"), []byte("2")}}, time.Now().Add(time.Hour))
+			expirer.BatchUntil([]Pair{{[]byte("a"), []byte("3")}, {[]byte("b"), []byte("4")}}, time.Now().Add(time.Millisecond))
+			require.Eventually(t, func() bool { return expirer.Count() == 2 }, 30*time.Second, 10*time.Millisecond)
+			require.False(t, store.Get([]byte("a"), nil))
+			require.Equal(t, "1", get(t, store, "stays"))
+			require.Equal(t, "2", get(t, store, "goes later"))
 		}
 		store.Close()
 	})

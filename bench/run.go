@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -112,6 +113,15 @@ func (r *run) open(settings Settings) {
 	} else {
 		r.store = r.peer.OpenStore(r.Dir, settings)
 	}
+}
+
+// renew opens an empty store instead of the one that is open, and returns the live heap before that.
+func (r *run) renew(settings Settings) (bareHeap int64) {
+	r.close()
+	check(errors.Join(os.RemoveAll(r.Dir), os.Mkdir(r.Dir, 0o700)))
+	bareHeap = liveHeap()
+	r.open(settings)
+	return bareHeap
 }
 
 func (r *run) close() {

@@ -69,13 +69,17 @@ const (
 
 // load puts the data set in batches. What that leaves, garbage and unwritten pages, doesn't count for what follows.
 func (r *run) load() {
-	w := r.workers(1)[0]
-	most := min(loadBatch, max(1, uint64(loadBatchBytes/(r.data.keySize()+r.data.valueBytes))))
-	for left := r.data.pairs; left > 0; left -= min(left, most) {
-		r.store.Batch(w.freshBatch(int(min(left, most))))
-	}
+	r.inBatches(r.workers(1)[0], r.store.Batch)
 	runtime.GC()
 	r.sync()
+}
+
+// inBatches puts the data set, or as many other pairs where the worker has put some.
+func (r *run) inBatches(w *worker, put func(pairs []Pair)) {
+	most := min(loadBatch, max(1, uint64(loadBatchBytes/(r.data.keySize()+r.data.valueBytes))))
+	for left := r.data.pairs; left > 0; left -= min(left, most) {
+		put(w.freshBatch(int(min(left, most))))
+	}
 }
 
 // sync makes durable what the store has written, and returns the size of its files.

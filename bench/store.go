@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"sync"
+	"time"
 )
 
 // Mode is what an acknowledged write survives.
@@ -49,6 +50,15 @@ type Checkpointer interface{ Checkpoint() }
 
 // Backuper is a Store that writes all pairs of one instant to a stream while writes go on.
 type Backuper interface{ Backup(w io.Writer) }
+
+// Expirer is a Store whose pairs can have a deadline, after which they are gone.
+type Expirer interface {
+	Store
+	// BatchUntil is Batch of pairs with a deadline. The zero time is none.
+	BatchUntil(pairs []Pair, deadline time.Time)
+	// Count returns how many pairs there are. Expired ones that the store still holds count if it can count them.
+	Count() int
+}
 
 // Log is a write-ahead log as the workloads use it. Append and AppendBatch may be called concurrently. Records are valid
 // during the call.

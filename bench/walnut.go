@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/wal"
@@ -37,10 +38,12 @@ func (s walnutStore) Put(key, value []byte) {
 	check(err)
 }
 
-func (s walnutStore) Batch(pairs []Pair) {
+func (s walnutStore) Batch(pairs []Pair) { s.BatchUntil(pairs, time.Time{}) }
+
+func (s walnutStore) BatchUntil(pairs []Pair, deadline time.Time) {
 	var batch kv.Batch
 	for _, pair := range pairs {
-		batch.Put(pair.Key, pair.Value)
+		batch.PutDeadline(pair.Key, pair.Value, deadline)
 	}
 	_, err := s.db.Apply(&batch)
 	check(err)
@@ -82,7 +85,8 @@ func (s walnutStore) Backup(w io.Writer) {
 	check(err)
 }
 
-func (s walnutStore) Close() { check(s.db.Close()) }
+func (s walnutStore) Count() int { return s.db.Stats().Keys }
+func (s walnutStore) Close()     { check(s.db.Close()) }
 
 type walnutLog struct {
 	log  *wal.Log

@@ -41,6 +41,7 @@ const (
 	quickPeers    = "walnut buntdb bbolt pebble" // They are quick enough to load.
 	checkpointers = "walnut buntdb"
 	heapPeers     = "walnut buntdb badger" // They keep the data in the Go heap.
+	expirers      = "walnut buntdb badger" // Their pairs can have deadlines.
 	backupers     = "walnut buntdb bbolt badger"
 )
 
@@ -53,6 +54,7 @@ var (
 	scans       = Workload{Mode: Relaxed, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
 	mixes       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, shared: true, peers: quickPeers, zipfian: true}
 	transacts   = Workload{Mode: Durable, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
+	expiries    = Workload{Mode: Durable, Unit: seconds, Goroutines: 16, peers: expirers}
 	starts      = Workload{Mode: Relaxed, Unit: seconds, onDemand: true, peers: quickPeers}
 	defaults    = Workload{Mode: Durable, Unit: seconds, setup: atDefault, peers: quickPeers}
 	heaps       = Workload{Mode: Relaxed, Unit: "B/pair", setup: empty, peers: heapPeers}
@@ -87,6 +89,7 @@ var workloads = slices.Concat(
 	mixes.as("W6/A", "YCSB A: one half gets, one half puts of loaded keys", repeat(mixed(0.5, (*worker).overwrite)), modes...),
 	mixes.as("W6/F", "YCSB F: one half gets, one half read-modify-writes", repeat(mixed(0.5, (*worker).update)), modes...),
 	transacts.as("T1/durable", "transactions that read and put one of a thousand keys", repeat(transact), goroutines(16, 64)...),
+	expiries.as("T1/ttl", "from a deadline until all its pairs are gone, beside puts over a thousand others", expire),
 
 	starts.from(atSnapshot).as("W7/snapshot", "open to first get of a store that was closed right after a checkpoint", start),
 	starts.from(atSnapshot).by(walnutName).as("W7/snapshot", "the same with more pairs", start, multiples(5)...),
