@@ -86,7 +86,7 @@ type committer struct {
 	epoch     uint64     // How often the end was cut: a group of before says nothing about what is there now.
 	forming   *group
 	flying    *group
-	spare     *group     // For the next one.
+	spares    []*group   // For later ones: at most as many as there were in use at a time.
 	leading   bool       // A leader writes groups, or has been named.
 	landed    uint64     // Groups that have landed.
 	shown     uint64     // Those of them that were acknowledged.
@@ -217,11 +217,12 @@ func (c *committer) flush() (g *group, turn uint64, err error) {
 
 // newGroup returns an empty group. mu is held.
 func (c *committer) newGroup() *group {
-	g := c.spare
-	c.spare = nil
-	if g == nil {
+	last := len(c.spares) - 1
+	if last < 0 {
 		return &group{}
 	}
+	g := c.spares[last]
+	c.spares = c.spares[:last]
 	*g = group{buffer: g.buffer[:0]}
 	return g
 }
@@ -278,7 +279,7 @@ func (c *committer) recycle(g *group) {
 	if g.done != nil {
 		g = &group{buffer: g.buffer}
 	}
-	c.spare = g
+	c.spares = append(c.spares, g)
 }
 
 // flushUntil waits, leading where nothing else does, until a condition is met or the log is no longer usable. It releases mu while it

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,4 +76,31 @@ func TestARollInsideALockThatLandedTakesDoesNotWaitForLanded(t *testing.T) {
 	}
 	wg.Wait()
 	require.Greater(t, len(l.Segments()), 10)
+}
+
+// TestGroupsThatOverlapAreAllUsedAgain: of the groups that were in use at a time only one was kept. The next ones grew their
+// memory from nothing, twice as many bytes as an append has.
+func TestGroupsThatOverlapAreAllUsedAgain(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	opts.Landed = func(uint64) { entered <- struct{}{}; <-release }
+	l := openTest(t, opts)
+	var waits sync.WaitGroup
+	submit := func() {
+		offset, _, err := l.Submit([]byte("record"))
+		require.NoError(t, err)
+		waits.Go(func() { require.NoError(t, l.Wait(offset)) })
+	}
+	submit()
+	<-entered // The first group has landed.
+	submit()
+	require.Eventually(t, func() bool { return durableIn(l) == 2 }, time.Second, time.Millisecond) // So has the second one.
+	close(release)
+	waits.Wait()
+	require.Eventually(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.shown == l.landed }, time.Second, time.Millisecond)
+	require.Len(t, l.spares, 2)
+	for _, g := range l.spares {
+		require.NotZero(t, cap(g.buffer))
+	}
+	require.NoError(t, l.Close())
 }
