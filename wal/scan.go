@@ -51,6 +51,13 @@ func (s *store) scan(limit int64) *scanner {
 	}
 }
 
+// from returns a scanner at a place whose chain is known.
+func (s *store) from(position int64, next uint64, chain uint32) *scanner {
+	sc := s.scan(0)
+	sc.position, sc.next, sc.chain = position, next, chain
+	return sc
+}
+
 // scanFrom returns a scanner at the frame of a record whose place is known. Its chain is not.
 func (s *store) scanFrom(position int64, offset uint64, limit int64) *scanner {
 	sc := s.scan(limit)
@@ -170,6 +177,19 @@ func (s *scanner) evidence() (proof, written int64, err error) {
 		}
 	}
 	return 0, written, nil
+}
+
+// peek returns errNeverWritten where no frame's header stands at a position, which costs little.
+func (s *store) peek(position int64) error {
+	var head [frameHeadSize]byte
+	n, err := s.file.ReadAt(head[:], position)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("read %s at position %d: %w", s.path, position, err)
+	}
+	if n == len(head) && isZero(head[:]) {
+		return errNeverWritten
+	}
+	return nil
 }
 
 // payloadSumPadded is payloadSum of a payload that its padding follows.
