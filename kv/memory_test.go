@@ -194,3 +194,10 @@ func TestAStoreInMemoryIsUsedByManyAtATime(t *testing.T) {
 	require.Equal(t, 200, counted(t, view, Range{}))
 	require.EqualValues(t, 2000, db.Offset())
 }
+
+func TestAStoreInMemoryHasNoLimitOfSpace(t *testing.T) {
+	db, err := OpenMemory(Options{})
+	require.NoError(t, err)
+	require.EqualValues(t, -1, db.Stats().FreeBytes)
+	require.NoError(t, db.Close())
+}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,10 +77,10 @@ func (m *meter) checkSpace() {
 	}
 }
 
-// freeSpace returns how many bytes the log's file system has left, -1 where that isn't known.
+// freeSpace returns how many bytes the log's file system has left, -1 where that isn't known or there is no limit.
 func (m *meter) freeSpace() int64 {
 	free, err := m.opts.FS.FreeSpace(m.dir)
-	if err != nil {
+	if err != nil || free == math.MaxInt64 {
 		return -1
 	}
 	return free

@@ -50,7 +50,7 @@ type Stats struct {
 	First, Last, Durable uint64 // Offsets.
 	Segments             int
 	Bytes                int64 // Of all files of the segments, in bytes.
-	FreeBytes            int64 // What their file system has left; -1 where that isn't known.
+	FreeBytes            int64 // What their file system has left; -1 where that isn't known or has no limit.
 
 	Appends       uint64 // Records.
 	AppendedBytes uint64 // Of their payloads.
