@@ -42,7 +42,8 @@ type checkpoints struct {
 	stats CheckpointStats
 }
 
-// CheckpointStats are the checkpoints since Open, and what the next one is about.
+// CheckpointStats are the checkpoints since Open, and what the next one is about. In a follower Offset is that of its writer's newest
+// snapshot, and LogBytes is of whole segments.
 type CheckpointStats struct {
 	Snapshots     int           // Snapshots on disk, damaged ones included.
 	SnapshotBytes int64         // What they take.

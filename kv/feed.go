@@ -97,13 +97,13 @@ func (s *stream) run(ctx context.Context, db *DB) {
 		err := s.follow(ctx, db)
 		if errors.Is(err, ErrTruncated) {
 			// It was too slow for a checkpoint, so watchers read the log or an archive. A follower may have to go on from a snapshot first.
-			if err = db.awaitVisible(ctx, db.log.First()-1); err == nil {
+			if err = db.visible.await(ctx, db.log.First()-1); err == nil {
 				s.taken = shown{next: db.Offset() + 1}
 				s.show()
 				continue
 			}
 		} else if db.follow != nil {
-			err = db.follow.await(ctx, math.MaxUint64) // What has ended the log's part ends the store's.
+			err = db.visible.await(ctx, math.MaxUint64) // What has ended the log's part ends the store's.
 		}
 		if ctx.Err() != nil {
 			err = ErrClosed // Otherwise nothing watches any more.
@@ -121,7 +121,8 @@ func (s *stream) follow(ctx context.Context, db *DB) error {
 		if err != nil {
 			return err
 		}
-		if err := db.awaitVisible(ctx, commit.Offset); err != nil {
+		// The log has it already; in the relaxed modes and in a follower it is visible a moment later.
+		if err := db.visible.await(ctx, commit.Offset); err != nil {
 			return err
 		}
 		s.taken.add(commit)
@@ -131,19 +132,6 @@ func (s *stream) follow(ctx context.Context, db *DB) error {
 		ahead = 0
 		s.show()
 		time.Sleep(time.Duration(db.feed.count()-1) * streamRest)
-	}
-	return nil
-}
-
-// awaitVisible returns once a commit that the log has acknowledged is visible, which in the relaxed modes and in a follower takes a moment.
-func (db *DB) awaitVisible(ctx context.Context, offset uint64) error {
-	switch {
-	case db.Offset() >= offset:
-	case db.follow != nil:
-		return db.follow.await(ctx, offset)
-	default:
-		db.mu.Lock() // Which its writer holds until then.
-		defer db.mu.Unlock()
 	}
 	return nil
 }

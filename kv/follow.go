@@ -48,9 +48,8 @@ type follower struct {
 	mu      sync.Mutex
 	latest  glance
 	pending []glance
-	fresh   time.Time     // When the newest look began of which everything is shown.
-	changed chan struct{} // Closed when more is shown, or following has ended. nil while nothing waits.
-	err     error         // What ended it.
+	fresh   time.Time // When the newest look began of which everything is shown.
+	err     error     // What ended it.
 }
 
 // newFollower returns what lets a store follow its writer, nil where it doesn't.
@@ -104,10 +103,11 @@ func (f *follower) end(ctx context.Context, err error) {
 	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
 		err = fmt.Errorf("%w: %w", ErrNotStore, err)
 	}
+	err = fmt.Errorf("kv: follow the writer of %s: %w", f.db.dir, err)
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.err = fmt.Errorf("kv: follow the writer of %s: %w", f.db.dir, err)
-	f.wake()
+	f.err = err
+	f.mu.Unlock()
+	f.db.visible.end(err)
 }
 
 // apply shows commits as the log gets them.
@@ -150,6 +150,7 @@ func (f *follower) checkIndexed(c Commit) error {
 // reload goes on from the newest snapshot, where the writer has truncated commits that were not applied yet.
 func (f *follower) reload(ctx context.Context) error {
 	db, quiet := f.db, func(Progress) {}
+	db.snapshots.verdicts.Clear() // The writer may have replaced a snapshot that was damaged by a sound one of the same size.
 	b, err := db.snapshots.find(ctx, math.MaxUint64, quiet)
 	if err != nil {
 		return err
@@ -177,6 +178,29 @@ func (f *follower) reload(ctx context.Context) error {
 	return nil
 }
 
+// countSnapshots notes what the writer's checkpoints have come to.
+func (f *follower) countSnapshots() {
+	if f == nil {
+		return
+	}
+	places, err := f.db.snapshots.list()
+	if err != nil || len(places) == 0 {
+		return // They are as they were; or a directory that can't be read ends following.
+	}
+	bytes := int64(0)
+	for _, segment := range f.db.log.Segments() {
+		if segment.Last > places[0].Offset {
+			bytes += segment.Bytes
+		}
+	}
+	c := &f.db.checkpoints
+	c.logBytes.Store(bytes)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count(places)
+	c.stats.Offset = places[0].Offset
+}
+
 // looked notes a look of the log. It returns what has ended the store's part, so that the log's ends too.
 func (f *follower) looked(last uint64, at time.Time) error {
 	visible := f.db.Offset()
@@ -199,7 +223,6 @@ func (f *follower) shown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.age(visible)
-	f.wake()
 }
 
 // age lets go of the looks of which everything is visible. mu is held.
@@ -209,38 +232,6 @@ func (f *follower) age(visible uint64) {
 			f.fresh = at
 		}
 		f.pending = f.pending[1:]
-	}
-}
-
-// wake wakes what waits for more to be visible. mu is held.
-func (f *follower) wake() {
-	if f.changed != nil {
-		close(f.changed)
-		f.changed = nil
-	}
-}
-
-// await waits until a commit is visible.
-func (f *follower) await(ctx context.Context, offset uint64) error {
-	for {
-		f.mu.Lock()
-		if f.db.Offset() >= offset || f.err != nil {
-			defer f.mu.Unlock()
-			if f.db.Offset() >= offset {
-				return nil
-			}
-			return f.err
-		}
-		if f.changed == nil {
-			f.changed = make(chan struct{})
-		}
-		changed := f.changed
-		f.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
 }
 

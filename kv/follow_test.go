@@ -487,3 +487,66 @@ func TestAPairThatCantBeIndexedEndsFollowing(t *testing.T) {
 		})
 	}
 }
+
+// TestAFollowerCountsItsWritersSnapshots: they were those of its start for good.
+func TestAFollowerCountsItsWritersSnapshots(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	writer := openStore(t, storeDir, opts)
+	follower := openStore(t, storeDir, following(opts))
+	require.Zero(t, follower.Stats().Checkpoints.Snapshots)
+	require.NoError(t, countUp(writer))
+	offset, err := writer.Checkpoint(t.Context())
+	require.NoError(t, err)
+	seen, made := follower.Stats().Checkpoints, writer.Stats().Checkpoints
+	require.Equal(t, offset, seen.Offset)
+	require.Equal(t, made.Snapshots, seen.Snapshots)
+	require.Equal(t, made.SnapshotBytes, seen.SnapshotBytes)
+}
+
+// TestAFollowerLooksAgainAtASnapshotThatWasReplaced: what it once found damaged stayed damaged to it.
+func TestAFollowerLooksAgainAtASnapshotThatWasReplaced(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	writer := openStore(t, storeDir, opts)
+	require.NoError(t, countUp(writer))
+	follower := openStore(t, storeDir, following(opts))
+	_, err := writer.Checkpoint(t.Context())
+	require.NoError(t, err)
+	places, err := follower.snapshots.list()
+	require.NoError(t, err)
+	require.Error(t, follower.snapshots.judge(places[0], &CorruptError{Err: errLogEnds})) // As if it had been damaged then.
+	require.NoError(t, follower.follow.reload(t.Context()))
+	damage, known := follower.snapshots.verdict(places[0])
+	require.True(t, known)
+	require.NoError(t, damage)
+}
+
+// TestAWatcherOfAFollowerGetsNoCommitBeforeItIsVisible, however long it takes to apply that.
+func TestAWatcherOfAFollowerGetsNoCommitBeforeItIsVisible(t *testing.T) {
+	opts := manual(vfs.NewMem())
+	writer := openStore(t, storeDir, opts)
+	require.NoError(t, countUp(writer))
+	follower := openStore(t, storeDir, following(opts))
+	got := make(chan uint64, 10)
+	go func() {
+		for c, err := range follower.Watch(t.Context(), WatchOptions{From: 1}) {
+			if err == nil {
+				got <- c.Offset
+			}
+		}
+	}()
+	require.EqualValues(t, 1, <-got)
+	follower.visible.mu.Lock() // So that nothing is applied.
+	require.NoError(t, countUp(writer))
+	waitUntil(t, func() bool { return follower.log.Last() == 2 })
+	early := false
+	select {
+	case <-got:
+		early = true
+	case <-time.After(50 * time.Millisecond):
+	}
+	follower.visible.mu.Unlock()
+	require.False(t, early, "the watcher got the commit")
+	require.EqualValues(t, 2, <-got)
+	require.EqualValues(t, 2, follower.Offset())
+}

@@ -27,7 +27,7 @@ type Stats struct {
 
 	Segments  int   `json:"segments"`   // Segments of the log.
 	DiskBytes int64 `json:"disk_bytes"` // Bytes that the log takes on disk.
-	FreeBytes int64 `json:"free_bytes"` // Bytes that the log's file system has left; -1 where the system doesn't say.
+	FreeBytes int64 `json:"free_bytes"` // Bytes that the log's file system has left; -1 where the system doesn't say, and in memory.
 
 	Appends       uint64 `json:"appends"`        // Commits written.
 	AppendedBytes uint64 `json:"appended_bytes"` // Their bytes, encoded.
@@ -101,6 +101,7 @@ func (db *DB) Stats() Stats {
 	stats.Expired, stats.Swept = visible.expired(now), db.sweeper.swept.Load()
 	stats.OpenViews, stats.OldestView = db.views.open(now)
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
+	db.follow.countSnapshots()
 	stats.Checkpoints = db.checkpoints.read()
 	log := db.log.Stats()
 	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -32,7 +33,9 @@ type visibleState struct {
 
 	mu      sync.RWMutex // Held while commits are applied in place, and shared to read or publish what isn't published.
 	current *state
-	ahead   int // How many of the next publishAhead states are left; changed with current.
+	ahead   int           // How many of the next publishAhead states are left; changed with current.
+	awaited chan struct{} // Closed at the next change, or once ended is set; nil while nothing waits.
+	ended   error         // Why nothing more will be visible; nil while more may be.
 }
 
 // start makes a state visible before the store is in use.
@@ -130,10 +133,60 @@ func (v *visibleState) replace(next *state) {
 	}
 	v.current = next
 	v.published.Store(nil)
-	v.offset.Store(next.offset) // Last, so that a Get sees what a watcher was given since this offset is visible.
+	v.offset.Store(next.offset) // After that, so that a Get sees what a watcher was given since this offset is visible.
+	v.wake()
 	if v.sweep != nil && next.deadlines.len() > 0 {
 		v.sweep()
 	}
+}
+
+// wake wakes what waits for a change. The caller holds mu.
+func (v *visibleState) wake() {
+	if v.awaited != nil {
+		close(v.awaited)
+		v.awaited = nil
+	}
+}
+
+// await waits until a commit is visible. The error says why it never will be, or is ctx's.
+func (v *visibleState) await(ctx context.Context, offset uint64) error {
+	for v.offset.Load() < offset {
+		changed, err := v.change(offset)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// change returns a channel that is closed once something changes, for callers to which a commit isn't visible yet.
+func (v *visibleState) change(offset uint64) (changed <-chan struct{}, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.awaited == nil {
+		v.awaited = make(chan struct{})
+	}
+	changed = v.awaited
+	switch {
+	case v.offset.Load() >= offset:
+		v.wake()
+	case v.ended != nil:
+		err = v.ended
+	}
+	return changed, err
+}
+
+// end says that nothing more will be visible.
+func (v *visibleState) end(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ended = err
+	v.wake()
 }
 
 func (v *visibleState) close() {
@@ -142,4 +195,6 @@ func (v *visibleState) close() {
 	v.current = nil
 	v.published.Store(nil)
 	v.offset.Store(0)
+	v.ended = ErrClosed
+	v.wake()
 }

@@ -1,9 +1,12 @@
 package kv
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // TestStatesArePublishedAheadOnlyWhileReadersAsk: readers find each state published; without readers commits are applied in
@@ -38,4 +41,26 @@ func TestStatesArePublishedAheadOnlyWhileReadersAsk(t *testing.T) {
 		require.False(t, v.published.Load() != nil)
 		require.Same(t, alone, v.current, "with no reader a commit is applied in place")
 	}
+}
+
+func TestAwaitEndsOnceTheCommitIsVisibleOrNeverWillBe(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.Sync = SyncNever
+	db := openStore(t, storeDir, opts)
+	ended := make(chan error, 1)
+	wait := func(ctx context.Context, offset uint64) {
+		go func() { ended <- db.visible.await(ctx, offset) }()
+		waitUntil(t, func() bool { db.visible.mu.RLock(); defer db.visible.mu.RUnlock(); return db.visible.awaited != nil })
+	}
+	wait(t.Context(), 1)
+	put(t, db, "k", "v")
+	require.NoError(t, <-ended)
+	ctx, cancel := context.WithCancel(t.Context())
+	wait(ctx, 2)
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	wait(t.Context(), 2)
+	require.NoError(t, db.Close())
+	require.ErrorIs(t, <-ended, ErrClosed)
+	require.ErrorIs(t, db.visible.await(t.Context(), 1), ErrClosed)
 }

@@ -411,9 +411,9 @@ var mutants = []mutant{
 	{
 		mistake: "a watcher of a follower gets commits before they are visible",
 		file:    "kv/feed.go",
-		old:     "case db.follow != nil:\n\t\treturn db.follow.await(ctx, offset)",
-		new:     "case db.follow != nil:\n\t\treturn nil",
-		pkg:     "./kv", test: "TestAFollowerShowsAPrefixBesideAWriterAtFullSpeed",
+		old:     "db.visible.await(ctx, commit.Offset)",
+		new:     "ctx.Err()",
+		pkg:     "./kv", test: "TestAWatcherOfAFollowerGetsNoCommitBeforeItIsVisible",
 	},
 	{
 		mistake: "a reader shows a record in a file whose name is not durable",
