@@ -55,17 +55,20 @@ func (db *DB) Deadline(key []byte) (time.Time, error) {
 // Deadline returns the instant from which on the pair of a key is invisible, the zero time where it has none. Errors are those
 // of Get: a pair whose deadline has passed by the instant that is read is ErrNotFound.
 func (r *reader) Deadline(key []byte) (time.Time, error) {
-	if _, err := r.Get(key); err != nil {
+	seen := r.state.Load()
+	if seen == nil {
+		return time.Time{}, ErrTxDone
+	}
+	if err := checkKey(key); err != nil {
 		return time.Time{}, err
 	}
 	if r.update != nil {
 		if m := r.update.pendingFor(key); m != nil {
+			if _, err := m.outcome(r.now); err != nil {
+				return time.Time{}, err
+			}
 			return m.Deadline, nil
 		}
-	}
-	seen := r.state.Load()
-	if seen == nil {
-		return time.Time{}, ErrTxDone
 	}
 	return seen.deadline(key, func() int64 { return r.now })
 }
