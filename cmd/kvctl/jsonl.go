@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +31,8 @@ type jsonlReader struct {
 	// keyField and valueField name the members that hold key and value. If keyField is empty, the objects are pairs as export
 	// writes them; if only valueField is empty, the value is the whole object.
 	keyField, valueField string
+
+	members map[string]json.RawMessage // Of the line being read; reused.
 }
 
 func (r *jsonlReader) next() (pair, error) {
@@ -53,12 +54,12 @@ func (r *jsonlReader) next() (pair, error) {
 
 // parse takes a pair out of one object.
 func (r *jsonlReader) parse(line []byte, p *pair) (err error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(line, &object); err != nil {
-		return describeJSON(err)
+	if r.members == nil {
+		r.members = map[string]json.RawMessage{}
 	}
-	if object == nil {
-		return errors.New("null is not a JSON object")
+	object := r.members
+	if err := splitObject(line, object); err != nil {
+		return err
 	}
 	switch {
 	case r.keyField == "" && r.valueField == "":
@@ -76,8 +77,14 @@ func (r *jsonlReader) parse(line []byte, p *pair) (err error) {
 
 // parsePair reads an object as export writes it. It refuses any other member, so that nothing is lost silently.
 func (r *jsonlReader) parsePair(object map[string]json.RawMessage, p *pair) (err error) {
-	for name := range object {
-		if !slices.Contains([]string{"key", "key_base64", "value", "value_base64", "deadline"}, name) {
+	for name, raw := range object {
+		switch name {
+		case "key", "key_base64", "value", "value_base64", "deadline":
+		case "kind":
+			if string(raw) != `"pair"` {
+				return fmt.Errorf("\"kind\": %s is no pair; to store whole objects say --key FIELD", raw)
+			}
+		default:
 			return fmt.Errorf("a pair has no member %s; to store whole objects say --key FIELD", shown(name))
 		}
 	}
@@ -158,10 +165,11 @@ func (r *jsonlReader) stringValue(raw []byte) ([]byte, error) {
 	return r.enc.decode(text)
 }
 
-// unquoteJSON decodes a JSON string. The decoder alone would silently replace invalid bytes and lone surrogates by U+FFFD.
+// unquoteJSON decodes a JSON string in a line that splitObject took. The decoder alone would silently replace lone surrogates
+// by U+FFFD.
 func unquoteJSON(raw []byte) (string, error) {
-	if !utf8.Valid(raw) {
-		return "", errors.New(`not valid UTF-8; other bytes go into "key_base64" and "value_base64"`)
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil
 	}
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
@@ -212,17 +220,4 @@ func compactJSON(raw []byte) ([]byte, error) {
 		return nil, describeJSON(err)
 	}
 	return compact.Bytes(), nil
-}
-
-// describeJSON adds the place in the line to an error of the decoder.
-func describeJSON(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON, at byte %d: %w", syntax.Offset, err)
-	case errors.As(err, &kind):
-		return fmt.Errorf("a JSON %s, want an object", kind.Value)
-	}
-	return err
 }

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
-// maxLine is the longest line or row of an import, in bytes: room for a pair of the largest key and value with every byte
-// escaped. It bounds the memory for a file without line ends.
-const maxLine = 256 << 20
+// maxLine is the longest line or row of an import, in bytes: room for a pair of the largest key and value, as hex or base64. It
+// bounds the memory for a file without line ends.
+const maxLine = 2*kv.MaxValueSize + 1<<20
 
 // lineError says which line of the input could not be read or stored.
 type lineError struct {
