@@ -90,6 +90,7 @@ type backup struct {
 
 // backupJSON is the outcome of a backup as JSON output has it.
 type backupJSON struct {
+	Kind   string  `json:"kind"`
 	Path   string  `json:"path,omitempty"` // Left out if the bytes went to standard output.
 	Offset uint64  `json:"offset"`
 	Since  *uint64 `json:"since,omitempty"` // Only of an increment.
@@ -133,7 +134,7 @@ func (b *backup) write(to io.Writer) (backupJSON, error) {
 	out := io.MultiWriter(to, &written)
 	bar := b.app.newTaskBar("backup", -1, written.Load)
 	defer bar.finish()
-	var outcome backupJSON
+	outcome := backupJSON{Kind: kindResult}
 	var err error
 	if b.flags.increment {
 		outcome.Since = &b.flags.since

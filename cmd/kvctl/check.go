@@ -29,6 +29,7 @@ The last line is the summary.`,
 
 // violationJSON is a violation as JSON output has it.
 type violationJSON struct {
+	Kind     string `json:"kind"`
 	Damage   bool   `json:"damage"`
 	Path     string `json:"path"`
 	Position int64  `json:"position"`
@@ -89,7 +90,7 @@ func isOutside(path, dir string) bool {
 
 func (a *app) printViolation(v kv.Violation) error {
 	if a.wantsJSON() {
-		return a.printJSON(violationJSON{v.Damage, v.Path, v.Position, v.Offset, v.Problem})
+		return a.printJSON(violationJSON{kindViolation, v.Damage, v.Path, v.Position, v.Offset, v.Problem})
 	}
 	kind := "notice"
 	if v.Damage {
@@ -109,10 +110,11 @@ func (a *app) printViolation(v kv.Violation) error {
 func (a *app) printCheckSummary(dir string, damaged, notices int) error {
 	if a.wantsJSON() {
 		return a.printJSON(struct {
+			Kind    string `json:"kind"`
 			Dir     string `json:"dir"`
 			Damaged int    `json:"damaged"`
 			Notices int    `json:"notices"`
-		}{dir, damaged, notices})
+		}{kindCheck, dir, damaged, notices})
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s, %d %s\n", damagedPlaces(dir, damaged), notices, plural(notices, "notice"))
 	return err

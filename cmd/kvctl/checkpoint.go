@@ -76,8 +76,9 @@ func (a *app) checkpoint(flags checkpointFlags) error {
 // printOffset writes an offset as the whole of a command's output.
 func (a *app) printOffset(offset uint64) error {
 	return a.printResult(offset, struct {
+		Kind   string `json:"kind"`
 		Offset uint64 `json:"offset"`
-	}{offset})
+	}{kindResult, offset})
 }
 
 // mustExist refuses a directory without a store, for commands that write to a store but should not create one.

@@ -103,9 +103,10 @@ func (a *app) del(collect func(db *kv.DB, batch *kv.Batch) (count uint64, err er
 			return fmt.Errorf("del %d keys: %w", count, err)
 		}
 		return a.printResult(count, struct {
+			Kind    string `json:"kind"`
 			Deleted uint64 `json:"deleted"`
 			Offset  uint64 `json:"offset"`
-		}{count, offset})
+		}{kindResult, count, offset})
 	})
 }
 

@@ -157,10 +157,11 @@ func (a *app) runImport(name string, flags importFlags) error {
 			return i.describe(err)
 		}
 		return a.printResult(i.pairs, struct {
+			Kind     string `json:"kind"`
 			Imported uint64 `json:"imported"`
 			Commits  uint64 `json:"commits"`
 			Offset   uint64 `json:"offset"`
-		}{i.pairs, i.commits, i.offset})
+		}{kindResult, i.pairs, i.commits, i.offset})
 	})
 }
 
@@ -227,9 +228,10 @@ func (i *importer) acknowledge() error {
 	var err error
 	if i.app.wantsJSON() {
 		err = i.app.printJSON(struct {
+			Kind   string `json:"kind"`
 			Acked  uint64 `json:"acked"`
 			Offset uint64 `json:"offset"`
-		}{i.pairs, i.offset})
+		}{kindAcked, i.pairs, i.offset})
 	} else {
 		_, err = fmt.Fprintf(i.app.stdout, "acked %d %d\n", i.pairs, i.offset)
 	}

@@ -11,7 +11,7 @@ const (
 	outputJSON = "json"
 )
 
-// pairJSON is a pair, or a key alone, as JSON output has it and import reads it.
+// pairJSON is what a mutation shares with a pair.
 type pairJSON struct {
 	Key         *string `json:"key,omitempty"`
 	KeyBase64   []byte  `json:"key_base64,omitempty"`
@@ -56,32 +56,26 @@ func (a *app) printResult(number uint64, object any) error {
 // pairWriter writes pairs to standard output, a line each.
 type pairWriter struct {
 	app      *app
-	json     *json.Encoder // Nil in text output.
+	asJSON   bool
 	keysOnly bool
 	line     []byte // Reused from pair to pair.
 }
 
 func (a *app) newPairWriter(asJSON, keysOnly bool) *pairWriter {
-	w := &pairWriter{app: a, keysOnly: keysOnly}
-	if asJSON {
-		w.json = a.newJSONEncoder()
-	}
-	return w
+	return &pairWriter{app: a, asJSON: asJSON, keysOnly: keysOnly}
 }
 
 func (w *pairWriter) write(key []byte, f found) error {
-	if w.json == nil {
+	if !w.asJSON {
 		return w.writeText(key, f.value)
 	}
-	var pair pairJSON
-	pair.Key, pair.KeyBase64 = w.app.enc().jsonForm(key)
-	if !w.keysOnly {
-		pair.Value, pair.ValueBase64 = w.app.enc().jsonForm(f.value)
+	kind := kindPair
+	if w.keysOnly {
+		kind = kindKey
 	}
-	if !f.deadline.IsZero() {
-		pair.Deadline = formatTime(f.deadline)
-	}
-	return w.json.Encode(pair)
+	w.line = appendPairJSON(w.line[:0], kind, w.app.enc(), key, f.value, f.deadline)
+	_, err := w.app.stdout.Write(w.line)
+	return err
 }
 
 func (w *pairWriter) writeText(key, value []byte) error {

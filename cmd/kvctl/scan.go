@@ -56,15 +56,16 @@ func (a *app) countPairs(db *kv.DB, r kv.Range) error {
 		count++
 	}
 	return a.printResult(count, struct {
+		Kind  string `json:"kind"`
 		Count uint64 `json:"count"`
-	}{count})
+	}{kindResult, count})
 }
 
 func (a *app) writePairs(db *kv.DB, r kv.Range, w *pairWriter) error {
 	return db.View(func(tx *kv.Tx) error {
 		for key, value := range tx.Scan(r) {
 			f, err := found{value: value}, error(nil)
-			if w.json != nil && !w.keysOnly {
+			if w.asJSON && !w.keysOnly {
 				f.deadline, err = tx.Deadline(key)
 			}
 			if err == nil {

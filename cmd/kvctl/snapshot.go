@@ -93,6 +93,7 @@ func (a *app) completeSnapshots(*cobra.Command, []string, string) ([]cobra.Compl
 
 // snapshotJSON is a snapshot as JSON output has it. Fields that its file doesn't give are left out.
 type snapshotJSON struct {
+	Kind        string  `json:"kind"`
 	Path        string  `json:"path"`
 	Bytes       int64   `json:"bytes"`
 	Offset      *uint64 `json:"offset,omitempty"`
@@ -104,7 +105,7 @@ type snapshotJSON struct {
 }
 
 func newSnapshotJSON(f kv.SnapshotFile) snapshotJSON {
-	file := snapshotJSON{Path: f.Path, Bytes: f.Bytes, Offset: &f.Offset}
+	file := snapshotJSON{Kind: kindSnapshot, Path: f.Path, Bytes: f.Bytes, Offset: &f.Offset}
 	if f.Err != nil {
 		file.Error = f.Err.Error()
 		return file

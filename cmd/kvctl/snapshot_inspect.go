@@ -58,6 +58,7 @@ func (a *app) verifyCommand(path string) string {
 
 // blockJSON is a block as JSON output has it.
 type blockJSON struct {
+	Kind           string  `json:"kind"`
 	Block          int     `json:"block"`
 	Position       int64   `json:"position"`
 	StoredBytes    int64   `json:"stored_bytes"`
@@ -79,7 +80,7 @@ func (a *app) printBlocksJSON(file kv.SnapshotFile, blocks []kv.SnapshotBlock) e
 	}
 	for i, block := range blocks {
 		shape := blockJSON{
-			Block: i, Position: block.Position, StoredBytes: block.StoredBytes, RawBytes: block.RawBytes,
+			Kind: kindBlock, Block: i, Position: block.Position, StoredBytes: block.StoredBytes, RawBytes: block.RawBytes,
 			Entries: block.Entries, Compression: block.Compression.String(),
 		}
 		shape.FirstKey, shape.FirstKeyBase64 = a.enc().jsonForm(block.FirstKey)

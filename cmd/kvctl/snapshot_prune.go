@@ -60,8 +60,9 @@ func (a *app) pruneSnapshots(keep int) error {
 func (a *app) printRemoved(path string) error {
 	if a.wantsJSON() {
 		return a.printJSON(struct {
-			Removed string `json:"removed"`
-		}{path})
+			Kind string `json:"kind"`
+			Path string `json:"path"`
+		}{kindRemoved, path})
 	}
 	_, err := fmt.Fprintln(a.stdout, path)
 	return err

@@ -85,6 +85,7 @@ type verification struct {
 
 // verifiedJSON is the outcome of one snapshot as JSON output has it.
 type verifiedJSON struct {
+	Kind     string `json:"kind"`
 	Path     string `json:"path"`
 	Bytes    int64  `json:"bytes"`
 	Damage   bool   `json:"damage"`
@@ -102,7 +103,7 @@ func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
 	if v.listed && errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	verified := verifiedJSON{Path: file.Path, Bytes: file.Bytes}
+	verified := verifiedJSON{Kind: kindVerified, Path: file.Path, Bytes: file.Bytes}
 	var damage *kv.CorruptError
 	switch {
 	case errors.As(err, &damage):
@@ -162,9 +163,10 @@ func (a *app) printVerified(file verifiedJSON) error {
 func (a *app) printVerification(verified, damaged int) error {
 	if a.wantsJSON() {
 		return a.printJSON(struct {
-			Verified int `json:"verified"`
-			Damaged  int `json:"damaged"`
-		}{verified, damaged})
+			Kind     string `json:"kind"`
+			Verified int    `json:"verified"`
+			Damaged  int    `json:"damaged"`
+		}{kindCheck, verified, damaged})
 	}
 	_, err := fmt.Fprintf(a.stdout, "%d %s verified, %d damaged\n", verified, plural(verified, "snapshot"), damaged)
 	return err

@@ -48,9 +48,19 @@ func (a *app) printStats(stats kv.Stats, prometheus bool) error {
 	case prometheus:
 		return stats.WritePrometheus(a.stdout)
 	case a.wantsJSON():
-		return a.printJSON(stats)
+		return a.printStatsJSON(stats)
 	}
 	return writeStats(a.stdout, stats)
+}
+
+// printStatsJSON writes the numbers as kv.Stats has them, and their kind.
+func (a *app) printStatsJSON(stats kv.Stats) error {
+	object, err := marshalJSON(stats)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "{\"kind\":%q,%s\n", kindStats, object[1:])
+	return err
 }
 
 // row adds a line to a table: a name and a text.

@@ -30,6 +30,7 @@ built from, and the version of Go.`,
 
 // versionJSON is the output of version. Revision and Time are empty if the build didn't record them.
 type versionJSON struct {
+	Kind     string `json:"kind"`
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
 	Time     string `json:"time"`
@@ -39,7 +40,7 @@ type versionJSON struct {
 }
 
 func newVersionJSON(info *debug.BuildInfo, ok bool) versionJSON {
-	version := versionJSON{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	version := versionJSON{Kind: kindVersion, Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if !ok {
 		return version
 	}

@@ -103,6 +103,7 @@ func (a *app) appendMutation(line []byte, m kv.Mutation) []byte {
 
 // commitJSON is a commit as JSON output has it.
 type commitJSON struct {
+	Kind      string         `json:"kind"`
 	Offset    uint64         `json:"offset"`
 	Time      string         `json:"time"`
 	Size      int            `json:"size"`
@@ -121,7 +122,7 @@ type mutationJSON struct {
 }
 
 func (a *app) printCommitJSON(c kv.Commit) error {
-	commit := commitJSON{Offset: c.Offset, Time: formatTime(c.Time), Size: c.Size, Mutations: []mutationJSON{}}
+	commit := commitJSON{Kind: kindCommit, Offset: c.Offset, Time: formatTime(c.Time), Size: c.Size, Mutations: []mutationJSON{}}
 	for _, mutation := range c.Mutations {
 		commit.Mutations = append(commit.Mutations, newMutationJSON(mutation, a.enc()))
 	}

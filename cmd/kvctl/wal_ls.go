@@ -35,6 +35,7 @@ it.`,
 
 // segmentJSON is a segment as JSON output has it.
 type segmentJSON struct {
+	Kind      string `json:"kind"`
 	Base      uint64 `json:"base"`
 	Last      uint64 `json:"last"`
 	Records   uint64 `json:"records"`
@@ -47,7 +48,7 @@ type segmentJSON struct {
 
 func newSegmentJSON(s kv.Segment) segmentJSON {
 	segment := segmentJSON{
-		Base: s.Base, Last: s.Last, Records: s.Last + 1 - s.Base, Bytes: s.Bytes, Allocated: s.Allocated,
+		Kind: kindSegment, Base: s.Base, Last: s.Last, Records: s.Last + 1 - s.Base, Bytes: s.Bytes, Allocated: s.Allocated,
 		State: "active", Index: "rebuild", Path: s.Path,
 	}
 	if s.Sealed {

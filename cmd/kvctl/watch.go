@@ -63,7 +63,7 @@ func (a *app) watch(ctx context.Context, db *kv.DB, opts kv.WatchOptions, untilN
 			return fmt.Errorf("watch: %w", err)
 		}
 		for _, mutation := range commit.Mutations {
-			change := changeJSON{"change", commit.Offset, formatTime(commit.Time), newMutationJSON(mutation, a.enc())}
+			change := changeJSON{kindChange, commit.Offset, formatTime(commit.Time), newMutationJSON(mutation, a.enc())}
 			if err := a.printJSON(change); err != nil {
 				return err
 			}
