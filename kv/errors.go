@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
 
@@ -15,6 +16,9 @@ var (
 	ErrNotStore = errors.New("kv: directory holds no Walnut store")
 	// ErrNotEmpty reports a directory that Restore was given and that holds something.
 	ErrNotEmpty = errors.New("kv: directory is not empty")
+	// ErrNotBackup reports bytes given to Restore that don't begin as a backup does. The error is a *CorruptError as well, since
+	// damage to the first bytes of a backup looks the same.
+	ErrNotBackup = snapshot.ErrNotSnapshot
 	// ErrMismatch reports a backup, increment or archive of another store or history, or that starts after the others end.
 	ErrMismatch = errors.New("kv: backups don't go together")
 	// ErrLocked reports a store that another writer has open. The error is a *LockedError, which names the process.
