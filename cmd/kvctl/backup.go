@@ -65,7 +65,7 @@ func (a *app) backup(name string, flags backupFlags) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	err = a.withStore(forReading, func(db *kv.DB) error {
+	err = a.withStoreUntil(ctx, forReading, func(db *kv.DB) error {
 		b := &backup{app: a, ctx: ctx, db: db, flags: flags, name: name}
 		if name == "-" {
 			return b.toStdout()
@@ -76,7 +76,10 @@ func (a *app) backup(name string, flags backupFlags) error {
 		// Not wrapped: half a backup is a failure even if its reader closed the pipe.
 		return fmt.Errorf("backup: %v", err)
 	}
-	return whyEnded(ctx, err)
+	if whyEnded(ctx, err) == errInterrupted {
+		return fmt.Errorf("backup: %w; no backup was made", errInterrupted)
+	}
+	return err
 }
 
 // backup is a backup in progress.
@@ -102,7 +105,7 @@ func (b *backup) toFile() error {
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	outcome, err := b.write(file)
+	outcome, err := b.write(&stoppable{ctx: b.ctx, out: file})
 	if err == nil {
 		err = file.keep()
 	}
@@ -116,9 +119,10 @@ func (b *backup) toFile() error {
 
 // toStdout prints the outcome on standard error, since the bytes take standard output.
 func (b *backup) toStdout() error {
-	outcome, err := b.write(b.app.stdout)
+	stdout := newOutput(&stoppable{ctx: b.ctx, out: b.app.rawStdout})
+	outcome, err := b.write(stdout)
 	if err == nil {
-		err = b.app.stdout.Flush()
+		err = stdout.Flush()
 	}
 	if err != nil {
 		return fmt.Errorf("backup to standard output: %w", err)

@@ -25,7 +25,7 @@ func createBackupFile(path string, force bool) (*backupFile, error) {
 	b := &backupFile{path: path, force: force}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		b.File, err = os.OpenFile(path, os.O_WRONLY, 0)
-		return b, err
+		return b, b.named(err)
 	}
 	if err := b.mayTake(); err != nil {
 		return nil, err
@@ -35,14 +35,33 @@ func createBackupFile(path string, force bool) (*backupFile, error) {
 	b.File, err = b.create()
 	if errors.Is(err, fs.ErrExist) && force {
 		if err := os.Remove(b.temporary); err != nil {
-			return nil, err
+			return nil, b.named(err)
 		}
 		b.File, err = b.create()
 	}
 	if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("%s exists: another backup is writing it, or one was killed; --force replaces it", b.temporary)
+		err = fmt.Errorf("another backup is writing %s, or one was killed; --force starts afresh", b.path)
 	}
-	return b, err
+	return b, b.named(err)
+}
+
+// Write writes to the file.
+func (b *backupFile) Write(data []byte) (int, error) {
+	n, err := b.File.Write(data)
+	return n, b.named(err)
+}
+
+// named gives an error the file's final name in place of the temporary one, of which the user knows nothing.
+func (b *backupFile) named(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &link):
+		return &fs.PathError{Op: link.Op, Path: b.path, Err: link.Err}
+	case errors.As(err, &path) && path.Path == b.temporary:
+		return &fs.PathError{Op: path.Op, Path: b.path, Err: path.Err}
+	}
+	return err
 }
 
 func (b *backupFile) create() (*os.File, error) {
@@ -66,7 +85,9 @@ func (b *backupFile) mayTake() error {
 }
 
 // keep makes the file durable, and gives it its name.
-func (b *backupFile) keep() error {
+func (b *backupFile) keep() error { return b.named(b.rename()) }
+
+func (b *backupFile) rename() error {
 	if b.temporary == "" {
 		return b.Close()
 	}
@@ -92,7 +113,7 @@ func (b *backupFile) isOurs() error {
 		return err
 	}
 	if written, err := b.Stat(); err != nil || !os.SameFile(named, written) {
-		return errors.Join(fmt.Errorf("%s was replaced by another backup", b.temporary), err)
+		return errors.Join(fmt.Errorf("another backup took over the writing of %s", b.path), err)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestABackupDoesNotGiveItsNameToTheBytesOfAnother(t *testing.T) {
 	file, path := createIn(t, true)
 	second, err := createBackupFile(path, true)
 	require.NoError(t, err, "--force replaces a backup in progress")
-	require.ErrorContains(t, file.keep(), "was replaced by another backup")
+	require.ErrorContains(t, file.keep(), "another backup took over the writing of "+path)
 	file.discard()
 	require.FileExists(t, path+".tmp", "it belongs to the other backup")
 	require.NoError(t, second.keep())
@@ -63,6 +63,6 @@ func TestABackupDoesNotGiveItsNameToTheBytesOfAnother(t *testing.T) {
 func TestABackupFileIsNotSharedByTwoBackups(t *testing.T) {
 	file, path := createIn(t, false)
 	_, err := createBackupFile(path, false)
-	require.ErrorContains(t, err, path+".tmp exists")
+	require.ErrorContains(t, err, "another backup is writing "+path+",")
 	require.NoError(t, file.keep())
 }

@@ -60,17 +60,21 @@ func (a *app) checkpoint(flags checkpointFlags) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	return a.withStore(forWriting, func(db *kv.DB) error {
+	err = a.withStoreUntil(ctx, forWriting, func(db *kv.DB) error {
 		bar := a.newTaskBar("checkpoint", -1, nil)
 		offset, err := db.Checkpoint(ctx)
 		bar.finish()
 		if err != nil {
-			return whyEnded(ctx, err)
+			return err
 		}
 		return a.printOffset(offset)
 	}, func(opts *kv.Options) {
 		opts.SnapshotsKept, opts.ArchiveDir, opts.SnapshotCompression = flags.keep, flags.archive, compression
 	})
+	if whyEnded(ctx, err) == errInterrupted {
+		return fmt.Errorf("checkpoint: %w; the snapshots and the log that were there are in force", errInterrupted)
+	}
+	return err
 }
 
 // printOffset writes an offset as the whole of a command's output.
@@ -95,6 +99,19 @@ func (a *app) mustExist(command string) error {
 		return fmt.Errorf("%s: %w", command, err)
 	}
 	return nil
+}
+
+// mayCreate refuses a directory without a store, unless the command may make one there.
+func (a *app) mayCreate(command string, may bool) error {
+	if may {
+		return nil
+	}
+	return a.mustExist(command)
+}
+
+// addExisting adds the flag that forbids a command to make a store.
+func addExisting(cmd *cobra.Command, existing *bool) {
+	cmd.Flags().BoolVar(existing, "existing", false, "fail if there is no store yet, instead of making one")
 }
 
 // newCompression returns the choice of the compression of snapshots and backups.

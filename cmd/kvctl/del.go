@@ -50,7 +50,7 @@ it writes nothing.`,
 func (a *app) delKeys(args []string) error {
 	keys := make([][]byte, len(args))
 	for i, arg := range args {
-		key, err := a.enc().argument("del: key", arg)
+		key, err := a.keyArgument("del: key", arg)
 		if err != nil {
 			return err
 		}
@@ -92,6 +92,9 @@ func (a *app) delRange(span spanFlags) error {
 // del opens the store and applies the batch that collect fills. The lock keeps other processes from writing between
 // collect's count and the commit.
 func (a *app) del(collect func(db *kv.DB, batch *kv.Batch) (count uint64, err error)) error {
+	if err := a.mayCreate("del", false); err != nil {
+		return err
+	}
 	return a.withStore(forWriting, func(db *kv.DB) error {
 		var batch kv.Batch
 		count, err := collect(db, &batch)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 // encoding says how bytes are written as text: on the command line, in text output, and in JSON.
@@ -48,6 +50,15 @@ func (e encoding) argument(name, text string) ([]byte, error) {
 		return nil, usagef("%s: %w", name, err)
 	}
 	return data, nil
+}
+
+// keyArgument is argument for a key, which has at least one byte.
+func (a *app) keyArgument(name, text string) ([]byte, error) {
+	key, err := a.enc().argument(name, text)
+	if err == nil && len(key) == 0 {
+		err = usagef("%s: %w", name, kv.ErrEmptyKey)
+	}
+	return key, err
 }
 
 // appendText appends the bytes as text output shows them: on one line and without a tab.

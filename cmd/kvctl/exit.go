@@ -55,12 +55,16 @@ func interruptible() (ctx context.Context, stop context.CancelFunc) {
 	return ctx, stop
 }
 
-// whyEnded returns errInterrupted if err came of an interrupt, and err otherwise.
+// whyEnded returns errInterrupted if err came of an interrupt, and err otherwise. An error of closing the store stays.
 func whyEnded(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return errInterrupted
+	var closing closeError
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return err
+	case errors.As(err, &closing):
+		return fmt.Errorf("%w; %w", errInterrupted, closing)
 	}
-	return err
+	return errInterrupted
 }
 
 // exitCode maps an error to the exit code. A reader that closes standard output early has what it wanted.

@@ -30,7 +30,7 @@ any commit at all while the log has not been truncated.`,
 	}
 	cmd.Flags().Uint64Var(&at, "at", 0, "as of this offset (default the newest)")
 	cmd.RunE = a.starts(func(args []string) error {
-		key, err := a.enc().argument("get: key", args[0])
+		key, err := a.keyArgument("get: key", args[0])
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -32,6 +33,8 @@ type importFlags struct {
 	columns tableColumns // In jsonl, names of members.
 	batch   int
 	ack     bool
+
+	existing bool
 }
 
 func newImport(a *app) *cobra.Command {
@@ -58,7 +61,8 @@ the batch being written.
 
 With --ack, a line "acked PAIRS OFFSET" follows each batch once its commit is
 acknowledged: with --sync always, the first PAIRS pairs are durable from then
-on.`,
+on. import makes a new store in an empty or missing directory, and says so on
+standard error; --existing forbids that.`,
 		Example: `  printf '{"key":"user:1","value":"Ada"}\n' | kvctl --dir store import -
   printf 'id,name\n2,Grace\n3,Barbara\n' > users.csv
   kvctl --dir store import users.csv --key id --value name
@@ -72,8 +76,12 @@ on.`,
 	cmd.Flags().BoolVar(&flags.columns.noHeader, "no-header", false, "csv, tsv: the first line is a row; columns go by number")
 	cmd.Flags().IntVar(&flags.batch, "batch", 1000, "pairs a commit")
 	cmd.Flags().BoolVar(&flags.ack, "ack", false, "print each batch's acknowledgement")
+	addExisting(cmd, &flags.existing)
 	cmd.RunE = a.starts(func(args []string) error {
 		if err := flags.check(args[0]); err != nil {
+			return err
+		}
+		if err := a.mayCreate("import", !flags.existing); err != nil {
 			return err
 		}
 		if err := a.runImport(args[0], flags); err != nil {
@@ -149,20 +157,24 @@ func (a *app) runImport(name string, flags importFlags) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	return a.withStore(forWriting, func(db *kv.DB) error {
-		i := &importer{app: a, db: db, in: in, ack: flags.ack, bar: a.newImportBar(in)}
-		err := i.run(ctx, &batchReader{pairs: pairs, size: flags.batch})
-		i.bar.finish()
-		if err != nil {
-			return i.describe(err)
-		}
-		return a.printResult(i.pairs, struct {
-			Kind     string `json:"kind"`
-			Imported uint64 `json:"imported"`
-			Commits  uint64 `json:"commits"`
-			Offset   uint64 `json:"offset"`
-		}{kindResult, i.pairs, i.commits, i.offset})
+	i := &importer{app: a, in: in, ack: flags.ack}
+	err = a.withStoreUntil(ctx, forWriting, func(db *kv.DB) error {
+		i.db, i.bar = db, a.newImportBar(in)
+		defer i.bar.finish()
+		return i.run(ctx, &batchReader{pairs: pairs, size: flags.batch})
 	})
+	switch {
+	case err != nil && i.db == nil:
+		return whyEnded(ctx, err) // The store was not opened.
+	case err != nil:
+		return i.describe(whyEnded(ctx, err))
+	}
+	return a.printResult(i.pairs, struct {
+		Kind     string `json:"kind"`
+		Imported uint64 `json:"imported"`
+		Commits  uint64 `json:"commits"`
+		Offset   uint64 `json:"offset"`
+	}{kindResult, i.pairs, i.commits, i.offset})
 }
 
 // importer applies batches, one after another, and counts the acknowledged pairs.
@@ -245,10 +257,15 @@ func (i *importer) acknowledge() error {
 	return nil
 }
 
-// describe adds to the error that ended an import which pairs were written.
+// describe adds to the error that ended an import which pairs are in the store. The store has been closed, so they are durable in
+// any mode, unless closing failed.
 func (i *importer) describe(err error) error {
-	if i.pairs == 0 {
+	var closing closeError
+	switch {
+	case i.pairs == 0:
 		return fmt.Errorf("%w; nothing was written", err)
+	case errors.As(err, &closing):
+		return fmt.Errorf("%w; the first %d pairs were written, up to offset %d, and may not be durable", err, i.pairs, i.offset)
 	}
-	return fmt.Errorf("%w; the first %d pairs are in, up to offset %d", err, i.pairs, i.offset)
+	return fmt.Errorf("%w; the first %d pairs are in and durable, up to offset %d", err, i.pairs, i.offset)
 }

@@ -89,7 +89,8 @@ func TestInterruptedImportSaysWhatIsIn(t *testing.T) {
 	require.NoError(t, i.cmd.Process.Signal(os.Interrupt))
 	require.Error(t, i.cmd.Wait())
 	require.Equal(t, exitFailed, i.cmd.ProcessState.ExitCode())
-	require.Equal(t, "kvctl: import: interrupted; the first 20 pairs are in, up to offset 2\n", i.stderr.String())
+	require.Equal(t, dir+" held no store; made a new one in it\n"+
+		"kvctl: import: interrupted; the first 20 pairs are in and durable, up to offset 2\n", i.stderr.String())
 	requireFirst(t, dir, 20)
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,9 +43,15 @@ func (a *app) options(want access, log io.Writer) (kv.Options, error) {
 	return opts, nil
 }
 
-// withStore opens the store with adjusted options, calls use with it, and closes it. It returns the first error: that of use
-// or that of closing.
-func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options)) (err error) {
+// withStore opens the store with adjusted options, calls use with it, and closes it. It returns the errors of use and of closing.
+func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options)) error {
+	return a.withStoreUntil(context.Background(), want, use, adjust...)
+}
+
+// withStoreUntil is withStore for a command that an interrupt ends also while the store is being opened.
+func (a *app) withStoreUntil(
+	ctx context.Context, want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options),
+) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -58,19 +66,28 @@ func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(o
 	}
 	opening := a.newOpenBar()
 	opts.Progress = opening.update
-	db, err := kv.Open(dir, opts)
+	db, err := kv.OpenContext(ctx, dir, opts)
 	opening.finish()
 	if err != nil {
 		return err
 	}
 	log.release()
+	if want == forWriting && db.Recovery().Log.Outcome.String() == "created" {
+		fmt.Fprintf(a.stderr, "%s held no store; made a new one in it\n", dir)
+	}
 	defer func() {
-		if closeErr := db.Close(); err == nil && closeErr != nil {
-			err = fmt.Errorf("close %s: %w", dir, closeErr)
+		if closeErr := db.Close(); closeErr != nil {
+			err = errors.Join(err, closeError{fmt.Errorf("close %s: %w", dir, closeErr)})
 		}
 	}()
 	return use(db)
 }
+
+// closeError is an error of closing the store after it was used.
+type closeError struct{ error }
+
+// Unwrap returns why.
+func (e closeError) Unwrap() error { return e.error }
 
 // withLog opens only the log of the store, for commands that show records instead of pairs. It works on a damaged log.
 func (a *app) withLog(use func(log *kv.Log) error) (err error) {

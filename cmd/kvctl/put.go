@@ -13,10 +13,13 @@ import (
 
 func newPut(a *app) *cobra.Command {
 	var ttl time.Duration
+	var existing bool
 	cmd := &cobra.Command{
 		Use:   "put KEY VALUE|-",
 		Short: "Write one pair and print its offset",
-		Long: `put writes one pair and prints the offset of its commit.
+		Long: `put writes one pair and prints the offset of its commit. It makes a new store in
+an empty or missing directory, and says so on standard error; --existing forbids
+that.
 
 With - as the value, the value is read from standard input. With --encoding hex
 or base64, the arguments and standard input are decoded. After --, an argument
@@ -28,9 +31,13 @@ may begin with a dash.`,
 		Args: asUsed,
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the pair lives, such as 90s or 10m (default for ever)")
+	addExisting(cmd, &existing)
 	cmd.RunE = a.starts(func(args []string) error {
 		if cmd.Flags().Changed("ttl") && ttl <= 0 {
 			return usagef("put: --ttl %v: want more than 0", ttl)
+		}
+		if err := a.mayCreate("put", !existing); err != nil {
+			return err
 		}
 		return a.put(args[0], args[1], ttl)
 	})
@@ -38,7 +45,7 @@ may begin with a dash.`,
 }
 
 func (a *app) put(keyText, valueText string, ttl time.Duration) error {
-	key, err := a.enc().argument("put: key", keyText)
+	key, err := a.keyArgument("put: key", keyText)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -92,20 +94,41 @@ func (a *app) restore(backup string, flags restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	files, err := a.openRestoreFiles(append([]string{backup}, flags.increments...))
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
+	if err := areDirectories(flags.archives); err != nil {
+		return fmt.Errorf("restore: --archive %w", err)
 	}
-	defer files.close()
 	ctx, stop := interruptible()
 	defer stop()
+	files, err := a.openRestoreFiles(ctx, append([]string{backup}, flags.increments...))
+	if err != nil {
+		return fmt.Errorf("restore: %w", whyEnded(ctx, err))
+	}
+	defer files.close()
 	opts.Logger = a.logger(a.stderr)
 	offset, err := a.runRestore(ctx, dir, files, opts)
+	if whyEnded(ctx, err) == errInterrupted {
+		return fmt.Errorf("restore: %w; nothing was restored", errInterrupted)
+	}
 	if err != nil {
-		return whyEnded(ctx, files.explain(dir, err))
+		return files.explain(dir, err)
 	}
 	files.warnOfRest(opts.Logger)
 	return a.printOffset(offset)
+}
+
+// areDirectories returns an error for the first name that isn't that of a directory.
+func areDirectories(names []string) error {
+	for _, name := range names {
+		info, err := os.Stat(name)
+		var path *fs.PathError
+		switch {
+		case errors.As(err, &path):
+			return fmt.Errorf("%s: %w", name, path.Err)
+		case !info.IsDir():
+			return fmt.Errorf("%s: not a directory", name)
+		}
+	}
+	return nil
 }
 
 // runRestore restores with a progress bar, of the bytes read or, with an archive, of the commits.
@@ -124,13 +147,15 @@ func (a *app) runRestore(ctx context.Context, dir string, files *restoreFiles, o
 }
 
 // openRestoreFiles opens the backup and the increments.
-func (a *app) openRestoreFiles(names []string) (*restoreFiles, error) {
+func (a *app) openRestoreFiles(ctx context.Context, names []string) (*restoreFiles, error) {
 	if i := slices.Index(names, "-"); i >= 0 && slices.Contains(names[i+1:], "-") {
 		return nil, usagef("standard input (-) can be only one of the files")
 	}
 	files := &restoreFiles{}
+	reading := *a
+	reading.stdin = &stoppable{ctx: ctx, stdin: a.stdin}
 	for _, name := range names {
-		in, err := a.openInput(name)
+		in, err := reading.openInput(name)
 		if err != nil {
 			files.close()
 			return nil, err
@@ -150,6 +175,10 @@ func (f *restoreFiles) explain(dir string, err error) error {
 		return closerError{err, ""} // In an archive, for which there is no store to check.
 	}
 	in := f.reading.Load()
+	if errors.Is(err, kv.ErrNotBackup) {
+		_, why, _ := strings.Cut(damage.Err.Error(), kv.ErrNotBackup.Error()+": ")
+		return fmt.Errorf("restore: %s is no backup: %s", in.name, why) // Not wrapped: nothing is damaged.
+	}
 	named := *damage
 	named.Path = in.name
 	command := ""

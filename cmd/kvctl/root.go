@@ -14,10 +14,11 @@ import (
 //
 // Invariant: commands write data to stdout, which is buffered and flushed once by run, and nothing else there.
 type app struct {
-	stdin  io.Reader
-	stdout *bufio.Writer
-	stderr io.Writer
-	getenv func(string) string
+	stdin     io.Reader
+	stdout    *bufio.Writer
+	rawStdout io.Writer // What stdout writes to.
+	stderr    io.Writer
+	getenv    func(string) string
 
 	dirFlag  string
 	output   choice
@@ -35,7 +36,7 @@ type app struct {
 // run executes a command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	a := &app{
-		stdin: stdin, stdout: newOutput(stdout), stderr: stderr, getenv: getenv,
+		stdin: stdin, stdout: newOutput(stdout), rawStdout: stdout, stderr: stderr, getenv: getenv,
 		output:   newChoice(outputText, outputJSON),
 		encoding: newChoice(string(encodingUTF8), string(encodingHex), string(encodingBase64)),
 		sync:     newChoice("always", "interval", "never"),

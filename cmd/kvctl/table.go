@@ -93,9 +93,9 @@ func (t *tableReader) column(want string) (int, error) {
 		return number - 1, nil
 	}
 	if t.names == nil {
-		return 0, fmt.Errorf("no column %s; they are numbered 1 to %d", shown(want), t.columns)
+		return 0, usagef("no column %s; they are numbered 1 to %d", shown(want), t.columns)
 	}
-	return 0, fmt.Errorf("no column %s; there are %s", shown(want), strings.Join(t.names, ", "))
+	return 0, usagef("no column %s; there are %s", shown(want), strings.Join(t.names, ", "))
 }
 
 func (t *tableReader) next() (pair, error) {

@@ -1,0 +1,102 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// noisyStore makes a store with more bytes than a pipe and all buffers hold, and that compression doesn't make fewer.
+func noisyStore(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	db, err := kv.Open(dir, kv.Options{Sync: kv.SyncNever})
+	require.NoError(t, err)
+	noise := rand.NewChaCha8([32]byte{})
+	for i := range 4 {
+		value := make([]byte, 1<<20)
+		_, err := noise.Read(value)
+		require.NoError(t, err)
+		_, err = db.Put(fmt.Append(nil, i), value)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	return dir
+}
+
+// TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal interrupts commands whose pipe is neither read nor written any more.
+func TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal(t *testing.T) {
+	store := noisyStore(t)
+	var backup bytes.Buffer
+	cmd := exec.Command("kvctl", "--dir", store, "backup", "-")
+	cmd.Stdout = &backup
+	require.NoError(t, cmd.Run())
+	for _, sent := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run("backup, "+sent.String(), func(t *testing.T) {
+			cmd := exec.Command("kvctl", "--dir", store, "backup", "-")
+			stdout, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			requireEndsWith(t, cmd, sent, func() {
+				_, err = io.ReadFull(stdout, make([]byte, 1))
+				require.NoError(t, err)
+			}, "kvctl: backup: interrupted; no backup was made\n")
+		})
+		t.Run("restore, "+sent.String(), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "new")
+			cmd := exec.Command("kvctl", "--dir", dir, "restore", "-")
+			stdin, err := cmd.StdinPipe()
+			require.NoError(t, err)
+			requireEndsWith(t, cmd, sent, func() {
+				_, err = stdin.Write(backup.Bytes()[:backup.Len()/2])
+				require.NoError(t, err)
+				require.Eventually(t, func() bool { return exists(filepath.Join(dir, "RESTORING")) }, time.Minute, time.Millisecond)
+			}, "kvctl: restore: interrupted; nothing was restored\n")
+			require.NoDirExists(t, dir)
+		})
+		t.Run("backup to a file, "+sent.String(), func(t *testing.T) {
+			fifo := filepath.Join(t.TempDir(), "fifo")
+			require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+			reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
+			require.NoError(t, err)
+			defer reader.Close()
+			requireEndsWith(t, exec.Command("kvctl", "--dir", store, "backup", fifo), sent, func() {
+				_, err = io.ReadFull(reader, make([]byte, 1))
+				require.NoError(t, err)
+			}, "kvctl: backup: interrupted; no backup was made\n")
+		})
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// requireEndsWith starts a command, waits until it has begun, and sends a signal, which must end it in time.
+func requireEndsWith(t *testing.T, cmd *exec.Cmd, sent os.Signal, begun func(), want string) {
+	t.Helper()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Start())
+	begun()
+	require.NoError(t, cmd.Process.Signal(sent))
+	end := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer end.Stop()
+	require.Error(t, cmd.Wait())
+	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), stderr.String())
+	require.Equal(t, want, stderr.String())
+}
