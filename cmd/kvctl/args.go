@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // asUsed checks the arguments of a command against its usage line, which names each of them. An error names the one that is
@@ -48,18 +49,45 @@ func whichCommand(cmd *cobra.Command, _ []string) error {
 	return fmt.Errorf("which %s? There are %s", path, strings.Join(names, ", "))
 }
 
-// flagError says what a flag wants in place of what a parser of Go's library says.
+// flagError says in our words what the parser of flags found.
 func flagError(_ *cobra.Command, err error) error {
-	var number *strconv.NumError
-	if !errors.As(err, &number) {
-		return errors.New(strings.Replace(err.Error(), "flag: time: ", "flag: ", 1))
-	}
-	want := "want a whole number"
+	var unknown *pflag.NotExistError
+	var noValue *pflag.ValueRequiredError
+	var syntax *pflag.InvalidSyntaxError
+	var wrong *pflag.InvalidValueError
 	switch {
-	case number.Func == "ParseBool":
-		want = "want true or false"
-	case errors.Is(number, strconv.ErrRange):
-		want = "the number is out of range"
+	case errors.As(err, &unknown):
+		return fmt.Errorf("there is no flag %s", dashed(unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames()))
+	case errors.As(err, &noValue):
+		return fmt.Errorf("%s: a value is missing", dashed(noValue.GetSpecifiedName(), noValue.GetSpecifiedShortnames()))
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%q is no flag", syntax.GetSpecifiedFlag())
+	case errors.As(err, &wrong):
+		return fmt.Errorf("--%s %s: %w", wrong.GetFlag().Name, shown(wrong.GetValue()), wantedValue(wrong.Unwrap()))
 	}
-	return errors.New(strings.Replace(err.Error(), number.Error(), want, 1))
+	return err
+}
+
+// dashed returns a flag as it stands on the command line. shorthands is the word that it is a letter of, if it is one.
+func dashed(name, shorthands string) string {
+	if shorthands != "" {
+		return fmt.Sprintf("-%s", name)
+	}
+	return "--" + name
+}
+
+// wantedValue says what a flag wants in place of what a parser of Go's library says.
+func wantedValue(err error) error {
+	var number *strconv.NumError
+	switch {
+	case strings.HasPrefix(err.Error(), "time: "):
+		return errors.New("want a time span such as 90s or 10m")
+	case !errors.As(err, &number):
+		return err
+	case number.Func == "ParseBool":
+		return errors.New("want true or false")
+	case errors.Is(number, strconv.ErrRange):
+		return errors.New("the number is out of range")
+	}
+	return errors.New("want a whole number")
 }

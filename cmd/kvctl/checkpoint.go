@@ -128,11 +128,5 @@ func (c choice) compression() (kv.Compression, error) {
 // addCompression adds the flag for the compression.
 func addCompression(cmd *cobra.Command, compression *choice) {
 	cmd.Flags().Var(compression, "compression", "the compression: s2 is fast, zstd smaller")
-	// It fails only for a flag that doesn't exist.
-	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(compression.allowed, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func completeDirectory(cmd *cobra.Command, flag string) {
-	// It fails only for a flag that doesn't exist.
-	_ = cmd.MarkFlagDirname(flag)
+	completeWords(cmd, "compression", compression.allowed...)
 }

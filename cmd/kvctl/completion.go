@@ -4,6 +4,28 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Completion offers file names only where a file is wanted. newRoot sets the default, which is nothing.
+
+// aFile offers file names for the only argument of a command.
+func aFile(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// The functions below fail only for a flag that doesn't exist.
+
+func completeFiles(cmd *cobra.Command, flag string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault))
+}
+
+func completeDirectory(cmd *cobra.Command, flag string) { _ = cmd.MarkFlagDirname(flag) }
+
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
 func newCompletion(a *app) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
 	cmd := &cobra.Command{

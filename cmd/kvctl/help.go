@@ -7,6 +7,32 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// helpWidth is the number of columns that help takes at most.
+const helpWidth = 80
+
+// usageTemplate is the part of help after a command's description, in the language of text/template.
+const usageTemplate = `Usage:
+  {{.UseLine}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND{{end}}
+
+Examples:
+{{.Example}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range $group := .Groups}}
+
+{{.Title}}{{range $all}}{{if and (eq .GroupID $group.ID) .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if not .AllChildCommandsHaveGroup}}
+
+{{if .Groups}}Other commands:{{else}}Commands:{{end}}{{range $all}}{{if and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsagesWrapped WIDTH | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of every command:
+{{.InheritedFlags.FlagUsagesWrapped WIDTH | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} COMMAND --help" shows the help of a command.{{end}}
+`
+
 // newHelp replaces cobra's help command, which exits 0 for a command that doesn't exist.
 func newHelp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -20,7 +46,9 @@ that runs.`,
 			var names []cobra.Completion
 			if of, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
 				for _, child := range of.Commands() {
-					names = append(names, cobra.CompletionWithDesc(child.Name(), child.Short))
+					if child.IsAvailableCommand() {
+						names = append(names, cobra.CompletionWithDesc(child.Name(), child.Short))
+					}
 				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
@@ -32,7 +60,6 @@ that runs.`,
 			return fmt.Errorf("no command %q", strings.Join(args, " "))
 		}
 		a.started = true
-		of.InitDefaultHelpFlag()
 		return of.Help()
 	}
 	return cmd

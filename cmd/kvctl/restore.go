@@ -60,8 +60,12 @@ from standard input.`,
 	cmd.Flags().StringVar(&flags.toTime, "to-time", "", "restore the commits made up to this time, such as 2026-01-31T23:59:00Z")
 	addCompression(cmd, &flags.compression)
 	completeDirectory(cmd, "archive")
-	cmd.MarkFlagsMutuallyExclusive("to-offset", "to-time")
+	completeFiles(cmd, "increment")
+	cmd.ValidArgsFunction = aFile
 	cmd.RunE = a.starts(func(args []string) error {
+		if cmd.Flags().Changed("to-offset") && cmd.Flags().Changed("to-time") {
+			return usagef("restore: want --to-offset or --to-time, but not both")
+		}
 		if cmd.Flags().Changed("to-offset") && flags.toOffset == 0 {
 			return usagef("restore: --to-offset 0: commits are numbered from 1")
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,9 +61,6 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 // newOutput returns a buffered writer to a stream.
 func newOutput(to io.Writer) *bufio.Writer { return bufio.NewWriterSize(to, 64<<10) }
 
-// helpWidth is the number of columns that help takes at most.
-const helpWidth = 80
-
 // newRoot builds the command tree.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -83,11 +81,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
+	root.SetUsageTemplate(strings.ReplaceAll(usageTemplate, "WIDTH", strconv.Itoa(helpWidth)))
 	root.SetFlagErrorFunc(flagError)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	a.addGlobalFlags(root)
 	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newImport(a), newExport(a), newWatch(a))
@@ -104,10 +103,10 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.Var(&a.encoding, "encoding", "how keys and values are written and read")
 	flags.Var(&a.sync, "sync", "when a write is synced: before it returns, at intervals, or when the command ends")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show the store's log of its routine work")
+	flags.BoolP("help", "h", false, "show this help")
+	completeDirectory(root, "dir")
 	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding, "sync": a.sync} {
-		complete := cobra.FixedCompletions(flag.allowed, cobra.ShellCompDirectiveNoFileComp)
-		// It fails only for a flag that doesn't exist, and these were added above.
-		_ = root.RegisterFlagCompletionFunc(name, complete)
+		completeWords(root, name, flag.allowed...)
 	}
 }
 

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+// offered returns what a shell is told to offer for the last of some words.
+func offered(t *testing.T, words ...string) (names []string, directive cobra.ShellCompDirective) {
+	t.Helper()
+	var out, stderr bytes.Buffer
+	require.Zero(t, run(append([]string{"__complete"}, words...), nil, &out, &stderr, func(string) string { return "" }), stderr.String())
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	_, err := fmt.Sscanf(lines[len(lines)-1], ":%d", &directive)
+	require.NoError(t, err)
+	return lines[:len(lines)-1], directive
+}
+
+// TestCompletionOffersFilesOnlyWhereAFileIsWanted asks for each argument and each flag of each command.
+func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
+	files := map[string]bool{
+		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl snapshot inspect": true, "kvctl snapshot verify": true,
+	}
+	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true}
+	everyCommand(func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		words := strings.Fields(path)[1:]
+		_, directive := offered(t, append(words, "")...)
+		require.Equal(t, files[path], directive&cobra.ShellCompDirectiveNoFileComp == 0, path)
+		if path == "kvctl import" || path == "kvctl restore" || path == "kvctl backup" {
+			_, directive = offered(t, append(words, "file", "")...)
+			require.Equal(t, cobra.ShellCompDirectiveNoFileComp, directive, "%s takes one file", path)
+		}
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if flag.NoOptDefVal != "" {
+				return // A switch takes no word.
+			}
+			_, directive := offered(t, append(words, "--"+flag.Name, "")...)
+			require.Equal(t, fileFlags[flag.Name], directive&cobra.ShellCompDirectiveNoFileComp == 0, "%s --%s", path, flag.Name)
+		})
+	})
+}
+
+func TestCompletionOffersNoCommandThatHelpDoesNotList(t *testing.T) {
+	names, _ := offered(t, "help", "")
+	require.NotEmpty(t, names)
+	for _, name := range names {
+		require.NotContains(t, name, "__")
+	}
+}
