@@ -24,6 +24,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error
 	if err != nil {
 		return 0, fmt.Errorf("kv: backup: %w", err)
 	}
+	db.backedUp.Store(time.Now().UnixNano())
 	return shown.offset, nil
 }
 
@@ -40,6 +41,7 @@ func (db *DB) BackupSince(ctx context.Context, w io.Writer, from uint64) (offset
 	if err != nil {
 		return 0, fmt.Errorf("kv: backup of the commits after %d: %w", from, orClosed(err))
 	}
+	db.backedUp.Store(time.Now().UnixNano())
 	return shown.offset, nil
 }
 

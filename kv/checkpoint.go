@@ -53,6 +53,7 @@ type CheckpointStats struct {
 	Taken         uint64        // Checkpoints taken.
 	Failed        uint64        // Checkpoints that failed. What was there before them is still in force.
 	Last          time.Duration // How long the last one took that was taken.
+	LastTime      time.Time     // When it ended; zero if none was taken since Open.
 	Err           error         // Why the last one failed; nil where it didn't.
 }
 
@@ -335,7 +336,7 @@ func (c *checkpoints) ended(places []snapshot.Place, took time.Duration, err err
 		return
 	}
 	c.stats.Taken++
-	c.stats.Last = took
+	c.stats.Last, c.stats.LastTime = took, time.Now()
 }
 
 // count notes what is on disk. The caller holds mu, or is the only one.

@@ -97,7 +97,9 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	if err != nil {
 		return 0, err
 	}
-	db.commits.stop(started)
+	if b.count > 0 { // Otherwise there was no commit.
+		db.commits.stop(started)
+	}
 	return offset, nil
 }
 

@@ -347,7 +347,7 @@ func BenchmarkPut(b *testing.B) {
 				done.Wait()
 				b.StopTimer()
 				stats := db.Stats()
-				b.ReportMetric(float64(stats.Appends)/float64(max(stats.Syncs, 1)), "commits/sync")
+				b.ReportMetric(float64(stats.Commits)/float64(max(stats.Syncs, 1)), "commits/sync")
 			})
 		}
 	}

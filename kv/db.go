@@ -47,11 +47,12 @@ type DB struct {
 	lock     vfs.Lock // Of the directory; nil in a read-only store.
 	recovery Recovery
 
-	visible visibleState
-	views   viewList // Open views.
-	feed    feed
-	follow  *follower // nil where the store doesn't follow a writer.
-	commits timer     // How long commits take.
+	visible  visibleState
+	views    viewList // Open views.
+	feed     feed
+	follow   *follower    // nil where the store doesn't follow a writer.
+	commits  timer        // How long commits take.
+	backedUp atomic.Int64 // When the last backup ended, in nanoseconds since 1970; 0 if there was none.
 
 	committing atomic.Int32 // Commits in progress.
 	processors int32        // That they have to share.

@@ -174,7 +174,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		t.Run(c.sentence, func(t *testing.T) {
 			require.ErrorIs(t, c.call(), c.want)
 			require.EqualValues(t, 1, db.Offset())
-			require.EqualValues(t, 1, db.Stats().Appends)
+			require.EqualValues(t, 1, db.Stats().Commits)
 			requireHolds(t, db, "k=v")
 		})
 	}
@@ -460,8 +460,8 @@ func TestStatsCount(t *testing.T) {
 	require.EqualValues(t, 1, stats.First)
 	require.EqualValues(t, 100, stats.Visible)
 	require.EqualValues(t, 100, stats.Durable)
-	require.EqualValues(t, 100, stats.Appends)
-	require.Greater(t, stats.AppendedBytes, uint64(100*len("key0value")))
+	require.EqualValues(t, 100, stats.Commits)
+	require.Greater(t, stats.CommitBytes, uint64(100*len("key0value")))
 	require.GreaterOrEqual(t, stats.Syncs, uint64(100))
 	require.Greater(t, stats.Segments, 1)
 	require.EqualValues(t, stats.Segments-1, stats.Rolls)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -11,89 +13,299 @@ import (
 	"github.com/walnutkv/walnut/internal/histogram"
 )
 
-// WritePrometheus writes the numbers in Prometheus' text format, version 0.0.4, in one write. Names begin with walnut_ and end in
-// their unit, those of counters in _total. There are no labels, so a program with two stores serves each at its own path.
-func (s Stats) WritePrometheus(w io.Writer) error {
-	const second = float64(time.Second)
-	var page metricsPage
-	page.number("walnut_keys", "Pairs, expired ones included.", float64(s.Keys))
-	page.number("walnut_data_bytes", "Bytes of the keys and values of all pairs.", float64(s.DataBytes))
-	page.number("walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.", float64(s.Expired))
-	page.number("walnut_swept_keys_total", "Pairs that were deleted since their deadline had passed.", float64(s.Swept))
-	page.number("walnut_first_offset", "The first offset that the log holds.", float64(s.First))
-	page.number("walnut_durable_offset", "The last offset that no power cut can take.", float64(s.Durable))
-	page.number("walnut_visible_offset", "The last offset that readers see.", float64(s.Visible))
-	page.number("walnut_open_views", "Views that are open, held ones included.", float64(s.OpenViews))
-	page.number("walnut_oldest_view_seconds", "Age of the oldest open view.", s.OldestView.Seconds())
-	page.number("walnut_follow_lag_commits", "Commits that a follower has found and does not show yet.", float64(s.FollowLag.Commits))
-	page.number("walnut_follow_lag_seconds", "How old what a follower shows may be.", s.FollowLag.Age.Seconds())
-	page.number("walnut_segments", "Segments of the log.", float64(s.Segments))
-	page.number("walnut_disk_bytes", "Bytes that the log takes on disk.", float64(s.DiskBytes))
-	if s.FreeBytes >= 0 {
-		page.number("walnut_free_bytes", "Bytes that the file system has left.", float64(s.FreeBytes))
+// LabelledStats are the numbers of one store on a page of metrics, with the labels that tell it from the other stores there.
+type LabelledStats struct {
+	Stats
+	Labels []Label
+}
+
+// WritePrometheus writes the numbers on a page of their own: see the function of that name, which takes several stores. An example
+// of a label is the store's name. Without labels there is nothing to tell two stores apart.
+func (s Stats) WritePrometheus(w io.Writer, labels ...Label) error {
+	return WritePrometheus(w, LabelledStats{s, labels})
+}
+
+// WritePrometheus writes the numbers of stores in Prometheus' text format, version 0.0.4, in one write. Names begin with walnut_
+// and end in their unit, those of counters in _total. The format wants all samples of a name together, under one HELP and TYPE, so
+// several stores share a page only if one call writes it. walnut_build_info is about the program and has no store's labels.
+//
+// An error of the labels is returned before anything is written: a name that isn't one in Prometheus, begins with two
+// underscores, is le, or comes twice; a value that isn't UTF-8; two stores with the same labels. Other errors are those of w.
+func WritePrometheus(w io.Writer, stores ...LabelledStats) error {
+	page, err := newMetricsPage(stores)
+	if err != nil {
+		return fmt.Errorf("kv: metrics: %w", err)
 	}
-	page.number("walnut_snapshots", "Snapshots on disk, damaged ones included.", float64(s.Checkpoints.Snapshots))
-	page.number("walnut_snapshot_bytes", "Bytes that the snapshots take on disk.", float64(s.Checkpoints.SnapshotBytes))
-	page.number("walnut_snapshot_offset", "The offset of the newest snapshot.", float64(s.Checkpoints.Offset))
-	page.number("walnut_log_replay_bytes", "Bytes of commits after the newest snapshot, which a start replays.", float64(s.Checkpoints.LogBytes))
-	page.number("walnut_checkpoint_seconds", "How long the last checkpoint took.", s.Checkpoints.Last.Seconds())
-	failed := 0.0
-	if s.Failed != nil {
-		failed = 1
+	for _, m := range metrics {
+		page.number(m)
 	}
-	page.number("walnut_failed", "1 where the store takes no more commits until it is opened again.", failed)
-	page.number("walnut_recovery_seconds", "How long opening the store took.", s.Recovery.Elapsed.Seconds())
-	page.number("walnut_recovery_commits", "Commits that opening the store replayed.", float64(s.Recovery.Replayed))
-	page.number("walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.", float64(s.Recovery.Loaded))
-	page.number("walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.", float64(len(s.Recovery.Skipped)))
-	page.number("walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.", float64(s.Recovery.Log.CutBytes))
-	page.number("walnut_commits_total", "Commits written.", float64(s.Appends))
-	page.number("walnut_commit_bytes_total", "Bytes of the commits written, encoded.", float64(s.AppendedBytes))
-	page.number("walnut_written_bytes_total", "Bytes that the commits written take in the log.", float64(s.WrittenBytes))
-	page.number("walnut_writes_total", "Writes to the log.", float64(s.Writes))
-	page.number("walnut_syncs_total", "Syncs of the log that made commits durable.", float64(s.Syncs))
-	page.number("walnut_slow_syncs_total", "Syncs that were slow.", float64(s.SlowSyncs))
-	page.number("walnut_rolls_total", "Segments that were full.", float64(s.Rolls))
-	page.number("walnut_checkpoints_total", "Checkpoints taken.", float64(s.Checkpoints.Taken))
-	page.number("walnut_checkpoint_failures_total", "Checkpoints that failed.", float64(s.Checkpoints.Failed))
-	page.number("walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.", float64(s.IndexRebuilds))
-	page.histogram("walnut_sync_seconds", "How long syncs of the log took.", s.SyncLatency.spread, 10, 35, second) // 1 µs to 34 s.
-	page.histogram("walnut_commit_seconds", "How long commits took from call to acknowledgement, by a sample.",
-		s.CommitLatency.spread, 10, 35, second)
-	page.histogram("walnut_clone_seconds", "How long writers took to give readers their own state, by a sample.",
-		s.CloneLatency.spread, 6, 24, second) // 64 ns to 17 ms.
-	page.histogram("walnut_group_commits", "Commits that one sync made durable.", s.GroupSize.spread, 0, 12, 1)
-	_, err := w.Write(page.Bytes())
+	for _, m := range histograms {
+		page.histogram(m)
+	}
+	page.buildInfo()
+	_, err = w.Write(page.Bytes())
 	return err
 }
 
+// metric is a gauge, or a counter if its name says so.
+type metric struct {
+	name, help string
+	value      func(s *Stats) float64
+}
+
+// metrics are in the order of Stats. names_test.go has the name that each has as a field and in JSON.
+var metrics = []metric{
+	{"walnut_keys", "Pairs that readers see.", func(s *Stats) float64 { return float64(s.Keys) }},
+	{
+		"walnut_data_bytes", "Bytes of the keys and values of all pairs, expired ones included.",
+		func(s *Stats) float64 { return float64(s.DataBytes) },
+	},
+	{
+		"walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.",
+		func(s *Stats) float64 { return float64(s.Expired) },
+	},
+	{
+		"walnut_swept_keys_total", "Pairs that were deleted since their deadline had passed.",
+		func(s *Stats) float64 { return float64(s.Swept) },
+	},
+	{"walnut_first_offset", "The first offset that the log holds.", func(s *Stats) float64 { return float64(s.First) }},
+	{
+		"walnut_durable_offset", "The last offset that no power cut can take.",
+		func(s *Stats) float64 { return float64(s.Durable) },
+	},
+	{"walnut_visible_offset", "The last offset that readers see.", func(s *Stats) float64 { return float64(s.Visible) }},
+	{
+		"walnut_open_views", "Views that are open, held ones included.",
+		func(s *Stats) float64 { return float64(s.OpenViews) },
+	},
+	{
+		"walnut_oldest_view_seconds", "Age of the oldest open view.",
+		func(s *Stats) float64 { return s.OldestView.Seconds() },
+	},
+	{"walnut_segments", "Segments of the log.", func(s *Stats) float64 { return float64(s.Segments) }},
+	{"walnut_disk_bytes", "Bytes that the log takes on disk.", func(s *Stats) float64 { return float64(s.DiskBytes) }},
+	{"walnut_free_bytes", "Bytes that the file system has left.", func(s *Stats) float64 { return float64(s.FreeBytes) }},
+	{"walnut_commits_total", "Commits written.", func(s *Stats) float64 { return float64(s.Commits) }},
+	{
+		"walnut_commit_bytes_total", "Bytes of the commits written, encoded.",
+		func(s *Stats) float64 { return float64(s.CommitBytes) },
+	},
+	{
+		"walnut_written_bytes_total", "Bytes that the commits written take in the log.",
+		func(s *Stats) float64 { return float64(s.WrittenBytes) },
+	},
+	{"walnut_writes_total", "Writes to the log.", func(s *Stats) float64 { return float64(s.Writes) }},
+	{
+		"walnut_syncs_total", "Syncs of the log that made commits durable.",
+		func(s *Stats) float64 { return float64(s.Syncs) },
+	},
+	{"walnut_slow_syncs_total", "Syncs that were slow.", func(s *Stats) float64 { return float64(s.SlowSyncs) }},
+	{"walnut_rolls_total", "Segments that were full.", func(s *Stats) float64 { return float64(s.Rolls) }},
+	{
+		"walnut_index_rebuilds_total", "Indexes that were found wrong and rebuilt.",
+		func(s *Stats) float64 { return float64(s.IndexRebuilds) },
+	},
+	{
+		"walnut_last_backup_timestamp_seconds", "When the last backup ended, in Unix time; 0 if there was none.",
+		func(s *Stats) float64 { return unixSeconds(s.LastBackup) },
+	},
+	{
+		"walnut_snapshots", "Snapshots on disk, damaged ones included.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.Snapshots) },
+	},
+	{
+		"walnut_snapshot_bytes", "Bytes that the snapshots take on disk.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.SnapshotBytes) },
+	},
+	{
+		"walnut_snapshot_offset", "The offset of the newest snapshot.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.Offset) },
+	},
+	{
+		"walnut_log_replay_bytes", "Bytes of commits after the newest snapshot, which a start replays.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.LogBytes) },
+	},
+	{
+		"walnut_checkpoints_taken_total", "Checkpoints taken.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.Taken) },
+	},
+	{
+		"walnut_checkpoints_failed_total", "Checkpoints that failed.",
+		func(s *Stats) float64 { return float64(s.Checkpoints.Failed) },
+	},
+	{
+		"walnut_checkpoint_last_seconds", "How long the last checkpoint took.",
+		func(s *Stats) float64 { return s.Checkpoints.Last.Seconds() },
+	},
+	{
+		"walnut_checkpoint_last_timestamp_seconds", "When the last checkpoint ended, in Unix time; 0 if there was none.",
+		func(s *Stats) float64 { return unixSeconds(s.Checkpoints.LastTime) },
+	},
+	{
+		"walnut_follow_lag_commits", "Commits that a follower has found and does not show yet.",
+		func(s *Stats) float64 { return float64(s.FollowLag.Commits) },
+	},
+	{
+		"walnut_follow_lag_age_seconds", "How old what a follower shows may be.",
+		func(s *Stats) float64 { return s.FollowLag.Age.Seconds() },
+	},
+	{
+		"walnut_failed", "1 if the store takes no more commits until it is opened again.",
+		func(s *Stats) float64 { return oneIf(s.Failed != nil) },
+	},
+	{
+		"walnut_recovery_elapsed_seconds", "How long opening the store took.",
+		func(s *Stats) float64 { return s.Recovery.Elapsed.Seconds() },
+	},
+	{
+		"walnut_recovery_replayed_commits", "Commits that opening the store replayed.",
+		func(s *Stats) float64 { return float64(s.Recovery.Replayed) },
+	},
+	{
+		"walnut_recovery_loaded_pairs", "Pairs that opening the store loaded from a snapshot.",
+		func(s *Stats) float64 { return float64(s.Recovery.Loaded) },
+	},
+	{
+		"walnut_recovery_skipped_snapshots", "Damaged snapshots that opening the store passed over.",
+		func(s *Stats) float64 { return float64(len(s.Recovery.Skipped)) },
+	},
+	{
+		"walnut_recovery_cut_bytes", "Bytes of an unfinished tail that opening the store cut.",
+		func(s *Stats) float64 { return float64(s.Recovery.Log.CutBytes) },
+	},
+}
+
+// histogramMetric is a histogram with buckets whose bounds are 1<<from to 1<<to. unit is how many of what was recorded make one of
+// what is shown.
+type histogramMetric struct {
+	name, help string
+	spread     func(s *Stats) histogram.Snapshot
+	from, to   int
+	unit       float64
+}
+
+var histograms = []histogramMetric{
+	{
+		"walnut_sync_seconds", "How long syncs of the log took.",
+		func(s *Stats) histogram.Snapshot { return s.SyncLatency.spread }, 10, 35, float64(time.Second), // 1 µs to 34 s.
+	},
+	{
+		"walnut_commit_seconds", "How long commits took from call to acknowledgement; each one measured stands for some that were not.",
+		func(s *Stats) histogram.Snapshot { return s.CommitLatency.spread }, 10, 35, float64(time.Second),
+	},
+	{
+		"walnut_clone_seconds", "How long writers took to give readers their own state; each one measured stands for some that were not.",
+		func(s *Stats) histogram.Snapshot { return s.CloneLatency.spread }, 6, 24, float64(time.Second), // 64 ns to 17 ms.
+	},
+	{
+		"walnut_group_commits", "Commits that one sync made durable.",
+		func(s *Stats) histogram.Snapshot { return s.GroupCommits.spread }, 0, 12, 1,
+	},
+}
+
+func oneIf(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
+}
+
+// unixSeconds returns 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
 // metricsPage is Prometheus text in the making.
-type metricsPage struct{ bytes.Buffer }
+type metricsPage struct {
+	bytes.Buffer
+	stores []LabelledStats
+	labels []string // Of each store, as the text has them; "" for none.
+}
+
+func newMetricsPage(stores []LabelledStats) (*metricsPage, error) {
+	page := &metricsPage{stores: stores}
+	seen := map[string]bool{}
+	for i, store := range stores {
+		text, err := labelText(store.Labels)
+		if err != nil {
+			return nil, fmt.Errorf("store %d: %w", i+1, err)
+		}
+		set := labelSet(store.Labels)
+		if seen[set] {
+			return nil, fmt.Errorf("store %d has the same labels as another one: {%s}", i+1, text)
+		}
+		seen[set] = true
+		page.labels = append(page.labels, text)
+	}
+	return page, nil
+}
 
 func (p *metricsPage) head(name, kind, help string) {
 	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
-// number writes a gauge, or a counter where the name says so.
-func (p *metricsPage) number(name, help string, value float64) {
-	kind := "gauge"
-	if strings.HasSuffix(name, "_total") {
-		kind = "counter"
+// sample writes a line. more are labels besides those of the store.
+func (p *metricsPage) sample(name, labels, more, value string) {
+	if labels != "" && more != "" {
+		labels += ","
 	}
-	p.head(name, kind, help)
-	fmt.Fprintf(p, "%s %s\n", name, metricNumber(value))
+	if labels += more; labels != "" {
+		labels = "{" + labels + "}"
+	}
+	fmt.Fprintf(p, "%s%s %s\n", name, labels, value)
 }
 
-// histogram writes buckets whose bounds are 1<<from to 1<<to. unit is how many of what was recorded make one of what is shown.
-func (p *metricsPage) histogram(name, help string, spread histogram.Snapshot, from, to int, unit float64) {
-	p.head(name, "histogram", help)
-	for power := from; power <= to; power++ {
-		bound := metricNumber(float64(uint64(1)<<power) / unit)
-		fmt.Fprintf(p, "%s_bucket{le=\"%s\"} %d\n", name, bound, spread.AtMost(power))
+func (p *metricsPage) number(m metric) {
+	kind := "gauge"
+	if strings.HasSuffix(m.name, "_total") {
+		kind = "counter"
 	}
-	fmt.Fprintf(p, "%s_bucket{le=\"+Inf\"} %d\n", name, spread.Count)
-	fmt.Fprintf(p, "%s_sum %s\n", name, metricNumber(float64(spread.Sum)/unit))
-	fmt.Fprintf(p, "%s_count %d\n", name, spread.Count)
+	p.head(m.name, kind, m.help)
+	for i := range p.stores {
+		value := m.value(&p.stores[i].Stats)
+		if m.name == "walnut_free_bytes" && value < 0 {
+			continue // The system doesn't say.
+		}
+		p.sample(m.name, p.labels[i], "", metricNumber(value))
+	}
+}
+
+func (p *metricsPage) histogram(m histogramMetric) {
+	p.head(m.name, "histogram", m.help)
+	for i := range p.stores {
+		spread, labels := m.spread(&p.stores[i].Stats), p.labels[i]
+		count := strconv.FormatUint(spread.Count, 10)
+		for power := m.from; power <= m.to; power++ {
+			bound := metricNumber(float64(uint64(1)<<power) / m.unit)
+			p.sample(m.name+"_bucket", labels, `le="`+bound+`"`, strconv.FormatUint(spread.AtMost(power), 10))
+		}
+		p.sample(m.name+"_bucket", labels, `le="+Inf"`, count)
+		p.sample(m.name+"_sum", labels, "", metricNumber(float64(spread.Sum)/m.unit))
+		p.sample(m.name+"_count", labels, "", count)
+	}
+}
+
+// buildInfo says which version of Walnut the program was built with, and by which Go.
+func (p *metricsPage) buildInfo() {
+	const name = "walnut_build_info"
+	p.head(name, "gauge", "The version of Walnut and of Go that the program was built with; always 1.")
+	p.sample(name, "", fmt.Sprintf(`version="%s",goversion="%s"`, escapeLabel(moduleVersion(debug.ReadBuildInfo())), escapeLabel(runtime.Version())), "1")
+}
+
+// moduleVersion returns the version of this module in a program.
+func moduleVersion(info *debug.BuildInfo, ok bool) string {
+	if !ok {
+		return "unknown"
+	}
+	for _, module := range append(info.Deps, &info.Main) {
+		if module.Path == "github.com/walnutkv/walnut" && module.Version != "" {
+			return module.Version
+		}
+	}
+	return "unknown"
 }
 
 // metricNumber writes whole numbers, up to what a float64 holds exactly, without an exponent.

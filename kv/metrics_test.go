@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,12 +26,13 @@ type family struct {
 type sample struct {
 	suffix string // Of the family's name.
 	bound  string // Of a bucket.
+	labels string // Those of the store.
 	value  float64
 }
 
 var (
 	headLine   = regexp.MustCompile(`^# (HELP|TYPE) ([a-z][a-z0-9_]*) ([^\\]+)$`)
-	sampleLine = regexp.MustCompile(`^([a-z][a-z0-9_]*)(?:\{le="([^"]+)"\})? (\S+)$`)
+	sampleLine = regexp.MustCompile(`^([a-z][a-z0-9_]*)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*?)(?:le="([^"]+)")?\})? (\S+)$`)
 )
 
 // parsePrometheus reads a page by the letter: for each family HELP, TYPE and its samples, and nothing else.
@@ -49,9 +52,9 @@ func parsePrometheus(t *testing.T, page string) map[string]*family {
 		require.NotEmpty(t, current.kind, "line %q comes before its type", line)
 		suffix, ours := strings.CutPrefix(found[1], current.name)
 		require.True(t, ours, "line %q stands under %s", line, current.name)
-		value, err := strconv.ParseFloat(found[3], 64)
+		value, err := strconv.ParseFloat(found[4], 64)
 		require.NoError(t, err)
-		current.samples = append(current.samples, sample{suffix: suffix, bound: found[2], value: value})
+		current.samples = append(current.samples, sample{suffix: suffix, labels: strings.TrimSuffix(found[2], ","), bound: found[3], value: value})
 	}
 	for _, f := range families {
 		requireFamily(t, f)
@@ -87,12 +90,21 @@ func requireFamily(t *testing.T, f *family) {
 	default:
 		require.Fail(t, "unknown type", "%s of %s", f.kind, f.name)
 	}
-	require.Len(t, f.samples, 1, f.name)
-	require.Empty(t, f.samples[0].suffix+f.samples[0].bound, f.name)
+	seen := map[string]bool{}
+	for _, s := range f.samples {
+		require.Empty(t, s.suffix+s.bound, f.name)
+		require.False(t, seen[s.labels], "%s has {%s} twice", f.name, s.labels)
+		seen[s.labels] = true
+	}
 }
 
 func requireHistogram(t *testing.T, f *family) {
 	t.Helper()
+	for len(f.samples) > 0 && f.samples[0].labels != f.samples[len(f.samples)-1].labels { // Store by store.
+		next := slices.IndexFunc(f.samples, func(s sample) bool { return s.labels != f.samples[0].labels })
+		requireHistogram(t, &family{f.name, f.kind, f.help, f.samples[:next]})
+		f = &family{f.name, f.kind, f.help, f.samples[next:]}
+	}
 	buckets, rest := f.samples[:len(f.samples)-2], f.samples[len(f.samples)-2:]
 	bound, total := math.Inf(-1), 0.0
 	for _, bucket := range buckets {
@@ -140,6 +152,9 @@ func TestEveryNumberIsInThePrometheusText(t *testing.T) {
 	stats, texts := numbered()
 	values := map[string]bool{}
 	for _, f := range pageOf(t, stats) {
+		if len(f.samples) == 0 {
+			continue
+		}
 		values[strconv.FormatFloat(f.samples[0].value, 'f', -1, 64)] = true
 	}
 	for field, number := range texts {
@@ -150,8 +165,8 @@ func TestEveryNumberIsInThePrometheusText(t *testing.T) {
 }
 
 func TestPrometheusLeavesOutWhatIsNotKnown(t *testing.T) {
-	require.NotContains(t, pageOf(t, Stats{FreeBytes: -1}), "walnut_free_bytes")
-	require.Contains(t, pageOf(t, Stats{}), "walnut_free_bytes")
+	require.Empty(t, pageOf(t, Stats{FreeBytes: -1})["walnut_free_bytes"].samples)
+	require.Len(t, pageOf(t, Stats{})["walnut_free_bytes"].samples, 1)
 	require.Equal(t, 1.0, pageOf(t, Stats{Failed: ErrFailed})["walnut_failed"].samples[0].value)
 }
 
@@ -162,7 +177,7 @@ func TestPrometheusTellsOfCheckpointsUnderNamesThatDashboardsKnow(t *testing.T) 
 	})
 	for name, want := range map[string]float64{
 		"walnut_snapshots": 2, "walnut_snapshot_bytes": 300, "walnut_snapshot_offset": 77, "walnut_log_replay_bytes": 40,
-		"walnut_checkpoints_total": 5, "walnut_checkpoint_failures_total": 1, "walnut_checkpoint_seconds": 1.5,
+		"walnut_checkpoints_taken_total": 5, "walnut_checkpoints_failed_total": 1, "walnut_checkpoint_last_seconds": 1.5,
 		"walnut_recovery_loaded_pairs": 3, "walnut_recovery_skipped_snapshots": 4,
 	} {
 		require.Contains(t, families, name)
@@ -206,4 +221,88 @@ func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
 func TestPrometheusReturnsTheWritersError(t *testing.T) {
 	broken := errors.New("broken")
 	require.ErrorIs(t, Stats{}.WritePrometheus(brokenWriter{broken}), broken)
+}
+
+func TestTwoStoresShareAPage(t *testing.T) {
+	db, _ := openMem(t)
+	put(t, db, "k", "v")
+	var page bytes.Buffer
+	require.NoError(t, WritePrometheus(&page,
+		LabelledStats{Stats: db.Stats(), Labels: []Label{{"store", "a"}, {"region", "x"}}},
+		LabelledStats{Stats: db.Stats(), Labels: []Label{{"store", "a \"quoted\" \\ value\nof two lines, {le=\"1\"}"}}},
+		LabelledStats{Stats: Stats{FreeBytes: -1}}))
+	families := parsePrometheus(t, page.String())
+	require.Equal(t, []sample{
+		{labels: `store="a",region="x"`, value: 1},
+		{labels: `store="a \"quoted\" \\ value\nof two lines, {le=\"1\"}"`, value: 1},
+		{value: 0},
+	}, families["walnut_keys"].samples)
+	require.Len(t, families["walnut_free_bytes"].samples, 2, "one system doesn't say")
+	require.Len(t, families["walnut_build_info"].samples, 1, "it is about the program")
+}
+
+func TestLabelsThatPrometheusRefusesAreRefused(t *testing.T) {
+	labelled := func(labels ...Label) LabelledStats { return LabelledStats{Labels: labels} }
+	for _, c := range []struct {
+		name   string
+		stores []LabelledStats
+		want   string
+	}{
+		{"an empty name", []LabelledStats{labelled(Label{"", "v"})}, `label "": a name has letters`},
+		{"a name with a dash", []LabelledStats{labelled(Label{"a-b", "v"})}, `label "a-b"`},
+		{"a name that begins with a digit", []LabelledStats{labelled(Label{"1a", "v"})}, `label "1a"`},
+		{"a name with a line end", []LabelledStats{labelled(Label{"a\n", "v"})}, `label "a\n"`},
+		{"a bucket's bound", []LabelledStats{labelled(Label{"le", "v"})}, `label "le": the name is reserved`},
+		{"Prometheus' own", []LabelledStats{labelled(Label{"__name__", "v"})}, `reserved`},
+		{"one name twice", []LabelledStats{labelled(Label{"a", "v"}, Label{"a", "w"})}, `label "a": the name comes twice`},
+		{"a value that isn't UTF-8", []LabelledStats{labelled(Label{"a", "\xff"})}, `not valid UTF-8`},
+		{
+			"two stores that nothing tells apart",
+			[]LabelledStats{labelled(Label{"a", "1"}, Label{"b", "2"}), labelled(Label{"b", "2"}, Label{"c", ""}, Label{"a", "1"})},
+			"store 2 has the same labels",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var page bytes.Buffer
+			require.ErrorContains(t, WritePrometheus(&page, c.stores...), c.want)
+			require.Zero(t, page.Len())
+		})
+	}
+}
+
+func TestPrometheusSaysWhenTheLastCheckpointAndBackupEnded(t *testing.T) {
+	db, _ := openMem(t)
+	put(t, db, "k", "v")
+	at := func(name string) float64 { return pageOf(t, db.Stats())[name].samples[0].value }
+	const checkpointed, backedUp = "walnut_checkpoint_last_timestamp_seconds", "walnut_last_backup_timestamp_seconds"
+	require.Zero(t, at(checkpointed))
+	require.Zero(t, at(backedUp))
+	before := float64(time.Now().Unix())
+	checkpoint(t, db)
+	_, err := db.Backup(t.Context(), brokenWriter{errors.New("broken")})
+	require.Error(t, err)
+	require.Zero(t, at(backedUp), "one that failed is none")
+	_, err = db.BackupSince(t.Context(), new(bytes.Buffer), 1)
+	require.NoError(t, err)
+	for _, name := range []string{checkpointed, backedUp} {
+		require.InDelta(t, before, at(name), 60, name)
+	}
+}
+
+// TestPromtoolFindsNothing asks Prometheus' own tool about a page of two stores.
+func TestPromtoolFindsNothing(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is missing (Debian: prometheus)")
+	}
+	db, _ := openMem(t)
+	put(t, db, "k", "v")
+	var page bytes.Buffer
+	require.NoError(t, WritePrometheus(&page,
+		LabelledStats{Stats: db.Stats(), Labels: []Label{{"store", "\\\"\n"}}}, LabelledStats{Stats: db.Stats()}))
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = &page
+	said, err := check.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	require.Empty(t, string(said))
 }

@@ -227,8 +227,8 @@ func (r *serialRun) count(tally map[string]int, history []*serialOp) {
 		tally["failures met"]++
 	}
 	stats := r.db.Stats()
-	tally["commits"] += int(stats.Appends)
-	tally["commits that shared a sync"] += int(stats.Appends - min(stats.Appends, stats.Syncs))
+	tally["commits"] += int(stats.Commits)
+	tally["commits that shared a sync"] += int(stats.Commits - min(stats.Commits, stats.Syncs))
 }
 
 // finish closes the store and returns what is left.

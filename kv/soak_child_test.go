@@ -114,7 +114,7 @@ func (s *soakChild) report() error {
 	files, logFiles := s.descriptors()
 	report := soakReport{
 		Loaded: true, Live: stats.DataBytes, Goroutines: runtime.NumGoroutine(), Files: files, LogFiles: logFiles,
-		Taken: stats.Checkpoints.Taken, Failed: stats.Checkpoints.Failed, Appended: stats.AppendedBytes,
+		Taken: stats.Checkpoints.Taken, Failed: stats.Checkpoints.Failed, Appended: stats.CommitBytes,
 	}
 	for w := range int64(soakWriters) {
 		report.Loaded = report.Loaded && numberAt(s.db, soakMark(w)) >= soakKeys/soakLoad

@@ -13,8 +13,8 @@ import (
 // Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open. They marshal to JSON, for programs and
 // for expvar, and WritePrometheus writes them as Prometheus text. Dashboards read both, so names in them stay.
 type Stats struct {
-	Keys      int    `json:"keys"`       // Pairs, expired ones included.
-	DataBytes int64  `json:"data_bytes"` // Bytes of their keys and values.
+	Keys      int    `json:"keys"`       // Pairs that readers see.
+	DataBytes int64  `json:"data_bytes"` // Bytes of the keys and values of all pairs, expired ones included.
 	Expired   int    `json:"expired"`    // Pairs whose deadline has passed and that are not deleted yet; in snapshots they are as well.
 	Swept     uint64 `json:"swept"`      // Expired pairs that the store has deleted by itself.
 
@@ -29,8 +29,8 @@ type Stats struct {
 	DiskBytes int64 `json:"disk_bytes"` // Bytes that the log takes on disk.
 	FreeBytes int64 `json:"free_bytes"` // Bytes that the log's file system has left; -1 where the system doesn't say, and in memory.
 
-	Appends       uint64 `json:"appends"`        // Commits written.
-	AppendedBytes uint64 `json:"appended_bytes"` // Their bytes, encoded.
+	Commits       uint64 `json:"commits"`        // Commits written.
+	CommitBytes   uint64 `json:"commit_bytes"`   // Their bytes, encoded.
 	WrittenBytes  uint64 `json:"written_bytes"`  // Their bytes in the log's files, with what the log puts around them.
 	Writes        uint64 `json:"writes"`         // Writes to the log's files; where records go through a mapping there are none.
 	Syncs         uint64 `json:"syncs"`          // Syncs of the log's files that made commits durable.
@@ -39,10 +39,11 @@ type Stats struct {
 	IndexRebuilds uint64 `json:"index_rebuilds"` // Indexes of the log that were found wrong and rebuilt.
 
 	SyncLatency   Latency `json:"sync_seconds"`   // How long each of Syncs took: the disk's share of a commit.
-	GroupSize     Sizes   `json:"group_commits"`  // How many commits each of Syncs made durable.
+	GroupCommits  Sizes   `json:"group_commits"`  // How many commits each of Syncs made durable.
 	CommitLatency Latency `json:"commit_seconds"` // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
 	CloneLatency  Latency `json:"clone_seconds"`  // How long writers took to give readers their own state; a sample as well.
 
+	LastBackup  time.Time       `json:"-"` // When the last Backup or BackupSince ended that succeeded; zero if there was none since Open.
 	Checkpoints CheckpointStats `json:"-"`
 
 	FollowLag FollowLag `json:"-"` // How far a follower lags.
@@ -52,7 +53,8 @@ type Stats struct {
 }
 
 // Latency says how long something took. P50 is what half of all took at most, P90 nine in ten, and so on; they are at most an
-// eighth off. Of what is only sampled, Count counts those measured: the first 1000, and of the rest one in 16, by chance.
+// eighth off. Of what is only sampled, the first 1000 are measured, and of the rest one in 16, by chance. Each one measured stands for
+// those since the one before it, so that Count counts all.
 type Latency struct {
 	Count                          uint64
 	Mean, P50, P90, P99, P999, Max time.Duration
@@ -97,12 +99,12 @@ func (db *DB) Stats() Stats {
 		return stats
 	}
 	now := db.now()
-	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len(), visible.dataBytes, visible.offset
 	stats.Expired, stats.Swept = visible.expired(now), db.sweeper.swept.Load()
+	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len()-stats.Expired, visible.dataBytes, visible.offset
 	stats.OpenViews, stats.OldestView = db.views.open(now)
-	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.spread.Snapshot()), newLatency(db.visible.clones.spread.Snapshot())
+	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.snapshot()), newLatency(db.visible.clones.snapshot())
 	db.follow.countSnapshots()
-	stats.Checkpoints = db.checkpoints.read()
+	stats.Checkpoints, stats.LastBackup = db.checkpoints.read(), deadlineTime(db.backedUp.Load())
 	log := db.log.Stats()
 	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed
 	if err := stats.Checkpoints.Err; stats.Failed == nil && errors.Is(err, ErrFailed) {
@@ -113,21 +115,22 @@ func (db *DB) Stats() Stats {
 		stats.Failed = ended
 	}
 	stats.Segments, stats.DiskBytes, stats.FreeBytes = log.Segments, log.Bytes, log.FreeBytes
-	stats.Appends, stats.AppendedBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
+	stats.Commits, stats.CommitBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
 	stats.Writes, stats.Syncs, stats.SlowSyncs = log.Writes, log.Syncs, log.SlowSyncs
 	stats.Rolls, stats.IndexRebuilds = log.Rolls, log.IndexRebuilds
-	stats.SyncLatency, stats.GroupSize = newLatency(log.SyncLatency), newSizes(log.GroupSize)
+	stats.SyncLatency, stats.GroupCommits = newLatency(log.SyncLatency), newSizes(log.GroupSize)
 	return stats
 }
 
 // MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not
-// known, and a size at which nothing ever happens, is -1; an error is its text, and empty where there is none.
+// known, and a size at which nothing ever happens, is -1; times are in seconds of Unix time, 0 where there is none; an error is its text, and empty where there is none.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type numbers Stats // Without this method.
 	c := s.Checkpoints
 	checkpoints := checkpointsJSON{
 		Snapshots: c.Snapshots, SnapshotBytes: c.SnapshotBytes, Offset: c.Offset, LogBytes: c.LogBytes, DueBytes: c.Due,
-		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(), Error: errorText(c.Err),
+		Taken: c.Taken, Failed: c.Failed, LastSeconds: c.Last.Seconds(),
+		LastTimestamp: unixSeconds(c.LastTime), Error: errorText(c.Err),
 	}
 	if c.Due == math.MaxInt64 {
 		checkpoints.DueBytes = -1
@@ -139,10 +142,11 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 		numbers
 		OldestViewSeconds float64         `json:"oldest_view_seconds"`
 		FollowLag         followLagJSON   `json:"follow_lag"`
+		LastBackup        float64         `json:"last_backup_timestamp_seconds"`
 		Checkpoints       checkpointsJSON `json:"checkpoints"`
 		Failed            string          `json:"failed"`
 		Recovery          recoveryJSON    `json:"recovery"`
-	}{numbers(s), s.OldestView.Seconds(), followLagJSON{s.FollowLag.Commits, s.FollowLag.Age.Seconds()}, checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
+	}{numbers(s), s.OldestView.Seconds(), followLagJSON{s.FollowLag.Commits, s.FollowLag.Age.Seconds()}, unixSeconds(s.LastBackup), checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
 	return out.Bytes(), err
 }
 
@@ -173,6 +177,7 @@ type checkpointsJSON struct {
 	Taken         uint64  `json:"taken"`
 	Failed        uint64  `json:"failed"`
 	LastSeconds   float64 `json:"last_seconds"`
+	LastTimestamp float64 `json:"last_timestamp_seconds"`
 	Error         string  `json:"error"`
 }
 

@@ -54,10 +54,36 @@ func ExampleStats_WritePrometheus() {
 		}
 	}
 	// Output:
-	// # HELP walnut_keys Pairs, expired ones included.
+	// # HELP walnut_keys Pairs that readers see.
 	// # TYPE walnut_keys gauge
 	// walnut_keys 1
 	// walnut_group_commits_count 1
+}
+
+// Two stores share a page if one call writes it. A label tells them apart.
+func ExampleWritePrometheus() {
+	users, done := openTemporary()
+	defer done()
+	if _, err := users.Put([]byte("ada"), nil); err != nil {
+		panic(err)
+	}
+	var page bytes.Buffer
+	err := kv.WritePrometheus(&page,
+		kv.LabelledStats{Stats: users.Stats(), Labels: []kv.Label{{Name: "store", Value: "users"}}},
+		kv.LabelledStats{Stats: kv.Stats{}, Labels: []kv.Label{{Name: "store", Value: `C:\orders`}}})
+	if err != nil {
+		panic(err)
+	}
+	for line := range strings.Lines(page.String()) {
+		if strings.Contains(line, "walnut_keys") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// # HELP walnut_keys Pairs that readers see.
+	// # TYPE walnut_keys gauge
+	// walnut_keys{store="users"} 1
+	// walnut_keys{store="C:\\orders"} 0
 }
 
 // A logger gets what an operator should know. Here every sync is slow, since the limit is a nanosecond.

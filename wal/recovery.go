@@ -18,6 +18,9 @@ func (o Outcome) String() string {
 	return nameOf(uint8(o), "Outcome(%d)", "created", "clean", "unclean", "torn")
 }
 
+// MarshalText returns the outcome's name, for JSON and logs.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 // Recovery says what Open found and what it did about it.
 type Recovery struct {
 	Outcome     Outcome

@@ -108,7 +108,7 @@ func writeCheckpoints(add row, c kv.CheckpointStats) {
 
 // writeActivity writes what has happened since the store was opened, with details only if there are any.
 func writeActivity(add row, s kv.Stats) {
-	add("since opened", "%d commits of %d bytes, written as %d", s.Appends, s.AppendedBytes, s.WrittenBytes)
+	add("since opened", "%d commits of %d bytes, written as %d", s.Commits, s.CommitBytes, s.WrittenBytes)
 	add("  log", "%d writes, %d syncs (%d slow), %d rolls, %d indexes rebuilt", s.Writes, s.Syncs, s.SlowSyncs, s.Rolls, s.IndexRebuilds)
 	add("  checkpoints", "%d taken, %d failures, the last in %v", s.Checkpoints.Taken, s.Checkpoints.Failed, shortTime(s.Checkpoints.Last))
 	if s.Checkpoints.Err != nil {
@@ -118,7 +118,7 @@ func writeActivity(add row, s kv.Stats) {
 	writeLatency(add, "  sync", s.SyncLatency)
 	writeLatency(add, "  commit", s.CommitLatency)
 	writeLatency(add, "  clone", s.CloneLatency)
-	if size := s.GroupSize; size.Count > 0 {
+	if size := s.GroupCommits; size.Count > 0 {
 		add("  commits a sync", "mean %.1f, p50 %d, p90 %d, p99 %d, p99.9 %d, max %d", size.Mean, size.P50, size.P90, size.P99, size.P999, size.Max)
 	}
 }

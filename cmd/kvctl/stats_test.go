@@ -42,9 +42,9 @@ func TestStatsShowWhatWasMeasuredAndNothingThatWasNot(t *testing.T) {
 	}
 	latency := kv.Latency{Count: 9, P50: 1, P90: 2 * time.Microsecond, P99: 3 * time.Millisecond, P999: 4 * time.Second, Max: time.Minute}
 	busy := shown(kv.Stats{
-		FreeBytes: 2048, Appends: 11, AppendedBytes: 220, WrittenBytes: 440, Writes: 5, Syncs: 6, SlowSyncs: 1, Rolls: 2, IndexRebuilds: 3,
+		FreeBytes: 2048, Commits: 11, CommitBytes: 220, WrittenBytes: 440, Writes: 5, Syncs: 6, SlowSyncs: 1, Rolls: 2, IndexRebuilds: 3,
 		OpenViews: 4, OldestView: time.Hour, SyncLatency: latency, CommitLatency: latency, CloneLatency: latency,
-		GroupSize: kv.Sizes{Count: 6, Mean: 1.25, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
+		GroupCommits: kv.Sizes{Count: 6, Mean: 1.25, P50: 1, P90: 2, P99: 3, P999: 4, Max: 5},
 	})
 	for _, want := range []string{
 		"2048 (2.0 KiB)", "11 commits of 220 bytes, written as 440", "5 writes, 6 syncs (1 slow), 2 rolls, 3 indexes rebuilt",

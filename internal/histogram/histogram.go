@@ -24,10 +24,13 @@ type Histogram struct {
 }
 
 // Record counts a value. Less than 0 counts as 0.
-func (h *Histogram) Record(value int64) {
+func (h *Histogram) Record(value int64) { h.RecordMany(value, 1) }
+
+// RecordMany counts a value some number of times.
+func (h *Histogram) RecordMany(value, times int64) {
 	value = max(value, 0)
-	h.counts[bucketOf(value)].Add(1)
-	h.sum.Add(value)
+	h.counts[bucketOf(value)].Add(uint64(times))
+	h.sum.Add(value * times)
 	for {
 		highest := h.max.Load()
 		if value <= highest || h.max.CompareAndSwap(highest, value) {
