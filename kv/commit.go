@@ -249,10 +249,14 @@ func (db *DB) landed(last uint64) {
 	l := db.layers[0]
 	v.mu.Lock() // Before mu is free, so that head waits for the layer to be visible.
 	db.layers = slices.Delete(db.layers, 0, 1)
+	swept := db.sweeper.hasLanded(last)
 	db.mu.Unlock()
 	v.show(l)
 	v.mu.Unlock()
 	l.recycle()
+	if swept {
+		db.sweeper.wake()
+	}
 }
 
 // await waits until the commit with an offset, and all before it, is acknowledged and visible, or until ctx is done.

@@ -213,7 +213,7 @@ func (r *randomRun) sweep() {
 	due := func() bool { return headOf(r.db).deadlines.next() <= r.clockNow().UnixNano() }
 	for !r.accident.happened() {
 		expired := due()
-		offset, _, err := r.db.sweep()
+		offset, _, err := r.db.sweep(sweepMost, false)
 		if !expired {
 			r.require(err == nil && offset == r.latest().offset || r.accident.met(diskFailure), "a sweep of nothing: %d, %v", offset, err)
 			return

@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// sweepKeys and sweepBytes are up to how many pairs a step deletes, and about how many bytes of keys, so that it holds
-	// the writers' lock for a fraction of a millisecond.
-	sweepKeys  = 256
+	// sweepBytes is about how many bytes of keys a step has at most.
 	sweepBytes = 64 << 10
 	// sweepEvery is how often the sweeper looks for what has expired. If it slept until the next deadline it would make a commit for
 	// each, and would be late where the system's clock is set forward.
 	sweepEvery = time.Second / 2
-	// sweepRest is the longest rest between two steps.
-	sweepRest = time.Millisecond / 2
+	// sweepJoin is how long a step waits for another commit to sync it. It doesn't sync alone while there are others: they would
+	// wait for that sync, and then for their own.
+	sweepJoin = 2 * time.Millisecond
 	// sweepRetry is how long it pauses after a commit that was refused, as on a full disk.
 	sweepRetry = 2 * time.Second
 )
@@ -36,6 +35,10 @@ type sweeper struct {
 	done    sync.WaitGroup
 	swept   atomic.Uint64 // Pairs deleted.
 	batch   Batch         // Of the goroutine, or the test.
+
+	awaits   uint64        // The offset of a step that waits for another commit's sync; 0 if none does. DB.mu guards it.
+	landed   chan struct{} // Gets a token when that has landed.
+	patience time.Duration // sweepJoin, but in tests.
 }
 
 // beginToSweep lets the sweeper work from now on, as an open store that takes commits does.
@@ -43,6 +46,7 @@ func (db *DB) beginToSweep() {
 	if db.opts.ReadOnly {
 		return
 	}
+	db.sweeper.landed, db.sweeper.patience = make(chan struct{}, 1), sweepJoin
 	v := &db.visible
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -102,37 +106,72 @@ func (db *DB) lookForExpired() (due, over bool) {
 	return s.running && v.current.deadlines.next() <= db.now(), !s.running
 }
 
-// sweepAll deletes everything that has expired. While there are other commits, which share the processors and the disk with it,
-// it rests after each step as long as the step took, up to sweepRest.
+// sweepAll deletes everything that has expired.
 func (db *DB) sweepAll() error {
-	for more, before := true, uint64(0); more; {
-		started := time.Now()
-		var offset uint64
-		var err error
-		if offset, more, err = db.sweep(); err != nil {
+	p := db.newPace()
+	for {
+		offset, more, err := db.sweep(p.keys, p.joins)
+		if err != nil || !more {
 			return err
 		}
-		if offset != before+1 {
-			time.Sleep(min(time.Since(started), sweepRest))
-		}
-		before = offset
+		p.stepped(offset)
 	}
-	return nil
 }
 
-// sweep makes one step, and returns the offset of its commit and whether it left something that has expired.
-func (db *DB) sweep() (offset uint64, more bool, err error) {
-	b := &db.sweeper.batch
+// sweep makes one step of up to so many pairs, and returns the offset of its commit and whether it left something that has expired.
+// Where it joins others, it lets another commit sync it if there is one soon.
+func (db *DB) sweep(keys int, joins bool) (offset uint64, more bool, err error) {
+	s := &db.sweeper
+	b := &s.batch
 	b.Reset()
-	offset, err = db.commit(context.Background(), b, func() (*state, error) {
+	db.committing.Add(1)
+	defer db.committing.Add(-1)
+	joins = joins && !db.relaxed()
+	offset, err = db.submit(context.Background(), b, func() (*state, error) {
 		seen, decided := db.undecided()
-		more = b.deleteExpired(seen, db.now(), db.opts.MaxCommitSize, decided)
+		more = b.deleteExpired(seen, db.now(), keys, db.opts.MaxCommitSize, decided)
+		if joins = joins && b.count > 0; joins {
+			s.awaits = db.last + 1
+		}
 		return nil, nil
 	})
+	if joins && err == nil {
+		s.join()
+	}
 	if err == nil {
-		db.sweeper.swept.Add(uint64(b.count))
+		err = db.await(context.Background(), offset)
+	}
+	if err == nil {
+		s.swept.Add(uint64(b.count))
 	}
 	return offset, more, err
+}
+
+// join waits, though not for long, until the step that awaits says has landed.
+func (s *sweeper) join() {
+	late := time.NewTimer(s.patience)
+	defer late.Stop()
+	select {
+	case <-s.landed:
+	case <-late.C:
+	}
+}
+
+// hasLanded notes that commits up to an offset have landed, and reports whether a step waits for that. The caller holds DB.mu.
+func (s *sweeper) hasLanded(last uint64) bool {
+	if s.awaits == 0 || s.awaits > last {
+		return false
+	}
+	s.awaits = 0
+	return true
+}
+
+// wake wakes a step that waits. A step that was late leaves its token to a later one, which then waits as any commit does.
+func (s *sweeper) wake() {
+	select {
+	case s.landed <- struct{}{}:
+	default:
+	}
 }
 
 // undecided returns the newest state that there is without making one, and what the commits decide that are to follow it. Their
@@ -151,10 +190,10 @@ func (db *DB) undecided() (seen *state, later []*decided) {
 	return seen, later
 }
 
-// deleteExpired adds deletes of pairs that have expired, as many as a step has, and reports whether there are more. It passes
+// deleteExpired adds deletes of pairs that have expired, as many as a step may have, and reports whether there are more. It passes
 // over keys that others have decided, and over one whose delete alone is over the limit of a commit, as it may be where that
 // was higher before.
-func (b *Batch) deleteExpired(s *state, now int64, sizeMax int, others []*decided) (more bool) {
+func (b *Batch) deleteExpired(s *state, now int64, keys, sizeMax int, others []*decided) (more bool) {
 	size := recordHeadRoom
 	s.deadlines.ascend(now, func(key []byte) bool {
 		if slices.ContainsFunc(others, func(d *decided) bool { return d.has(key) }) {
@@ -164,7 +203,7 @@ func (b *Batch) deleteExpired(s *state, now int64, sizeMax int, others []*decide
 		next := size + mutationFieldSize(&m)
 		switch {
 		case b.count == 0 && next > sizeMax:
-		case b.count > 0 && next > min(sweepBytes, sizeMax), b.count == sweepKeys:
+		case b.count > 0 && next > min(sweepBytes, sizeMax), b.count == keys:
 			more = true
 		default:
 			b.add(&m)

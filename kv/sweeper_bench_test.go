@@ -12,13 +12,17 @@ import (
 	"github.com/walnutkv/walnut/internal/histogram"
 )
 
-// BenchmarkPutBesideSweep measures 16 writers while pairs that all expire at one instant are swept, against the same without.
-// It also reports the heap for a pair with a deadline and for one without.
+// sweepChunks is into how many parts BenchmarkPutBesideSweep divides a sweep.
+const sweepChunks = 40
+
+// BenchmarkPutBesideSweep measures 16 writers while pairs are swept, against the same without. The two take turns, each for as long
+// as the sweep of a fortieth takes, so that what else the machine does slows both. It also reports the heap for a pair with a
+// deadline and for one without.
 func BenchmarkPutBesideSweep(b *testing.B) {
 	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
 		b.Run(mode.String(), func(b *testing.B) {
 			for range b.N {
-				benchmarkPutBesideSweep(b, Options{Sync: mode, CheckpointFactor: -1})
+				benchmarkPutBesideSweep(b, Options{Sync: mode, CheckpointFactor: -1, sweepByHand: true})
 			}
 		})
 	}
@@ -30,22 +34,32 @@ func benchmarkPutBesideSweep(b *testing.B, opts Options) {
 	require.NoError(b, err)
 	before := liveHeap()
 	putNoise(b, plain, 0, pairs)
-	without := float64(liveHeap()-before) / float64(pairs)
+	b.ReportMetric(float64(liveHeap()-before)/float64(pairs), "B/pair-without")
 	require.NoError(b, plain.Close())
 
 	db, err := Open(b.TempDir(), opts)
 	require.NoError(b, err)
-	deadline := time.Now().Add(time.Hour)
+	first := time.Now().Add(time.Hour)
 	before = liveHeap()
-	putNoiseUntil(b, db, deadline)
-	with := float64(liveHeap()-before) / float64(pairs)
-	alone := putsBesideUntil(db, time.Now().Add(3*time.Second).Before)
-	db.clock.goesOnFrom(deadline.UnixNano() + deadlineKeyMask) // Everything has expired.
-	started := time.Now()
-	beside := putsBesideUntil(db, func(time.Time) bool { return db.sweeper.swept.Load() == uint64(pairs) })
-	b.ReportMetric(time.Since(started).Seconds(), "sweep-s")
-	b.ReportMetric(without, "B/pair-without")
-	b.ReportMetric(with, "B/pair-with")
+	putNoiseUntil(b, db, first)
+	b.ReportMetric(float64(liveHeap()-before)/float64(pairs), "B/pair-with")
+
+	var swept time.Duration
+	alone, beside := putsBeside(db, func(sweeping *atomic.Bool) {
+		time.Sleep(time.Second) // Warms up.
+		for chunk := range sweepChunks {
+			db.clock.goesOnFrom(first.Add(time.Duration(chunk)*time.Second).UnixNano() + deadlineKeyMask)
+			sweeping.Store(true)
+			started := time.Now()
+			require.NoError(b, db.sweepAll())
+			took := time.Since(started)
+			sweeping.Store(false)
+			swept += took
+			time.Sleep(took)
+		}
+	})
+	require.EqualValues(b, pairs, db.sweeper.swept.Load())
+	b.ReportMetric(swept.Seconds(), "sweep-s")
 	for name, spread := range map[string]histogram.Snapshot{"alone": alone, "beside": beside} {
 		for _, q := range []float64{0.5, 0.99, 0.999, 1} {
 			b.ReportMetric(float64(spread.Quantile(q))/1e3, fmt.Sprintf("p%v-%s-µs", 100*q, name))
@@ -54,27 +68,32 @@ func benchmarkPutBesideSweep(b *testing.B, opts Options) {
 	require.NoError(b, db.Close())
 }
 
-// putNoiseUntil puts pairs that expire one after the other, the last of them at an instant.
-func putNoiseUntil(b *testing.B, db *DB, deadline time.Time) {
+// putNoiseUntil puts pairs with deadlines: each of sweepChunks parts has one, a second after that of the part before.
+func putNoiseUntil(b *testing.B, db *DB, first time.Time) {
 	for i := 0; i < *checkpointPairs; {
 		var batch Batch
 		for ; batch.Len() < 1000 && i < *checkpointPairs; i++ {
-			batch.PutDeadline(noiseKey(uint64(i)), noiseValue(uint64(i)), deadline.Add(-time.Duration(*checkpointPairs-i)))
+			deadline := first.Add(time.Duration(i*sweepChunks / *checkpointPairs) * time.Second)
+			batch.PutDeadline(noiseKey(uint64(i)), noiseValue(uint64(i)), deadline)
 		}
 		_, err := db.Apply(&batch)
 		require.NoError(b, err)
 	}
 }
 
-// putsBesideUntil has 16 goroutines overwrite pairs without a deadline until something is over, and returns how long puts took.
-func putsBesideUntil(db *DB, over func(now time.Time) bool) histogram.Snapshot {
-	var spread histogram.Histogram
-	var stop atomic.Bool
+// putsBeside has 16 goroutines overwrite pairs without a deadline while work goes on, and returns how long puts took while work said
+// that it is not sweeping, and while it is.
+func putsBeside(db *DB, work func(sweeping *atomic.Bool)) (alone, beside histogram.Snapshot) {
+	var spreads [2]histogram.Histogram
+	var sweeping, stop atomic.Bool
 	var writers sync.WaitGroup
 	for w := range uint64(checkpointWriters) {
 		writers.Go(func() {
 			for i := uint64(0); !stop.Load(); i++ {
-				started := time.Now()
+				spread, started := &spreads[0], time.Now()
+				if sweeping.Load() {
+					spread = &spreads[1]
+				}
 				if _, err := db.Put(noiseKey(1<<40+w<<20+i%1000), noiseValue(i)); err != nil {
 					panic(err)
 				}
@@ -82,12 +101,10 @@ func putsBesideUntil(db *DB, over func(now time.Time) bool) histogram.Snapshot {
 			}
 		})
 	}
-	for !over(time.Now()) {
-		time.Sleep(time.Millisecond)
-	}
+	work(&sweeping)
 	stop.Store(true)
 	writers.Wait()
-	return spread.Snapshot()
+	return spreads[0].Snapshot(), spreads[1].Snapshot()
 }
 
 // BenchmarkSweepStep measures a step of a sweep without anything beside it: how long writers wait for it. The first
@@ -101,7 +118,7 @@ func BenchmarkSweepStep(b *testing.B) {
 	steps, longest, started := 0, time.Duration(0), time.Now()
 	for more := true; more; steps++ {
 		step := time.Now()
-		_, more, err = db.sweep()
+		_, more, err = db.sweep(sweepMost, false)
 		require.NoError(b, err)
 		longest = max(longest, time.Since(step))
 	}

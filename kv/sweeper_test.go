@@ -36,7 +36,7 @@ func putTTL(t testing.TB, db *DB, key string, ttl time.Duration) uint64 {
 // sweepOnce makes a step of a sweep that must work.
 func sweepOnce(t testing.TB, db *DB) (offset uint64, more bool) {
 	t.Helper()
-	offset, more, err := db.sweep()
+	offset, more, err := db.sweep(sweepMost, false)
 	require.NoError(t, err)
 	return offset, more
 }
@@ -44,20 +44,20 @@ func sweepOnce(t testing.TB, db *DB) (offset uint64, more bool) {
 func TestTheStoreDeletesWhatHasExpiredByItself(t *testing.T) {
 	eachMode(t, func(t *testing.T, db *DB) {
 		put(t, db, "stays", "v")
-		for i := range 3*sweepKeys + 7 {
+		for i := range 3*sweepMost + 7 {
 			putTTL(t, db, fmt.Sprint("gone", i), time.Millisecond)
 		}
 		putTTL(t, db, "later", time.Hour)
 		put(t, db, "gone0", "again, without a deadline")
 		waitUntil(t, func() bool { return pairsHeld(db) == 3 })
 		requireHolds(t, db, "gone0=again, without a deadline", "later=v", "stays=v")
-		require.GreaterOrEqual(t, db.Stats().Swept, uint64(3*sweepKeys+6))
+		require.GreaterOrEqual(t, db.Stats().Swept, uint64(3*sweepMost+6))
 	})
 }
 
 func TestAStepOfASweepIsOneSmallCommit(t *testing.T) {
 	db, now := openByHand(t, Options{})
-	for i := range sweepKeys + 2 {
+	for i := range sweepMost + 2 {
 		putTTL(t, db, fmt.Sprintf("%03d", i), time.Minute)
 	}
 	last := putTTL(t, db, "later", time.Hour)
@@ -91,7 +91,7 @@ func TestAStepOfASweepIsOneSmallCommit(t *testing.T) {
 	require.NoError(t, err)
 	pairs, err := past.Count(Range{})
 	require.NoError(t, err)
-	require.Equal(t, sweepKeys+3, pairs, "a past state has the pairs that had not expired then")
+	require.Equal(t, sweepMost+3, pairs, "a past state has the pairs that had not expired then")
 	require.NoError(t, past.Close())
 }
 
@@ -121,7 +121,7 @@ func TestAPairThatWasPutAgainIsNotSwept(t *testing.T) {
 			}()
 			waitUntil(t, held.Load) // The commit has an offset and isn't visible yet.
 			go func() {
-				_, _, err := db.sweep()
+				_, _, err := db.sweep(sweepMost, false)
 				swept <- err
 			}()
 			waitUntil(t, func() bool { return db.committing.Load() == 2 })
@@ -141,7 +141,7 @@ func TestAPairThatWasPutAgainIsNotSwept(t *testing.T) {
 func TestATransactionSeesAllOfWhatExpiredOrNone(t *testing.T) {
 	db, now := openByHand(t, Options{})
 	var b Batch
-	for i := range sweepKeys + 1 {
+	for i := range sweepMost + 1 {
 		b.PutDeadline(fmt.Appendf(nil, "%03d", i), nil, time.Unix(0, now.Load()).Add(time.Minute))
 	}
 	_, err := db.Apply(&b)
@@ -158,7 +158,7 @@ func TestATransactionSeesAllOfWhatExpiredOrNone(t *testing.T) {
 	waitUntil(t, func() bool { return db.committing.Load() == 1 })
 	now.Add(int64(time.Hour))
 	var step Batch
-	require.True(t, step.deleteExpired(db.head(), now.Load(), DefaultMaxCommitSize, nil))
+	require.True(t, step.deleteExpired(db.head(), now.Load(), DefaultMaxCommitSize, sweepMost, nil))
 	deleted, err := db.give(&step, nil, nil)
 	require.NoError(t, err)
 	db.mu.Unlock()
@@ -189,7 +189,7 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 	t.Run("too many open files, for a moment", func(t *testing.T) {
 		mem := vfs.NewMem()
 		db := openStore(t, storeDir, memOptions(mem))
-		for i := range sweepKeys {
+		for i := range sweepMost {
 			putTTL(t, db, fmt.Sprintf("%0100d", i), time.Millisecond)
 		}
 		var refused atomic.Bool
@@ -199,7 +199,7 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 			}
 			return nil
 		})
-		waitUntil(t, func() bool { return db.Stats().Swept == sweepKeys })
+		waitUntil(t, func() bool { return db.Stats().Swept == sweepMost })
 		require.True(t, refused.Load(), "the first step needs another segment")
 	})
 	t.Run("a failed log ends it", func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 	t.Run("a closed store", func(t *testing.T) {
 		db, _ := openByHand(t, Options{})
 		require.NoError(t, db.Close())
-		_, _, err := db.sweep()
+		_, _, err := db.sweep(sweepMost, false)
 		require.ErrorIs(t, err, ErrClosed)
 	})
 	t.Run("a read-only store", func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestSweepsOfAStoreThatTakesNone(t *testing.T) {
 		opts.ReadOnly = true
 		db := openStore(t, storeDir, opts)
 		require.Nil(t, db.visible.sweep)
-		_, _, err := db.sweep()
+		_, _, err := db.sweep(sweepMost, false)
 		require.ErrorIs(t, err, ErrReadOnly)
 		requireEmptyButHeld(t, db)
 	})
@@ -249,7 +249,7 @@ func requireEmptyButHeld(t *testing.T, db *DB) {
 func TestCloseDoesNotWaitForASweep(t *testing.T) {
 	eachMode(t, func(t *testing.T, db *DB) {
 		var b Batch
-		for i := range 200 * sweepKeys {
+		for i := range 200 * sweepMost {
 			b.PutDeadline(fmt.Append(nil, i), nil, time.Unix(1, 0))
 		}
 		_, err := db.Apply(&b)
@@ -380,4 +380,80 @@ func TestSweepsBesideWritersReadersAndCheckpoints(t *testing.T) {
 func pairsHeld(db *DB) int {
 	stats := db.Stats()
 	return stats.Keys + stats.Expired
+}
+
+// TestAStepBesideWritersIsSyncedByThem has a step wait while a put comes, which syncs both.
+func TestAStepBesideWritersIsSyncedByThem(t *testing.T) {
+	mem := vfs.NewMem()
+	db, now := openByHand(t, memOptions(mem))
+	for _, c := range []struct {
+		sentence string
+		patience time.Duration
+		puts     int
+	}{
+		{"a put comes", time.Hour, 1},
+		{"none comes, so the step is synced alone", time.Millisecond, 0},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			last := putTTL(t, db, "gone", 1)
+			now.Add(int64(time.Second))
+			db.sweeper.patience = c.patience
+			before := db.Stats().Syncs
+			swept := make(chan error)
+			go func() {
+				_, _, err := db.sweep(sweepMost, true)
+				swept <- err
+			}()
+			waitUntil(t, func() bool {
+				db.mu.Lock()
+				defer db.mu.Unlock()
+				return db.last == last+1
+			})
+			for range c.puts {
+				require.Equal(t, last+2, put(t, db, "stays", "v"))
+			}
+			require.NoError(t, <-swept)
+			require.Equal(t, before+1, db.Stats().Syncs)
+			_, err := db.Deadline([]byte("gone"))
+			require.ErrorIs(t, err, ErrNotFound)
+		})
+	}
+	require.EqualValues(t, 2, db.Stats().Swept)
+}
+
+// TestAStepThatWaitsForOthersEndsWithTheStore has the log fail, and the store be closed, while a step waits for another commit.
+func TestAStepThatWaitsForOthersEndsWithTheStore(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		mem, now := vfs.NewMem(), int64(time.Hour)
+		opts := memOptions(mem)
+		opts.Clock, opts.sweepByHand = func() time.Time { return time.Unix(0, now) }, true
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		last := putTTL(t, db, "gone", time.Minute)
+		now += int64(time.Hour)
+		db.sweeper.patience = 50 * time.Millisecond
+		if fails {
+			_, release := holdSync(mem, errMind)
+			close(release)
+		}
+		swept := make(chan error, 1)
+		go func() {
+			_, _, err := db.sweep(sweepMost, true)
+			swept <- err
+		}()
+		waitUntil(t, func() bool {
+			db.mu.Lock()
+			defer db.mu.Unlock()
+			return db.last == last+1
+		})
+		if fails {
+			_, err = db.Put([]byte("k"), nil)
+			require.ErrorIs(t, err, ErrFailed)
+			require.ErrorIs(t, <-swept, ErrFailed)
+			require.ErrorIs(t, db.Close(), ErrFailed)
+			continue
+		}
+		require.NoError(t, db.Close(), "Close waits for the step")
+		require.NoError(t, <-swept)
+	}
 }
