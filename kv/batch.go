@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"time"
@@ -40,6 +41,20 @@ type Mutation struct {
 func newPut(key, value []byte, deadline time.Time) Mutation {
 	p := newPair(key, value, unixNano(deadline))
 	return Mutation{Kind: MutationPut, Key: p.key(), Value: p.value(), Deadline: deadline, pair: p}
+}
+
+// own returns the mutation with memory of its own, and without the fields that its kind has no use for.
+func (m Mutation) own() Mutation {
+	owned := Mutation{Kind: m.Kind}
+	switch m.Kind {
+	case MutationPut:
+		return newPut(m.Key, m.Value, m.Deadline)
+	case MutationDelete:
+		owned.Key = bytes.Clone(m.Key)
+	case MutationDeleteRange:
+		owned.Key, owned.End = copyBoth(m.Key, m.End)
+	}
+	return owned
 }
 
 // withoutPairs makes of the mutations what users see: values that are equal where their exported fields are.

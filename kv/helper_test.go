@@ -118,20 +118,6 @@ func headOf(db *DB) *state {
 	return db.head()
 }
 
-// own returns the mutation with memory of its own, and without the fields that its kind has no use for.
-func (m *Mutation) own() Mutation {
-	owned := Mutation{Kind: m.Kind}
-	switch m.Kind {
-	case MutationPut:
-		return newPut(m.Key, m.Value, m.Deadline)
-	case MutationDelete:
-		owned.Key, _ = copyBoth(m.Key, nil)
-	case MutationDeleteRange:
-		owned.Key, owned.End = copyBoth(m.Key, m.End)
-	}
-	return owned
-}
-
 // mutationsOf returns a batch's mutations, in memory of their own.
 func mutationsOf(b *Batch) (mutations []Mutation) {
 	for rest := b.mutations(); len(rest) > 0; {

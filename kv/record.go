@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,10 +87,20 @@ func appendBytesField(record []byte, number protowire.Number, value []byte) []by
 // decodeRecord appends the mutations of a record, with memory of their own, to mutations, and returns the commit's time. Limits
 // on sizes are the writer's business. The error is ErrVersion where a newer version wrote the record.
 func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []Mutation, err error) {
-	for len(record) > 0 {
+	timeUnixNano, err = visitRecord(record, func(m Mutation) { mutations = append(mutations, m.own()) })
+	if err != nil {
+		return 0, nil, err
+	}
+	return timeUnixNano, mutations, nil
+}
+
+// visitRecord calls a function for each mutation of a record, which points into the record, and returns the commit's time. It
+// allocates nothing. Errors are those of decodeRecord, and come after the mutations before the one that is wrong.
+func visitRecord(record []byte, visit func(m Mutation)) (timeUnixNano int64, err error) {
+	for number := 0; len(record) > 0; {
 		var f field
 		if f, record, err = nextField(record); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		switch f.number {
 		case fieldCommitTime:
@@ -99,17 +108,18 @@ func decodeRecord(record []byte, mutations []Mutation) (timeUnixNano int64, _ []
 		case fieldCommitMutations:
 			if err = f.check(protowire.BytesType); err == nil {
 				var m Mutation
-				if m, err = decodeMutation(f.bytes); err != nil {
-					err = fmt.Errorf("mutation %d: %w", len(mutations), err)
+				if m, err = parseMutation(f.bytes); err != nil {
+					return 0, fmt.Errorf("mutation %d: %w", number, err)
 				}
-				mutations = append(mutations, m)
+				visit(m)
+				number++
 			}
 		}
 		if err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 	}
-	return timeUnixNano, mutations, nil
+	return timeUnixNano, nil
 }
 
 // recordTime returns the commit's time alone, which comes first in a canonical record.
@@ -162,9 +172,9 @@ func cutVarint(encoded []byte) (uint64, int) {
 	return binary.Uvarint(encoded)
 }
 
-// decodeMutation returns a mutation with memory of its own, and without the fields that its kind has no use for. Only a damaged
-// record, or a mistaken writer, lacks a kind or a key.
-func decodeMutation(encoded []byte) (m Mutation, err error) {
+// parseMutation returns a mutation that points into what it is encoded in, with whatever fields are there. Only a damaged record,
+// or a mistaken writer, lacks a kind or a key.
+func parseMutation(encoded []byte) (m Mutation, err error) {
 	for len(encoded) > 0 {
 		var f field
 		if f, encoded, err = nextField(encoded); err != nil {
@@ -188,20 +198,13 @@ func decodeMutation(encoded []byte) (m Mutation, err error) {
 			return m, err
 		}
 	}
-	key, end := m.Key, m.End
 	switch {
 	case m.Kind == 0:
-		return m, errNoKind
-	case m.Kind == MutationDeleteRange:
-		key, end = copyBoth(key, end)
-	case len(key) == 0:
-		return m, errNoKey
-	case m.Kind == MutationPut:
-		return newPut(key, m.Value, m.Deadline), nil
-	default:
-		key, end = bytes.Clone(key), nil
+		err = errNoKind
+	case m.Kind != MutationDeleteRange && len(m.Key) == 0:
+		err = errNoKey
 	}
-	return Mutation{Kind: m.Kind, Key: key, End: end}, nil
+	return m, err
 }
 
 // field is one field of an encoded message. Of varint and bytes, the one of its type is set.
