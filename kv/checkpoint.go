@@ -58,12 +58,14 @@ type CheckpointStats struct {
 }
 
 // setDue sets when the next checkpoint starts by itself, given the newest snapshot's size in bytes.
-func (db *DB) setDue(size int64) {
-	due := int64(math.MaxInt64)
-	if factor := db.opts.CheckpointFactor; factor > 0 {
-		due = max(db.opts.CheckpointFloor, int64(min(factor*float64(size), math.MaxInt64/2)))
+func (db *DB) setDue(size int64) { db.checkpoints.due.Store(db.opts.checkpointDue(size)) }
+
+// checkpointDue returns at how many bytes of log a checkpoint starts by itself after a snapshot of that size.
+func (o Options) checkpointDue(size int64) int64 {
+	if o.CheckpointFactor <= 0 {
+		return math.MaxInt64
 	}
-	db.checkpoints.due.Store(due)
+	return max(o.CheckpointFloor, int64(min(o.CheckpointFactor*float64(size), math.MaxInt64/2)))
 }
 
 // grew counts a record, and wakes the background if a checkpoint is due.
@@ -87,7 +89,7 @@ func (db *DB) startCheckpoints() {
 	c.turn <- struct{}{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	places, _ := db.snapshots.list() // Where that fails, the next checkpoint does.
-	c.count(places)
+	c.stats.count(places)
 	if !db.opts.ReadOnly && db.opts.CheckpointFactor > 0 {
 		c.done.Go(db.runCheckpoints)
 	}
@@ -330,7 +332,7 @@ func (c *checkpoints) taken(offset uint64, logBytes int64) {
 func (c *checkpoints) ended(places []snapshot.Place, took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.count(places)
+	c.stats.count(places)
 	if c.stats.Err = err; err != nil {
 		c.stats.Failed++
 		return
@@ -339,11 +341,11 @@ func (c *checkpoints) ended(places []snapshot.Place, took time.Duration, err err
 	c.stats.Last, c.stats.LastTime = took, time.Now()
 }
 
-// count notes what is on disk. The caller holds mu, or is the only one.
-func (c *checkpoints) count(places []snapshot.Place) {
-	c.stats.Snapshots, c.stats.SnapshotBytes = len(places), 0
+// count notes what is on disk.
+func (s *CheckpointStats) count(places []snapshot.Place) {
+	s.Snapshots, s.SnapshotBytes = len(places), 0
 	for _, place := range places {
-		c.stats.SnapshotBytes += place.Bytes
+		s.SnapshotBytes += place.Bytes
 	}
 }
 

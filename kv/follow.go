@@ -197,7 +197,7 @@ func (f *follower) countSnapshots() {
 	c.logBytes.Store(bytes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.count(places)
+	c.stats.count(places)
 	c.stats.Offset = places[0].Offset
 }
 

@@ -109,13 +109,17 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 		case ctx.Err() != nil || errors.Is(err, ErrVersion):
 			return b, err
 		case damage == nil:
-			v.opts.Logger.Warn("snapshot can't be read; starting from an older one", "path", place.Path, "error", err)
+			v.warnSkipped(place.Path, err)
 		}
 		b.skipped = append(b.skipped, SkippedSnapshot{place.Path, err})
 	}
 	b.state = newState()
 	b.state.indexes = startIndexes(v.opts.Indexes)
 	return b, nil
+}
+
+func (v *inventory) warnSkipped(path string, err error) {
+	v.opts.Logger.Warn("snapshot can't be read; starting from an older one", "path", path, "error", err)
 }
 
 // loadAhead is how many blocks are decoded ahead besides one a processor. The tree takes pairs in bursts of loadChunk, which

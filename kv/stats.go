@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/walnutkv/walnut/internal/histogram"
+	"github.com/walnutkv/walnut/wal"
 )
 
 // Stats are a store's numbers at one moment. Counters, latencies and sizes count from Open. They marshal to JSON, for programs and
@@ -105,8 +106,7 @@ func (db *DB) Stats() Stats {
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.snapshot()), newLatency(db.visible.clones.snapshot())
 	db.follow.countSnapshots()
 	stats.Checkpoints, stats.LastBackup = db.checkpoints.read(), deadlineTime(db.backedUp.Load())
-	log := db.log.Stats()
-	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed
+	stats.takeLog(db.log.Stats())
 	if err := stats.Checkpoints.Err; stats.Failed == nil && errors.Is(err, ErrFailed) {
 		stats.Failed = err // The lock is lost.
 	}
@@ -114,12 +114,17 @@ func (db *DB) Stats() Stats {
 	if stats.FollowLag, ended = db.follow.lag(); ended != nil {
 		stats.Failed = ended
 	}
+	return stats
+}
+
+// takeLog sets the numbers that the log knows.
+func (stats *Stats) takeLog(log wal.Stats) {
+	stats.First, stats.Durable, stats.Failed = log.First, log.Durable, log.Failed
 	stats.Segments, stats.DiskBytes, stats.FreeBytes = log.Segments, log.Bytes, log.FreeBytes
 	stats.Commits, stats.CommitBytes, stats.WrittenBytes = log.Appends, log.AppendedBytes, log.WrittenBytes
 	stats.Writes, stats.Syncs, stats.SlowSyncs = log.Writes, log.Syncs, log.SlowSyncs
 	stats.Rolls, stats.IndexRebuilds = log.Rolls, log.IndexRebuilds
 	stats.SyncLatency, stats.GroupCommits = newLatency(log.SyncLatency), newSizes(log.GroupSize)
-	return stats
 }
 
 // MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not

@@ -1,0 +1,381 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+	"path/filepath"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/walnutkv/walnut/snapshot"
+	"github.com/walnutkv/walnut/wal"
+)
+
+// Pair is a key with its value. The bytes are read-only and stay valid.
+type Pair struct {
+	Key, Value []byte
+	Deadline   time.Time // The instant from which on the pair is invisible; the zero time is never.
+}
+
+// DiskView shows a store as of the moment at which it was opened, from the store's files: of the newest snapshot it reads the blocks
+// that a range needs, and of the log after that every record, of which it keeps what is about the range. So a few pairs of a
+// large store take little time and memory, which is what a tool wants; a program that reads often opens a DB instead. It works beside
+// a live writer, takes no lock and changes no byte. It is for one goroutine at a time.
+//
+// It shows what a store that is opened with Options.ReadOnly shows, and refuses what that refuses, with one exception: damage to a
+// block of the snapshot goes unnoticed by reads that don't need the block.
+//
+// Invariants: the log ends with the same commit for as long as the view is open, and its files stay open, whatever a writer removes. The
+// log goes on where the base ends. So the view shows the same state whichever snapshot is its base, and may change that between two pairs.
+type DiskView struct {
+	dir       string
+	opts      Options
+	clock     *clock
+	log       *wal.Log
+	snapshots *inventory
+	over      error // Why there are no more reads; nil where there are.
+	most      int64 // What the first overlay of a scan may take, in bytes.
+
+	base     *snapshot.File    // nil where everything is in the log.
+	untried  []snapshot.Place  // Older than base, newest first.
+	skipped  []SkippedSnapshot // Newer than base.
+	logBytes int64             // Of the records after base, once they have been read.
+}
+
+// OpenDiskView opens a view of the store in a directory. It reads the log's last segment, but no other record, and no pair. Of opts,
+// Logger and Clock count. Errors are those of Open.
+func OpenDiskView(ctx context.Context, dir string, opts Options) (*DiskView, error) {
+	opts.ReadOnly, opts.Follow = true, false
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	v := &DiskView{dir: dir, opts: opts, clock: newClock(opts.Clock), snapshots: newInventory(dir, opts), most: overlayFirst}
+	if err = ctx.Err(); err == nil {
+		err = checkDir(dir, opts)
+	}
+	if err == nil {
+		err = v.snapshots.whileSteady(v.open)
+	}
+	if err != nil {
+		err = errors.Join(err, v.release())
+		opts.Logger.Error("store not opened", "dir", dir, "error", err)
+		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
+	}
+	return v, nil
+}
+
+// open opens the log and a snapshot, perhaps again.
+func (v *DiskView) open() error {
+	if err := v.release(); err != nil {
+		return err
+	}
+	v.log, v.base, v.skipped = nil, nil, nil
+	places, err := v.snapshots.list() // First, since a live writer takes snapshots of what the log has.
+	if err != nil {
+		return err
+	}
+	if v.log, err = openWAL(v.dir, v.opts, places); err != nil {
+		return err
+	}
+	v.untried, v.snapshots.log = places, v.log
+	if err := syncShown(v.log); err != nil {
+		return err
+	}
+	return v.nextBase()
+}
+
+// nextBase makes the newest snapshot the base that wasn't tried yet and can be opened, as inventory.find does.
+func (v *DiskView) nextBase() error {
+	v.base = nil
+	for len(v.untried) > 0 && v.base == nil {
+		place := v.untried[0]
+		v.untried = v.untried[1:]
+		file, err := v.snapshots.open(place.Path)
+		switch {
+		case err == nil:
+			v.base = file
+			v.clock.goesOnFrom(unixNano(file.Info().Time))
+		case errors.Is(err, fs.ErrNotExist): // It was pruned meanwhile, so there is a newer one.
+		case errors.Is(err, ErrVersion):
+			return err
+		default:
+			v.skip(place.Path, err)
+		}
+	}
+	from := base{offset: v.baseOffset(), skipped: v.skipped}
+	if v.base != nil {
+		from.path = v.base.Path()
+	}
+	if gap := from.gap(v.walDir(), v.log.First()); gap != nil {
+		return gap
+	}
+	return nil
+}
+
+func (v *DiskView) skip(path string, err error) {
+	v.skipped = append(v.skipped, SkippedSnapshot{path, err})
+	v.snapshots.warnSkipped(path, err)
+}
+
+// fallBack goes on with an older snapshot after reading the base has failed, or returns why it can't.
+func (v *DiskView) fallBack(ctx context.Context, err error) error {
+	if v.base == nil || ctx.Err() != nil || errors.Is(err, ErrVersion) {
+		return err
+	}
+	v.skip(v.base.Path(), err)
+	v.over = errors.Join(v.base.Close(), v.nextBase())
+	return v.over
+}
+
+func (v *DiskView) walDir() string { return filepath.Join(v.dir, walName) }
+
+// baseOffset returns the offset of the last commit in the base.
+func (v *DiskView) baseOffset() uint64 {
+	if v.base == nil {
+		return 0
+	}
+	return v.base.Info().Offset
+}
+
+// Offset returns the offset of the last commit that the view shows, 0 where there is none.
+func (v *DiskView) Offset() uint64 { return v.log.Last() }
+
+// Get returns the pair of a key. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge, or one of Scan.
+func (v *DiskView) Get(ctx context.Context, key []byte) (Pair, error) {
+	if err := checkKey(key); err != nil {
+		return Pair{}, err
+	}
+	start, end := copyBoth(key, key)
+	for p, err := range v.Scan(ctx, Range{Start: start, End: append(end, 0)}) {
+		return p, err
+	}
+	return Pair{}, ErrNotFound
+}
+
+// Scan yields the pairs of a range in order. Each scan reads all of the log that it needs before the first pair, and, where the log has
+// more about the range than a few megabytes, some more times later. An error ends it: a *CorruptError where a record of the log, or a
+// block that no older snapshot can stand in for, is damaged; ErrVersion; ErrClosed; ctx's; or one of the file system.
+func (v *DiskView) Scan(ctx context.Context, r Range) iter.Seq2[Pair, error] {
+	return func(yield func(Pair, error) bool) {
+		now, yielded := int64(0), 0
+		for p, err := range v.entries(ctx, r) {
+			if err != nil {
+				yield(Pair{}, fmt.Errorf("kv: read %s: %w", v.dir, err))
+				return
+			}
+			if now == 0 {
+				now = v.clock.now() // The log has been read, so it isn't before the last commit.
+			}
+			if p.expired(now) {
+				continue
+			}
+			yielded++
+			if !yield(Pair{p.key, p.value, deadlineTime(p.deadline)}, nil) || yielded == r.Limit {
+				return
+			}
+		}
+	}
+}
+
+// Close closes the files. Calling it again does nothing.
+func (v *DiskView) Close() error {
+	if v.over == ErrClosed {
+		return nil
+	}
+	v.over = ErrClosed
+	if err := v.release(); err != nil {
+		return fmt.Errorf("kv: close %s: %w", v.dir, err)
+	}
+	return nil
+}
+
+func (v *DiskView) release() (err error) {
+	if v.base != nil {
+		err = v.base.Close()
+	}
+	if v.log != nil {
+		err = errors.Join(err, v.log.Close())
+	}
+	return err
+}
+
+// diskEntry is a pair as a DiskView comes by it. The bytes stay valid.
+type diskEntry struct {
+	key, value []byte
+	deadline   int64
+}
+
+func (e diskEntry) expired(now int64) bool { return e.deadline != 0 && e.deadline <= now }
+
+// overlayFirst is how many bytes the first overlay of a scan may take. Each later one may take twice as many, so that a scan of all
+// takes no more memory than loading, and reads the log only some times.
+const overlayFirst = 8 << 20
+
+// entries yields the pairs of a range in order, expired ones included. The range's limit doesn't count.
+func (v *DiskView) entries(ctx context.Context, r Range) iter.Seq2[diskEntry, error] {
+	return func(yield func(diskEntry, error) bool) {
+		start, end, _ := r.bounds() // Where no key is possible, the log is read all the same: damage is to be noticed.
+		rest := span{start, end}
+		for most, more := v.most, true; more; most *= 2 {
+			o, err := v.readLog(ctx, rest, r.Reverse, most)
+			if err == nil {
+				last := []byte(nil)
+				for e, broken := range whileLasting(ctx, v.merged(o)) {
+					if err = broken; err != nil {
+						break
+					}
+					if last = e.key; !yield(e, nil) {
+						return
+					}
+				}
+				if err != nil {
+					rest, err = rest.after(last, r.Reverse), v.fallBack(ctx, err)
+				} else {
+					rest, more = o.rest, o.cut
+				}
+			}
+			if err != nil {
+				yield(diskEntry{}, err)
+				return
+			}
+		}
+	}
+}
+
+// readLog returns what the records after the base say about a span, for a scan in that direction. It reads all of them, so that
+// damage is found as a start finds it.
+func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most int64) (*overlay, error) {
+	if v.over != nil {
+		return nil, v.over
+	}
+	o := newOverlay(about, reverse, v.base == nil, most)
+	made, size := int64(0), int64(0)
+	for record, err := range whileLasting(ctx, v.log.Records(v.baseOffset()+1)) {
+		if err == nil {
+			if made, err = visitRecord(record.Payload, o.take); err != nil {
+				err = undecodable(segmentPath(v.walDir(), v.log.Segments(), record.Offset), record.Offset, err)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		size += int64(len(record.Payload))
+	}
+	v.clock.goesOnFrom(made)
+	v.logBytes = size
+	o.settle()
+	return o, nil
+}
+
+// merged yields what the base and an overlay hold together, in the order of the overlay's scan.
+func (v *DiskView) merged(o *overlay) iter.Seq2[diskEntry, error] {
+	return func(yield func(diskEntry, error) bool) {
+		newer := o.list()
+		// take yields the newer pairs that come before a key, all where it is nil, and reports whether the scan goes on.
+		take := func(before []byte) bool {
+			for len(newer) > 0 && (before == nil || o.precedes(newer[0].key(), before)) {
+				p := newer[0]
+				newer = newer[1:]
+				if p.deadline() != deleted && !yield(diskEntry{p.key(), p.value(), p.deadline()}, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for stored, err := range v.stored(o.part, o.reverse) {
+			if err != nil {
+				yield(diskEntry{}, err)
+				return
+			}
+			if !take(stored.key) {
+				return
+			}
+			replaced := len(newer) > 0 && bytes.Equal(newer[0].key(), stored.key) || o.hasLost(stored.key)
+			if !replaced && !yield(stored, nil) {
+				return
+			}
+		}
+		take(nil)
+	}
+}
+
+// stored yields the base's pairs in a span, in order or backwards. It reads the blocks that may have some, one at a time.
+func (v *DiskView) stored(of span, reverse bool) iter.Seq2[diskEntry, error] {
+	return func(yield func(diskEntry, error) bool) {
+		if v.base == nil {
+			return
+		}
+		path, blocks := v.base.Path(), v.base.Blocks()
+		first := max(sort.Search(len(blocks), func(i int) bool { return bytes.Compare(blocks[i].FirstKey, of.start) > 0 })-1, 0)
+		after := sort.Search(len(blocks), func(i int) bool { return !of.precedesEnd(blocks[i].FirstKey) })
+		for i := range max(after-first, 0) {
+			number := first + i
+			if reverse {
+				number = after - 1 - i
+			}
+			entries, err := v.base.ReadBlock(number)
+			if err != nil {
+				yield(diskEntry{}, snapshotError(path, err))
+				return
+			}
+			if reverse {
+				slices.Reverse(entries)
+			}
+			for _, e := range entries {
+				if !of.has(e.Key) {
+					continue
+				}
+				deadline, value, err := splitPair(e)
+				if err != nil {
+					yield(diskEntry{}, snapshotError(path, err))
+					return
+				}
+				if !yield(diskEntry{e.Key, value, deadline}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Stats returns the store's numbers as DB.Stats of a read-only store does. What opening would have loaded and replayed is read, which takes
+// time in proportion, but memory only for what the log has. Errors are those of Scan.
+func (v *DiskView) Stats(ctx context.Context) (Stats, error) {
+	started := time.Now()
+	stats := Stats{Visible: v.Offset()}
+	now := int64(math.MinInt64)
+	for e, err := range v.entries(ctx, Range{}) {
+		if err != nil {
+			return Stats{}, fmt.Errorf("kv: read %s: %w", v.dir, err)
+		}
+		if now == math.MinInt64 {
+			now = v.clock.now()
+		}
+		stats.DataBytes += int64(len(e.key) + len(e.value))
+		if e.expired(now) {
+			stats.Expired++
+		} else {
+			stats.Keys++
+		}
+	}
+	stats.takeLog(v.log.Stats())
+	size := int64(0)
+	r := &stats.Recovery
+	r.Log, r.Skipped, r.Keys, r.Replayed = v.log.Recovery(), v.skipped, stats.Keys+stats.Expired, v.Offset()-v.baseOffset()
+	if v.base != nil {
+		info := v.base.Info()
+		r.Snapshot, r.Loaded, size = v.base.Path(), int(info.Entries), info.FileBytes
+	}
+	r.Elapsed = r.Log.Elapsed + time.Since(started)
+	places, _ := v.snapshots.list() // What can't be listed counts as none, as for DB.Stats.
+	stats.Checkpoints = CheckpointStats{Offset: v.baseOffset(), LogBytes: v.logBytes, Due: v.opts.checkpointDue(size)}
+	stats.Checkpoints.count(places)
+	return stats, nil
+}
