@@ -85,35 +85,6 @@ func (a *app) printOffset(offset uint64) error {
 	}{kindResult, offset})
 }
 
-// mustExist refuses a directory without a store, for commands that write to a store but should not create one.
-func (a *app) mustExist(command string) error {
-	dir, err := a.dir()
-	if err != nil {
-		return err
-	}
-	log, err := kv.OpenLog(dir, kv.Options{})
-	if err == nil {
-		err = log.Close()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", command, err)
-	}
-	return nil
-}
-
-// mayCreate refuses a directory without a store, unless the command may make one there.
-func (a *app) mayCreate(command string, may bool) error {
-	if may {
-		return nil
-	}
-	return a.mustExist(command)
-}
-
-// addExisting adds the flag that forbids a command to make a store.
-func addExisting(cmd *cobra.Command, existing *bool) {
-	cmd.Flags().BoolVar(existing, "existing", false, "fail if there is no store yet, instead of making one")
-}
-
 // newCompression returns the choice of the compression of snapshots and backups.
 func newCompression() choice { return newChoice("s2", "zstd", "none") }
 

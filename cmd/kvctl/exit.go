@@ -45,6 +45,13 @@ type closerError struct {
 // Unwrap returns the damage.
 func (e closerError) Unwrap() error { return e.error }
 
+// reportedError ends a command that has reported its failures as they came. It has the exit code of the first.
+type reportedError struct{ code int }
+
+func (e reportedError) Error() string {
+	return fmt.Sprintf("a command failed with exit code %d", e.code)
+}
+
 var errInterrupted = errors.New("interrupted")
 
 // interruptible returns a context that ends with an interrupt or SIGTERM. A second one then ends the process at once, as it
@@ -71,7 +78,10 @@ func whyEnded(ctx context.Context, err error) error {
 func exitCode(err error) int {
 	var usage usageError
 	var found damageFoundError
+	var reported reportedError
 	switch {
+	case errors.As(err, &reported):
+		return reported.code
 	case err == nil, errors.Is(err, syscall.EPIPE):
 		return exitDone
 	case errors.As(err, &usage):
@@ -86,7 +96,7 @@ func exitCode(err error) int {
 
 // report prints an error in one line, with the command to run next if the store is damaged.
 func (a *app) report(err error) {
-	if err == nil || errors.Is(err, syscall.EPIPE) {
+	if err == nil || errors.Is(err, syscall.EPIPE) || errors.As(err, new(reportedError)) {
 		return
 	}
 	text := strings.ReplaceAll(a.text(err), "\n", "; ")

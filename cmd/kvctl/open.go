@@ -52,6 +52,9 @@ func (a *app) withStore(want access, use func(db *kv.DB) error, adjust ...func(o
 func (a *app) withStoreUntil(
 	ctx context.Context, want access, use func(db *kv.DB) error, adjust ...func(opts *kv.Options),
 ) (err error) {
+	if a.session != nil {
+		return a.session.with(want, use)
+	}
 	dir, err := a.dir()
 	if err != nil {
 		return err

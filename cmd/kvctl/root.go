@@ -30,6 +30,9 @@ type app struct {
 	// toTerminal is whether standard output is a terminal, which binary output would garble.
 	toTerminal bool
 
+	// session is the store that a shell has open, for the commands that are typed there. It is nil elsewhere.
+	session *session
+
 	// started is set once a command's flags and arguments were accepted. An error before that is wrong usage.
 	started bool
 }
@@ -44,7 +47,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 
 		toTerminal: isTerminal(stdout),
 	}
-	root := newRoot(a)
+	err := a.execute(newRoot(a), args)
+	a.report(err)
+	return exitCode(err)
+}
+
+// execute runs a command line and returns the error that ended it.
+func (a *app) execute(root *cobra.Command, args []string) error {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	if err != nil && !a.started {
@@ -54,8 +63,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if flushErr := a.stdout.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("write to standard output: %w", flushErr)
 	}
-	a.report(err)
-	return exitCode(err)
+	return err
 }
 
 // newOutput returns a buffered writer to a stream.
@@ -76,36 +84,46 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store get user:1
   KVCTL_DIR=store kvctl scan --prefix user:`,
-		Args:          noSuchCommand,
-		RunE:          whichCommand,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(usageTemplate, "WIDTH", strconv.Itoa(helpWidth)))
-	root.SetFlagErrorFunc(flagError)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	a.equip(root)
 	a.addGlobalFlags(root)
 	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
-	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newTxn(a), newImport(a), newExport(a), newWatch(a))
+	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newTxn(a), newImport(a), newExport(a), newWatch(a), newShell(a))
 	addTo(root, "care", newStats(a), newCheck(a), newCheckpoint(a), newSnapshot(a), newBackup(a), newRestore(a), newWal(a))
 	addTo(root, "", newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))
 	return root
 }
 
+// equip sets what every root of a command tree has, but for its flags.
+func (a *app) equip(root *cobra.Command) {
+	root.Args, root.RunE = noSuchCommand, whichCommand
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetUsageTemplate(strings.ReplaceAll(usageTemplate, "WIDTH", strconv.Itoa(helpWidth)))
+	root.SetFlagErrorFunc(flagError)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+}
+
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dirFlag, "dir", "", "the store's directory (default $KVCTL_DIR)")
-	flags.VarP(&a.output, "output", "o", "text for people, or one JSON object a line for programs")
-	flags.Var(&a.encoding, "encoding", "how keys and values are written and read")
+	a.addFormatFlags(root)
 	flags.Var(&a.sync, "sync", "when a write is synced: before it returns, at intervals, or when the command ends")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "also show the store's log of its routine work")
 	flags.BoolP("help", "h", false, "show this help")
 	completeDirectory(root, "dir")
-	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding, "sync": a.sync} {
+	completeWords(root, "sync", a.sync.allowed...)
+}
+
+// addFormatFlags adds the flags that say how data is written and read.
+func (a *app) addFormatFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.VarP(&a.output, "output", "o", "text for people, or one JSON object a line for programs")
+	flags.Var(&a.encoding, "encoding", "how keys and values are written and read")
+	for name, flag := range map[string]choice{"output": a.output, "encoding": a.encoding} {
 		completeWords(root, name, flag.allowed...)
 	}
 }

@@ -72,12 +72,7 @@ func (a *app) txn(name string, existing bool) error {
 			return a.printTxn(t, err)
 		}
 	}
-	return a.withStore(forWriting, func(db *kv.DB) error {
-		if isNew {
-			a.sayNew()
-		}
-		return a.printTxn(t, t.run(db))
-	})
+	return a.withStore(forWriting, func(db *kv.DB) error { return a.printTxn(t, t.run(db)) })
 }
 
 // printTxn prints the offset of a transaction's commit, unless it failed.

@@ -55,7 +55,11 @@ func (a *app) watch(ctx context.Context, db *kv.DB, opts kv.WatchOptions, untilN
 	if untilNow && opts.From == 0 {
 		opts.From = db.Stats().First
 	}
-	for commit, err := range db.Watch(ctx, opts) {
+	commits := db.Watch(ctx, opts)
+	if untilNow && a.session != nil {
+		commits = commitsSoFar(db, opts) // A store that can be written never says that its last commit was the last.
+	}
+	for commit, err := range commits {
 		switch {
 		case untilNow && errors.Is(err, kv.ErrReadOnly), ctx.Err() != nil:
 			return nil // There are no more, or nobody wants more.

@@ -32,6 +32,7 @@ var guests = []struct {
 	{module: "google.golang.org/protobuf", files: []string{"kv/record.go", "kv/kvpb/*.go"}},
 	{module: "github.com/klauspost/compress", files: []string{"cmd/kvctl/*.go", "snapshot/compression.go"}},
 	{module: "github.com/anishathalye/porcupine", files: []string{"kv/serial_*test.go"}},
+	{module: "github.com/creack/pty", files: []string{"cmd/kvctl/*_test.go"}},
 	{module: "github.com/rogpeppe/go-internal", files: []string{"cmd/kvctl/*_test.go"}},
 	{module: "github.com/schollz/progressbar/v3", files: []string{"cmd/kvctl/*.go"}},
 	{module: "github.com/spf13/cobra", files: []string{"cmd/kvctl/*.go"}},

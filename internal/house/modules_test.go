@@ -23,6 +23,7 @@ var libraryModules = []string{
 // otherModules serve kvctl and the tests, directly or through one of the others.
 var otherModules = []string{
 	"github.com/anishathalye/porcupine",    // kv's serializability test
+	"github.com/creack/pty",                // kvctl's tests of the shell at a terminal
 	"github.com/inconshreveable/mousetrap", // cobra
 	"github.com/mitchellh/colorstring",     // progressbar
 	"github.com/rivo/uniseg",               // progressbar
