@@ -14,7 +14,7 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{from: "cmd/kvctl", to: []string{"kv"}},
+	{from: "cmd/kvctl", to: []string{"kv", "internal/histogram"}},
 	{from: "kv/kvpb"},
 	{from: "kv", to: []string{"wal", "snapshot", "kv/kvpb", "internal/..."}},
 	{from: "wal", to: []string{"internal/..."}},
