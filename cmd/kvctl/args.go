@@ -43,7 +43,9 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 func whichCommand(cmd *cobra.Command, _ []string) error {
 	var names []string
 	for _, child := range cmd.Commands() {
-		names = append(names, child.Name())
+		if !child.Hidden {
+			names = append(names, child.Name())
+		}
 	}
 	path := strings.TrimPrefix(cmd.CommandPath()+" command", "kvctl ")
 	return fmt.Errorf("which %s? There are %s", path, strings.Join(names, ", "))

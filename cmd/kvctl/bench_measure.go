@@ -133,7 +133,7 @@ func (b *bench) fsync() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	if _, err := file.Write(make([]byte, size)); err != nil {
 		return err
 	}

@@ -94,12 +94,20 @@ func (r *jsonlReader) parsePair(object map[string]json.RawMessage, p *pair) (err
 	if p.value, err = r.pairMember(object, "value", r.anyValue); err != nil {
 		return err
 	}
-	if raw, has := object["deadline"]; has {
-		if err := json.Unmarshal(raw, &p.deadline); err != nil || p.deadline.IsZero() {
-			return fmt.Errorf("\"deadline\": %s is no time such as %s", raw, time.Unix(0, 0).UTC().Format(time.RFC3339Nano))
-		}
+	p.deadline, err = deadlineMember(object)
+	return err
+}
+
+// deadlineMember returns the deadline of a pair; zero for none.
+func deadlineMember(object map[string]json.RawMessage) (deadline time.Time, err error) {
+	raw, has := object["deadline"]
+	if !has {
+		return deadline, nil
 	}
-	return nil
+	if err := json.Unmarshal(raw, &deadline); err != nil || deadline.IsZero() {
+		return deadline, fmt.Errorf("\"deadline\": %s is no time such as %s", raw, formatTime(time.Unix(0, 0)))
+	}
+	return deadline, nil
 }
 
 // pairMember reads a member named name or name_base64.

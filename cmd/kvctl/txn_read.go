@@ -81,8 +81,8 @@ func (r *txnReader) readAll() (ops []txnOp, err error) {
 
 // parse reads one line. It refuses members that it doesn't know, so that nothing is lost silently.
 func (r *txnReader) parse(line []byte) (txnOp, error) {
-	object, err := parseObject(line)
-	if err != nil {
+	object := map[string]json.RawMessage{}
+	if err := splitObject(bytes.Clone(line), object); err != nil { // The members are parts of it, and outlive the line.
 		return txnOp{}, err
 	}
 	var op txnOp
@@ -172,18 +172,6 @@ func (r *txnReader) fillRange(op *txnOp, object map[string]json.RawMessage) erro
 	return nil
 }
 
-// deadlineMember returns the deadline of a pair; zero for none.
-func deadlineMember(object map[string]json.RawMessage) (deadline time.Time, err error) {
-	raw, has := object["deadline"]
-	if !has {
-		return deadline, nil
-	}
-	if err := json.Unmarshal(raw, &deadline); err != nil || deadline.IsZero() {
-		return deadline, fmt.Errorf("\"deadline\": %s is no time such as %s", shown([]byte(raw)), formatTime(time.Unix(0, 0)))
-	}
-	return deadline, nil
-}
-
 // pairLimits is checkLimits without the number of a line.
 func pairLimits(p pair) error {
 	var line *lineError
@@ -191,35 +179,4 @@ func pairLimits(p pair) error {
 		return line.err
 	}
 	return nil
-}
-
-// parseObject returns the members of a JSON object, and refuses one that has a member twice: the decoder would silently take
-// the last.
-func parseObject(line []byte) (map[string]json.RawMessage, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(line, &object); err != nil {
-		return nil, describeJSON(err)
-	}
-	if object == nil {
-		return nil, errors.New("null is not a JSON object")
-	}
-	decoder, seen := json.NewDecoder(bytes.NewReader(line)), map[any]bool{}
-	if _, err := decoder.Token(); err != nil {
-		return nil, describeJSON(err)
-	}
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return nil, describeJSON(err)
-		}
-		if seen[name] {
-			return nil, fmt.Errorf("two members %s", shown(fmt.Sprint(name)))
-		}
-		seen[name] = true
-		var skipped json.RawMessage
-		if err := decoder.Decode(&skipped); err != nil {
-			return nil, describeJSON(err)
-		}
-	}
-	return object, nil
 }
