@@ -56,11 +56,11 @@ so.`, benchWriters, benchKeys, benchValueSize),
 	return cmd
 }
 
-// bench measures in a directory of its own.
+// bench measures in its own directory.
 type bench struct {
 	app  *app
 	ctx  context.Context
-	dir  string        // Its own.
+	dir  string        // Its own, in the directory that is measured.
 	each time.Duration // How long a measurement takes.
 }
 
@@ -105,7 +105,7 @@ func (a *app) bench(each time.Duration) (err error) {
 	return nil
 }
 
-// benchError says where the disk is full, which a failed write in a directory of bench's own leaves open.
+// benchError says where the disk is full, since its error names only the directory that bench made.
 func benchError(dir string, err error) error {
 	var output outputError
 	switch {

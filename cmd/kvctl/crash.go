@@ -77,7 +77,7 @@ func (a *app) crashTest(rounds int, seed uint64) (err error) {
 	fmt.Fprintf(a.stderr, "seed %d; to replay: %s\n", seed, c.replay(rounds))
 	violations, err := c.run(rounds)
 	if len(violations) == 0 {
-		err = errors.Join(err, emptyDir(dir, made))
+		err = errors.Join(err, removeStore(dir, made))
 	}
 	if err != nil {
 		return fmt.Errorf("crash-test: %w", err)
@@ -99,14 +99,14 @@ func takeEmptyDir(dir string) (made bool, err error) {
 	return false, nil
 }
 
-// emptyDir removes what is in the directory, and the directory if crash-test made it.
-func emptyDir(dir string, made bool) error {
-	if made {
-		return os.RemoveAll(dir)
+// removeStore removes the store in a directory, and the directory if crash-test made it. Other files
+// stay: they came there meanwhile.
+func removeStore(dir string, made bool) (err error) {
+	for _, name := range []string{"wal", snapshotDirectory, "quarantine", "LOCK"} {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
 	}
-	entries, err := os.ReadDir(dir)
-	for _, entry := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	if err == nil && made {
+		err = os.Remove(dir)
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 const (
 	crashOpeningTime = 10 * time.Millisecond
 	crashWritingTime = 150 * time.Millisecond
+	crashLifetime    = time.Minute // For one that hangs before it says the word.
 )
 
 // kill runs a worker, kills it at a random instant, and notes what it reported.
@@ -37,6 +38,8 @@ func (c *crashTest) kill() error {
 		return fmt.Errorf("start a worker: %w", err)
 	}
 	c.killed++
+	limit := time.AfterFunc(crashLifetime, func() { _ = worker.Process.Kill() })
+	defer limit.Stop()
 	opened := false
 	readErr := readCrashWords(stdout, func(word crashWord) error {
 		if word.Kind == moment {

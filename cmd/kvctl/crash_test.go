@@ -96,6 +96,19 @@ func TestDamageIsAViolation(t *testing.T) {
 	require.Contains(t, c.damage, segments[0], "the next worker meets it, too")
 }
 
+func TestOnlyTheStoreIsRemoved(t *testing.T) {
+	c := newTestedCrashes(t)
+	c.round(t)
+	mine := filepath.Join(c.dir, "mine")
+	require.NoError(t, os.WriteFile(mine, nil, 0o600))
+	require.NoError(t, removeStore(c.dir, false))
+	left, err := os.ReadDir(c.dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Error(t, removeStore(c.dir, true), "the directory isn't empty")
+	require.FileExists(t, mine)
+}
+
 func TestWorkerThatFailsByItselfIsNoViolation(t *testing.T) {
 	c := newTestedCrashes(t)
 	require.NoError(t, os.WriteFile(c.dir, nil, 0o600))

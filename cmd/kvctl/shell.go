@@ -104,7 +104,7 @@ func shellSignals(interactive bool) (context.Context, context.CancelFunc) {
 	}
 }
 
-// shellLines is where a shell's lines come from. What is written to it goes to standard error, past a prompt that is shown.
+// shellLines is where a shell's lines come from. What is written to it goes to standard error, and leaves a prompt whole.
 type shellLines interface {
 	io.Writer
 	// next returns a line without its end: io.EOF after the last, errInterrupted where the line was dropped.
@@ -278,7 +278,7 @@ type shellOutput struct {
 	last byte // The last byte that was written; 0 for none.
 }
 
-// Write writes p at once, unless the command was interrupted. Commands have a buffer of their own.
+// Write writes p at once, unless the command was interrupted. A command's output has its own buffer.
 func (o *shellOutput) Write(p []byte) (int, error) {
 	if o.ctx.Err() != nil {
 		return 0, errInterrupted

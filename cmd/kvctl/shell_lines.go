@@ -21,7 +21,7 @@ func (a *app) newShellLines() (shellLines, bool) {
 			return newTypedLines(in, out), true
 		}
 	}
-	return &pipedLines{a.stderr, lineReader{from: bufio.NewReader(a.stdin), max: maxLine}}, false
+	return &pipedLines{Writer: a.stderr, lines: lineReader{from: bufio.NewReader(a.stdin), max: maxLine}}, false
 }
 
 // promptTerminal returns the terminal that shows the prompt, since standard output may go elsewhere. It is nil if there is none.
@@ -37,13 +37,20 @@ func (a *app) promptTerminal() io.Writer {
 }
 
 // pipedLines are lines from a pipe or a file, without a prompt.
+//
+// Invariant: after an error there are no more lines. What follows a line that was too long is the rest of it, and no command.
 type pipedLines struct {
 	io.Writer
 	lines lineReader
+	ended error
 }
 
 func (p *pipedLines) next(string) (string, error) {
+	if p.ended != nil {
+		return "", p.ended
+	}
 	line, err := p.lines.next()
+	p.ended = err
 	return string(line), err
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,6 +49,18 @@ func TestLineThatEndsInsideAWordIsRefused(t *testing.T) {
 			_, _, err := splitWords(c.line)
 			require.EqualError(t, err, c.want)
 		})
+	}
+}
+
+func TestRestOfALineThatIsTooLongIsNoCommand(t *testing.T) {
+	text := "get a\n" + strings.Repeat("x", 100) + "put b 1\nput c 1\n"
+	lines := &pipedLines{lines: lineReader{from: bufio.NewReaderSize(strings.NewReader(text), 16), max: 50}}
+	line, err := lines.next("")
+	require.NoError(t, err)
+	require.Equal(t, "get a", line)
+	for range 3 {
+		_, err = lines.next("")
+		require.ErrorContains(t, err, "longer than 50 bytes")
 	}
 }
 

@@ -168,7 +168,7 @@ func (t *transaction) perform(tx *kv.Tx, op txnOp) error {
 	return tx.DeleteRange(op.key, op.end)
 }
 
-// expect compares what a key has with what a line wants. Its error is never kv.ErrNotFound, which has an exit code of its own.
+// expect compares what a key has with what a line wants. Its error is never kv.ErrNotFound, which has another exit code.
 func (t *transaction) expect(tx *kv.Tx, op txnOp) error {
 	value, err := tx.Get(op.key)
 	missing := errors.Is(err, kv.ErrNotFound)
