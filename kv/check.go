@@ -42,7 +42,12 @@ func Check(ctx context.Context, dir string, opts Options) (found []Violation, er
 const checkTries = 3
 
 func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
-	if err := checkDir(dir, opts); err != nil {
+	var damage *CorruptError
+	err := checkDir(dir, opts)
+	if errors.As(err, &damage) {
+		return []Violation{asViolation(damage)}, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	violations, err := checkForeign(dir, opts)
@@ -61,7 +66,6 @@ func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 	}
 	violations = append(violations, inLog...)
 	log, err := openWAL(dir, opts, places)
-	var damage *CorruptError
 	if errors.Is(err, errLogEnds) && errors.As(err, &damage) {
 		violations = append(violations, asViolation(damage))
 	}

@@ -203,12 +203,21 @@ func checkDir(dir string, opts Options) error {
 	switch {
 	case store:
 		return nil
+	case hasSnapshots(dir, opts):
+		err := fmt.Errorf("the log's directory is missing, though snapshots are there: %w", errLogEnds)
+		return &CorruptError{Path: filepath.Join(dir, walName), Err: err}
 	case opts.ReadOnly:
 		return fmt.Errorf("%w: no directory %s in it", ErrNotStore, walName)
 	case foreign != "":
 		return fmt.Errorf("%w: no directory %s in it, but %q", ErrNotStore, walName, foreign)
 	}
 	return nil
+}
+
+// hasSnapshots reports whether there are snapshots in a store's directory.
+func hasSnapshots(dir string, opts Options) bool {
+	places, err := newInventory(dir, opts).list()
+	return err == nil && len(places) > 0
 }
 
 // checkName refuses an empty name, which is more likely a setting that is missing than the current directory.

@@ -25,6 +25,8 @@ var (
 	ErrLocked = vfs.ErrLocked
 	// ErrVersion reports a store that a newer version of this program wrote.
 	ErrVersion = wal.ErrVersion
+	// ErrChanged reports a store that isn't as it was when a repair of it was planned. Nothing was changed: plan again.
+	ErrChanged = errors.New("kv: store has changed since the repair was planned")
 	// ErrCorrupt reports bytes that were durable and are damaged now. The error is a *CorruptError. Nothing was changed.
 	ErrCorrupt = wal.ErrCorrupt
 )

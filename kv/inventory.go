@@ -22,8 +22,9 @@ import (
 type inventory struct {
 	opts     Options
 	dir      string
-	log      *wal.Log // That the snapshots must belong to; set once it is open.
-	verdicts sync.Map // By snapshot.Place: nil for a sound one, else its damage. Other errors may pass, so they aren't kept.
+	id       *[16]byte // Of the store, where no log is open.
+	log      *wal.Log  // That the snapshots must belong to; set once it is open.
+	verdicts sync.Map  // By snapshot.Place: nil for a sound one, else its damage. Other errors may pass, so they aren't kept.
 }
 
 // newInventory returns the inventory of the store in a directory.
@@ -61,14 +62,22 @@ func (v *inventory) open(path string) (*snapshot.File, error) {
 	}
 	info := file.Info()
 	switch {
-	case info.ID != v.log.ID():
-		err = fmt.Errorf("the snapshot is of another store: its identity is %x, the log's %x", info.ID, v.log.ID())
+	case info.ID != v.identity():
+		err = fmt.Errorf("the snapshot is of another store: its identity is %x, the log's %x", info.ID, v.identity())
 	case info.Kind != kindPairs || info.From != 0:
 		err = fmt.Errorf("the snapshot is no state: kind %d, from offset %d", info.Kind, info.From)
 	default:
 		return file, nil
 	}
 	return nil, errors.Join(&CorruptError{Path: path, Offset: info.Offset, Err: err}, file.Close())
+}
+
+// identity returns the identity of the store.
+func (v *inventory) identity() [16]byte {
+	if v.log == nil {
+		return *v.id
+	}
+	return v.log.ID()
 }
 
 // verdict returns what is known of a snapshot.

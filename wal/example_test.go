@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -156,4 +157,53 @@ func ExampleCheck() {
 	// Output:
 	// true 00000000000000000001.store position 104 offset 2
 	// open refuses: true
+}
+
+// What is left of a damaged log can be read, and becomes a log again once a repair has cut the damage from it.
+func ExampleOpenSalvage() {
+	dir, err := os.MkdirTemp("", "wal")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := wal.Open(dir, wal.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := l.AppendBatch([][]byte{[]byte("one"), []byte("two, to be damaged"), []byte("three")}); err != nil {
+		log.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		log.Fatal(err)
+	}
+	path := filepath.Join(dir, "00000000000000000001.store")
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.Replace(data, []byte("to be"), []byte("is it"), 1), 0o600)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	left, err := wal.OpenSalvage(dir, wal.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer left.Close()
+	for piece, err := range left.Pieces() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(piece.Offset, piece.Err == nil, piece.Unproven)
+	}
+	plan, err := left.Keep(1, 1)
+	if err == nil {
+		err = left.Apply(plan)
+	}
+	fmt.Println(len(plan.Cuts), err)
+	// Output:
+	// 1 true false
+	// 2 false false
+	// 3 true true
+	// 1 <nil>
 }

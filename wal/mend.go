@@ -152,14 +152,14 @@ func (l *Log) relog(s *store, t *reading, size int64) error {
 // quarantine copies bytes that are to be cut to a file, durably. Its name says which: recoveries that die keep them once.
 func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 	fsys, dir := l.opts.FS, l.opts.QuarantineDir
-	sum := crc32.New(castagnoli)
-	if _, err := io.Copy(sum, io.NewSectionReader(s.file, from, to-from)); err != nil {
+	sum, err := s.sum(from, to)
+	if err != nil {
 		return "", err
 	}
 	if err := fsys.MkdirAll(dir); err != nil {
 		return "", err
 	}
-	path = joinName(dir, quarantineName(s.head.base, from, sum.Sum32()))
+	path = joinName(dir, quarantineName(s.head.base, from, sum))
 	if known, err := fsys.OpenRead(path); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = known.Close()
@@ -167,6 +167,13 @@ func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 		return path, errors.Join(err, fsys.SyncDir(dir))
 	}
 	return path, vfs.WriteAs(fsys, path, io.NewSectionReader(s.file, from, to-from), true)
+}
+
+// sum returns the checksum of a part of the file.
+func (s *store) sum(from, to int64) (uint32, error) {
+	sum := crc32.New(castagnoli)
+	_, err := io.Copy(sum, io.NewSectionReader(s.file, from, to-from))
+	return sum.Sum32(), err
 }
 
 // adopt takes over the stores that a survey found, the last one as active, and opens their indexes. One that doesn't fit is made

@@ -1,0 +1,527 @@
+package wal
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// Salvage reads what is left of a damaged log, and plans how to make a log of it again. It works on a sound log, too. Its
+// methods must not be called concurrently.
+//
+// Invariant: parts are the files that make up the log, in the order of their bases; nothing on disk is changed but by Apply of a
+// Repair.
+type Salvage struct {
+	log     *Log // Without segments: the paths and the options.
+	mended  *mendedFS
+	survey  *survey
+	parts   []part
+	strays  []part        // Files that are none of its segments and yet keep it from opening.
+	orphans []uint64      // Bases of index files without a store.
+	first   uint64        // The first offset that the log should hold.
+	verdict *CorruptError // What is wrong with the log's end; nil where it is sound or torn.
+	fixes   []Fix
+}
+
+// part is a file that should be a segment of the log.
+type part struct {
+	path  string
+	base  uint64 // Of the header; of the name where the header doesn't check out.
+	size  int64
+	store *store // nil where the header doesn't check out.
+	limit int64  // Where the next segment follows, or the log ends.
+	err   error  // Why the header doesn't check out.
+}
+
+// Piece is a record, or a stretch of bytes that should hold some and doesn't check out.
+type Piece struct {
+	Path     string // The file; it may be one that is missing.
+	Position int64  // In bytes.
+	Bytes    int64  // With header and padding. A stretch has none where a file is missing or ends too soon.
+	Offset   uint64 // Of the record; of the first one that a stretch should hold.
+	Last     uint64 // The last record that a stretch should hold, 0 where that isn't known, Offset-1 where it holds none.
+	Payload  []byte // Of the record; what stands in its place where only that is damaged. Valid until the next piece is asked for.
+	Err      error  // Why a stretch doesn't check out; nil for a record.
+	Unproven bool   // A stretch comes before the record, so nothing shows that it is the one that followed.
+}
+
+// OpenSalvage looks at the directory of a log. The error is ErrVersion, or one of the file system: damage is met by reading.
+func OpenSalvage(dir string, opts Options) (*Salvage, error) {
+	l, err := newLog(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Salvage{log: l, mended: newMendedFS(l.opts.FS)}
+	if err := s.look(); err != nil {
+		return nil, fmt.Errorf("look at log %s: %w", dir, errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+// Close closes the files.
+func (s *Salvage) Close() error {
+	if s.survey == nil {
+		return nil
+	}
+	return s.survey.close()
+}
+
+// ID returns the identity of the log; ok is false where no segment's header checks out.
+func (s *Salvage) ID() (id [16]byte, ok bool) {
+	for _, p := range s.parts {
+		if p.store != nil {
+			return p.store.head.id, true
+		}
+	}
+	return id, false
+}
+
+// Bases returns the first offsets of the segments that are there and whose headers check out.
+func (s *Salvage) Bases() (bases []uint64) {
+	for _, p := range s.parts {
+		if p.store != nil {
+			bases = append(bases, p.base)
+		}
+	}
+	return bases
+}
+
+// First returns the first offset that the log should hold.
+func (s *Salvage) First() uint64 { return s.first }
+
+// look opens every file that there is, as it is after the fixes that are known.
+func (s *Salvage) look() error {
+	err := s.Close()
+	opts := s.log.opts
+	opts.FS, opts.ReadOnly = s.mended, true
+	v := &survey{dir: s.log.dir, opts: opts}
+	s.survey, s.parts, s.strays, s.orphans, s.verdict, s.first = v, nil, nil, nil, nil, 1
+	if err := errors.Join(err, v.list()); err != nil {
+		return err
+	}
+	var all []part
+	for _, base := range v.bases {
+		p, err := s.open(base)
+		if err != nil {
+			return err
+		}
+		all = append(all, p)
+		delete(v.indexes, base)
+	}
+	s.orphans = slices.Sorted(maps.Keys(v.indexes))
+	return s.choose(all)
+}
+
+// open opens one store.
+func (s *Salvage) open(base uint64) (part, error) {
+	p := part{path: joinName(s.log.dir, storeName(base)), base: base}
+	opened, err := s.survey.openStore(base)
+	if err != nil {
+		var damage *CorruptError
+		if !errors.As(err, &damage) {
+			return p, err
+		}
+		p.err = damage.Err
+		file, err := s.mended.OpenRead(p.path)
+		if err == nil {
+			p.size, err = file.Size()
+			err = errors.Join(err, file.Close())
+		}
+		return p, err
+	}
+	s.survey.found = append(s.survey.found, opened)
+	p.store = opened
+	p.size, err = opened.file.Size()
+	switch {
+	case err != nil:
+		return p, err
+	case opened.head.base != base:
+		p.store, p.err = nil, fmt.Errorf("the header says that its first offset is %d", opened.head.base)
+	}
+	return p, nil
+}
+
+// choose finds the parts of the log among all files, and where each ends.
+func (s *Salvage) choose(all []part) error {
+	isOthers := s.otherLogs(all)
+	for i := range all {
+		if p := &all[i]; p.store != nil && isOthers(p.store) {
+			p.err, p.store = fmt.Errorf("it belongs to another log, %x", p.store.head.id), nil
+		}
+	}
+	var newest *store
+	for _, p := range all {
+		if p.store != nil && (newest == nil || newer(p.store, newest) > 0) {
+			newest = p.store
+		}
+	}
+	if newest == nil {
+		if s.parts = all; len(all) > 0 {
+			s.first = all[0].base
+		}
+		return nil
+	}
+	end, err := s.judge(newest)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		switch {
+		case p.base < s.first && p.store == nil:
+			s.strays = append(s.strays, p)
+		case p.base >= s.first && (p.store == nil || p.store == newest || !isReplaced(all, p.store)):
+			s.parts = append(s.parts, p)
+		}
+	}
+	s.limit(newest, end)
+	return nil
+}
+
+// otherLogs returns what reports whether a store is none of the log to which most belong.
+func (s *Salvage) otherLogs(all []part) func(*store) bool {
+	count := map[[16]byte]int{}
+	var most [16]byte
+	for _, p := range all {
+		if p.store != nil {
+			if count[p.store.head.id]++; count[p.store.head.id] > count[most] {
+				most = p.store.head.id
+			}
+		}
+	}
+	return func(f *store) bool { return f.head.id != most }
+}
+
+// isReplaced reports whether a segment took the place of a store, by a cut or reset.
+func isReplaced(all []part, f *store) bool {
+	return slices.ContainsFunc(all, func(p part) bool {
+		return p.store != nil && p.store.head.generation > f.head.generation && (p.store.head.prevSalt == 0 || p.base <= f.head.base)
+	})
+}
+
+// judge finds where the log ends, and whether that is damage.
+func (s *Salvage) judge(newest *store) (end int64, err error) {
+	r, err := newest.read(wholeFile, nil)
+	if err == nil {
+		err = newest.judgeEnd(&r, s.survey.index(newest))
+	}
+	s.first = max(newest.head.first, r.first)
+	if err != nil && !errors.As(err, &s.verdict) {
+		return 0, err
+	}
+	if s.verdict != nil && s.verdict.Path == newest.path {
+		return r.size, nil
+	}
+	return r.end, nil
+}
+
+// limit notes where each part ends: where the next one follows it.
+func (s *Salvage) limit(newest *store, end int64) {
+	for i := range s.parts {
+		p := &s.parts[i]
+		switch {
+		case p.store == nil:
+		case p.store == newest:
+			p.limit = end
+		case s.follows(i + 1):
+			p.limit = min(p.size, s.parts[i+1].store.head.prevEnd)
+		default:
+			p.limit = p.size
+		}
+	}
+}
+
+// follows reports whether a part was made to follow the one before it.
+func (s *Salvage) follows(i int) bool {
+	if i == 0 || i >= len(s.parts) {
+		return false
+	}
+	p, next := s.parts[i-1].store, s.parts[i].store
+	return p != nil && next != nil && next.head.prevSalt == p.head.salt
+}
+
+// Pieces returns every record that can be read, in order, and every stretch of damage between them. An error is one of the file
+// system and ends it. Bytes of a tail that no power cut can be told from are no damage, and left out.
+func (s *Salvage) Pieces() iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		w := &walk{Salvage: s, yield: func(p Piece) bool { return yield(p, nil) }}
+		if err := w.run(); err != nil {
+			yield(Piece{}, err)
+		}
+	}
+}
+
+// walk goes through the pieces.
+type walk struct {
+	*Salvage
+	next    uint64          // The offset of the next record.
+	damaged map[string]bool // The files in which stretches were met.
+	judged  bool            // The verdict was one of them.
+	yield   func(Piece) bool
+	mend    func(p *part, sc *scanner) (bool, error) // Tries to mend what doesn't check out, if set.
+}
+
+// errEnough ends a walk whose pieces aren't wanted any more.
+var errEnough = errors.New("enough")
+
+func (w *walk) run() error {
+	w.next, w.damaged = w.first, map[string]bool{}
+	err := w.everyPart()
+	if err == errEnough {
+		return nil
+	}
+	return err
+}
+
+func (w *walk) everyPart() error {
+	for i := range w.parts {
+		if err := w.part(i); err != nil {
+			return err
+		}
+	}
+	if d := w.verdict; d != nil && !w.judged { // The file ends with a frame, or the next one is missing.
+		piece := Piece{Path: d.Path, Position: d.Position, Offset: cmp.Or(d.Offset, w.next), Err: d.Err}
+		if d.Path == w.parts[len(w.parts)-1].path {
+			piece.Last = w.lastKnown()
+		}
+		if err := w.stretch(piece); err != nil {
+			return err
+		}
+	}
+	for _, base := range w.orphans {
+		path := joinName(w.log.dir, storeName(base))
+		if base < w.first || w.damaged[path] {
+			continue
+		}
+		if err := w.stretch(Piece{Path: path, Offset: base, Err: errors.New("the segment is missing, though its index is there")}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stretch yields a piece that doesn't check out.
+func (w *walk) stretch(p Piece) error {
+	w.damaged[p.Path] = true
+	if d := w.verdict; d != nil && d.Path == p.Path && d.Position == p.Position {
+		w.judged = true
+	}
+	if p.Last != 0 && p.Last+1 < p.Offset {
+		p.Last = 0
+	}
+	if !w.yield(p) {
+		return errEnough
+	}
+	return nil
+}
+
+// lastKnown returns the last record that the newest segment's index knows.
+func (w *walk) lastKnown() uint64 {
+	last := w.parts[len(w.parts)-1].store
+	if last == nil {
+		return 0
+	}
+	return last.head.base + uint64(w.survey.index(last).count) - 1
+}
+
+// part goes through one part, and says what is wrong between it and the one before.
+func (w *walk) part(i int) error {
+	p := &w.parts[i]
+	whole := Piece{Path: p.path, Bytes: p.size, Offset: p.base, Err: p.err}
+	if i+1 < len(w.parts) {
+		whole.Last = w.parts[i+1].base - 1
+	}
+	gap := Piece{Path: joinName(w.log.dir, storeName(w.next)), Offset: w.next, Last: p.base - 1}
+	switch {
+	case p.base < w.next:
+		whole.Last, whole.Err = p.base-1, fmt.Errorf("its first offset is %d, where %d comes next", p.base, w.next)
+		return w.stretch(whole)
+	case p.base > w.next:
+		gap.Err = errors.New("the segment is missing")
+	case p.store != nil && i > 0 && w.parts[i-1].store != nil && !w.follows(i):
+		gap.Path, gap.Position = p.path, headPrevSaltAt
+		gap.Err = fmt.Errorf("it was not made to follow %s", w.parts[i-1].path)
+	}
+	if gap.Err != nil {
+		if err := w.stretch(gap); err != nil {
+			return err
+		}
+	}
+	if w.next = p.base; p.store != nil {
+		return w.frames(i)
+	}
+	w.next = max(p.base, whole.Last+1)
+	return w.stretch(whole)
+}
+
+// frames goes through a store's frames.
+func (w *walk) frames(i int) error {
+	p := &w.parts[i]
+	sc, sound := p.store.scan(p.limit), true
+	for sc.position < sc.limit {
+		at, next, chain := sc.position, sc.next, sc.chain
+		f, err := sc.frame()
+		if f.kind == 0 && !isScanStop(err) {
+			return fmt.Errorf("read %s at position %d: %w", p.path, at, err)
+		}
+		if err == nil {
+			err = w.doubt(p, f, chain, sound)
+		}
+		if err == nil {
+			if f.kind == kindRecord && !w.yield(Piece{
+				Path: p.path, Position: at, Bytes: f.size(), Offset: f.offset, Last: f.offset, Payload: f.payload, Unproven: len(w.damaged) > 0,
+			}) {
+				return errEnough
+			}
+			continue
+		}
+		sc.position, sc.next, sc.chain = at, next, chain
+		if w.mend != nil {
+			mended, err := w.mend(p, sc)
+			if err != nil {
+				return err
+			}
+			if mended {
+				sc.window = nil // So that the file is read again.
+				continue
+			}
+		}
+		if ended, err := w.pass(sc, p, err, i == len(w.parts)-1); err != nil || ended {
+			return err
+		}
+		sound = false
+	}
+	w.next = sc.next
+	return w.end(i, sc, sound)
+}
+
+// doubt says what is wrong with a frame that checks out by itself. The chain is that of the frames before it, if those are sound.
+func (w *walk) doubt(p *part, f frame, chain uint32, sound bool) error {
+	if d := w.verdict; d != nil && d.Path == p.path && d.Position == f.position {
+		return d.Err
+	}
+	if f.kind == kindRecord || !sound {
+		return nil
+	}
+	_, err := f.bounds(chain)
+	return err
+}
+
+// pass goes past bytes that are no frame, to the next frame's header or the part's end, and yields them.
+func (w *walk) pass(sc *scanner, p *part, why error, last bool) (ended bool, err error) {
+	piece := Piece{Path: p.path, Position: sc.position, Offset: sc.next, Last: sc.next - 1, Err: why}
+	if d := w.verdict; d != nil && d.Path == p.path && d.Position == sc.position {
+		piece.Err = d.Err
+	}
+	end, head, written, err := sc.resync()
+	if err != nil {
+		return false, fmt.Errorf("read %s after position %d: %w", p.path, sc.position, err)
+	}
+	switch {
+	case end == sc.position && end+head.size() > sc.limit: // The file ends inside the frame.
+		piece.Bytes, piece.Last, ended = sc.limit-end, 0, true
+	case end == sc.position: // Its header checks out, and what follows is damaged.
+		piece.Bytes = head.size()
+		payload, err := sc.view(end, int(head.size()))
+		if err != nil || int64(len(payload)) < head.size() {
+			return false, cmp.Or(err, errCutShort)
+		}
+		if head.kind == kindRecord {
+			piece.Last, piece.Payload = head.offset(p.base), payload[frameHeadSize:][:head.length]
+			sc.next = max(sc.next, piece.Last+1)
+		}
+		sc.position = end + head.size()
+	case head.kind != 0:
+		piece.Bytes, piece.Last = end-sc.position, head.offset(p.base)-1
+		sc.position, sc.next = end, max(sc.next, head.offset(p.base))
+	case last && written == sc.position && (w.verdict == nil || w.verdict.Position != sc.position):
+		return true, nil // Nothing was ever written there.
+	default:
+		piece.Bytes, piece.Last, ended = written-sc.position, 0, true
+	}
+	if ended {
+		piece.Last = w.endOf(p, last)
+		w.next = max(w.next, sc.next, piece.Last+1)
+	}
+	return ended, w.stretch(piece)
+}
+
+// endOf returns the last record that a part should hold, 0 where that isn't known.
+func (w *walk) endOf(p *part, last bool) uint64 {
+	if last {
+		return w.lastKnown()
+	}
+	for i := range w.parts[1:] {
+		if &w.parts[i] == p && w.follows(i+1) {
+			return w.parts[i+1].base - 1
+		}
+	}
+	return 0
+}
+
+// end checks that a part has all that the next one was made to follow, and its seal.
+func (w *walk) end(i int, sc *scanner, sound bool) error {
+	if !w.follows(i + 1) {
+		return nil
+	}
+	p, next := &w.parts[i], w.parts[i+1].store
+	at := reading{end: sc.position, next: sc.next, chain: sc.chain}
+	if !sound {
+		at.chain = next.head.prevChain
+	}
+	err := p.store.judgeSealed(&at, next)
+	if err == nil && p.store.head.generation == next.head.generation {
+		if err = p.store.readSeal(next); err == nil || w.isRolling(i+1) {
+			return nil
+		}
+		if w.mend != nil && isScanStop(err) {
+			w.mendSeal(p, next)
+			return nil
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	piece := Piece{Path: p.path, Position: sc.position, Offset: sc.next, Last: next.head.base - 1, Err: err}
+	w.next = next.head.base
+	return w.stretch(piece)
+}
+
+// isRolling reports whether a roll that made the last part may have died before the seal of the one before was durable.
+func (w *walk) isRolling(i int) bool {
+	s := w.parts[i].store
+	if i != len(w.parts)-1 || s == nil {
+		return false
+	}
+	r, err := s.read(wholeFile, nil)
+	return err == nil && r.isNew(s)
+}
+
+// resync looks for the next frame's header, from position on. It returns where that is and the header, or the limit and no header, and
+// the end of the last byte before it that isn't zero.
+func (s *scanner) resync() (at int64, head frameHead, written int64, err error) {
+	written = s.position
+	for at = s.position; at < s.limit; at += frameAlign {
+		head, _, err := s.head(at)
+		if err == nil {
+			return at, head, written, nil
+		}
+		if !isScanStop(err) {
+			return at, frameHead{}, written, err
+		}
+		if errors.Is(err, errNeverWritten) {
+			continue
+		}
+		window, err := s.view(at, frameAlign)
+		if err != nil {
+			return at, frameHead{}, written, err
+		}
+		if last := bytes.TrimRight(window, "\x00"); len(last) > 0 {
+			written = at + int64(len(last))
+		}
+	}
+	return s.limit, frameHead{}, written, nil
+}
