@@ -343,3 +343,9 @@ func ExampleDB_Watch() {
 	fmt.Println(seen, copied)
 	// Output: 4 map[fruit/apple:green fruit/cherry:red]
 }
+
+func ExampleMutation_Touches() {
+	deleted := kv.Mutation{Kind: kv.MutationDeleteRange, Key: []byte("user:2"), End: []byte("user:5")}
+	fmt.Println(deleted.Touches([]byte("user:")), deleted.Touches([]byte("user:31")), deleted.Touches([]byte("user:7")))
+	// Output: true true false
+}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -43,13 +44,16 @@ type Log struct {
 // logged returns the store's log.
 func (db *DB) logged() *Log { return &Log{db.dir, db.log} }
 
-// OpenLog opens the log of the store in a directory. Of opts, Logger counts. The error is ErrNotStore, ErrVersion, or one of
-// the file system; damage is met by reading.
+// OpenLog opens the log of the store in a directory. Of opts, Logger counts, and Follow, which Log.Follow needs and which refuses a
+// damaged log. The error is ErrNotStore, ErrVersion, or one of the file system; other damage is met by reading.
 func OpenLog(dir string, opts Options) (*Log, error) {
 	opts.ReadOnly = true
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if opts.Follow {
+		opts.looked = func(uint64, time.Time) error { return nil }
 	}
 	opened := &Log{dir: dir}
 	if err = checkDir(dir, opts); err == nil {
@@ -66,11 +70,22 @@ func (l *Log) Segments() []Segment { return l.log.Segments() }
 
 // Commits yields what DB.Commits does, up to the damage where there is any; the damage is then the error.
 func (l *Log) Commits(from uint64) iter.Seq2[Commit, error] {
+	return l.commits(from, l.log.Records)
+}
+
+// Follow is Commits without an end: it waits for more until ctx ends, or the log is closed. The log must have been opened with
+// Options.Follow; otherwise the last error is ErrReadOnly. What ends following is the last error.
+func (l *Log) Follow(ctx context.Context, from uint64) iter.Seq2[Commit, error] {
+	return l.commits(from, func(from uint64) iter.Seq2[wal.Record, error] { return l.log.Follow(ctx, from) })
+}
+
+// commits yields what records does, decoded.
+func (l *Log) commits(from uint64, records func(from uint64) iter.Seq2[wal.Record, error]) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
 		if from == 0 {
 			from = l.First()
 		}
-		for commit, err := range decoded(l.log.Records(from), l.decode) {
+		for commit, err := range decoded(records(from), l.decode) {
 			if err != nil {
 				err = fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err))
 			}

@@ -149,15 +149,21 @@ func (w *watcher) read(records iter.Seq2[wal.Record, error], before uint64) erro
 	return nil
 }
 
+// Touches reports whether the mutation may change a key with a prefix: a put or a delete of such a key, or a range delete whose
+// range has one.
+func (m *Mutation) Touches(prefix []byte) bool {
+	touches := bytes.HasPrefix(m.Key, prefix)
+	if m.Kind != MutationDeleteRange {
+		return touches
+	}
+	begins := touches || bytes.Compare(m.Key, prefix) < 0
+	return begins && (len(m.End) == 0 || bytes.Compare(m.End, prefix) > 0 && bytes.Compare(m.Key, m.End) < 0)
+}
+
 // touching returns those mutations that may change a key with a prefix.
 func touching(mutations []Mutation, prefix []byte) (some []Mutation) {
-	for i, m := range mutations {
-		touches := bytes.HasPrefix(m.Key, prefix)
-		if m.Kind == MutationDeleteRange {
-			begins := touches || bytes.Compare(m.Key, prefix) < 0
-			touches = begins && (len(m.End) == 0 || bytes.Compare(m.End, prefix) > 0 && bytes.Compare(m.Key, m.End) < 0)
-		}
-		if touches {
+	for i := range mutations {
+		if mutations[i].Touches(prefix) {
 			some = append(some, mutations[i])
 		}
 	}

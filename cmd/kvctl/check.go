@@ -18,7 +18,7 @@ func newCheck(a *app) *cobra.Command {
 		Long: `check reads the whole directory, and changes nothing. Each finding is a line:
 damage, which makes the exit code 4, or a notice of something that the next
 opening mends or leaves alone, such as an index to rebuild or a foreign file.
-The last line is the summary.`,
+The last line is the summary. What to do about damage, wal repair says.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store check
   kvctl --dir store check -o json`,
@@ -54,16 +54,13 @@ func (a *app) check(command, part string) error {
 	if err != nil {
 		return whyEnded(ctx, err)
 	}
-	damaged, notices, closer := 0, 0, "snapshot verify"
+	damaged, notices := 0, 0
 	for _, violation := range violations {
 		if part != "" && isOutside(violation.Path, filepath.Join(dir, part)) {
 			continue
 		}
 		if violation.Damage {
 			damaged++
-			if violation.Path == "" || isOutside(violation.Path, filepath.Join(dir, snapshotDirectory)) {
-				closer = "wal dump"
-			}
 		} else {
 			notices++
 		}
@@ -74,8 +71,7 @@ func (a *app) check(command, part string) error {
 	if err := a.printCheckSummary(dir, damaged, notices); err != nil || damaged == 0 {
 		return err
 	}
-	return damageFoundError{fmt.Sprintf("%s: %s; see what can still be read: %s", command, damagedPlaces(dir, damaged),
-		a.commandLine(closer))}
+	return damageFoundError{fmt.Sprintf("%s: %s; %s", command, damagedPlaces(dir, damaged), a.planRepair())}
 }
 
 // isOutside reports whether path is known to lie outside of dir. Damage without a path may lie anywhere, so it is not

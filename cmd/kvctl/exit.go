@@ -100,8 +100,8 @@ func (a *app) report(err error) {
 		return
 	}
 	text := strings.ReplaceAll(a.text(err), "\n", "; ")
-	if command := a.closer(err); command != "" {
-		text += "; look closer: " + command
+	if next := a.next(err); next != "" {
+		text += "; " + next
 	}
 	fmt.Fprintf(a.stderr, "kvctl: %s\n", text)
 }
@@ -130,17 +130,22 @@ func (a *app) text(err error) string {
 // unprefixed takes the names of packages out of a text in which errors wrap others.
 var unprefixed = strings.NewReplacer(": kv: ", ": ", ": wal: ", ": ", ": snapshot: ", ": ")
 
-// closer returns the command that looks closer at the damage in err, or "" if there is no damage or no such command.
-func (a *app) closer(err error) string {
+// next names the command to run next because of the damage in err, or is "" if there is no damage or no such command.
+func (a *app) next(err error) string {
 	var elsewhere closerError
 	switch {
+	case errors.As(err, &elsewhere) && elsewhere.command != "":
+		return "look closer: " + elsewhere.command
 	case errors.As(err, &elsewhere):
-		return elsewhere.command
+		return ""
 	case errors.Is(err, kv.ErrCorrupt):
-		return a.commandLine("check")
+		return a.planRepair()
 	}
 	return ""
 }
+
+// planRepair names the command that says what a repair of the store would do. That one alone knows what is left.
+func (a *app) planRepair() string { return "plan a repair: " + a.commandLine("wal repair") }
 
 // commandLine returns a kvctl command on the same store, ready to be pasted into a shell.
 func (a *app) commandLine(words string) string {

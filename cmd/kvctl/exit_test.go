@@ -108,16 +108,16 @@ func TestReportIsOneLine(t *testing.T) {
 	a.report(errors.Join(errors.New("first"), &kv.CorruptError{Path: "x.store", Position: 7, Err: errors.New("second")}))
 	require.Equal(t, 1, strings.Count(stderr.String(), "\n"))
 	require.Contains(t, stderr.String(), "x.store at position 7")
-	require.True(t, strings.HasSuffix(stderr.String(), "; look closer: kvctl --dir 'my store' check\n"), stderr.String())
+	require.True(t, strings.HasSuffix(stderr.String(), "; plan a repair: kvctl --dir 'my store' wal repair\n"), stderr.String())
 }
 
-func TestReportNamesTheCommandThatLooksCloser(t *testing.T) {
+func TestReportNamesTheNextCommand(t *testing.T) {
 	damage := &kv.CorruptError{Path: "copy.walnut", Err: errors.New("checksum")}
 	for _, c := range []struct {
 		name, want string
 		err        error
 	}{
-		{"damage to the store", "; look closer: kvctl --dir store check\n", damage},
+		{"damage to the store", "; plan a repair: kvctl --dir store wal repair\n", damage},
 		{"damage to a backup", "; look closer: kvctl snapshot verify copy.walnut\n", closerError{damage, "kvctl snapshot verify copy.walnut"}},
 		{"damage to what no command can read again", "checksum\n", closerError{damage, ""}},
 		{"no damage", "broken\n", errors.New("broken")},

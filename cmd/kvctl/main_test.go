@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…   runs a command that must end with this exit code; a kvctl that fails says so in one line
 //	hold DIR              keeps a kvctl that writes to DIR running until the script ends, its process id in $HOLDER
 //	damage FILE WORD      flips one bit of the first WORD in a file, which may be a pattern
+//	zero FILE WORD        zeroes 16 bytes from the first WORD on in a file, which may be a pattern
 //	rawsize FILE N        the file holds N bytes
 //	history DIR N         makes a store of N commits in small segments; commit I puts I under the key k, and under kI
 //	flip FILE POSITION    flips one bit at a position; a negative one counts from the file's end
@@ -45,7 +46,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "hold": hold, "damage": damage, "rawsize": rawSize,
+			"exits": exits, "hold": hold, "damage": damage, "zero": zero, "rawsize": rawSize,
 			"history": history, "flip": flip, "cut": cut, "newer": newer,
 		},
 	})
@@ -101,8 +102,17 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func damage(ts *testscript.TestScript, neg bool, args []string) {
+	changeWord(ts, neg, args, "damage FILE WORD", func(from []byte) { from[0] ^= 1 })
+}
+
+func zero(ts *testscript.TestScript, neg bool, args []string) {
+	changeWord(ts, neg, args, "zero FILE WORD", func(from []byte) { clear(from[:16]) })
+}
+
+// changeWord changes a file from the first place on where it has a word.
+func changeWord(ts *testscript.TestScript, neg bool, args []string, usage string, change func(from []byte)) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: damage FILE WORD")
+		ts.Fatalf("usage: %s", usage)
 	}
 	names, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -110,7 +120,7 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 		data, err := os.ReadFile(name)
 		ts.Check(err)
 		if at := bytes.Index(data, []byte(args[1])); at >= 0 {
-			data[at] ^= 1
+			change(data[at:])
 			ts.Check(os.WriteFile(name, data, 0o600))
 			return
 		}

@@ -92,8 +92,9 @@ type closeError struct{ error }
 // Unwrap returns why.
 func (e closeError) Unwrap() error { return e.error }
 
-// withLog opens only the log of the store, for commands that show records instead of pairs. It works on a damaged log.
-func (a *app) withLog(use func(log *kv.Log) error) (err error) {
+// withLog opens only the log of the store, with adjusted options, for commands that show records instead of pairs. It works on a
+// damaged log.
+func (a *app) withLog(use func(log *kv.Log) error, adjust ...func(opts *kv.Options)) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -102,6 +103,9 @@ func (a *app) withLog(use func(log *kv.Log) error) (err error) {
 	opts, err := a.options(forReading, held)
 	if err != nil {
 		return err
+	}
+	for _, change := range adjust {
+		change(&opts)
 	}
 	log, err := kv.OpenLog(dir, opts)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"iter"
 
@@ -37,7 +36,7 @@ func commitsSoFar(db *kv.DB, opts kv.WatchOptions) iter.Seq2[kv.Commit, error] {
 			}
 			var touching []kv.Mutation
 			for _, mutation := range commit.Mutations {
-				if touches(mutation, opts.Prefix) {
+				if mutation.Touches(opts.Prefix) {
 					touching = append(touching, mutation)
 				}
 			}
@@ -47,13 +46,4 @@ func commitsSoFar(db *kv.DB, opts kv.WatchOptions) iter.Seq2[kv.Commit, error] {
 			}
 		}
 	}
-}
-
-// touches reports whether a mutation may change a key with the prefix.
-func touches(m kv.Mutation, prefix []byte) bool {
-	if m.Kind != kv.MutationDeleteRange {
-		return bytes.HasPrefix(m.Key, prefix)
-	}
-	after := prefixEnd(prefix)
-	return (len(m.End) == 0 || bytes.Compare(m.End, prefix) > 0) && (after == nil || bytes.Compare(m.Key, after) < 0)
 }
