@@ -63,7 +63,7 @@ func (v *inventory) open(path string) (*snapshot.File, error) {
 	info := file.Info()
 	switch {
 	case info.ID != v.identity():
-		err = fmt.Errorf("the snapshot is of another store: its identity is %x, the log's %x", info.ID, v.identity())
+		err = fmt.Errorf("%w: its identity is %x, the log's %x", errOtherStore, info.ID, v.identity())
 	case info.Kind != kindPairs || info.From != 0:
 		err = fmt.Errorf("the snapshot is no state: kind %d, from offset %d", info.Kind, info.From)
 	default:
@@ -71,6 +71,8 @@ func (v *inventory) open(path string) (*snapshot.File, error) {
 	}
 	return nil, errors.Join(&CorruptError{Path: path, Offset: info.Offset, Err: err}, file.Close())
 }
+
+var errOtherStore = errors.New("the snapshot is of another store")
 
 // identity returns the identity of the store.
 func (v *inventory) identity() [16]byte {

@@ -3,7 +3,6 @@ package kv
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -54,14 +53,11 @@ func (w *wreck) reach() (states []reached, err error) {
 		return states, nil
 	}
 	archive, err := wal.OpenArchive(w.opts.log(w.dir), w.opts.ArchiveDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return states, nil
-	}
 	if err != nil {
 		return nil, err
 	}
-	if id, known := w.log.ID(); known && archive.ID() != id {
-		err = otherStore(archive.ID(), id)
+	if len(w.log.Bases())+len(w.sound) > 0 && archive.ID() != w.id {
+		err = otherStore(archive.ID(), w.id)
 	}
 	for _, s := range states {
 		if archive.First() <= s.to+1 && archive.Last() > s.to {
@@ -72,7 +68,8 @@ func (w *wreck) reach() (states []reached, err error) {
 }
 
 // best returns the remedy that keeps most.
-func (w *wreck) best(states []reached) (best remedy, ok bool) {
+func (w *wreck) best() (best remedy, ok bool, err error) {
+	states, err := w.reach()
 	consider := func(o remedy) {
 		if !ok || o.better(best) {
 			best, ok = o, true
@@ -92,11 +89,11 @@ func (w *wreck) best(states []reached) (best remedy, ok bool) {
 			}
 		}
 	}
-	return best, ok
+	return best, ok, err
 }
 
 // isWhole reports whether the log is sound, though perhaps empty.
-func (w *wreck) isWhole() bool { return len(w.torn) == 0 && len(w.log.Bases()) > 0 }
+func (w *wreck) isWhole() bool { return !w.foreign && len(w.torn) == 0 && len(w.log.Bases()) > 0 }
 
 // goesOn returns the remedy of a state and a run of commits that goes on from it, or from before it.
 func (w *wreck) goesOn(s reached, r run) remedy {

@@ -120,11 +120,10 @@ func findDamage(ctx context.Context, dir string, opts Options) (damage []Violati
 
 // plan decides, and says what that comes to.
 func (r *Repair) plan(ctx context.Context, w *wreck) error {
-	reach, err := w.reach()
+	best, ok, err := w.best()
 	if err != nil {
 		return err
 	}
-	best, ok := w.best(reach)
 	if !ok {
 		r.Why = w.whyNot()
 		return nil

@@ -90,6 +90,12 @@ func (r *ruin) zero(commit int) {
 	r.change(path, func(data []byte) []byte { clear(data[position : position+16]); return data })
 }
 
+// zeroHead zeroes the header of a segment.
+func (r *ruin) zeroHead(i int) {
+	path, _ := r.segment(i)
+	r.change(path, func(data []byte) []byte { clear(data[:80]); return data })
+}
+
 func (r *ruin) flip(path string, position int) {
 	r.change(path, func(data []byte) []byte { data[(position+len(data))%len(data)] ^= 4; return data })
 }
@@ -217,11 +223,16 @@ var ruins = []struct {
 		damage: func(r *ruin) { r.remove(r.stores[2]) },
 	},
 	{name: "the last segment is missing", want: 0, damage: func(r *ruin) { r.remove(r.stores[len(r.stores)-1]) }},
-	{name: "a header that was zeroed cuts the log before it", want: 0, damage: func(r *ruin) {
-		r.change(r.stores[2], func(data []byte) []byte { clear(data[:80]); return data })
+	{name: "a header that was zeroed is made again", want: ruinCommits, damage: func(r *ruin) { r.zeroHead(2) }},
+	{name: "the first header that was zeroed is made again", want: ruinCommits, damage: func(r *ruin) { r.zeroHead(0) }},
+	{name: "the last header that was zeroed is made again", want: ruinCommits, damage: func(r *ruin) { r.zeroHead(-1) }},
+	{name: "the last header that was zeroed, and no index says more", want: 0, damage: func(r *ruin) {
+		r.zeroHead(-1)
+		path, _ := r.segment(-1)
+		r.remove(path[:len(path)-len("store")] + "index")
 	}},
-	{name: "the last header that was zeroed cuts the log before it", want: 0, damage: func(r *ruin) {
-		r.change(r.stores[len(r.stores)-1], func(data []byte) []byte { clear(data[:80]); return data })
+	{name: "a header and its first commit that were zeroed cut the log before them", want: 0, damage: func(r *ruin) {
+		r.change(r.stores[2], func(data []byte) []byte { clear(data[:120]); return data })
 	}},
 	{name: "the first segment is gone, and nothing else has its commits", why: "first commit", damage: func(r *ruin) { r.remove(r.stores[0]) }},
 	{name: "the first commit is damaged, and nothing else has it", why: "first commit", damage: func(r *ruin) { r.zero(1) }},

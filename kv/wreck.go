@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"slices"
 
 	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
@@ -19,8 +20,9 @@ type wreck struct {
 	opts Options
 	log  *wal.Salvage
 	id   [16]byte
+	// The log in the directory is another store's, so it counts for nothing: the snapshots are the store.
+	foreign bool
 
-	fixes   []wal.Fix
 	runs    []run
 	torn    []wal.Piece // The stretches of damage, without payloads.
 	newest  uint64      // The last commit of which anything is known.
@@ -40,14 +42,36 @@ type damagedSnapshot struct {
 	err error
 }
 
-// survey reads everything that is left.
-func survey(ctx context.Context, dir string, opts Options) (w *wreck, err error) {
-	w = &wreck{dir: dir, opts: opts, inventory: newInventory(dir, opts)}
+// survey reads everything that is left. Where the log is another store's than a snapshot, what keeps more is taken for the store.
+func survey(ctx context.Context, dir string, opts Options) (*wreck, error) {
+	w, err := surveyAs(ctx, dir, opts, false)
+	if err != nil || !slices.ContainsFunc(w.damaged, func(d damagedSnapshot) bool { return errors.Is(d.err, errOtherStore) }) {
+		return w, err
+	}
+	other, err := surveyAs(ctx, dir, opts, true)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	mine, _, err := w.best()
+	theirs, _, otherErr := other.best()
+	if theirs.end > mine.end {
+		w, other = other, w
+	}
+	if err = errors.Join(err, otherErr, other.close()); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+func surveyAs(ctx context.Context, dir string, opts Options, foreign bool) (w *wreck, err error) {
+	w = &wreck{dir: dir, opts: opts, inventory: newInventory(dir, opts), foreign: foreign}
 	if w.log, err = wal.OpenSalvage(filepath.Join(dir, walName), opts.log(dir)); err != nil {
 		return nil, err
 	}
-	if w.fixes, err = w.log.Fix(); err == nil {
-		err = w.readLog(ctx)
+	if !foreign {
+		if _, err = w.log.Fix(); err == nil {
+			err = w.readLog(ctx)
+		}
 	}
 	if err == nil {
 		err = w.readSnapshots(ctx)
@@ -63,6 +87,9 @@ func (w *wreck) close() error { return w.log.Close() }
 // pieces yields what is left of the log. A record that is no commit is a stretch.
 func (w *wreck) pieces(ctx context.Context) iter.Seq2[wal.Piece, error] {
 	return func(yield func(wal.Piece, error) bool) {
+		if w.foreign {
+			return
+		}
 		for p, err := range whileLasting(ctx, w.log.Pieces()) {
 			if err == nil && p.Err == nil {
 				_, _, p.Err = decodeRecord(p.Payload, nil)
@@ -105,6 +132,8 @@ func (w *wreck) readLog(ctx context.Context) error {
 // readSnapshots reads every snapshot. Where the log has no identity any more it is that of the newest one.
 func (w *wreck) readSnapshots(ctx context.Context) error {
 	id, known := w.log.ID()
+	known = known && !w.foreign
+	w.unknown = w.unknown || w.foreign
 	w.inventory.id = &id
 	places, err := w.inventory.list()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// Fix is a change to a damaged log that loses nothing: a file gets its own name again, a flipped bit is turned back, or a seal, all of
-// which is known, is written again.
+// Fix is a change to a damaged log that loses nothing: a file gets its own name again, a flipped bit is turned back, or a seal or header, all
+// of which is known, is written again.
 type Fix struct {
 	Path     string
 	To       string // The file's own name, with the directory; empty where bytes change.
@@ -134,10 +134,10 @@ func (s *Salvage) ownNames() (map[string]string, error) {
 	return own, nil
 }
 
-// fixHeaders turns back the one bit that is wrong in a store's header.
+// fixHeaders turns back the one bit that is wrong in a store's header, or makes the header again.
 func (s *Salvage) fixHeaders() error {
-	for _, p := range s.parts {
-		if p.store != nil || len(s.fixes) >= fixesMax {
+	for i, p := range s.parts {
+		if p.store != nil || p.size < headSize || len(s.fixes) >= fixesMax {
 			continue
 		}
 		encoded, err := s.readBytes(p.path, headSize)
@@ -150,6 +150,8 @@ func (s *Salvage) fixHeaders() error {
 		}
 		if at, ok := turnOne(encoded, checks); ok {
 			s.add(flipped(p.path, int64(at), encoded[at]))
+		} else if err := s.rebuildHeader(i); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // Cut is what a Repair takes from the log: a part of a file, or all of it. A copy is in the quarantine before that.
@@ -184,30 +186,42 @@ func (s *Salvage) Apply(r Repair) error {
 	return nil
 }
 
-// keepCopies puts everything that is cut or changed into the quarantine.
+// keepCopies puts everything that is cut, as it will be then, and the bytes that are changed, as they are, into the quarantine.
 func (s *Salvage) keepCopies(r Repair) error {
+	for _, f := range r.Fixes {
+		if f.To != "" {
+			continue
+		}
+		if err := s.keepCopy(s.log.opts.FS, s.mended.real(f.Path), s.baseOf(f.Path), f.Position, int64(len(f.Bytes))); err != nil {
+			return err
+		}
+	}
 	for _, c := range r.Cuts {
-		if err := s.keepCopy(c.Path, c.Position, c.Bytes); err != nil {
+		if err := s.keepCopy(s.mended, c.Path, s.baseOf(c.Path), c.Position, c.Bytes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keepCopy copies a part of a file to the quarantine, as it is planned to be.
-func (s *Salvage) keepCopy(path string, from, n int64) error {
-	file, err := s.mended.OpenRead(path)
+// keepCopy copies a part of a file to the quarantine.
+func (s *Salvage) keepCopy(fsys vfs.FS, path string, base uint64, from, n int64) error {
+	file, err := fsys.OpenRead(path)
 	if err != nil {
 		return err
 	}
-	f := &store{file: file, path: path}
+	_, err = s.log.quarantine(&store{file: file, path: path, head: storeHead{base: base}}, from, from+n)
+	return errors.Join(err, file.Close())
+}
+
+// baseOf returns the base of the part that is in a file.
+func (s *Salvage) baseOf(path string) uint64 {
 	for _, p := range slices.Concat(s.parts, s.strays) {
 		if p.path == path {
-			f.head.base = p.base
+			return p.base
 		}
 	}
-	_, err = s.log.quarantine(f, from, from+n)
-	return errors.Join(err, file.Close())
+	return 0
 }
 
 // applyFixes does one fix after the other. Each is durable before the next one: a rename and the few bytes of a patch happen as a whole.
