@@ -31,6 +31,10 @@ help: ## List the targets
 build: ## Build bin/kvctl
 	go build -o bin/kvctl ./cmd/kvctl
 
+.PHONY: build-migrate
+build-migrate: ## Build bin/walnut-migrate, which copies from bbolt, buntdb and Badger
+	cd tools/migrate && go build -o ../../bin/walnut-migrate .
+
 .PHONY: demo
 demo: build ## Show what a crash and a flipped bit do to a store of real data, in under two minutes
 	@go run ./internal/demo -kvctl bin/kvctl -data testdata/unicode/UnicodeData.tsv.gz
@@ -38,6 +42,10 @@ demo: build ## Show what a crash and a flipped bit do to a store of real data, i
 .PHONY: test
 test: ## Run every test
 	go test ./...
+
+.PHONY: test-migrate
+test-migrate: ## Check and test walnut-migrate, which is a module of its own
+	cd tools/migrate && go vet ./... && go run $(STATICCHECK) ./... && go test ./...
 
 .PHONY: race
 race: ## Run the tests under the race detector; the longest ones are shortened

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +69,17 @@ func TestTheModuleRequiresOnlyWhatItLists(t *testing.T) {
 	}
 	require.NotEmpty(t, required)
 	require.Empty(t, uninvited(required, libraryModules, otherModules), "allow a module here, with its reason, or drop it")
+}
+
+// Users of the library download what go.mod and go.sum name. Other stores are named by the modules in bench and tools/migrate alone.
+func TestOtherStoresStayInTheirOwnModules(t *testing.T) {
+	peers := regexp.MustCompile(`(?m)^\s*(go\.etcd\.io/bbolt|github\.com/tidwall/buntdb|github\.com/dgraph-io/badger/v4) `)
+	for _, name := range []string{"bench/go.mod", "tools/migrate/go.mod"} {
+		require.Len(t, peers.FindAll(read(t, name), -1), 3, name)
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		require.Empty(t, peers.FindAll(read(t, name), -1), name)
+	}
 }
 
 func TestTheLibraryCompilesOnlyWhatItLists(t *testing.T) {
