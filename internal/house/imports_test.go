@@ -15,6 +15,7 @@ var arrows = []struct {
 	to   []string
 }{
 	{from: "cmd/kvctl", to: []string{"kv", "internal/histogram"}},
+	{from: "examples/...", to: []string{"kv", "examples/serve"}},
 	{from: "kv/kvpb"},
 	{from: "kv", to: []string{"wal", "snapshot", "kv/kvpb", "internal/..."}},
 	{from: "wal", to: []string{"internal/..."}},
@@ -109,6 +110,8 @@ func TestAnImportAgainstTheArrowsIsNoticed(t *testing.T) {
 		{"log and snapshot stay apart", "snapshot/writer.go", ours("wal"), "snapshot must not import wal"},
 		{"kvctl stands on kv alone", "cmd/kvctl/get.go", ours("wal"), "cmd/kvctl must not import wal"},
 		{"kvctl doesn't reach the schema", "cmd/kvctl/get.go", ours("kv/kvpb"), "must not import kv/kvpb"},
+		{"examples stand on kv alone", "examples/jobs/main.go", ours("wal"), "examples/jobs must not import wal"},
+		{"examples bring no module", "examples/jobs/main.go", file("github.com/spf13/cobra"), "must not import"},
 		{"what is internal imports nothing above it", "internal/vfs/os.go", ours("wal"), "must not import wal"},
 		{"a package without an arrow imports nothing", "extra/extra.go", ours("kv"), "extra must not import kv"},
 		{"the standard library is free", "wal/log.go", file("encoding/binary"), ""},
