@@ -156,6 +156,10 @@ proto: ## Generate Go code from kv/kvpb/commit.proto (needs protoc)
 	protoc --plugin=protoc-gen-go="$$(go tool -n protoc-gen-go)" \
 		--go_out="$(PROTO_OUT)" --go_opt=paths=source_relative $(PROTO)
 
+.PHONY: pages
+pages: ## Run the commands of docs/tour.md and docs/operations.md, and record what they print
+	go run ./internal/pages
+
 .PHONY: data
 data: ## Fetch larger real data sets into dist/data (needs apt-get or npm)
 	scripts/fetch-data.sh all

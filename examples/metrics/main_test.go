@@ -73,6 +73,18 @@ func TestTheBoardAndTheAlertsUseOnlyNumbersThatAreServed(t *testing.T) {
 	}
 }
 
+func TestThePageForOperatorsSaysWhatToDoAboutEachAlert(t *testing.T) {
+	rules, err := os.ReadFile("alerts.yml")
+	require.NoError(t, err)
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	alerts := regexp.MustCompile(`alert: (\w+)`).FindAllSubmatch(rules, -1)
+	require.NotEmpty(t, alerts)
+	for _, alert := range alerts {
+		require.Contains(t, string(page), string(alert[1]))
+	}
+}
+
 func TestAStoreOnDiskSaysHowMuchSpaceIsLeft(t *testing.T) {
 	on, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
