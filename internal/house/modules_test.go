@@ -82,6 +82,15 @@ func TestOtherStoresStayInTheirOwnModules(t *testing.T) {
 	}
 }
 
+// The go command installs no program at a version from a module that replaces or excludes others.
+func TestKvctlCanBeInstalledAtAVersion(t *testing.T) {
+	var file struct{ Replace, Exclude []any }
+	require.NoError(t, json.Unmarshal(goOutput(t, "mod", "edit", "-json"), &file))
+	require.Empty(t, file.Replace)
+	require.Empty(t, file.Exclude)
+	require.Contains(t, string(read(t, "README.md")), "go install "+modulePath+"/cmd/kvctl@")
+}
+
 func TestTheLibraryCompilesOnlyWhatItLists(t *testing.T) {
 	args := []string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}
 	for _, dir := range publicPackages {

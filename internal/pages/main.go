@@ -8,13 +8,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -27,66 +27,71 @@ const pageTime = 3 * time.Minute
 func main() {
 	root := flag.String("root", ".", "the root of the module")
 	flag.Parse()
-	for _, name := range recorded {
-		if err := recordFile(*root, name); err != nil {
-			fmt.Fprintln(os.Stderr, "pages:", err)
-			os.Exit(1)
-		}
+	if err := recordAll(*root); err != nil {
+		fmt.Fprintln(os.Stderr, "pages:", err)
+		os.Exit(1)
 	}
 }
 
-// recordFile records a page again, and leaves it alone if nothing has changed but times and the like.
-func recordFile(root, name string) error {
-	before, after, err := record(root, name)
-	if err != nil || bytes.Equal(before, after) {
+// recordAll records each page again, and leaves one alone where nothing has changed but times and the like.
+func recordAll(root string) error {
+	bin, err := os.MkdirTemp("", "walnut-pages-")
+	if err != nil {
 		return err
 	}
-	fmt.Println(name, "has changed")
-	return os.WriteFile(filepath.Join(root, name), after, 0o644)
-}
-
-// record returns a page as it is, and as it has to be.
-func record(root, name string) (before, after []byte, err error) {
-	if root, err = filepath.Abs(root); err != nil {
-		return nil, nil, err
+	defer os.RemoveAll(bin)
+	if err := build(root, bin); err != nil {
+		return err
 	}
-	if before, err = os.ReadFile(filepath.Join(root, name)); err != nil {
-		return nil, nil, err
-	}
-	scratch, err := os.MkdirTemp("", "walnut-pages-")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer os.RemoveAll(scratch)
-	ctx, cancel := context.WithTimeout(context.Background(), pageTime)
-	defer cancel()
-	s, err := newSession(ctx, root, scratch)
-	if err != nil {
-		return nil, nil, err
-	}
-	text, err := s.rewrite(string(before))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return before, []byte(text), nil
-}
-
-// newSession builds kvctl in the scratch directory and makes the directory for the commands.
-func newSession(ctx context.Context, root, scratch string) (*session, error) {
-	bin, work := filepath.Join(scratch, "bin"), filepath.Join(scratch, "work")
-	for _, dir := range []string{bin, work} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return nil, err
+	for _, name := range recorded {
+		before, after, err := record(root, bin, name)
+		if err != nil {
+			return err
+		}
+		if before == after {
+			continue
+		}
+		fmt.Println(name, "has changed")
+		if err := os.WriteFile(filepath.Join(root, name), []byte(after), 0o644); err != nil {
+			return err
 		}
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "kvctl"), "./cmd/kvctl")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build kvctl: %w: %s", err, out)
+	return nil
+}
+
+// build builds kvctl in a directory.
+func build(root, bin string) error {
+	command := exec.Command("go", "build", "-o", filepath.Join(bin, "kvctl"), "./cmd/kvctl")
+	command.Dir = root
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build kvctl: %w: %s", err, out)
 	}
+	return nil
+}
+
+// record runs the commands of a page with the kvctl in bin. It returns the page as it is, and as it has to be.
+func record(root, bin, name string) (before, after string, err error) {
+	if root, err = filepath.Abs(root); err != nil {
+		return "", "", err
+	}
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		return "", "", err
+	}
+	work, err := os.MkdirTemp("", "walnut-page-")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.RemoveAll(work)
 	if err := os.Symlink(filepath.Join(root, "testdata"), filepath.Join(work, "testdata")); err != nil {
-		return nil, err
+		return "", "", err
 	}
-	path := work + string(os.PathListSeparator) + bin + string(os.PathListSeparator) + os.Getenv("PATH")
-	return &session{ctx: ctx, work: work, env: append(os.Environ(), "PATH="+path, "LC_ALL=C", "TZ=UTC", "KVCTL_DIR=")}, nil
+	ctx, cancel := context.WithTimeout(context.Background(), pageTime)
+	defer cancel()
+	path := strings.Join([]string{work, bin, os.Getenv("PATH")}, string(os.PathListSeparator))
+	s := &session{ctx: ctx, work: work, env: append(os.Environ(), "PATH="+path, "LC_ALL=C", "TZ=UTC", "KVCTL_DIR=")}
+	if after, err = s.rewrite(string(text)); err != nil {
+		return "", "", fmt.Errorf("%s: %w", name, err)
+	}
+	return string(text), after, nil
 }
