@@ -76,8 +76,13 @@ func (a *app) crashTest(rounds int, seed uint64) (err error) {
 	c.seed = seed
 	fmt.Fprintf(a.stderr, "seed %d; to replay: %s\n", seed, c.replay(rounds))
 	violations, err := c.run(rounds)
+	return c.finish(rounds, made, violations, err)
+}
+
+// finish removes the store, unless it shows a violation, and prints the outcome.
+func (c *crashTest) finish(rounds int, made bool, violations []crashViolation, err error) error {
 	if len(violations) == 0 {
-		err = errors.Join(err, removeStore(dir, made))
+		err = errors.Join(err, removeStore(c.dir, made))
 	}
 	if err != nil {
 		return fmt.Errorf("crash-test: %w", err)

@@ -96,6 +96,35 @@ func TestDamageIsAViolation(t *testing.T) {
 	require.Contains(t, c.damage, segments[0], "the next worker meets it, too")
 }
 
+func TestViolationIsPrintedAndItsStoreIsKept(t *testing.T) {
+	for _, c := range []struct{ name, output, want string }{
+		{
+			"text", outputText, "violation  round 1, P1: gone\n" +
+				"1 worker killed, 0 of them before the store was open; 0 commits acknowledged; 1 violation\n",
+		},
+		{
+			"json", outputJSON, `{"kind":"violation","round":1,"promise":"P1","problem":"gone"}` + "\n" + `{"kind":"crash_test","seed":1,` +
+				`"sync":"always","rounds":5,"killed":1,"opening":0,"acknowledged":0,"offset":0,"violations":1}` + "\n",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			test := newTestedCrashes(t)
+			test.round(t)
+			test.killed, test.opening, test.acknowledged, test.after = 1, 0, 0, crashState{}
+			var out bytes.Buffer
+			test.app.output, test.app.stdout = newChoice(c.output), newOutput(&out)
+			err := test.finish(5, true, []crashViolation{{"P1", "gone"}}, nil)
+			require.Equal(t, exitDamage, exitCode(err))
+			require.ErrorContains(t, err, test.dir+" is kept; to replay: kvctl --dir "+test.dir+" crash-test --rounds 5 --seed 1 --sync always")
+			require.NoError(t, test.app.stdout.Flush())
+			require.Equal(t, c.want, out.String())
+			require.DirExists(t, filepath.Join(test.dir, "wal"))
+			require.NoError(t, test.finish(5, true, nil, nil))
+			require.NoDirExists(t, test.dir)
+		})
+	}
+}
+
 func TestOnlyTheStoreIsRemoved(t *testing.T) {
 	c := newTestedCrashes(t)
 	c.round(t)
