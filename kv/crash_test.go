@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -24,16 +25,21 @@ var (
 	crashWorkloads = flag.Int("crash.workloads", 30, "how many workloads the crash tests run")
 )
 
-// crashNow is the clock of the crash tests. It stands still, so that the model needs no clock.
-const crashNow = 1_000_000
+const (
+	// crashNow is the time at which the crash tests begin. Sessions let it pass, and the crashes stand still at an instant.
+	crashNow = 1_000_000
+	// crashTick is as much as passes at once, at least: more than a unit of the index by deadline.
+	crashTick = 2 * deadlineKeyMask
+)
 
-func crashClock() time.Time { return time.Unix(0, crashNow) }
+func fixedClock(now int64) func() time.Time { return func() time.Time { return time.Unix(0, now) } }
 
 // history is what a crashed store is held against: the state after each offset, and what was promised.
 type history struct {
-	after        [][]string // After offset i, at i: the pairs as key=value.
-	acknowledged uint64     // The last offset that was returned to a caller.
-	durable      uint64     // The last offset that a power cut must not take.
+	after        []model // After offset i, at i: the pairs, those that have expired and weren't swept included.
+	at           []int64 // The time of the commit.
+	acknowledged uint64  // The last offset that was returned to a caller.
+	durable      uint64  // The last offset that a power cut must not take.
 }
 
 // crashRun is one workload with a power cut, and a death of the process, at random calls.
@@ -46,13 +52,15 @@ type crashRun struct {
 	mu      sync.Mutex // Guards history, dice and states: the log's background makes calls too.
 	history history
 	model   model
+	now     atomic.Int64
 	states  int
 
 	checkpoints bool // Sessions take checkpoints, and every policy is tried before every call.
 }
 
 // TestCrashLeavesAStateThatWas is the promises P1, P3 and P4: whatever instant the power goes or the process dies, what is
-// recovered is the state after one of the commits, and not one before the last that had been promised.
+// recovered is the state after one of the commits, and not one before the last that had been promised. What was swept doesn't come
+// back, and a sweep takes nothing that has not expired, whatever the clock is.
 func TestCrashLeavesAStateThatWas(t *testing.T) {
 	states := 0
 	for i := range uint64(*crashWorkloads) {
@@ -97,11 +105,13 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 		t: t, random: rand.New(rand.NewPCG(seed, 5)), dice: rand.New(rand.NewPCG(seed, 6)), model: model{},
 		// The log's background makes calls of its own, so a replay takes the same workload, and nearly the same crashes.
 		replay:  fmt.Sprintf("replay: go test ./kv -run %s -crash.seed=%d -crash.workloads=1", t.Name(), seed),
-		history: history{after: [][]string{nil}},
+		history: history{after: []model{{}}, at: []int64{0}},
 	}
 	run.opts = memOptions(vfs.NewMem())
 	run.opts.Sync = SyncMode(seed % 3)
-	run.opts.SyncInterval, run.opts.Clock, run.opts.sweepByHand = time.Hour, crashClock, true
+	run.now.Store(crashNow)
+	run.opts.SyncInterval, run.opts.sweepByHand = time.Hour, true
+	run.opts.Clock = func() time.Time { return time.Unix(0, run.now.Load()) }
 	return run
 }
 
@@ -134,14 +144,7 @@ func (r *crashRun) session() {
 		watcher.Go(func() { r.watch(commits) })
 	}
 	for range r.random.IntN(30) {
-		b := randomBatch(r.random, crashNow)
-		if r.random.IntN(8) == 0 {
-			b.Put([]byte("large"), randomBytes(r.random, 1000, 6000))
-		}
-		r.model.apply(mutationsOf(b))
-		r.note(func(h *history) { h.after = append(h.after, r.model.lines(Range{}, crashNow)) })
-		offset, err := db.Apply(b)
-		require.NoError(r.t, err, r.replay)
+		offset := r.commit(db)
 		synced := r.opts.Sync == SyncAlways
 		r.note(func(h *history) { h.acknowledged = offset })
 		if r.random.IntN(10) == 0 {
@@ -159,6 +162,64 @@ func (r *crashRun) session() {
 	}
 	require.NoError(r.t, db.Close(), r.replay)
 	r.note(func(h *history) { h.durable = h.acknowledged })
+}
+
+// commit applies a batch or makes a step of a sweep, and returns the offset. Sometimes time passes before.
+func (r *crashRun) commit(db *DB) (offset uint64) {
+	if r.random.IntN(4) == 0 {
+		r.now.Add(crashTick * int64(1+r.random.IntN(3)))
+	}
+	now := r.now.Load()
+	if r.random.IntN(4) == 0 {
+		return r.sweep(db, now)
+	}
+	b := randomBatch(r.random, now)
+	if r.random.IntN(8) == 0 {
+		b.Put([]byte("large"), randomBytes(r.random, 1000, 6000))
+	}
+	if r.random.IntN(2) == 0 {
+		b.PutDeadline(randomKey(r.random), []byte("session"), time.Unix(0, now+crashTick*int64(r.random.IntN(5))))
+	}
+	r.foresee(b, now)
+	offset, err := db.Apply(b)
+	require.NoError(r.t, err, r.replay)
+	return offset
+}
+
+// sweep makes a step of a sweep. It must delete as many as it may of what has expired, and nothing else.
+func (r *crashRun) sweep(db *DB, now int64) (offset uint64) {
+	var step Batch
+	keys := 1 + r.random.IntN(3)
+	step.deleteExpired(headOf(db), now, keys, DefaultMaxCommitSize, nil)
+	require.Equal(r.t, min(keys, r.model.swept(now)), step.count, r.replay)
+	for _, m := range mutationsOf(&step) {
+		pair, found := r.model[string(m.Key)]
+		require.True(r.t, found && pair.deadline != 0 && pair.deadline <= now, "%s: swept %q: %+v", r.replay, m.Key, pair)
+	}
+	if step.count > 0 {
+		r.foresee(&step, now)
+	}
+	offset, _, err := db.sweep(keys, false)
+	require.NoError(r.t, err, r.replay)
+	require.Len(r.t, r.history.after, int(offset)+1, r.replay)
+	require.Equal(r.t, len(r.model), headOf(db).tree.len(), r.replay)
+	return offset
+}
+
+// foresee notes what a commit will make of the pairs.
+func (r *crashRun) foresee(b *Batch, now int64) {
+	r.model.apply(mutationsOf(b))
+	r.note(func(h *history) { h.after, h.at = append(h.after, maps.Clone(r.model)), append(h.at, now) })
+}
+
+// swept counts the pairs that sweeps delete at an instant.
+func (m model) swept(now int64) (count int) {
+	for _, pair := range m {
+		if pair.deadline != 0 && pair.deadline|deadlineKeyMask <= now {
+			count++
+		}
+	}
+	return count
 }
 
 // watch takes what a watcher was given for promised, until the store is closed.
@@ -204,6 +265,10 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	says := fmt.Sprintf("%s\n%s, promised %d", r.replay, crash, from)
 	opts := r.opts
 	opts.fs, opts.Sync, opts.CheckpointFactor = mem, SyncAlways, -1
+	opts.Clock = fixedClock(r.now.Load())
+	if r.dice.IntN(4) == 0 { // It was set back.
+		opts.Clock = fixedClock(crashNow)
+	}
 	if r.checkpoints && r.dice.IntN(8) == 0 {
 		r.crashRecovery(opts, r.history.durable, says) // What a death left in the page cache alone, a power cut takes.
 	}
@@ -217,6 +282,9 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 		require.Equal(r.t, lines(db.Scan(Range{})), shown, "%s: open for reading and for writing show different states", says)
 	}
 	r.damageNewest(before, lines(db.Scan(Range{})), says)
+	if r.dice.IntN(2) == 0 {
+		r.requireSwept(db, says)
+	}
 	if r.checkpoints && r.dice.IntN(2) == 0 { // Of what the start found, too, which may not be durable yet.
 		_, err := db.Checkpoint(r.t.Context())
 		require.NoError(r.t, err, says)
@@ -229,7 +297,6 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 	// What was acknowledged after a crash is as safe as what was before: the power goes again.
 	again := opts
-	again.Clock, again.sweepByHand = crashClock, true
 	again.fs = mem.Crash(r.dice.Uint64(), vfs.Policies[r.dice.IntN(len(vfs.Policies))])
 	before.fs = again.fs.(*vfs.Mem).Clone()
 	r.damageNewest(before, want, says+", after a second crash")
@@ -241,15 +308,28 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 	requireSound(r.t, storeDir, again)
 }
 
+// requireSwept sweeps a store that crashed: all goes that has expired, as far as sweeps see it, and nothing that is visible.
+func (r *crashRun) requireSwept(db *DB, says string) {
+	seen, held, swept := lines(db.Scan(Range{})), db.Stats().Keys, r.history.after[db.Offset()].swept(db.now())
+	for more := true; more; {
+		var err error
+		_, more, err = db.sweep(1+r.dice.IntN(4), false)
+		require.NoError(r.t, err, says)
+	}
+	require.Equal(r.t, seen, lines(db.Scan(Range{})), "%s, and was swept", says)
+	require.Equal(r.t, held-swept, db.Stats().Keys, "%s, and was swept", says)
+}
+
 // requireState opens a store that crashed and requires a state of its history from an offset on.
 func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
-	opts.Clock, opts.sweepByHand = crashClock, true
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, says)
 	offset := db.Offset()
 	require.GreaterOrEqual(r.t, offset, from, says)
 	require.Less(r.t, offset, uint64(len(r.history.after)), says)
-	require.Equal(r.t, r.history.after[offset], lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
+	now := max(unixNano(opts.Clock()), r.history.at[offset]) // The store's time is never before its last commit.
+	require.Equal(r.t, r.history.after[offset].lines(Range{}, now), lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
+	require.Equal(r.t, len(r.history.after[offset]), db.Stats().Keys, "%s, recovered %d: what was swept is back, or what wasn't is gone", says, offset)
 	return db
 }
 
@@ -303,7 +383,6 @@ func (r *crashRun) damageNewest(opts Options, want []string, says string) {
 		return
 	}
 	flipBit(r.t, mem, places[0].Path, r.dice.Int64N(8*places[0].Bytes))
-	opts.Clock, opts.sweepByHand = crashClock, true
 	db, err := Open(storeDir, opts)
 	require.NoError(r.t, err, "%s, and the newest snapshot was damaged", says)
 	require.Equal(r.t, want, lines(db.Scan(Range{})), "%s, and the newest snapshot was damaged", says)
@@ -441,7 +520,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 		})
 		m, states, acknowledged := model{}, [][]string{nil}, 0
 		opts := memOptions(mem)
-		opts.Clock, opts.sweepByHand = crashClock, true
+		opts.Clock, opts.sweepByHand = fixedClock(crashNow), true
 		db, err := Open(storeDir, opts)
 		if err == nil {
 			random := rand.New(rand.NewPCG(uint64(n), 8))
@@ -475,7 +554,7 @@ func TestFailureOfAnyCallIsNotSilent(t *testing.T) {
 func requireOneOf(t *testing.T, mem *vfs.Mem, states [][]string, from int, says string) {
 	t.Helper()
 	opts := memOptions(mem)
-	opts.Clock, opts.sweepByHand = crashClock, true
+	opts.Clock, opts.sweepByHand = fixedClock(crashNow), true
 	db, err := Open(storeDir, opts)
 	require.NoError(t, err, says)
 	offset := int(db.Offset())

@@ -409,6 +409,13 @@ var mutants = []mutant{
 		pkg:     "./wal", test: "TestAFollowerSyncsWhatItHasRead",
 	},
 	{
+		mistake: "a sweep deletes what expires within the same unit of time",
+		file:    "kv/deadlines.go",
+		old:     "return it.to() <= now && yield(it.key())",
+		new:     "return it.from() <= now && yield(it.key())",
+		pkg:     "./kv", test: "TestCrashLeavesAStateThatWas",
+	},
+	{
 		mistake: "a watcher of a follower gets commits before they are visible",
 		file:    "kv/feed.go",
 		old:     "db.visible.await(ctx, commit.Offset)",
