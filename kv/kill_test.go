@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killDirEnv); dir != "" {
 		runKillChild(dir, os.Getenv(killSyncEnv), os.Getenv(killDoneEnv))
 	}
+	if spec := os.Getenv(killSweepEnv); spec != "" {
+		runKillSweepChild(spec)
+	}
 	if spec := os.Getenv(soakEnv); spec != "" {
 		runSoakChild(spec)
 	}
