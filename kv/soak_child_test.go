@@ -31,6 +31,8 @@ const (
 	soakKeys     = 40_000 // Of each writer.
 	soakLoad     = 100    // Keys that a step puts while a writer puts all of them for the first time.
 	soakAccounts = 16
+	soakSessions = 4 // One batch in so many leaves a session too, and every transfer does.
+	soakTTL      = 200 * time.Millisecond
 	soakSegment  = 1 << 20
 	soakPause    = time.Millisecond // Between what a reader does.
 )
@@ -50,6 +52,7 @@ type soakReport struct {
 	Taken      uint64 // Checkpoints of this process.
 	Failed     uint64
 	Appended   uint64 // Bytes of records.
+	Swept      uint64 // Sessions.
 }
 
 // soakReportEvery is how often it does.
@@ -115,6 +118,7 @@ func (s *soakChild) report() error {
 	report := soakReport{
 		Loaded: true, Live: stats.DataBytes, Goroutines: runtime.NumGoroutine(), Files: files, LogFiles: logFiles,
 		Taken: stats.Checkpoints.Taken, Failed: stats.Checkpoints.Failed, Appended: stats.CommitBytes,
+		Swept: stats.Swept,
 	}
 	for w := range int64(soakWriters) {
 		report.Loaded = report.Loaded && numberAt(s.db, soakMark(w)) >= soakKeys/soakLoad

@@ -61,11 +61,15 @@ func (s soakStep) perform(db *DB, values soakValues) error {
 		return db.Update(func(tx *Tx) error {
 			return errors.Join(
 				soakAdd(tx, kind.from, -kind.amount), soakAdd(tx, kind.to, kind.amount),
+				tx.PutTTL([]byte(soakSession(s)), fmt.Append(nil, s.i), soakTTL),
 				tx.Put([]byte(soakMark(s.writer)), fmt.Append(nil, s.i)))
 		})
 	}
 	var b Batch
 	b.Put([]byte(soakMark(s.writer)), fmt.Append(nil, s.i))
+	if s.i%soakSessions == 0 {
+		b.PutTTL([]byte(soakSession(s)), fmt.Append(nil, s.i), soakTTL)
+	}
 	switch {
 	case kind.put:
 		for key := range s.changes() {
@@ -88,6 +92,7 @@ func soakAdd(tx *Tx, account, amount int64) error {
 func soakKey(w, key int64) string   { return fmt.Sprintf("%d/%09d", w, key) }
 func soakMark(w int64) string       { return fmt.Sprintf("mark/%d", w) }
 func soakAccount(a int64) string    { return fmt.Sprintf("account/%02d", a) }
+func soakSession(s soakStep) string { return fmt.Sprintf("session/%d/%09d", s.writer, s.i) }
 func soakNumber(i int64) (b []byte) { return fmt.Appendf(nil, "%8d", i) }
 
 // soakValues are what keys get: 100 to 300 bytes after the step's number.

@@ -31,7 +31,7 @@ const (
 )
 
 // TestSoak lets processes work on a store of some 30 MB of text, in each sync mode, with checkpoints coming by themselves
-// as often as the default factor makes them, and kills them at random instants. Each leaves what was promised of it. At
+// as often as the default factor makes them, and with sessions that expire and are swept, and kills them at random instants. Each leaves what was promised of it. At
 // every moment the directory, with all that is temporary in it, takes less than three times the live data and two
 // segments. One process in the middle lives for a third of the time; it has as many goroutines and open files at its
 // end as at its beginning.
@@ -58,6 +58,7 @@ func TestSoak(t *testing.T) {
 		soaked.requirePromised(random.IntN(4) != 0)
 	}
 	soaked.tell()
+	soaked.requireSwept()
 	require.Positive(t, soaked.taken, "no checkpoint")
 	soaked.requireBounded()
 	soaked.requireFlat()
@@ -72,11 +73,12 @@ type soak struct {
 	marks    [soakWriters]int64
 	steps    [soakWriters][soakKeys]int64 // Which step put a key; 0 where there is none.
 	accounts [soakAccounts]int64
+	touched  [soakAccounts]bool // By a transfer, so that the account is there.
 	disk     *soakDisk
 
 	killed, halfway int // Processes, and those killed while a checkpoint was being written.
 	taken, failed   uint64
-	appended        uint64
+	appended, swept uint64
 	longest         []soakReport // Of the process that lived longest.
 }
 
@@ -139,6 +141,7 @@ func (s *soak) remember(reports []soakReport) {
 		s.taken += last.Taken
 		s.failed += last.Failed
 		s.appended += last.Appended
+		s.swept += last.Swept
 	}
 }
 
@@ -163,7 +166,8 @@ func (s *soak) requirePromised(readOnly bool) {
 		s.requireKeys(db, w)
 		commits += mark
 	}
-	require.EqualValues(s.t, commits, db.Offset(), "there are more offsets than steps, or fewer")
+	require.LessOrEqual(s.t, commits, int64(db.Offset()), "there are fewer offsets than steps; the others are sweeps")
+	s.requireSessions(db)
 	for a, want := range s.accounts {
 		require.Equal(s.t, want, numberAt(db, soakAccount(int64(a))), "account %d", a)
 	}
@@ -179,6 +183,9 @@ func (s *soak) advance(w, mark int64) {
 		kind := step.kind()
 		s.accounts[kind.from] -= kind.amount
 		s.accounts[kind.to] += kind.amount
+		if kind.from != kind.to {
+			s.touched[kind.from], s.touched[kind.to] = true, true
+		}
 		for key, put := range step.changes() {
 			s.steps[w][key] = 0
 			if put {
@@ -186,6 +193,40 @@ func (s *soak) advance(w, mark int64) {
 			}
 		}
 	}
+}
+
+// requireSessions requires that the sessions that are left belong to steps that were done.
+func (s *soak) requireSessions(db *DB) {
+	for key, value := range db.Scan(Range{Prefix: []byte("session/")}) {
+		var step soakStep
+		_, err := fmt.Sscanf(string(key), "session/%d/%d", &step.writer, &step.i)
+		require.NoError(s.t, err)
+		require.LessOrEqual(s.t, step.i, s.marks[step.writer], "%s is of a step that is gone", key)
+		require.Equal(s.t, fmt.Append(nil, step.i), value, "%s", key)
+	}
+}
+
+// requireSwept lets the store sweep in peace: no session is left then, and everything else is.
+func (s *soak) requireSwept() {
+	want := soakWriters
+	for a := range int64(soakAccounts) {
+		if s.touched[a] {
+			want++
+		}
+	}
+	for _, steps := range s.steps {
+		for _, step := range steps {
+			if step > 0 {
+				want++
+			}
+		}
+	}
+	db, err := Open(s.spec.Dir, soakOptions(s.spec.Sync))
+	require.NoError(s.t, err)
+	waitUntil(s.t, func() bool { return db.visible.load().deadlines.len() == 0 })
+	require.Equal(s.t, want, db.Stats().Keys)
+	require.NoError(s.t, db.Close())
+	require.Positive(s.t, s.swept, "no process swept")
 }
 
 func (s *soak) requireKeys(db *DB, w int64) {
@@ -212,8 +253,8 @@ func (s *soak) tell() {
 	for _, mark := range s.marks {
 		steps += mark
 	}
-	s.t.Logf("%d kills, %d of them while a snapshot was being written; %d commits of %d MB; %d checkpoints, %d failed",
-		s.killed, s.halfway, steps, s.appended>>20, s.taken, s.failed)
+	s.t.Logf("%d kills, %d of them while a snapshot was being written; %d commits of %d MB; %d checkpoints, %d failed; %d sessions swept",
+		s.killed, s.halfway, steps, s.appended>>20, s.taken, s.failed, s.swept)
 	s.t.Logf("disk at its worst: %v", s.disk.worst)
 }
 
