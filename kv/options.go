@@ -93,8 +93,8 @@ type Options struct {
 	// archive for good, remove the file ARCHIVE in the store's directory.
 	ArchiveDir string
 	// Clock, for tests of programs, returns the time that the store goes by for deadlines and for the times of commits; nil is the
-	// system's clock. The store's time stands still where it goes back. Commits and reads call it, many at a time, and wait for
-	// it, so it must be fast and must not call the store.
+	// system's clock. The store's time stands still where it goes back, and while it is before 1970. Commits and reads call it, many
+	// at a time, and wait for it, so it must be fast and must not call the store.
 	Clock func() time.Time
 
 	fs     vfs.FS                                // The file system; nil is the operating system's.
