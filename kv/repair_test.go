@@ -295,6 +295,7 @@ func TestEveryDamageHasARepairOrSaysWhyNot(t *testing.T) {
 			}
 			if !c.sound {
 				requireSays(t, plan, want)
+				requireKept(t, r.mem, plan, before)
 				require.Equal(t, c.history, plan.HistoryTo != 0, "%+v", plan)
 			}
 			requireState(t, r.opts(), want)
@@ -374,6 +375,19 @@ func requireSays(t *testing.T, plan Repair, want uint64) {
 		if step.Action == RepairCut {
 			require.NotEmpty(t, step.To)
 		}
+	}
+}
+
+// requireKept requires that everything that was cut is in the quarantine, as it was.
+func requireKept(t *testing.T, mem *vfs.Mem, plan Repair, before map[string]string) {
+	t.Helper()
+	for _, step := range plan.Steps {
+		if step.Action != RepairCut && step.Action != RepairSetAside {
+			continue
+		}
+		kept, err := mem.ReadFile(step.To)
+		require.NoError(t, err)
+		require.Equal(t, before[step.Path][step.Position:step.Position+step.Bytes], string(kept))
 	}
 }
 
