@@ -93,7 +93,7 @@ func (w *wreck) best() (best remedy, ok bool, err error) {
 }
 
 // isWhole reports whether the log is sound, though perhaps empty.
-func (w *wreck) isWhole() bool { return !w.foreign && len(w.torn) == 0 && len(w.log.Bases()) > 0 }
+func (w *wreck) isWhole() bool { return !w.foreign && !w.torn && len(w.log.Bases()) > 0 }
 
 // goesOn returns the remedy of a state and a run of commits that goes on from it, or from before it.
 func (w *wreck) goesOn(s reached, r run) remedy {

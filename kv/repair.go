@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/snapshot"
@@ -132,7 +133,10 @@ func (r *Repair) plan(ctx context.Context, w *wreck) error {
 		return err
 	}
 	r.remedy, r.Offset, r.First, r.Last = best, best.end, best.first(), best.end
-	r.addSteps(w, best)
+	if r.addSteps(w, best); len(r.Steps) == 0 {
+		r.Why = "nothing in it can be mended or cut" // Check and the plan disagree, which must not pass for a repair.
+		return nil
+	}
 	r.LostTo, r.LostMore = max(w.newest, best.end), w.unknown
 	for _, run := range w.runs {
 		if to := min(run.to, r.First-1, r.Offset); to >= run.from {
@@ -289,9 +293,15 @@ func (w *wreck) carryOut(ctx context.Context, o remedy) error {
 	return nil
 }
 
-// setAsidePath is where a damaged snapshot goes. It has one name however often a repair dies.
+// setAsidePath is where a damaged snapshot goes. It takes the place of nothing that is there.
 func (w *wreck) setAsidePath(d damagedSnapshot) string {
-	return filepath.Join(w.dir, quarantineName, filepath.Base(d.Path))
+	entries, _ := w.opts.fs.List(filepath.Join(w.dir, quarantineName)) // What can't be listed can't be made there either.
+	name := filepath.Base(d.Path)
+	isThere := func(e vfs.Entry) bool { return e.Name == name }
+	for n := 2; slices.ContainsFunc(entries, isThere); n++ {
+		name = fmt.Sprintf("%s.%d", filepath.Base(d.Path), n)
+	}
+	return filepath.Join(w.dir, quarantineName, name)
 }
 
 // keepAside gives a damaged snapshot a second name in the quarantine, or copies it. It may be unreadable, so a name is better.
@@ -300,8 +310,7 @@ func (w *wreck) keepAside(d damagedSnapshot) error {
 	if err := fsys.MkdirAll(filepath.Dir(to)); err != nil {
 		return err
 	}
-	err := errors.Join(ignoreMissing(fsys.Remove(to)), fsys.Link(d.Path, to))
-	if err == nil {
+	if fsys.Link(d.Path, to) == nil {
 		return fsys.SyncDir(filepath.Dir(to))
 	}
 	file, err := fsys.OpenRead(d.Path)

@@ -24,9 +24,9 @@ type wreck struct {
 	foreign bool
 
 	runs    []run
-	torn    []wal.Piece // The stretches of damage, without payloads.
-	newest  uint64      // The last commit of which anything is known.
-	unknown bool        // There may have been later ones.
+	torn    bool   // There is a stretch of damage.
+	newest  uint64 // The last commit of which anything is known.
+	unknown bool   // There may have been later ones.
 
 	inventory *inventory
 	sound     []snapshot.Place // Those of later offsets first.
@@ -116,8 +116,7 @@ func (w *wreck) readLog(ctx context.Context) error {
 		last := &w.runs[len(w.runs)-1]
 		switch {
 		case p.Err != nil:
-			p.Payload, follows = nil, false
-			w.torn = append(w.torn, p)
+			w.torn, follows = true, false
 			w.unknown = w.unknown || p.Last == 0
 		case follows && p.Offset == last.to+1:
 			last.to = p.Offset

@@ -28,7 +28,8 @@ type Fix struct {
 // with a chance of one in 2^32 a bit: of one in 130,000 in 4 KiB.
 const (
 	flipBytesMax = 4 << 10
-	fixesMax     = 8
+	fixesMax     = 64
+	fixRounds    = 8 // How often the log is read: what one round mends may show the next one more.
 )
 
 // movedSuffix is the end of the name of a store that waits for its own name while files that were swapped are moved.
@@ -37,7 +38,7 @@ const movedSuffix = ".moved"
 // Fix finds what can be mended without a loss, and returns it in the order in which it must be done. From then on the log is
 // read as it would be afterwards.
 func (s *Salvage) Fix() ([]Fix, error) {
-	for round := 0; round <= fixesMax; round++ {
+	for round := 0; round < fixRounds; round++ {
 		known := len(s.fixes)
 		err := s.fixNames()
 		if err == nil {

@@ -28,9 +28,9 @@ func (s *Salvage) rebuildHeader(i int) error {
 		return err
 	}
 	defer func() { _ = file.Close() }() // It was only read.
-	for _, generation := range s.generations() {
-		for _, first := range s.firsts() {
-			head.generation, head.first = generation, first
+	for _, of := range s.beside(i) {
+		for _, as := range s.beside(i) {
+			head.generation, head.first = of.generation, as.first
 			isRight, err := isHeaderOf(file, p, head, index, next)
 			if err != nil {
 				return err
@@ -66,24 +66,14 @@ func (s *Salvage) guessHeader(i int, index indexHead, next *store) (head storeHe
 	return head, err == nil && r.seal == kindRolled && r.next == head.base
 }
 
-// generations and firsts are what a header may say, as the others do.
-func (s *Salvage) generations() []uint64 {
-	return s.said(func(h storeHead) uint64 { return h.generation })
-}
-
-func (s *Salvage) firsts() []uint64 {
-	return append(s.said(func(h storeHead) uint64 { return h.first }), s.first)
-}
-
-func (s *Salvage) said(of func(storeHead) uint64) (all []uint64) {
-	seen := map[uint64]bool{}
-	for _, f := range s.survey.found {
-		if value := of(f.head); !seen[value] {
-			seen[value] = true
-			all = append(all, value)
+// beside returns the headers of the segments beside one.
+func (s *Salvage) beside(i int) (heads []storeHead) {
+	for _, j := range []int{i - 1, i + 1} {
+		if j >= 0 && j < len(s.parts) && s.parts[j].store != nil {
+			heads = append(heads, s.parts[j].store.head)
 		}
 	}
-	return all
+	return heads
 }
 
 // isHeaderOf reports whether the chain that starts with a header is the one that a witness knows: the seal, the next segment, or the index.

@@ -146,3 +146,89 @@ func FuzzSalvage(f *testing.F) {
 		require.NoError(t, l.Close())
 	})
 }
+
+// TestASalvageOfASoundLogFindsNothingWrong looks at logs that were cut, reset, truncated, closed and left open.
+func TestASalvageOfASoundLogFindsNothingWrong(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(l *Log)
+		want   []string
+	}{
+		{"as it was", func(l *Log) {}, []string{"1-130"}},
+		{"cut inside a segment", func(l *Log) { require.NoError(t, l.TruncateBack(70)) }, []string{"1-70"}},
+		{"cut twice, with records after each cut", func(l *Log) {
+			require.NoError(t, l.TruncateBack(70))
+			fill(t, l, 90)
+			require.NoError(t, l.TruncateBack(60))
+			fill(t, l, 70)
+		}, []string{"1-70"}},
+		{"truncated at the front", func(l *Log) { require.NoError(t, l.TruncateFront(70)) }, nil},
+		{"reset", func(l *Log) {
+			require.NoError(t, l.Reset(1000))
+			fill(t, l, 1004)
+		}, []string{"1000-1004"}},
+		{"empty", func(l *Log) { require.NoError(t, l.Reset(1000)) }, nil},
+	} {
+		for _, closed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, closed %v", c.name, closed), func(t *testing.T) {
+				s := newScene(t)
+				l := openTest(t, testOptions(s.mem))
+				c.change(l)
+				want := c.want
+				if want == nil && l.Last() >= l.First() {
+					want = []string{fmt.Sprintf("%d-%d", l.First(), l.Last())}
+				}
+				first, last := l.First(), l.Last()
+				if closed {
+					require.NoError(t, l.Close())
+				} else {
+					s.mem = s.mem.Exit()
+				}
+				found := s.salvage()
+				fixes, err := found.Fix()
+				require.NoError(t, err)
+				require.Empty(t, fixes)
+				require.Equal(t, want, pieces(t, found))
+				require.Equal(t, first, found.First())
+				plan, err := found.Keep(first, last)
+				require.NoError(t, err)
+				require.False(t, plan.Begins())
+				require.Empty(t, plan.Cuts)
+			})
+		}
+	}
+}
+
+// TestALogThatWasCutIsRepairedWhereItWasDamaged damages one that a cut and a truncation changed.
+func TestALogThatWasCutIsRepairedWhereItWasDamaged(t *testing.T) {
+	s := newScene(t)
+	l := openTest(t, testOptions(s.mem))
+	require.NoError(t, l.TruncateBack(70))
+	fill(t, l, 130)
+	require.NoError(t, l.TruncateFront(40))
+	first := l.First()
+	require.NoError(t, l.Close())
+	found := s.salvage()
+	at := Piece{}
+	for p, err := range found.Pieces() {
+		require.NoError(t, err)
+		if p.Offset == 100 {
+			at = p
+		}
+	}
+	s.change(at.Path, func(b []byte) []byte { clear(b[at.Position : at.Position+at.Bytes]); return b })
+	found = s.salvage()
+	require.Equal(t, []string{
+		fmt.Sprintf("%d-99", first), fmt.Sprintf("%s@%d+%d lacks 100-100", filepath.Base(at.Path)[18:20], at.Position, at.Bytes), "101-130",
+	}, pieces(t, found))
+	plan, err := found.Keep(first, 99)
+	require.NoError(t, err)
+	require.NoError(t, found.Apply(plan))
+	l = openTest(t, testOptions(s.mem))
+	require.Equal(t, first, l.First())
+	require.Equal(t, uint64(99), l.Last())
+	fill(t, l, 104)
+	require.NoError(t, l.Close())
+	found = s.salvage()
+	require.Equal(t, []string{fmt.Sprintf("%d-104", first)}, pieces(t, found))
+}
