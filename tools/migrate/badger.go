@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -53,12 +57,21 @@ func (e *badgerErrors) Debugf(string, ...any) {}
 // it opens them, but in goroutines where a panic can't be caught. Most of its errors wrap others by their text alone.
 func openBadger(dir string) (source, error) {
 	log := new(badgerErrors)
-	db, err := badger.Open(badger.DefaultOptions(dir).
+	opts := badger.DefaultOptions(dir).
 		WithReadOnly(true).
 		WithChecksumVerificationMode(options.NoVerification).
 		WithVerifyValueChecksum(true).
 		WithMetricsEnabled(false).
-		WithLogger(log))
+		WithLogger(log)
+	if err := checkManifest(opts); err != nil {
+		if _, gone := os.Stat(filepath.Join(dir, "LOCK")); gone == nil && errors.Is(err, errDamaged) {
+			// Not wrapped: in such a directory it is no damage.
+			err = fmt.Errorf("its LOCK says that a process has it open or died with it: stop that or, if it is dead, "+
+				"open it once with Badger, for writing, and close it (%v)", err)
+		}
+		return nil, err
+	}
+	db, err := badger.Open(opts)
 	switch {
 	case err == nil:
 		if err := guarded(db.VerifyChecksum); err != nil {
@@ -73,7 +86,6 @@ func openBadger(dir string) (source, error) {
 		err  error
 	}{
 		{badger.ErrTruncateNeeded.Error(), errors.New("its program died before it closed it: open it once with Badger, for writing, and close it")},
-		{"no manifest found", errors.New("the directory holds no Badger database: it has no MANIFEST")},
 		{"checksum", damaged("%v", err)},
 	} {
 		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(known.text)) {
@@ -81,6 +93,42 @@ func openBadger(dir string) (source, error) {
 		}
 	}
 	return nil, err
+}
+
+// checkManifest refuses a directory that has tables which its MANIFEST doesn't name. Badger takes them for leftovers and removes
+// them, also where it is opened for reading; but a MANIFEST that was cut names fewer than there are.
+func checkManifest(opts badger.Options) error {
+	file, err := os.Open(filepath.Join(opts.Dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("the directory holds no Badger database: it has no MANIFEST")
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	manifest, end, err := badger.ReplayManifestFile(file, 0, opts)
+	if err != nil {
+		return damaged("MANIFEST: %v", err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if end != info.Size() {
+		return damaged("MANIFEST has %d bytes, of which %d can be read", info.Size(), end)
+	}
+	tables, err := filepath.Glob(filepath.Join(opts.Dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		name := filepath.Base(table)
+		number, err := strconv.ParseUint(strings.TrimSuffix(name, ".sst"), 10, 64)
+		if _, named := manifest.Tables[number]; err != nil || !named {
+			return damaged("MANIFEST doesn't name the table %s, which Badger would remove", name)
+		}
+	}
+	return nil
 }
 
 // each reads values in this goroutine: those that Badger reads ahead, it reads in others, where a fault can't be caught.

@@ -96,22 +96,56 @@ func TestADamagedBadgerDirectoryIsAnError(t *testing.T) {
 			set(badger.NewEntry([]byte(key), []byte(pair.value)))
 		}
 	})
-	for _, c := range []struct{ name, pattern string }{{"a table", "*.sst"}, {"the log of long values", "*.vlog"}} {
+	flip := func(text []byte) []byte {
+		text[len(text)/3] ^= 1
+		return text
+	}
+	found, err := filepath.Glob(filepath.Join(whole, "*.sst"))
+	require.NoError(t, err)
+	tables := len(found)
+	require.NotZero(t, tables)
+	half := func(text []byte) []byte { return text[:len(text)/2] }
+	for _, c := range []struct {
+		name, pattern string
+		damage        func([]byte) []byte
+		want          string
+	}{
+		{"a bit of a table", "*.sst", flip, "a table"},
+		{"a bit of the log of long values", "*.vlog", flip, "the value of key"},
+		{"a table that was cut, of which Badger panics", "*.sst", half, "Badger dies of it: panic"},
+		{"a MANIFEST that was cut to its head", "MANIFEST", func(text []byte) []byte { return text[:8] }, "MANIFEST doesn't name the table"},
+		{"a MANIFEST that was cut in a change", "MANIFEST", half, "MANIFEST has "},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "damaged")
 			require.NoError(t, os.CopyFS(dir, os.DirFS(whole)))
 			files, err := filepath.Glob(filepath.Join(dir, c.pattern))
 			require.NoError(t, err)
 			require.NotEmpty(t, files)
-			change(t, files[0], func(text []byte) []byte {
-				text[len(text)/3] ^= 1
-				return text
-			})
-			got := migrateWith(t.Context(), "--from", "badger", dir, "--dir", filepath.Join(t.TempDir(), "store"))
+			change(t, files[0], c.damage)
+			store := filepath.Join(t.TempDir(), "store")
+			got := migrateWith(t.Context(), "--from", "badger", dir, "--dir", store)
 			require.Equal(t, exitDamage, got.code, got.stderr)
 			require.Contains(t, got.stderr, "the source is damaged")
+			require.Contains(t, got.stderr, c.want)
+			left, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+			require.NoError(t, err)
+			require.Len(t, left, tables, "Badger has removed what its MANIFEST doesn't name")
 		})
 	}
+}
+
+// While Badger writes, there are tables that its MANIFEST doesn't name yet.
+func TestABadgerDirectoryThatIsBeingWrittenIsNotCalledDamaged(t *testing.T) {
+	dir := makeBadger(t, func(set func(*badger.Entry)) { set(badger.NewEntry([]byte("a"), nil)) })
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "000099.sst"), []byte("table"), 0o600))
+	got := migrateWith(t.Context(), "--from", "badger", dir, "--dir", filepath.Join(t.TempDir(), "store"))
+	require.Equal(t, exitDamage, got.code, got.stderr)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "LOCK"), []byte("1\n"), 0o600))
+	got = migrateWith(t.Context(), "--from", "badger", dir, "--dir", filepath.Join(t.TempDir(), "store"))
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "its LOCK says that a process has it open or died with it")
+	require.FileExists(t, filepath.Join(dir, "000099.sst"))
 }
 
 func TestADirectoryWithoutABadgerIsAnError(t *testing.T) {

@@ -43,7 +43,15 @@ func openBbolt(set settings) (source, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &bboltSource{db: db, size: info.Size(), bucket: set.bucket, separator: []byte(set.separator)}, nil
+	s := &bboltSource{db: db, size: info.Size(), bucket: set.bucket, separator: []byte(set.separator)}
+	unsound, err := unsoundMetas(set.path, db.Info().PageSize)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if unsound > 0 {
+		s.noted = append(s.noted, "one of the file's two meta pages is damaged: bbolt uses the other, which may be that of the transaction before the last")
+	}
+	return s, nil
 }
 
 func (s *bboltSource) each(visit func(pair) error) error {

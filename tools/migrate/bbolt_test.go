@@ -111,6 +111,22 @@ func TestABboltFileThatIsOpenIsLocked(t *testing.T) {
 	require.NoDirExists(t, store)
 }
 
+// bbolt itself goes on from the other meta page without a word.
+func TestAMetaPageThatIsDamagedIsNoted(t *testing.T) {
+	path := makeBbolt(t, func(tx *bbolt.Tx) { put(t, bucketOf(t, tx, "a"), "k", "v") })
+	_, said := mustMigrate(t, "bbolt", path)
+	require.NotContains(t, said.stderr, "meta page")
+	for _, page := range []int{0, 1} {
+		damaged := filepath.Join(t.TempDir(), "damaged.db")
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		text[page*os.Getpagesize()+64] ^= 1
+		require.NoError(t, os.WriteFile(damaged, text, 0o600))
+		_, said := mustMigrate(t, "bbolt", damaged)
+		require.Contains(t, said.stderr, "one of the file's two meta pages is damaged")
+	}
+}
+
 // Whatever bytes of the file are damaged, the program ends by itself, and what it says is in the store is in it.
 func TestADamagedBboltFileIsAnError(t *testing.T) {
 	whole := makeBbolt(t, func(tx *bbolt.Tx) {

@@ -32,6 +32,10 @@ const (
 )
 
 func main() {
+	if dir := os.Getenv(probeEnv); dir != "" {
+		probed(dir)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // A second interrupt ends the process at once.
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

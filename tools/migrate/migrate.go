@@ -31,7 +31,12 @@ func (o outcome) durable(dir string) string {
 
 // migrate opens the source before the store, so that a mistyped name makes no store.
 func migrate(ctx context.Context, set settings) (done outcome, err error) {
-	from, err := openSource(set)
+	defer func() {
+		if ctx.Err() != nil && err != nil {
+			err = errors.New("interrupted")
+		}
+	}()
+	from, err := openSource(ctx, set)
 	if err != nil {
 		return done, err
 	}
@@ -114,10 +119,7 @@ func (o *outcome) copyAll(ctx context.Context, from source, to *kv.DB, set setti
 	}
 	cancel(nil)
 	o.notes = from.notes()
-	switch {
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted")
-	case errors.Is(err, errDamaged):
+	if errors.Is(err, errDamaged) {
 		return fmt.Errorf("%s: %w", set.path, err)
 	}
 	return err

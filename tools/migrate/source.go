@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ type source interface {
 }
 
 // openSource opens what the settings name.
-func openSource(set settings) (from source, err error) {
+func openSource(ctx context.Context, set settings) (from source, err error) {
 	info, err := os.Stat(set.path)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,9 @@ func openSource(set settings) (from source, err error) {
 		case "buntdb":
 			from, err = openBuntdb(set.path)
 		default:
-			from, err = openBadger(set.path)
+			if err = probe(ctx, set.path); err == nil {
+				from, err = openBadger(set.path)
+			}
 		}
 		return err
 	})
@@ -62,7 +65,7 @@ func guarded(read func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = damaged("%v", cause)
+			err = damaged("what reads it panics: %v", cause)
 		}
 	}()
 	return read()
