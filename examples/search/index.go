@@ -22,7 +22,7 @@ var (
 
 const (
 	maxWord      = 100     // Bytes; longer words can't be searched for.
-	rebuildBatch = 4 << 20 // Bytes of documents after which a commit of a rebuild ends.
+	rebuildBatch = 1 << 20 // Bytes of documents after which a commit of a rebuild ends.
 )
 
 // index finds documents by their words. It is a store itself, fed by the changes of the documents' store.
