@@ -38,6 +38,9 @@ func main() {
 
 // run adds a job for each line, and works until all are done or ctx ends.
 func run(ctx context.Context, dir string, workers int, in io.Reader, out io.Writer) (err error) {
+	if workers < 1 {
+		return fmt.Errorf("-workers %d: want 1 or more", workers)
+	}
 	db, err := kv.OpenContext(ctx, dir, kv.Options{Logger: slog.Default()})
 	if err != nil {
 		return err

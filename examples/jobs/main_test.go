@@ -147,6 +147,7 @@ func TestTheCommandGoesOnWhereItStopped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
+	require.ErrorContains(t, run(t.Context(), dir, 0, strings.NewReader("a\n"), new(bytes.Buffer)), "want 1 or more")
 	require.ErrorIs(t, run(stopped, dir, 1, strings.NewReader("early\n"), new(bytes.Buffer)), context.Canceled)
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), dir, 2, strings.NewReader("mail ada\nfail\nmail bob\n"), &out))

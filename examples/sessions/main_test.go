@@ -115,6 +115,12 @@ func TestASessionThatIsUsedOftenIsRarelyWritten(t *testing.T) {
 	require.LessOrEqual(t, s.db.Offset(), uint64(3))
 }
 
+func TestALogoutOfNobodyWritesNothing(t *testing.T) {
+	s, nobody, _ := newServer(t)
+	require.Equal(t, http.StatusNoContent, nobody.post("/logout", nil))
+	require.Zero(t, s.db.Offset())
+}
+
 func TestASessionThatHasEndedDoesNotComeBack(t *testing.T) {
 	s, _, _ := newServer(t)
 	token, err := s.begin(t.Context(), "ada")

@@ -70,8 +70,12 @@ func (s *sessions) renew(ctx context.Context, token string) error {
 	})
 }
 
-// end ends a session. That it has ended already is no error.
+// end ends a session. That it has ended already is no error, and writes nothing: anyone may send a token that is none.
 func (s *sessions) end(token string) error {
-	_, err := s.db.Delete(key(token))
+	held, err := s.db.Has(key(token))
+	if err != nil || !held {
+		return err
+	}
+	_, err = s.db.Delete(key(token))
 	return err
 }
