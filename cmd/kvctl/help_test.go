@@ -13,10 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// newTestApp returns an app whose commands are looked at and not run.
+func newTestApp() *app {
+	return &app{
+		stdout: bufio.NewWriter(io.Discard), output: newChoice(outputText, outputJSON),
+		encoding: newChoice("utf8", "hex", "base64"), sync: newChoice("always", "interval", "never"),
+	}
+}
+
 // everyCommand calls do for kvctl and each of its commands.
 func everyCommand(do func(cmd *cobra.Command)) {
-	a := &app{stdout: bufio.NewWriter(io.Discard), output: newChoice("text"), encoding: newChoice("utf8"), sync: newChoice("always")}
-	root := newRoot(a)
+	root := newRoot(newTestApp())
 	root.InitDefaultHelpCmd()
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {

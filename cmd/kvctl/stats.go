@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,7 +16,7 @@ import (
 )
 
 func newStats(a *app) *cobra.Command {
-	var prometheus bool
+	var flags statsFlags
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Show what the store holds and what its last recovery did",
@@ -26,21 +27,72 @@ It opens the store for reading only, so the recovery that it reports is that of
 this opening, which changes nothing on disk: an unfinished tail reported as cut
 is left out here, and cut off by the next command that writes. Numbers counted
 since the store was opened, such as syncs, are zero here. A program that writes
-shows them under the same names, by way of kv.Stats.`,
+shows them under the same names, by way of kv.Stats.
+
+With --watch it shows them again and again, beside a live writer, until it is
+interrupted: on a terminal in place of the last ones, elsewhere after them.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store stats
   kvctl --dir store stats -o json
   kvctl --dir store stats --prometheus`,
 		Args: asUsed,
 		RunE: a.starts(func([]string) error {
-			if prometheus && a.wantsJSON() {
+			switch {
+			case flags.prometheus && a.wantsJSON():
 				return usagef("stats: want --prometheus or --output json, but not both")
+			case flags.prometheus && flags.watch:
+				return usagef("stats: want --prometheus or --watch, but not both")
+			case flags.every <= 0:
+				return usagef("stats: --every %v: want more than 0", flags.every)
+			case flags.watch:
+				return a.watchStats(flags.every)
 			}
-			return a.withStore(forReading, func(db *kv.DB) error { return a.printStats(db.Stats(), prometheus) })
+			return a.withStore(forReading, func(db *kv.DB) error { return a.printStats(db.Stats(), flags.prometheus) })
 		}),
 	}
-	cmd.Flags().BoolVar(&prometheus, "prometheus", false, "write Prometheus' text format")
+	cmd.Flags().BoolVar(&flags.prometheus, "prometheus", false, "write Prometheus' text format")
+	cmd.Flags().BoolVar(&flags.watch, "watch", false, "show the numbers again and again")
+	cmd.Flags().DurationVar(&flags.every, "every", 2*time.Second, "how often --watch shows them")
 	return cmd
+}
+
+// statsFlags say how to show the numbers.
+type statsFlags struct {
+	prometheus, watch bool
+	every             time.Duration
+}
+
+// watchStats follows the store's writer until an interrupt.
+func (a *app) watchStats(every time.Duration) error {
+	const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
+	ctx, stop := interruptible()
+	defer stop()
+	follow := func(o *kv.Options) { o.Follow = true }
+	err := a.withStoreUntil(ctx, forReading, func(db *kv.DB) error {
+		next := time.NewTicker(every)
+		defer next.Stop()
+		for {
+			stats := db.Stats()
+			if a.toTerminal && !a.wantsJSON() {
+				fmt.Fprint(a.stdout, clearScreen)
+			}
+			if err := errors.Join(a.printStats(stats, false), a.stdout.Flush()); err != nil {
+				return err
+			}
+			if stats.Failed != nil {
+				return fmt.Errorf("stats: %w", stats.Failed)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-next.C:
+			}
+		}
+	}, follow)
+	if whyEnded(ctx, err) == errInterrupted {
+		return nil // It was interrupted while it opened the store.
+	}
+	return err
 }
 
 func (a *app) printStats(stats kv.Stats, prometheus bool) error {
