@@ -35,6 +35,21 @@ build: ## Build bin/kvctl
 build-migrate: ## Build bin/walnut-migrate, which copies from bbolt, buntdb and Badger
 	cd tools/migrate && go build -o ../../bin/walnut-migrate .
 
+.PHONY: manual
+manual: ## Make docs/kvctl.md of kvctl's help texts
+	go test -count=1 ./cmd/kvctl -run=TheManual -manual
+
+.PHONY: man
+man: ## Write kvctl's man pages to dist/man
+	go test -count=1 ./cmd/kvctl -run=ManPages -man=$(CURDIR)/dist/man
+
+.PHONY: completions
+completions: build ## Write kvctl's completions for bash, zsh and fish to dist/completions
+	@mkdir -p dist/completions
+	bin/kvctl completion bash >dist/completions/kvctl.bash
+	bin/kvctl completion zsh >dist/completions/_kvctl
+	bin/kvctl completion fish >dist/completions/kvctl.fish
+
 .PHONY: demo
 demo: build ## Show what a crash and a flipped bit do to a store of real data, in under two minutes
 	@go run ./internal/demo -kvctl bin/kvctl -data testdata/unicode/UnicodeData.tsv.gz

@@ -24,11 +24,13 @@ var libraryModules = []string{
 // otherModules serve kvctl and the tests, directly or through one of the others.
 var otherModules = []string{
 	"github.com/anishathalye/porcupine",    // kv's serializability test
+	"github.com/cpuguy83/go-md2man/v2",     // kvctl's man pages, by way of cobra/doc
 	"github.com/creack/pty",                // kvctl's tests of the shell at a terminal
 	"github.com/inconshreveable/mousetrap", // cobra
 	"github.com/mitchellh/colorstring",     // progressbar
 	"github.com/rivo/uniseg",               // progressbar
 	"github.com/rogpeppe/go-internal",      // testscript
+	"github.com/russross/blackfriday/v2",   // go-md2man
 	"github.com/schollz/progressbar/v3",
 	"github.com/spf13/cobra",
 	"github.com/spf13/pflag", // cobra
