@@ -133,7 +133,7 @@ const benchRow = "%-28s %12s %9s %9s %9s %9s %9s %10s\n"
 
 func (b *bench) printHead() (err error) {
 	head := benchJSON{
-		"bench", b.app.dirName(), runtime.GOMAXPROCS(0), runtime.GOOS + "/" + runtime.GOARCH, benchKeys, benchValueSize,
+		kindBench, b.app.dirName(), runtime.GOMAXPROCS(0), runtime.GOOS + "/" + runtime.GOARCH, benchKeys, benchValueSize,
 		b.each.Seconds(),
 	}
 	if b.app.wantsJSON() {

@@ -50,7 +50,7 @@ type latencyJSON struct {
 func (m measurement) json() measurementJSON {
 	seconds := func(share float64) float64 { return time.Duration(m.latency.Quantile(share)).Seconds() }
 	return measurementJSON{
-		Kind: "measurement", Name: m.name, Count: m.count, Seconds: m.elapsed.Seconds(), PerSecond: m.rate(),
+		Kind: kindMeasured, Name: m.name, Count: m.count, Seconds: m.elapsed.Seconds(), PerSecond: m.rate(),
 		Latency: latencyJSON{
 			m.latency.Count, m.latency.Mean() / 1e9, seconds(0.5), seconds(0.9), seconds(0.99), seconds(0.999),
 			time.Duration(m.latency.Max).Seconds(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -74,10 +75,15 @@ func (a *app) check(command, part string) error {
 	return damageFoundError{fmt.Sprintf("%s: %s; %s", command, damagedPlaces(dir, damaged), a.planRepair())}
 }
 
-// isOutside reports whether path is known to lie outside of dir. Damage without a path may lie anywhere, so it is not
-// outside.
+// isOutside reports whether path is known to lie outside of dir, each of which may be relative. Damage without a path may lie
+// anywhere, so it is not outside.
 func isOutside(path, dir string) bool {
 	if path == "" {
+		return false
+	}
+	path, pathErr := filepath.Abs(path)
+	dir, dirErr := filepath.Abs(dir)
+	if errors.Join(pathErr, dirErr) != nil {
 		return false
 	}
 	relative, err := filepath.Rel(dir, path)

@@ -234,7 +234,7 @@ func (c *crashTest) print(rounds int, violations []crashViolation) error {
 	}
 	if c.app.wantsJSON() {
 		err = c.app.printJSON(crashTestJSON{
-			"crash_test", c.seed, c.app.sync.value, rounds, c.killed, c.opening, c.acknowledged, c.after.offset, len(violations),
+			kindCrashTest, c.seed, c.app.sync.value, rounds, c.killed, c.opening, c.acknowledged, c.after.offset, len(violations),
 		})
 	} else {
 		_, err = fmt.Fprintf(c.app.stdout, "%d %s killed, %d of them before the store was open; %d commits acknowledged; %d %s\n",
@@ -253,7 +253,7 @@ func (c *crashTest) printViolation(v crashViolation) error {
 			Round   int    `json:"round"`
 			Promise string `json:"promise"`
 			Problem string `json:"problem"`
-		}{"violation", c.killed, v.promise, v.problem})
+		}{kindBroken, c.killed, v.promise, v.problem})
 	}
 	_, err := fmt.Fprintf(c.app.stdout, "violation  round %d, %s: %s\n", c.killed, v.promise, v.problem)
 	return err

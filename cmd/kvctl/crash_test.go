@@ -103,7 +103,7 @@ func TestViolationIsPrintedAndItsStoreIsKept(t *testing.T) {
 				"1 worker killed, 0 of them before the store was open; 0 commits acknowledged; 1 violation\n",
 		},
 		{
-			"json", outputJSON, `{"kind":"violation","round":1,"promise":"P1","problem":"gone"}` + "\n" + `{"kind":"crash_test","seed":1,` +
+			"json", outputJSON, `{"kind":"broken","round":1,"promise":"P1","problem":"gone"}` + "\n" + `{"kind":"crash_test","seed":1,` +
 				`"sync":"always","rounds":5,"killed":1,"opening":0,"acknowledged":0,"offset":0,"violations":1}` + "\n",
 		},
 	} {

@@ -148,6 +148,9 @@ func (f importFlags) newReader(in *input, enc encoding) (pairReader, error) {
 
 // runImport opens the input before the store, so that a mistyped name creates no store.
 func (a *app) runImport(name string, flags importFlags) error {
+	if _, err := a.dir(); err != nil {
+		return err
+	}
 	in, err := a.openInput(name)
 	if err != nil {
 		return err

@@ -1,7 +1,7 @@
 package main
 
 // The kinds of objects in JSON output. Each object says its own as "kind", so that a program that reads several commands, or
-// one that writes objects of more than one kind, knows what it has. kinds_test.go lists who writes which.
+// one that writes objects of more than one kind, knows what it has. kinds_test.go lists which command writes which.
 const (
 	kindPair      = "pair"      // A pair: get, scan, export.
 	kindKey       = "key"       // A key without its value: scan --keys-only.
@@ -13,6 +13,14 @@ const (
 	kindVerified  = "verified"  // What became of reading a snapshot: snapshot verify.
 	kindViolation = "violation" // A finding of check.
 	kindCheck     = "check"     // The summary of what was looked through: check, wal verify, snapshot verify.
+	kindRepair    = "repair"    // What a plan of repair comes to: wal repair.
+	kindStep      = "step"      // A step of it.
+	kindLostKey   = "lost_key"  // A key whose newest value it loses.
+	kindStretch   = "damage"    // A damaged stretch of the log: wal dump --past-damage.
+	kindBench     = "bench"     // What the measurements that follow have in common: bench.
+	kindMeasured  = "measurement"
+	kindCrashTest = "crash_test"
+	kindBroken    = "broken" // A promise that a crash test found broken.
 	kindStats     = "stats"
 	kindVersion   = "version"
 	kindAcked     = "acked"   // A batch of an import that is acknowledged.

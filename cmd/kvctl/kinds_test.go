@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +45,18 @@ var kindsOf = []struct {
 	{command: "check", kinds: []string{kindViolation, kindCheck}}, // Of a foreign file.
 	{command: "backup DIR/copy", kinds: []string{kindResult}},
 	{command: "restore DIR/copy --dir DIR/restored", kinds: []string{kindResult}},
+	{command: "txn -", kinds: []string{kindResult}, stdin: `{"op":"put","key":"c","value":"3"}`},
+	{command: "wal repair", kinds: []string{kindRepair}},
+	{command: "bench --duration 1ms", kinds: append([]string{kindBench}, slices.Repeat([]string{kindMeasured}, 7)...)},
 	{command: "version", kinds: []string{kindVersion}},
 }
 
 func TestEachObjectSaysItsKind(t *testing.T) {
 	dir := t.TempDir()
 	listed := map[string]bool{"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true} // These write none.
+	for _, other := range []string{"kvctl shell", "kvctl crash-test", "kvctl crash-worker"} {
+		listed[other] = true // What a shell's commands write; and see TestCrashTest, which starts processes.
+	}
 	for _, row := range kindsOf {
 		if row.command == "check" {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "store", "letters.txt"), nil, 0o600))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 //	flip FILE POSITION    flips one bit at a position; a negative one counts from the file's end
 //	cut FILE N            takes the last N bytes off
 //	newer FILE            makes a snapshot one of a newer format, checksum and all
+//	each GROUP CODE WANT  runs each command of a group, as exits does; standard error must match WANT, which is '' for nothing
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
@@ -47,7 +49,13 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "hold": hold, "damage": damage, "zero": zero, "rawsize": rawSize,
-			"history": history, "flip": flip, "cut": cut, "newer": newer,
+			"history": history, "flip": flip, "cut": cut, "newer": newer, "each": each,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition %s", name)
 		},
 	})
 }

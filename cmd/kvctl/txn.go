@@ -84,7 +84,7 @@ func (a *app) printTxn(t *transaction, err error) error {
 		Kind      string `json:"kind"`
 		Offset    uint64 `json:"offset"`
 		Mutations int    `json:"mutations"`
-	}{"txn", t.offset, t.mutations})
+	}{kindResult, t.offset, t.mutations})
 }
 
 // readTxn reads the whole input, and returns its name too. An interrupt ends it even if the input has nothing to read.

@@ -284,7 +284,7 @@ type mutationJSON struct {
 
 func (a *app) printPieceJSON(p kv.Piece) error {
 	if p.Err != nil {
-		return a.printJSON(stretchJSON{"damage", p.Path, p.Position, p.Bytes, p.Offset, p.Last, p.Err.Error()})
+		return a.printJSON(stretchJSON{kindStretch, p.Path, p.Position, p.Bytes, p.Offset, p.Last, p.Err.Error()})
 	}
 	c := p.Commit
 	commit := commitJSON{Kind: kindCommit, Offset: c.Offset, Time: formatTime(c.Time), Size: c.Size, Unproven: p.Unproven, Mutations: []mutationJSON{}}

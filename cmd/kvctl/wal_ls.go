@@ -116,7 +116,7 @@ func addDamage(ctx context.Context, dir string, list []segmentJSON) (_ []segment
 		}
 		i := slices.IndexFunc(list, func(s segmentJSON) bool { return filepath.Base(s.Path) == filepath.Base(piece.Path) })
 		if i < 0 {
-			list = append(list, segmentJSON{Kind: "segment", Base: piece.Offset, Last: piece.Offset - 1, State: "apart", Index: "-", Path: piece.Path})
+			list = append(list, segmentJSON{Kind: kindSegment, Base: piece.Offset, Last: piece.Offset - 1, State: "apart", Index: "-", Path: piece.Path})
 			i = len(list) - 1
 		}
 		s := &list[i]

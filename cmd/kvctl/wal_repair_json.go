@@ -51,13 +51,13 @@ func (p repairPrinter) printPlanJSON() error {
 		}
 	}
 	for _, s := range p.plan.Steps {
-		step := repairStepJSON{"step", string(s.Action), s.Path, s.Position, s.Bytes, s.To, s.Offset, s.Why}
+		step := repairStepJSON{kindStep, string(s.Action), s.Path, s.Position, s.Bytes, s.To, s.Offset, s.Why}
 		if err := p.app.printJSON(step); err != nil {
 			return err
 		}
 	}
 	for _, key := range p.plan.LostKeys {
-		lost := lostKeyJSON{Kind: "lost_key", Offset: key.Offset, Guess: key.Guess}
+		lost := lostKeyJSON{Kind: kindLostKey, Offset: key.Offset, Guess: key.Guess}
 		lost.mutationJSON = newMutationJSON(kv.Mutation{Kind: key.Kind, Key: key.Key, End: key.End}, p.app.enc())
 		lost.Value, lost.ValueBase64 = nil, nil
 		if err := p.app.printJSON(lost); err != nil {
@@ -70,7 +70,7 @@ func (p repairPrinter) printPlanJSON() error {
 func (p repairPrinter) printSummaryJSON(applied bool) error {
 	r := p.plan
 	summary := repairJSON{
-		Kind: "repair", Dir: r.Dir, Damaged: len(r.Damage), Possible: r.Why == "", Applied: applied && len(r.Damage) > 0, Why: r.Why,
+		Kind: kindRepair, Dir: r.Dir, Damaged: len(r.Damage), Possible: r.Why == "", Applied: applied && len(r.Damage) > 0, Why: r.Why,
 		Offset: r.Offset, First: r.First, Last: r.Last, LostMore: r.LostMore, LostReadable: r.LostReadable,
 		LostKeys: len(r.LostKeys), LostMoreKeys: r.LostMoreKeys, HistoryFrom: r.HistoryFrom, HistoryTo: r.HistoryTo,
 	}
