@@ -60,6 +60,46 @@ func TestABackupDoesNotGiveItsNameToTheBytesOfAnother(t *testing.T) {
 	require.NoError(t, second.keep())
 }
 
+func TestAnErrorNamesTheBackupAndNeverItsTemporaryFile(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  func(t *testing.T) error
+	}{
+		{"no directory to create it in", func(t *testing.T) error {
+			_, err := createBackupFile(filepath.Join(t.TempDir(), "missing", "copy"), false)
+			return err
+		}},
+		{"a temporary file that can't be replaced", func(t *testing.T) error {
+			path := filepath.Join(t.TempDir(), "copy")
+			require.NoError(t, os.MkdirAll(filepath.Join(path+".tmp", "full"), 0o700))
+			_, err := createBackupFile(path, true)
+			return err
+		}},
+		{"a write that fails", func(t *testing.T) error {
+			file, _ := createIn(t, false)
+			require.NoError(t, file.Close())
+			_, err := file.Write([]byte("more"))
+			return err
+		}},
+		{"a sync that fails", func(t *testing.T) error {
+			file, _ := createIn(t, false)
+			require.NoError(t, file.Close())
+			return file.keep()
+		}},
+		{"a temporary file that is gone", func(t *testing.T) error {
+			file, path := createIn(t, false)
+			require.NoError(t, os.Remove(path+".tmp"))
+			return file.keep()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.err(t)
+			require.ErrorContains(t, err, "copy")
+			require.NotContains(t, err.Error(), ".tmp")
+		})
+	}
+}
+
 func TestABackupFileIsNotSharedByTwoBackups(t *testing.T) {
 	file, path := createIn(t, false)
 	_, err := createBackupFile(path, false)

@@ -24,6 +24,9 @@ type restoreFlags struct {
 	compression choice
 }
 
+// errNothingRestored is what an interrupt leaves, whenever it comes.
+var errNothingRestored = fmt.Errorf("%w; nothing was restored", errInterrupted)
+
 func newRestore(a *app) *cobra.Command {
 	flags := restoreFlags{compression: newCompression()}
 	cmd := &cobra.Command{
@@ -105,13 +108,16 @@ func (a *app) restore(backup string, flags restoreFlags) error {
 	defer stop()
 	files, err := a.openRestoreFiles(ctx, append([]string{backup}, flags.increments...))
 	if err != nil {
-		return fmt.Errorf("restore: %w", whyEnded(ctx, err))
+		if whyEnded(ctx, err) == errInterrupted {
+			err = errNothingRestored
+		}
+		return fmt.Errorf("restore: %w", err)
 	}
 	defer files.close()
 	opts.Logger = a.logger(a.stderr)
 	offset, err := a.runRestore(ctx, dir, files, opts)
 	if whyEnded(ctx, err) == errInterrupted {
-		return fmt.Errorf("restore: %w; nothing was restored", errInterrupted)
+		return fmt.Errorf("restore: %w", errNothingRestored)
 	}
 	if err != nil {
 		return files.explain(dir, err)

@@ -80,6 +80,9 @@ A command that only reads works beside a live writer and changes nothing on
 disk. A command that writes takes the store's lock, and fails at once if another
 process holds it.
 
+Data goes to standard output, everything else to standard error. With -o json
+each line is an object, and its "kind" says of what.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store get user:1
