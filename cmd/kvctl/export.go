@@ -11,10 +11,11 @@ func newExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write every live pair as JSON lines",
-		Long: `export writes the live pairs of one instant as {"key":…,"value":…}, one a line,
-whatever --output says. import reads them back byte for byte: bytes that aren't
-valid UTF-8 are written as "key_base64" or "value_base64". A pair that has a
-deadline has it as "deadline".`,
+		Long: `export writes the live pairs of one instant, one a line, as
+{"kind":"pair","key":…,"value":…}, whatever --output says. import reads them
+back byte for byte: bytes that aren't valid UTF-8 are written as "key_base64" or
+"value_base64", and so is a value that would be too long otherwise. A pair that
+has a deadline has it as "deadline".`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store export > pairs.jsonl
   kvctl --dir copy import pairs.jsonl

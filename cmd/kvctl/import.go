@@ -47,10 +47,11 @@ pairs, and prints the number of pairs. A commit is closed early at 16 MiB. Files
 compressed with gzip or zstd are decompressed.
 
   jsonl     {"key":…,"value":…} a line; "key_base64" and "value_base64" for
-            bytes that aren't UTF-8. A value that isn't a string is stored as
-            compact JSON. With --key FIELD, any JSON objects: each is stored
-            under one of its members, whole, or with --value FIELD another of
-            its members.
+            bytes that aren't UTF-8; "deadline", a time as in RFC 3339; "kind",
+            if it is "pair". No member may come twice. A value that isn't a
+            string is stored as compact JSON. With --key FIELD, any JSON
+            objects: each is stored under one of its members, whole, or with
+            --value FIELD another of its members.
   csv, tsv  the first line is the header. --key COLUMN and --value COLUMN choose
             key and value, by name or by number from 1; without --value the
             value is the whole row as a JSON object. In tsv nothing is quoted.
