@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,9 +31,10 @@ type liveImport struct {
 }
 
 // startImport starts an import in batches of size.
-func startImport(t *testing.T, dir string, size int) *liveImport {
+func startImport(t *testing.T, dir string, size int, more ...string) *liveImport {
 	t.Helper()
-	i := &liveImport{t: t, cmd: exec.Command("kvctl", "--dir", dir, "import", "-", "--ack", "--batch", strconv.Itoa(size))}
+	args := append([]string{"--dir", dir, "import", "-", "--ack", "--batch", strconv.Itoa(size)}, more...)
+	i := &liveImport{t: t, cmd: exec.Command("kvctl", args...)}
 	i.cmd.Stderr = &i.stderr
 	var err error
 	i.stdin, err = i.cmd.StdinPipe()
@@ -79,14 +81,22 @@ func requireFirst(t *testing.T, dir string, pairs int) {
 	require.Equal(t, pairs, held)
 }
 
-func TestInterruptedImportSaysWhatIsIn(t *testing.T) {
+func TestInterruptedImportSaysWhatIsDurable(t *testing.T) {
+	for _, sync := range []string{"always", "interval", "never"} {
+		for _, sent := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+			t.Run(sync+", "+sent.String(), func(t *testing.T) { interruptImport(t, sync, sent) })
+		}
+	}
+}
+
+func interruptImport(t *testing.T, sync string, sent os.Signal) {
 	dir := filepath.Join(t.TempDir(), "store")
-	i := startImport(t, dir, 10)
+	i := startImport(t, dir, 10, "--sync", sync)
 	i.send(25)
 	require.Equal(t, 10, i.acked())
 	require.Equal(t, 20, i.acked())
 	// Five pairs of a batch are read, and the rest never follows.
-	require.NoError(t, i.cmd.Process.Signal(os.Interrupt))
+	require.NoError(t, i.cmd.Process.Signal(sent))
 	require.Error(t, i.cmd.Wait())
 	require.Equal(t, exitFailed, i.cmd.ProcessState.ExitCode())
 	require.Equal(t, dir+" held no store; made a new one in it\n"+
