@@ -292,7 +292,8 @@ func (p *metricsPage) histogram(m histogramMetric) {
 func (p *metricsPage) buildInfo() {
 	const name = "walnut_build_info"
 	p.head(name, "gauge", "The version of Walnut and of Go that the program was built with; always 1.")
-	p.sample(name, "", fmt.Sprintf(`version="%s",goversion="%s"`, escapeLabel(moduleVersion(debug.ReadBuildInfo())), escapeLabel(runtime.Version())), "1")
+	version := escapeLabel(moduleVersion(debug.ReadBuildInfo()))
+	p.sample(name, "", fmt.Sprintf(`version="%s",goversion="%s"`, version, escapeLabel(runtime.Version())), "1")
 }
 
 // moduleVersion returns the version of this module in a program.

@@ -54,7 +54,8 @@ func parsePrometheus(t *testing.T, page string) map[string]*family {
 		require.True(t, ours, "line %q stands under %s", line, current.name)
 		value, err := strconv.ParseFloat(found[4], 64)
 		require.NoError(t, err)
-		current.samples = append(current.samples, sample{suffix: suffix, labels: strings.TrimSuffix(found[2], ","), bound: found[3], value: value})
+		labels := strings.TrimSuffix(found[2], ",")
+		current.samples = append(current.samples, sample{suffix: suffix, labels: labels, bound: found[3], value: value})
 	}
 	for _, f := range families {
 		requireFamily(t, f)

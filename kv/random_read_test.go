@@ -239,7 +239,8 @@ func (r *randomRun) stats() {
 		}
 	}
 	r.require(stats.OpenViews == held, "%d views open, want %d", stats.OpenViews, held)
-	r.require(visible <= stats.Keys && stats.Keys+stats.Expired <= all, "%d keys and %d expired, want %d to %d", stats.Keys, stats.Expired, visible, all)
+	r.require(visible <= stats.Keys && stats.Keys+stats.Expired <= all, "%d keys and %d expired, want %d to %d",
+		stats.Keys, stats.Expired, visible, all)
 	r.require(stats.Visible == view.state.offset, "visible %d, want %d", stats.Visible, view.state.offset)
 	r.require(r.durable.Load() <= stats.Durable && stats.Durable <= view.state.offset, "durable %d, promised %d", stats.Durable, r.durable.Load())
 	r.require(stats.Failed == nil || r.accident.met(diskFailure), "failed: %v", stats.Failed)

@@ -128,7 +128,8 @@ func (stats *Stats) takeLog(log wal.Stats) {
 }
 
 // MarshalJSON returns the numbers as one object. Sizes are in bytes, durations in seconds, as the names say; what is not
-// known, and a size at which nothing ever happens, is -1; times are in seconds of Unix time, 0 where there is none; an error is its text, and empty where there is none.
+// known, and a size at which nothing ever happens, is -1; times are in seconds of Unix time, 0 where there is none; an error is its
+// text, and empty where there is none.
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type numbers Stats // Without this method.
 	c := s.Checkpoints
@@ -151,7 +152,11 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 		Checkpoints       checkpointsJSON `json:"checkpoints"`
 		Failed            string          `json:"failed"`
 		Recovery          recoveryJSON    `json:"recovery"`
-	}{numbers(s), s.OldestView.Seconds(), followLagJSON{s.FollowLag.Commits, s.FollowLag.Age.Seconds()}, unixSeconds(s.LastBackup), checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery)})
+	}{
+		numbers(s), s.OldestView.Seconds(),
+		followLagJSON{s.FollowLag.Commits, s.FollowLag.Age.Seconds()},
+		unixSeconds(s.LastBackup), checkpoints, errorText(s.Failed), newRecoveryJSON(s.Recovery),
+	})
 	return out.Bytes(), err
 }
 

@@ -53,9 +53,10 @@ var kindsOf = []struct {
 
 func TestEachObjectSaysItsKind(t *testing.T) {
 	dir := t.TempDir()
-	listed := map[string]bool{"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true} // These write none.
-	for _, other := range []string{"kvctl shell", "kvctl crash-test", "kvctl crash-worker"} {
-		listed[other] = true // What a shell's commands write; and see TestCrashTest, which starts processes.
+	listed := map[string]bool{ // These write none.
+		"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true,
+		// What a shell's commands write; and TestCrashTest starts processes.
+		"kvctl shell": true, "kvctl crash-test": true, "kvctl crash-worker": true,
 	}
 	for _, row := range kindsOf {
 		if row.command == "check" {
@@ -121,7 +122,8 @@ func TestNothingIsColoured(t *testing.T) {
 	dir := t.TempDir()
 	for _, row := range kindsOf {
 		var out, stderr bytes.Buffer
-		run(strings.Fields(strings.ReplaceAll("--dir DIR/store "+row.command, "DIR", dir)), strings.NewReader(row.stdin), &out, &stderr, func(string) string { return "" })
+		args := strings.Fields(strings.ReplaceAll("--dir DIR/store "+row.command, "DIR", dir))
+		run(args, strings.NewReader(row.stdin), &out, &stderr, func(string) string { return "" })
 		require.NotContains(t, out.String()+stderr.String(), "\x1b", row.command)
 	}
 }

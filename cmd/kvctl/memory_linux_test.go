@@ -34,7 +34,8 @@ func TestALineOf100MBIsRefusedInConstantMemory(t *testing.T) {
 		}
 		require.ErrorIs(t, err, syscall.EPIPE)
 		require.Error(t, cmd.Wait())
-		require.Equal(t, fmt.Sprintf("kvctl: import: standard input line 1: longer than %d bytes; nothing was written\n", maxLine), newStore.ReplaceAllString(stderr.String(), ""))
+		want := fmt.Sprintf("kvctl: import: standard input line 1: longer than %d bytes; nothing was written\n", maxLine)
+		require.Equal(t, want, newStore.ReplaceAllString(stderr.String(), ""))
 		return float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
 	}
 	require.Less(t, peak(1000), 1.5*peak(100))
