@@ -62,8 +62,9 @@ func TestARecordedPageIsRewrittenOnlyWhereItIsWrong(t *testing.T) {
 		},
 		{"other blocks stay", fence + "sh\nexit 1\n" + fence + "\n$ exit 1\n", fence + "sh\nexit 1\n" + fence + "\n$ exit 1\n"},
 		{
-			"a script is one of the commands", fence + "sh\n#!/bin/sh\n# hello.sh says hello.\necho hello\n" + fence + "\n\n" + fence + "console\n$ ./hello.sh\n" + fence,
-			fence + "sh\n#!/bin/sh\n# hello.sh says hello.\necho hello\n" + fence + "\n\n" + fence + "console\n$ ./hello.sh\nhello\n" + fence,
+			"a script is one of the commands",
+			fence + "sh\n#!/bin/sh\n# hello.sh says hello.\necho hello\n" + fence + "\n" + fence + "console\n$ ./hello.sh\n" + fence,
+			fence + "sh\n#!/bin/sh\n# hello.sh says hello.\necho hello\n" + fence + "\n" + fence + "console\n$ ./hello.sh\nhello\n" + fence,
 		},
 	}
 	for _, c := range cases {

@@ -81,16 +81,11 @@ func openBadger(dir string) (source, error) {
 	case errors.Is(err, syscall.EWOULDBLOCK), strings.Contains(err.Error(), "Another process is using"):
 		return nil, errLocked
 	}
-	for _, known := range []struct {
-		text string
-		err  error
-	}{
-		{badger.ErrTruncateNeeded.Error(), errors.New("its program died before it closed it: open it once with Badger, for writing, and close it")},
-		{"checksum", damaged("%v", err)},
-	} {
-		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(known.text)) {
-			return nil, known.err
-		}
+	if strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
+		return nil, errors.New("its program died before it closed it: open it once with Badger, for writing, and close it")
+	}
+	if strings.Contains(strings.ToLower(err.Error()), "checksum") {
+		return nil, damaged("%v", err)
 	}
 	return nil, err
 }

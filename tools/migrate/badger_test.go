@@ -105,6 +105,9 @@ func TestADamagedBadgerDirectoryIsAnError(t *testing.T) {
 	tables := len(found)
 	require.NotZero(t, tables)
 	half := func(text []byte) []byte { return text[:len(text)/2] }
+	long := func(text []byte) []byte { // The last four bytes are the length of a checksum.
+		return append(text[:len(text)-4], 0x7f, 0xff, 0xff, 0xff)
+	}
 	for _, c := range []struct {
 		name, pattern string
 		damage        func([]byte) []byte
@@ -112,7 +115,7 @@ func TestADamagedBadgerDirectoryIsAnError(t *testing.T) {
 	}{
 		{"a bit of a table", "*.sst", flip, "a table"},
 		{"a bit of the log of long values", "*.vlog", flip, "the value of key"},
-		{"a table that was cut, of which Badger panics", "*.sst", half, "Badger dies of it: panic"},
+		{"a length in a table, of which Badger panics in a goroutine", "*.sst", long, "Badger dies of it: panic"},
 		{"a MANIFEST that was cut to its head", "MANIFEST", func(text []byte) []byte { return text[:8] }, "MANIFEST doesn't name the table"},
 		{"a MANIFEST that was cut in a change", "MANIFEST", half, "MANIFEST has "},
 	} {

@@ -49,7 +49,8 @@ func openBbolt(set settings) (source, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	if unsound > 0 {
-		s.noted = append(s.noted, "one of the file's two meta pages is damaged: bbolt uses the other, which may be that of the transaction before the last")
+		s.noted = append(s.noted, "one of the file's two meta pages is damaged: bbolt uses the other, "+
+			"which may be that of the transaction before the last")
 	}
 	return s, nil
 }

@@ -56,7 +56,8 @@ func openStore(ctx context.Context, set settings) (*kv.DB, error) {
 		return nil, err
 	}
 	if db.Offset() > 0 && !set.existing {
-		return nil, errors.Join(fmt.Errorf("the store in %s has %d commits: name an empty one, or say --into-existing", set.dir, db.Offset()), db.Close())
+		err := fmt.Errorf("the store in %s has %d commits: name an empty one, or say --into-existing", set.dir, db.Offset())
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
