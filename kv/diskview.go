@@ -40,7 +40,7 @@ type DiskView struct {
 	log       *wal.Log
 	snapshots *inventory
 	over      error // Why there are no more reads; nil where there are.
-	most      int64 // What the first overlay of a scan may take, in bytes.
+	most      int64 // What the first overlay of a scan with a limit may take, in bytes.
 
 	base     *snapshot.File    // nil where everything is in the log.
 	untried  []snapshot.Place  // Older than base, newest first.
@@ -159,8 +159,8 @@ func (v *DiskView) Get(ctx context.Context, key []byte) (Pair, error) {
 	return Pair{}, ErrNotFound
 }
 
-// Scan yields the pairs of a range in order. Each scan reads all of the log that it needs before the first pair, and, where the log has
-// more about the range than a few megabytes, some more times later. An error ends it: a *CorruptError where a record of the log, or a
+// Scan yields the pairs of a range in order. Each scan reads the log before its first pair and keeps what is about the range;
+// with a limit no more than some megabytes of it, and reads it again where the limit lies further on. An error ends it: a *CorruptError where a record of the log, or a
 // block that no older snapshot can stand in for, is damaged; ErrVersion; ErrClosed; ctx's; or one of the file system.
 func (v *DiskView) Scan(ctx context.Context, r Range) iter.Seq2[Pair, error] {
 	return func(yield func(Pair, error) bool) {
@@ -214,16 +214,21 @@ type diskEntry struct {
 
 func (e diskEntry) expired(now int64) bool { return e.deadline != 0 && e.deadline <= now }
 
-// overlayFirst is how many bytes the first overlay of a scan may take. Each later one may take twice as many, so that a scan of all
-// takes no more memory than loading, and reads the log only some times.
+// overlayFirst is how many bytes the first overlay of a scan with a limit may take. Each later one may take twice as many, so that a
+// limit that proves large has the log read only some times. A scan without a limit has one overlay: of a million pairs in the log alone
+// that took 2.5 s and 205 MB, and overlays of 8 MiB and more 4 s and 125 MB.
 const overlayFirst = 8 << 20
 
-// entries yields the pairs of a range in order, expired ones included. The range's limit doesn't count.
+// entries yields the pairs of a range in order, expired ones included, without an end at the limit.
 func (v *DiskView) entries(ctx context.Context, r Range) iter.Seq2[diskEntry, error] {
 	return func(yield func(diskEntry, error) bool) {
 		start, end, _ := r.bounds() // Where no key is possible, the log is read all the same: damage is to be noticed.
 		rest := span{start, end}
-		for most, more := v.most, true; more; most *= 2 {
+		most := int64(math.MaxInt64)
+		if r.Limit > 0 {
+			most = v.most
+		}
+		for more := true; more; most = 2 * min(most, math.MaxInt64/2) {
 			o, err := v.readLog(ctx, rest, r.Reverse, most)
 			if err == nil {
 				last := []byte(nil)
@@ -277,6 +282,10 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 // merged yields what the base and an overlay hold together, in the order of the overlay's scan.
 func (v *DiskView) merged(o *overlay) iter.Seq2[diskEntry, error] {
 	return func(yield func(diskEntry, error) bool) {
+		if o.alone {
+			o.visit(func(it item) bool { return yield(diskEntry{it.key(), it.value(), it.deadline()}, nil) })
+			return
+		}
 		newer := o.list()
 		// take yields the newer pairs that come before a key, all where it is nil, and reports whether the scan goes on.
 		take := func(before []byte) bool {

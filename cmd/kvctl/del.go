@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ it writes nothing.`,
   kvctl --dir store del user:1
   kvctl --dir store del --prefix user:
   kvctl --dir store del --start a --end b`,
+		ValidArgsFunction: a.completeKeys(math.MaxInt),
 	}
 	span.addTo(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {

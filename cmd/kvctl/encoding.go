@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -59,6 +60,36 @@ func (a *app) keyArgument(name, text string) ([]byte, error) {
 		err = usagef("%s: %w", name, kv.ErrEmptyKey)
 	}
 	return key, err
+}
+
+// prefixOf returns bytes that every key begins with whose text begins with a word. There are none where no key's text does so.
+func (e encoding) prefixOf(word string) []byte {
+	var data []byte
+	switch e {
+	case encodingHex:
+		data, _ = hex.DecodeString(word)
+	case encodingBase64:
+		digits := strings.TrimRight(word, "=")
+		if len(digits)%4 == 1 {
+			digits = digits[:len(digits)-1] // Six bits are no byte.
+		}
+		data, _ = base64.RawStdEncoding.DecodeString(digits)
+	default:
+		data = []byte(word)
+	}
+	return data
+}
+
+// word returns the bytes as a word that a shell can complete on a command line, and whether they can be one: nothing is escaped or
+// stripped, and the word isn't taken for a flag or for what cobra shows beside completions.
+func (e encoding) word(data []byte) (text string, ok bool) {
+	const most = 256
+	if len(data) > most {
+		return "", false
+	}
+	text = string(e.appendText(nil, data))
+	isWhole := (e != encodingUTF8 || text == string(data)) && strings.TrimSpace(text) == text
+	return text, isWhole && !strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "_activeHelp_")
 }
 
 // appendText appends the bytes as text output shows them: on one line and without a tab.

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"github.com/spf13/cobra"
+	"context"
 
-	"github.com/walnutkv/walnut/kv"
+	"github.com/spf13/cobra"
 )
 
 func newExport(a *app) *cobra.Command {
-	var view viewFlags
+	var span viewFlags
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write every live pair as JSON lines",
@@ -22,14 +22,14 @@ has a deadline has it as "deadline".`,
   kvctl --dir store export --prefix user: | gzip > users.jsonl.gz`,
 		Args: asUsed,
 	}
-	view.addTo(cmd)
+	span.addTo(cmd)
 	cmd.RunE = a.starts(func([]string) error {
-		r, err := view.keyRange(a.enc())
+		r, err := span.keyRange(a.enc())
 		if err != nil {
 			return err
 		}
-		return a.withStore(forReading, func(db *kv.DB) error {
-			return a.writePairs(db, r, a.newPairWriter(true, false))
+		return a.withView(func(ctx context.Context, v view) error {
+			return writePairs(v.Scan(ctx, r), a.newPairWriter(true, false))
 		})
 	})
 	return cmd

@@ -1,11 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/walnutkv/walnut/kv"
 )
 
 func newGet(a *app) *cobra.Command {
@@ -26,7 +25,8 @@ any commit at all while the log has not been truncated.`,
   kvctl --dir store get user:1 --at 1
   kvctl --dir store get 757365723a31 --encoding hex
   kvctl --dir store get user:1 -o json`,
-		Args: asUsed,
+		Args:              asUsed,
+		ValidArgsFunction: a.completeKeys(1),
 	}
 	cmd.Flags().Uint64Var(&at, "at", 0, "as of this offset (default the newest)")
 	cmd.RunE = a.starts(func(args []string) error {
@@ -38,11 +38,10 @@ any commit at all while the log has not been truncated.`,
 		if cmd.Flags().Changed("at") {
 			f, err = a.valueAt(key, at)
 		} else {
-			err = a.withStore(forReading, func(db *kv.DB) error {
-				return db.View(func(tx *kv.Tx) (err error) {
-					f, err = lookUp(tx, key)
-					return err
-				})
+			err = a.withView(func(ctx context.Context, v view) error {
+				pair, err := v.Get(ctx, key)
+				f = found{pair.Value, pair.Deadline}
+				return err
 			})
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/walnutkv/walnut/kv"
 )
@@ -91,6 +92,45 @@ type closeError struct{ error }
 
 // Unwrap returns why.
 func (e closeError) Unwrap() error { return e.error }
+
+// view is what commands that only read need of a store: its files, or a shell's session.
+type view interface {
+	Get(ctx context.Context, key []byte) (kv.Pair, error)
+	Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Pair, error]
+	Stats(ctx context.Context) (kv.Stats, error)
+}
+
+// withView opens a view of the store's files, which loads nothing, calls use with it, and closes it. It returns the first error. An
+// interrupt ends the process, since there is nothing to undo.
+func (a *app) withView(use func(ctx context.Context, v view) error) (err error) {
+	if a.session != nil {
+		return use(context.Background(), a.session)
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	log := &heldLog{to: a.stderr}
+	opts, err := a.options(forReading, log)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	view, err := kv.OpenDiskView(ctx, dir, opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := view.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("close %s: %w", dir, closeErr)
+		}
+	}()
+	// An older snapshot that stands in for a damaged one is reported, unless the error reports the damage.
+	if err = use(ctx, view); err == nil || errors.Is(err, kv.ErrNotFound) {
+		log.release()
+	}
+	return err
+}
 
 // withLog opens only the log of the store, with adjusted options, for commands that show records instead of pairs. It works on a
 // damaged log.

@@ -28,7 +28,8 @@ may begin with a dash.`,
   printf 'any bytes' | kvctl --dir store put user:2 -
   kvctl --dir store put session:1 token --ttl 10m
   kvctl --dir store put --encoding hex 00ff 0a0d`,
-		Args: asUsed,
+		Args:              asUsed,
+		ValidArgsFunction: a.completeKeys(1),
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the pair lives, such as 90s or 10m (default for ever)")
 	addExisting(cmd, &existing)

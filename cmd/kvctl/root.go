@@ -96,6 +96,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 		newBench(a), newCrashTest(a), newCrashWorker(a))
 	addTo(root, "", newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))
+	_ = root.MarkPersistentFlagDirname("dir") // It fails only for a flag that doesn't exist.
+	completeNoFiles(root)
 	return root
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -9,7 +11,7 @@ import (
 )
 
 func newScan(a *app) *cobra.Command {
-	var view viewFlags
+	var span viewFlags
 	var keysOnly, count bool
 	cmd := &cobra.Command{
 		Use:   "scan",
@@ -29,30 +31,33 @@ read back.`,
   kvctl --dir store scan --prefix user: --count`,
 		Args: asUsed,
 	}
-	view.addTo(cmd)
+	span.addTo(cmd)
 	cmd.Flags().BoolVar(&keysOnly, "keys-only", false, "leave the values out")
 	cmd.Flags().BoolVar(&count, "count", false, "print only how many pairs there are")
 	cmd.RunE = a.starts(func([]string) error {
-		r, err := view.keyRange(a.enc())
+		r, err := span.keyRange(a.enc())
 		if err != nil {
 			return err
 		}
 		if keysOnly && count {
 			return usageError{errors.New("scan: want --keys-only or --count, but not both")}
 		}
-		return a.withStore(forReading, func(db *kv.DB) error {
+		return a.withView(func(ctx context.Context, v view) error {
 			if count {
-				return a.countPairs(db, r)
+				return a.countPairs(v.Scan(ctx, r))
 			}
-			return a.writePairs(db, r, a.newPairWriter(a.wantsJSON(), keysOnly))
+			return writePairs(v.Scan(ctx, r), a.newPairWriter(a.wantsJSON(), keysOnly))
 		})
 	})
 	return cmd
 }
 
-func (a *app) countPairs(db *kv.DB, r kv.Range) error {
+func (a *app) countPairs(pairs iter.Seq2[kv.Pair, error]) error {
 	var count uint64
-	for range db.Scan(r) {
+	for _, err := range pairs {
+		if err != nil {
+			return err
+		}
 		count++
 	}
 	return a.printResult(count, struct {
@@ -61,20 +66,18 @@ func (a *app) countPairs(db *kv.DB, r kv.Range) error {
 	}{kindResult, count})
 }
 
-func (a *app) writePairs(db *kv.DB, r kv.Range, w *pairWriter) error {
-	return db.View(func(tx *kv.Tx) error {
-		for key, value := range tx.Scan(r) {
-			f, err := found{value: value}, error(nil)
-			if w.asJSON && !w.keysOnly {
-				f.deadline, err = tx.Deadline(key)
-			}
-			if err == nil {
-				err = w.write(key, f)
-			}
-			if err != nil {
-				return err
-			}
+func writePairs(pairs iter.Seq2[kv.Pair, error], w *pairWriter) error {
+	for pair, err := range pairs {
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		f := found{value: pair.Value}
+		if !w.keysOnly {
+			f.deadline = pair.Deadline
+		}
+		if err := w.write(pair.Key, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }

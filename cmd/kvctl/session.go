@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"iter"
 
@@ -22,6 +24,39 @@ func (s *session) with(want access, use func(db *kv.DB) error) error {
 	}
 	return use(s.db)
 }
+
+// Get returns a pair as of the last commit.
+func (s *session) Get(ctx context.Context, key []byte) (kv.Pair, error) {
+	start := bytes.Clone(key)
+	for p, err := range s.Scan(ctx, kv.Range{Start: start, End: append(bytes.Clone(start), 0)}) {
+		return p, err
+	}
+	return kv.Pair{}, kv.ErrNotFound
+}
+
+// Scan yields the pairs of a range, all as of one instant.
+func (s *session) Scan(_ context.Context, r kv.Range) iter.Seq2[kv.Pair, error] {
+	return func(yield func(kv.Pair, error) bool) {
+		err := s.db.View(func(tx *kv.Tx) error {
+			for key, value := range tx.Scan(r) {
+				deadline, err := tx.Deadline(key)
+				if err != nil {
+					return err
+				}
+				if !yield(kv.Pair{Key: key, Value: value, Deadline: deadline}, nil) {
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			yield(kv.Pair{}, err)
+		}
+	}
+}
+
+// Stats returns the open store's numbers.
+func (s *session) Stats(context.Context) (kv.Stats, error) { return s.db.Stats(), nil }
 
 // commitsSoFar yields what Watch does, up to the last commit at the time.
 func commitsSoFar(db *kv.DB, opts kv.WatchOptions) iter.Seq2[kv.Commit, error] {

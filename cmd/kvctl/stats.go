@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,13 @@ interrupted: on a terminal in place of the last ones, elsewhere after them.`,
 			case flags.watch:
 				return a.watchStats(flags.every)
 			}
-			return a.withStore(forReading, func(db *kv.DB) error { return a.printStats(db.Stats(), flags.prometheus) })
+			return a.withView(func(ctx context.Context, v view) error {
+				stats, err := v.Stats(ctx)
+				if err != nil {
+					return err
+				}
+				return a.printStats(stats, flags.prometheus)
+			})
 		}),
 	}
 	cmd.Flags().BoolVar(&flags.prometheus, "prometheus", false, "write Prometheus' text format")
