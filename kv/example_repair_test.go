@@ -71,3 +71,40 @@ func ExamplePlanRepair() {
 	// still readable: commit 3, Grace
 	// Ada <nil>
 }
+
+// Follow goes through the log of a store, and on with what its live writer adds.
+func ExampleLog_Follow() {
+	dir, err := os.MkdirTemp("", "walnut")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := kv.Open(dir, kv.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Put([]byte("user"), []byte("Ada")); err != nil {
+		log.Fatal(err)
+	}
+	followed, err := kv.OpenLog(dir, kv.Options{Follow: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer followed.Close()
+	for commit, err := range followed.Follow(context.Background(), 1) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("commit %d puts %s\n", commit.Offset, commit.Mutations[0].Value)
+		if commit.Offset == 2 {
+			break
+		}
+		if _, err := db.Put([]byte("user"), []byte("Grace")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// commit 1 puts Ada
+	// commit 2 puts Grace
+}

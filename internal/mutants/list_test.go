@@ -429,6 +429,27 @@ var mutants = []mutant{
 		new:     "if false {",
 		pkg:     "./wal", test: "TestAReaderSyncsTheNameOfWhatItShows",
 	},
+	{
+		mistake: "a repair cuts what it has not copied",
+		file:    "wal/repair.go",
+		old:     "err := s.keepCopies(r)",
+		new:     "err := error(nil)",
+		pkg:     "./kv", test: "TestEveryDamageHasARepairOrSaysWhyNot",
+	},
+	{
+		mistake: "a repair lets go of the log before the snapshot that shows its state is there",
+		file:    "kv/repair.go",
+		old:     "if err := w.writeSnapshot(ctx, o); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\tif err := w.log.Apply(o.log); err != nil {\n\t\treturn err\n\t}",
+		new:     "defer func() { _ = w.writeSnapshot(ctx, o) }()\n\t}\n\tif err := w.log.Apply(o.log); err != nil {\n\t\treturn err\n\t}",
+		pkg:     "./kv", test: "TestAPowerCutDuringARepair",
+	},
+	{
+		mistake: "a repair believes a tail that may be in the page cache alone",
+		file:    "wal/repair.go",
+		old:     "err = s.makeDurable(r.holder, &r.end)",
+		new:     "err = error(nil)",
+		pkg:     "./wal", test: "TestARepairMakesDurableWhatItKeeps",
+	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.
