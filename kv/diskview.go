@@ -49,7 +49,7 @@ type DiskView struct {
 }
 
 // OpenDiskView opens a view of the store in a directory. It reads the log's last segment, but no other record, and no pair. Of opts,
-// Logger and Clock count. Errors are those of Open.
+// Logger, Progress and Clock count; Progress is called while the log is read. Errors are those of Open.
 func OpenDiskView(ctx context.Context, dir string, opts Options) (*DiskView, error) {
 	opts.ReadOnly, opts.Follow = true, false
 	opts, err := opts.withDefaults()
@@ -126,7 +126,10 @@ func (v *DiskView) skip(path string, err error) {
 
 // fallBack goes on with an older snapshot after reading the base has failed, or returns why it can't.
 func (v *DiskView) fallBack(ctx context.Context, err error) error {
-	if v.base == nil || ctx.Err() != nil || errors.Is(err, ErrVersion) {
+	switch {
+	case v.over != nil:
+		return v.over // It was closed between two pairs.
+	case v.base == nil || ctx.Err() != nil || errors.Is(err, ErrVersion):
 		return err
 	}
 	v.skip(v.base.Path(), err)
@@ -159,9 +162,10 @@ func (v *DiskView) Get(ctx context.Context, key []byte) (Pair, error) {
 	return Pair{}, ErrNotFound
 }
 
-// Scan yields the pairs of a range in order. Each scan reads the log before its first pair and keeps what is about the range;
-// with a limit no more than some megabytes of it, and reads it again where the limit lies further on. An error ends it: a *CorruptError where a record of the log, or a
-// block that no older snapshot can stand in for, is damaged; ErrVersion; ErrClosed; ctx's; or one of the file system.
+// Scan yields the pairs of a range in order. It reads the log before the first pair, and keeps what is about the range: with a limit no
+// more than some megabytes of it, and it reads the log again where the limit lies further on. An error ends it: a *CorruptError where a
+// record of the log is damaged, or a block that no older snapshot can stand in for; ErrVersion; ErrClosed; ctx's; or one of the file
+// system.
 func (v *DiskView) Scan(ctx context.Context, r Range) iter.Seq2[Pair, error] {
 	return func(yield func(Pair, error) bool) {
 		now, yielded := int64(0), 0
@@ -261,7 +265,7 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 		return nil, v.over
 	}
 	o := newOverlay(about, reverse, v.base == nil, most)
-	made, size := int64(0), int64(0)
+	made, size, last, report := int64(0), int64(0), v.log.Last(), limited(v.opts.Progress)
 	for record, err := range whileLasting(ctx, v.log.Records(v.baseOffset()+1)) {
 		if err == nil {
 			if made, err = visitRecord(record.Payload, o.take); err != nil {
@@ -272,7 +276,11 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 			return nil, err
 		}
 		size += int64(len(record.Payload))
+		if record.Offset%replayChunk == 0 {
+			report(Progress{Offset: record.Offset, Last: last})
+		}
 	}
+	v.opts.Progress(Progress{Offset: last, Last: last})
 	v.clock.goesOnFrom(made)
 	v.logBytes = size
 	o.settle()

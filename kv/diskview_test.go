@@ -343,6 +343,20 @@ func TestADiskViewWorksBesideCheckpoints(t *testing.T) {
 	}
 }
 
+func TestADiskViewReportsHowFarItHasReadTheLog(t *testing.T) {
+	db, mem := openMem(t)
+	for i := range 1000 {
+		put(t, db, fmt.Sprint(i), "")
+	}
+	opts, seen := memOptions(mem), []Progress(nil)
+	opts.Progress = func(p Progress) { seen = append(seen, p) }
+	v := openView(t, opts, overlayFirst)
+	require.Empty(t, seen)
+	_, err := v.Get(context.Background(), []byte("7"))
+	require.NoError(t, err)
+	require.Equal(t, Progress{Offset: 1000, Last: 1000}, seen[len(seen)-1])
+}
+
 func TestADiskViewStaysAsItWasOpened(t *testing.T) {
 	db, mem := openMem(t)
 	for i := range 50 {
@@ -386,7 +400,17 @@ func TestADiskViewEndsWithItsContextAndWithClose(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = OpenDiskView(ctx, storeDir, opts)
 	require.ErrorIs(t, err, context.Canceled)
-	require.NoError(t, v.Close())
+	for range 2 { // The first scan meets its end within, the second one at once.
+		_, err = viewed(func(yield func(Pair, error) bool) {
+			for p, err := range v.Scan(context.Background(), Range{}) {
+				require.NoError(t, v.Close())
+				if !yield(p, err) {
+					return
+				}
+			}
+		})
+		require.ErrorIs(t, err, ErrClosed)
+	}
 	_, err = v.Get(context.Background(), []byte("01"))
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = v.Get(context.Background(), nil)

@@ -447,27 +447,32 @@ func TestALogThatEndsBeforeASnapshotIsRefused(t *testing.T) {
 
 // TestAReaderShowsNothingThatAPowerCutTakes opens the store for reading while the sync of a commit is held up.
 func TestAReaderShowsNothingThatAPowerCutTakes(t *testing.T) {
-	mem := vfs.NewMem()
-	opts := manual(mem)
-	db, err := Open(storeDir, opts)
-	require.NoError(t, err)
-	put(t, db, "k", "1")
-	held, release := holdSync(mem, nil)
-	var done sync.WaitGroup
-	done.Go(func() { put(t, db, "k", "2") })
-	waitUntil(t, held.Load)
-	opts.ReadOnly = true
-	reader, err := Open(storeDir, opts)
-	require.NoError(t, err)
-	shown := lines(reader.Scan(Range{}))
-	opts.fs = mem.Crash(1, vfs.KeepNone)
-	close(release)
-	done.Wait()
-	after, err := Open(storeDir, opts)
-	require.NoError(t, err)
-	require.Equal(t, shown, lines(after.Scan(Range{})))
-	for _, open := range []*DB{reader, after, db} {
-		require.NoError(t, open.Close())
+	for name, read := range map[string]func(opts Options) []string{
+		"a read-only store": func(opts Options) []string { return lines(openStore(t, storeDir, opts).Scan(Range{})) },
+		"a view of the files": func(opts Options) []string {
+			pairs, err := viewed(openView(t, opts, overlayFirst).Scan(context.Background(), Range{}))
+			require.NoError(t, err)
+			return pairs
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			opts := manual(mem)
+			db, err := Open(storeDir, opts)
+			require.NoError(t, err)
+			put(t, db, "k", "1")
+			held, release := holdSync(mem, nil)
+			var done sync.WaitGroup
+			done.Go(func() { put(t, db, "k", "2") })
+			waitUntil(t, held.Load)
+			opts.ReadOnly = true
+			seen := read(opts)
+			opts.fs = mem.Crash(1, vfs.KeepNone)
+			close(release)
+			done.Wait()
+			require.Equal(t, seen, read(opts))
+			require.NoError(t, db.Close())
+		})
 	}
 }
 

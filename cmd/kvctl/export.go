@@ -15,7 +15,8 @@ func newExport(a *app) *cobra.Command {
 {"kind":"pair","key":…,"value":…}, whatever --output says. import reads them
 back byte for byte: bytes that aren't valid UTF-8 are written as "key_base64" or
 "value_base64", and so is a value that would be too long otherwise. A pair that
-has a deadline has it as "deadline".`,
+has a deadline has it as "deadline". Damage that is met on the way ends the
+lines, and the exit code is 4.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store export > pairs.jsonl
   kvctl --dir copy import pairs.jsonl

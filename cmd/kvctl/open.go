@@ -115,6 +115,13 @@ func (a *app) withView(use func(ctx context.Context, v view) error) (err error) 
 	if err != nil {
 		return err
 	}
+	reading := a.newOpenBar()
+	defer reading.finish()
+	opts.Progress = func(p kv.Progress) {
+		if reading.update(p); p.Offset == p.Last {
+			reading.finish() // Output follows.
+		}
+	}
 	ctx := context.Background()
 	view, err := kv.OpenDiskView(ctx, dir, opts)
 	if err != nil {

@@ -92,7 +92,7 @@ func (b *importBar) finish() {
 }
 
 // openBar shows the progress of opening a store if that takes a while: first a snapshot is loaded, then the log after it is
-// replayed. A nil openBar shows nothing.
+// replayed. A view of a store's files only reads the log, at times more than once. A nil openBar shows nothing.
 type openBar struct {
 	w     io.Writer
 	start time.Time
@@ -143,7 +143,7 @@ func (b *openBar) finish() {
 	if b != nil && b.bar != nil {
 		_ = b.bar.Clear()
 		_ = b.bar.Exit()
-		b.bar = nil
+		b.bar, b.what = nil, ""
 	}
 }
 

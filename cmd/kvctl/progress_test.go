@@ -58,6 +58,8 @@ func TestOpenBarShowsTheSnapshotAndThenTheLogAfterIt(t *testing.T) {
 		bar.finish()
 		require.True(t, strings.HasSuffix(out.String(), "\r"), "the bar is cleared: %q", out.String())
 		bar.finish()
+		bar.update(kv.Progress{Offset: 1200, Last: 1400}) // The log is read again.
+		bar.finish()
 	})
 }
 

@@ -22,13 +22,13 @@ func newStats(a *app) *cobra.Command {
 		Use:   "stats",
 		Short: "Show what the store holds and what its last recovery did",
 		Long: `stats shows a store's numbers: its pairs, the offsets it holds, the space it
-takes, and what opening it found.
+takes, and what opening it finds.
 
-It opens the store for reading only, so the recovery that it reports is that of
-this opening, which changes nothing on disk: an unfinished tail reported as cut
-is left out here, and cut off by the next command that writes. Numbers counted
-since the store was opened, such as syncs, are zero here. A program that writes
-shows them under the same names, by way of kv.Stats.
+It reads the snapshot and the log that an opening would load and replay, and
+changes nothing on disk: an unfinished tail reported as cut is left out here,
+and cut off by the next command that writes. Numbers counted since the store was
+opened, such as syncs, are zero here. A program that writes shows them under the
+same names, by way of kv.Stats.
 
 With --watch it shows them again and again, beside a live writer, until it is
 interrupted: on a terminal in place of the last ones, elsewhere after them.`,
