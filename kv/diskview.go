@@ -219,8 +219,8 @@ type diskEntry struct {
 func (e diskEntry) expired(now int64) bool { return e.deadline != 0 && e.deadline <= now }
 
 // overlayFirst is how many bytes the first overlay of a scan with a limit may take. Each later one may take twice as many, so that a
-// limit that proves large has the log read only some times. A scan without a limit has one overlay: of a million pairs in the log alone
-// that took 2.5 s and 205 MB, and overlays of 8 MiB and more 4 s and 125 MB.
+// limit that proves large has the log read only some times. A scan without a limit has one overlay, which takes two thirds of the time
+// and more memory (docs/notebook.md).
 const overlayFirst = 8 << 20
 
 // entries yields the pairs of a range in order, expired ones included, without an end at the limit.

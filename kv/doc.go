@@ -31,7 +31,7 @@
 // pair or the store meanwhile.
 //
 // One process at a time has a store open for writing, by way of a lock file. Options.ReadOnly opens it beside that one,
-// without a lock and without changing a byte.
+// without a lock and without changing a byte. So does a DiskView, which reads a few pairs from the files instead of loading them all.
 //
 // A directory holds LOCK (the writer's process id), wal (the log), snapshot (the snapshots), ARCHIVE if the store has an archive,
 // and, where a recovery had to cut an unfinished tail off the log, quarantine (what was cut). Keys hold 1 byte to MaxKeySize,
