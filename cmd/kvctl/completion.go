@@ -32,7 +32,8 @@ func newCompletion(a *app) *cobra.Command {
 		Use:   "completion bash|zsh|fish",
 		Short: "Write a shell's completion script",
 		Long: `completion writes a script that teaches a shell kvctl's commands and flags, and
-for get, put and del the keys of the store. For the shell that is running:
+for get, put and del the keys of the store that need no quotes. For the shell
+that is running:
 
   bash   source <(kvctl completion bash)
   zsh    source <(kvctl completion zsh)

@@ -80,16 +80,17 @@ func (e encoding) prefixOf(word string) []byte {
 	return data
 }
 
-// word returns the bytes as a word that a shell can complete on a command line, and whether they can be one: nothing is escaped or
-// stripped, and the word isn't taken for a flag or for what cobra shows beside completions.
+// word returns the bytes as a word that a shell can complete on a command line, and whether they can be one: it isn't taken for a flag,
+// and no character of it means anything to a shell. Completion scripts evaluate what stands on the command line, so a key of a store
+// that somebody else wrote could otherwise run a command.
 func (e encoding) word(data []byte) (text string, ok bool) {
 	const most = 256
 	if len(data) > most {
 		return "", false
 	}
 	text = string(e.appendText(nil, data))
-	isWhole := (e != encodingUTF8 || text == string(data)) && strings.TrimSpace(text) == text
-	return text, isWhole && !strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "_activeHelp_")
+	special := func(r rune) bool { return !isShellSafe(r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	return text, !strings.HasPrefix(text, "-") && !strings.ContainsFunc(text, special)
 }
 
 // appendText appends the bytes as text output shows them: on one line and without a tab.

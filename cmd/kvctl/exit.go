@@ -156,12 +156,14 @@ func (a *app) commandLine(words string) string {
 	return "kvctl --dir " + shellQuote(dir) + " " + words
 }
 
+// isShellSafe reports whether a character means nothing to a shell but itself.
+func isShellSafe(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
+}
+
 // shellQuote quotes a word for a POSIX shell if it needs quotes.
 func shellQuote(word string) string {
-	safe := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
-	}
-	if word != "" && strings.TrimFunc(word, safe) == "" {
+	if word != "" && strings.TrimFunc(word, isShellSafe) == "" {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
