@@ -80,6 +80,12 @@ func TestReadingChangesNoByte(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, lines(reader.Scan(Range{})))
 		require.NoError(t, reader.Close())
+		view, err := OpenDiskView(context.Background(), storeDir, opts)
+		require.NoError(t, err)
+		pairs, err := viewed(view.Scan(context.Background(), Range{}))
+		require.NoError(t, err)
+		require.Len(t, pairs, len(want))
+		require.NoError(t, view.Close())
 		log, err := OpenLog(storeDir, opts)
 		require.NoError(t, err)
 		for _, err := range log.Commits(0) {
