@@ -73,15 +73,29 @@ func (m *Mutation) ownedPair() pair {
 	return m.pair
 }
 
+// ready is a mutation that was decoded, and as much of its work done, before it was its turn.
+type ready struct {
+	Mutation        // With its pair, where it is a put.
+	entries  keying // The pair's, in every index, if they were made.
+}
+
+func (r *ready) apply(s *state) {
+	if r.Kind == MutationPut {
+		s.put(r.ownedPair(), &r.entries)
+	} else {
+		s.mutate(&r.Mutation)
+	}
+}
+
 // Batch collects mutations for DB.Apply, which makes one commit of them. The zero value is an empty batch. A batch
 // copies what it is given. A mutation over a limit is left out, and its error is what Apply returns. A batch may be applied
 // more than once, and must not be changed meanwhile; it is not safe for concurrent use.
 type Batch struct {
 	record []byte // Room for the head of a record, then the mutations as they are in one; empty where there are none.
 	count  int
-	ranges int       // How many of them are range deletes.
-	ready  *Mutation // The only one, decoded and with its pair; nil where that wasn't done.
-	err    error     // The first error, which Apply returns.
+	ranges int    // How many of them are range deletes.
+	ready  *ready // The only one; nil where that wasn't done.
+	err    error  // The first error, which Apply returns.
 }
 
 // Put gives the key the value; a nil value is an empty one.

@@ -13,8 +13,8 @@ import (
 
 // single is a batch of one mutation.
 type single struct {
-	batch    Batch
-	mutation Mutation
+	batch Batch
+	ready ready
 }
 
 // singles holds such batches for use again.
@@ -25,16 +25,17 @@ func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 	s := singles.Get().(*single)
 	add(&s.batch)
 	if s.batch.count == 1 && db.relaxed() {
-		s.mutation.next(s.batch.mutations())
-		if s.mutation.Kind == MutationPut {
-			s.mutation.pair = s.mutation.ownedPair()
+		s.ready.next(s.batch.mutations())
+		if s.ready.Kind == MutationPut {
+			s.ready.pair = s.ready.ownedPair()
 		}
-		s.batch.ready = &s.mutation
+		s.batch.ready = &s.ready
 	}
 	offset, err = db.commit(context.Background(), &s.batch, nil)
-	if cap(s.batch.record) <= inPlaceBytes {
+	if cap(s.batch.record) <= inPlaceBytes && cap(s.ready.entries.entries) <= keyingMax {
 		s.batch.Reset()
-		s.mutation = Mutation{}
+		s.ready.Mutation = Mutation{}
+		s.ready.entries.reset()
 		singles.Put(s)
 	}
 	return offset, err

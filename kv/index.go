@@ -41,10 +41,11 @@ func checkIndexes(list []Index) error {
 
 var errIndexPanic = errors.New("the function panicked")
 
-// keying is the entries of a pair in an index, in their order and each once, or why there are none. Its memory is used again.
+// keying is entries of pairs: of each pair those of one index after the other, in their order and each once. Its memory is used again.
 type keying struct {
 	entries []indexEntry
-	err     error // ErrIndex, which says of which index and pair.
+	ends    []int // Where the entries of each index end, where all of one pair were made.
+	pair    pair  // The pair that they are made for. For the zero pair there are none: a call only shows whether it fails.
 }
 
 var keyings = sync.Pool{New: func() any { return new(keying) }}
@@ -55,67 +56,101 @@ const keyingMax = 64
 // recycle gives the keying back.
 func (k *keying) recycle() {
 	if cap(k.entries) <= keyingMax {
-		clear(k.entries)
-		*k = keying{entries: k.entries[:0]}
+		k.reset()
 		keyings.Put(k)
 	}
 }
 
-// keying calls the index's function. Of the zero pair there are no entries: the call only shows whether it fails.
-func (x *Index) keying(key, value []byte, p pair) *keying {
-	k := keyings.Get().(*keying)
-	k.run(x, key, value, p)
-	if len(k.entries) > 1 {
-		slices.SortFunc(k.entries, indexEntry.compare)
-		k.entries = slices.CompactFunc(k.entries, func(a, b indexEntry) bool { return a.compare(b) == 0 })
-	}
-	return k
+func (k *keying) reset() {
+	clear(k.entries)
+	*k = keying{entries: k.entries[:0], ends: k.ends[:0]}
 }
 
-func (k *keying) run(x *Index, key, value []byte, p pair) {
-	defer k.end(x, key)
+// of returns the entries of the index with a number, if they were made.
+func (k *keying) of(i int) (entries []indexEntry, made bool) {
+	if k == nil || i >= len(k.ends) {
+		return nil, false
+	}
+	from := 0
+	if i > 0 {
+		from = k.ends[i-1]
+	}
+	return k.entries[from:k.ends[i]], true
+}
+
+// add calls an index's function for a pair, whose entries it adds and returns. It returns ErrIndex, and adds none, where that fails.
+func (k *keying) add(x *Index, key, value []byte, p pair) (added []indexEntry, err error) {
+	before, returned := len(k.entries), false
+	defer func() {
+		if !returned {
+			k.entries = k.entries[:before]
+			if cause := recover(); cause != nil {
+				added, err = nil, x.failed(key, panicked(cause))
+			}
+		}
+	}()
+	k.pair = p
+	err = k.run(x, key, value)
+	returned = true
+	if err != nil {
+		k.entries = k.entries[:before]
+		return nil, x.failed(key, err)
+	}
+	return k.sorted(before), nil
+}
+
+// run calls an index's function, with whose panics its caller deals, and adds the entries as they come.
+func (k *keying) run(x *Index, key, value []byte) (err error) {
 	keys := x.Keys(key, value)
 	if keys == nil {
-		return
+		return nil
 	}
 	for indexKey := range keys {
-		if !k.take(indexKey, p) {
+		if err = k.take(indexKey); err != nil {
 			break
 		}
 	}
+	return err
 }
 
-// take takes an index key, and reports whether there may be more.
-func (k *keying) take(indexKey []byte, p pair) bool {
+// take takes an index key.
+func (k *keying) take(indexKey []byte) error {
 	if len(indexKey) > MaxKeySize {
-		k.err = fmt.Errorf("%w: index key of %d bytes, limit %d", ErrKeyTooLarge, len(indexKey), MaxKeySize)
-		return false
+		return fmt.Errorf("%w: index key of %d bytes, limit %d", ErrKeyTooLarge, len(indexKey), MaxKeySize)
 	}
-	if p.keySize != 0 {
-		if !p.holds(indexKey) {
+	if k.pair.keySize != 0 {
+		if len(indexKey) > orderSize && !k.pair.holds(indexKey) {
 			indexKey = bytes.Clone(indexKey)
 		}
-		k.entries = append(k.entries, newIndexEntry(indexKey, p))
+		k.entries = append(k.entries, newIndexEntry(indexKey, k.pair))
 	}
-	return true
+	return nil
 }
 
-// end is deferred, so that it sees what the function panicked with.
-func (k *keying) end(x *Index, key []byte) {
-	if cause := recover(); cause != nil {
-		k.err = fmt.Errorf("%w: %v", errIndexPanic, cause)
+// sorted brings the entries from one on, which are one pair's in one index, in their order, and returns them.
+func (k *keying) sorted(from int) []indexEntry {
+	made := k.entries[from:]
+	if len(made) > 1 {
+		slices.SortFunc(made, indexEntry.compare)
+		made = slices.CompactFunc(made, func(a, b indexEntry) bool { return a.compare(b) == 0 })
+		k.entries = k.entries[:from+len(made)]
 	}
-	if k.err != nil {
-		k.entries = k.entries[:0]
-		k.err = fmt.Errorf("%w: index %q, key %.64q: %w", ErrIndex, x.Name, key, k.err)
-	}
+	return made
+}
+
+func panicked(cause any) error { return fmt.Errorf("%w: %v", errIndexPanic, cause) }
+
+// failed says of which index and pair something failed.
+func (x *Index) failed(key []byte, cause error) error {
+	return fmt.Errorf("%w: index %q, key %.64q: %w", ErrIndex, x.Name, key, cause)
 }
 
 // check returns what the function fails with for a pair, nil where it doesn't.
 func (x *Index) check(key, value []byte) error {
-	k := x.keying(key, value, pair{})
+	k := keyings.Get().(*keying)
 	defer k.recycle()
-	return k.err
+	_, err := k.add(x, key, value, pair{})
+	return err
 }
 
 // checkIndexed reports whether every index can take the pair of a put. Any other mutation can be made.
@@ -136,10 +171,28 @@ func (m *Mutation) checkIndexed(list []Index) error {
 	return nil
 }
 
+// makeEntries makes the entries of a pair in every index, for a commit that will put it. It returns ErrIndex where an index can't
+// take the pair.
+func (k *keying) makeEntries(list []Index, p pair) error {
+	for i := range list {
+		if _, err := k.add(&list[i], p.key(), p.value(), p); err != nil {
+			return err
+		}
+		k.ends = append(k.ends, len(k.entries))
+	}
+	return nil
+}
+
 // indexable returns the batch, or one that is refused in its place where an index can't take one of its puts. The functions
 // are called here, before anything is locked: once the log has a commit, it can't fail any more.
 func indexable(list []Index, b *Batch) *Batch {
 	if b.err != nil {
+		return b
+	}
+	if b.ready != nil && b.ready.pair.keySize != 0 {
+		if err := b.ready.entries.makeEntries(list, b.ready.pair); err != nil {
+			return &Batch{err: fmt.Errorf("mutation 0: %w", err)}
+		}
 		return b
 	}
 	rest := b.mutations()

@@ -649,3 +649,83 @@ func TestAStartSortsWhatItGathers(t *testing.T) {
 		})
 	}
 }
+
+// TestStepsThatWaitEndAsTheyCame moves pairs to and fro between index keys, with nothing that reads the indexes meanwhile, across more
+// steps than wait; and then deletes some of them.
+func TestStepsThatWaitEndAsTheyCame(t *testing.T) {
+	for _, changes := range []int{3, waitingMax / 2, 5*waitingMax + 1} {
+		opts, random := memOptions(vfs.NewMem()), rand.New(rand.NewPCG(uint64(changes), 37))
+		opts.Indexes, opts.Sync = testIndexes, SyncNever
+		db := openStore(t, storeDir, opts)
+		for i := range changes {
+			put(t, db, fmt.Sprint(i%7), []string{"same", "same\x00", "other", "much longer than a number", "much longer than another"}[random.IntN(5)])
+			if random.IntN(5) == 0 {
+				_, err := db.Delete(fmt.Append(nil, random.IntN(7)))
+				require.NoError(t, err)
+			}
+		}
+		requireIndexed(t, random, db, fmt.Sprintf("%d changes", changes))
+	}
+}
+
+// TestReadersOfOneStateApplyWhatWaitsOnce has many readers begin at a time with a state in whose indexes steps wait.
+func TestReadersOfOneStateApplyWhatWaitsOnce(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	opts.Indexes, opts.Sync = testIndexes, SyncNever
+	db := openStore(t, storeDir, opts)
+	for round := range 20 {
+		for i := range 50 {
+			put(t, db, fmt.Sprint(i), fmt.Sprint(i+round))
+		}
+		var reading sync.WaitGroup
+		for range 4 {
+			reading.Go(func() {
+				if got := len(lines(db.ScanIndex("value", Range{}))); got != 50 {
+					t.Errorf("round %d: %d pairs in the index, want 50", round, got)
+				}
+			})
+		}
+		reading.Wait()
+	}
+}
+
+// TestRankedEntriesKeepTheirOrderAmongOthers changes a store after a start that ranked its entries, many of which have one index key.
+func TestRankedEntriesKeepTheirOrderAmongOthers(t *testing.T) {
+	opts, random := memOptions(vfs.NewMem()), rand.New(rand.NewPCG(1, 38))
+	plain, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	value := func(i int) string {
+		return []string{"same", "much longer than a number", "much longer than another"}[i%3]
+	}
+	for i := range 300 {
+		put(t, plain, fmt.Sprint(2*i), value(i))
+	}
+	require.NoError(t, plain.Close())
+	opts.Indexes = testIndexes
+	db := openStore(t, storeDir, opts)
+	for range 600 {
+		put(t, db, fmt.Sprint(random.IntN(600)), value(random.IntN(3)))
+		_, err := db.Delete(fmt.Append(nil, random.IntN(600)))
+		require.NoError(t, err)
+	}
+	requireIndexed(t, random, db, "after a start")
+}
+
+// TestAStartGoesOnAfterPairsThatFail replays puts that an index fails for, in each way and in between others, until they are overwritten.
+func TestAStartGoesOnAfterPairsThatFail(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	plain, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	for round := range 2 {
+		for i := range 40 {
+			value := []string{"panic", "fine", "late", "long"}[i%4]
+			if round == 1 {
+				value = "fine"
+			}
+			put(t, plain, fmt.Sprint(i), value)
+		}
+	}
+	require.NoError(t, plain.Close())
+	opts.Indexes = []Index{{"failing", failing}}
+	require.Len(t, lines(openStore(t, storeDir, opts).ScanIndex("failing", Range{})), 40)
+}

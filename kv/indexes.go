@@ -5,17 +5,26 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 )
 
 // indexEntry is one index key of a pair, with eight bytes of it beside it as a number, as in item.
 type indexEntry struct {
 	order uint64 // By keyOrder, without a common prefix.
-	key   pair   // The index key, as a probe: what it points to is the pair's own memory, or a copy that nothing changes.
+	key   piece  // The index key: a part of the pair's own memory, or a copy. Of up to orderSize bytes only the size is kept. Its note is the rank.
 	pair  pair   // The zero pair, of an entry to search with, comes before all others.
 }
 
+// orderSize is up to how many bytes of an index key the order number says everything but their number.
+const orderSize = 8
+
 func newIndexEntry(indexKey []byte, p pair) indexEntry {
-	return indexEntry{order: keyOrder(indexKey, nil), key: probe(indexKey), pair: p}
+	e := indexEntry{order: keyOrder(indexKey, nil), pair: p}
+	if e.key.size = uint32(min(len(indexKey), pairSizeMax)); len(indexKey) > orderSize {
+		e.key = newPiece(indexKey[:e.key.size])
+	}
+	return e
 }
 
 // compare orders entries by index key, then by the pair's key.
@@ -28,78 +37,129 @@ func (e indexEntry) compare(other indexEntry) int {
 
 // compareKeys compares the index keys alone.
 func (e *indexEntry) compareKeys(other *indexEntry) int {
-	if e.order != other.order {
+	switch {
+	case e.order != other.order:
 		return cmp.Compare(e.order, other.order)
+	case e.key.size > orderSize && other.key.size > orderSize:
+		return bytes.Compare(e.key.bytes(), other.key.bytes())
 	}
-	// Of eight bytes at most the number says everything but the length, so nothing has to be read from elsewhere.
-	if size := e.key.keySize; size != other.key.keySize || size > 8 {
-		return bytes.Compare(e.key.key(), other.key.key())
-	}
-	return 0
+	return cmp.Compare(e.key.size, other.key.size) // The shorter one is what the other one begins with.
 }
 
+// less reports whether the entry comes first. Two that a start has ranked are compared without a look at their pairs.
 func (e indexEntry) less(other indexEntry) bool {
 	if e.order != other.order {
 		return e.order < other.order
+	}
+	if e.key.note != 0 && other.key.note != 0 {
+		return e.key.note < other.key.note
 	}
 	return e.compare(other) < 0
 }
 
 // indexTree is an index of one state.
 //
-// Invariant: entries are those of every pair of the state, in memory of these very pairs, except for the pairs that failed.
+// Invariant: entries, once waiting is applied, are those of every pair of the state, in memory of these very pairs, except for the
+// pairs that failed. Entries with a rank were loaded together, and are ranked in their order.
 type indexTree struct {
 	*Index
 	entries *entryTree
+	waiting []indexStep
 	failed  int  // Pairs that the function failed for. After a start there are none.
 	impure  bool // The function has made other keys of a pair than before, so the invariant may not hold.
 }
 
-// change replaces a pair by another one with the same key. No pair is the zero pair. It returns what the function failed with.
-func (t *indexTree) change(old, made pair) (err error) {
-	var come, gone []indexEntry
-	if made.keySize != 0 {
-		k := t.keying(made.key(), made.value(), made)
-		defer k.recycle()
-		if come = k.entries; k.err != nil {
-			t.failed, err = t.failed+1, k.err
+// indexStep is a step on the way from a state's entries to those of the next state.
+type indexStep struct {
+	indexEntry
+	kind stepKind
+}
+
+type stepKind uint8
+
+const (
+	stepAdd     stepKind = iota
+	stepReplace          // By an equal one, of another pair with the same key.
+	stepRemove
+)
+
+// waitingMax is how many steps wait until they are applied together, which takes a fraction of a millisecond. Together they take less
+// time than one by one, as long as nothing reads the index: in their order they meet the same nodes again.
+const waitingMax = 512
+
+// change replaces a pair by another one with the same key. No pair is the zero pair. come are the entries of the pair that is made,
+// if they are known. It returns what the function failed with.
+func (t *indexTree) change(k *keying, old, made pair, come []indexEntry, known bool) (err error) {
+	var gone []indexEntry
+	if made.keySize != 0 && !known {
+		if come, err = k.add(t.Index, made.key(), made.value(), made); err != nil {
+			t.failed++
 		}
 	}
 	if old.keySize != 0 {
-		k := t.keying(old.key(), old.value(), old)
-		defer k.recycle()
-		if gone = k.entries; k.err != nil {
-			t.failed, err = t.failed-1, k.err // It failed for this pair when that was added, too.
+		failed := error(nil)
+		if gone, failed = k.add(t.Index, old.key(), old.value(), old); failed != nil {
+			t.failed, err = t.failed-1, failed // It failed for this pair when that was added, too.
 		}
 	}
 	t.replace(gone, come)
 	return err
 }
 
-// replace replaces entries of one pair by others. Both are in order.
+// replace replaces entries of one pair by others, both in order, once that can't wait any more.
 func (t *indexTree) replace(gone, come []indexEntry) {
-	replaced := 0
-	for _, e := range come {
-		if _, found := t.entries.ReplaceOrInsert(e); found {
-			replaced++
-		}
-	}
 	for _, e := range gone {
 		for len(come) > 0 && come[0].less(e) {
+			t.waiting = append(t.waiting, indexStep{come[0], stepAdd})
 			come = come[1:]
 		}
 		if len(come) > 0 && !e.less(come[0]) {
-			replaced--
-		} else if _, found := t.entries.Delete(e); !found {
-			t.impure = true
+			t.waiting = append(t.waiting, indexStep{come[0], stepReplace})
+			come = come[1:]
+		} else {
+			t.waiting = append(t.waiting, indexStep{e, stepRemove})
 		}
 	}
-	if replaced != 0 { // More or fewer than those that both pairs have.
+	for _, e := range come {
+		t.waiting = append(t.waiting, indexStep{e, stepAdd})
+	}
+	if len(t.waiting) >= waitingMax {
+		t.settle()
+	}
+}
+
+// settle applies the steps that wait, those of one entry in the order in which they came.
+func (t *indexTree) settle() {
+	if len(t.waiting) == 0 {
+		return
+	}
+	places := make([]indexPlace, len(t.waiting))
+	for i := range t.waiting {
+		places[i] = indexPlace{t.waiting[i].order, uint64(i)}
+	}
+	slices.SortFunc(places, indexPlace.compare)
+	for _, p := range places {
+		t.step(&t.waiting[p.place])
+	}
+	clear(t.waiting)
+	if t.waiting = t.waiting[:0]; cap(t.waiting) > 2*waitingMax {
+		t.waiting = nil
+	}
+}
+
+func (t *indexTree) step(s *indexStep) {
+	var found bool
+	if s.kind == stepRemove {
+		_, found = t.entries.Delete(s.indexEntry)
+	} else {
+		_, found = t.entries.ReplaceOrInsert(s.indexEntry)
+	}
+	if found == (s.kind == stepAdd) {
 		t.impure = true
 	}
 }
 
-func (t *indexTree) clear() { t.entries, t.failed = newEntryTree(), 0 }
+func (t *indexTree) clear() { t.entries, t.waiting, t.failed = newEntryTree(), nil, 0 }
 
 // visit calls a function for the visible pairs of a range of index keys, in order, until it returns false.
 func (t *indexTree) visit(r Range, now int64, call func(p pair) bool) {
@@ -128,25 +188,41 @@ func (t *indexTree) visit(r Range, now int64, call func(p pair) bool) {
 }
 
 // indexes are the indexes of one state, which change with its pairs. A store without indexes has nil, on which all methods work.
+//
+// A state that readers have isn't changed, but what waits in its indexes is applied by the first that reads one, or by clone.
 type indexes struct {
+	settling sync.Mutex // Held while that is done.
 	trees    []indexTree
 	starting *indexStart // Gets the changes while a start loads and replays; nil afterwards.
+}
+
+// settle applies what waits in an index, before it is read.
+func (x *indexes) settle(t *indexTree) {
+	x.settling.Lock()
+	defer x.settling.Unlock()
+	t.settle()
 }
 
 func (x *indexes) clone() *indexes {
 	if x == nil {
 		return nil
 	}
+	x.settling.Lock()
+	defer x.settling.Unlock()
 	second := &indexes{trees: make([]indexTree, len(x.trees))}
-	for i, t := range x.trees {
-		t.entries = t.entries.Clone()
-		second.trees[i] = t
+	for i := range x.trees {
+		t := &x.trees[i]
+		t.settle()
+		second.trees[i] = *t
+		second.trees[i].entries = t.entries.Clone()
+		t.waiting = nil // Its memory is the clone's, which changes next.
 	}
 	return second
 }
 
-// change says that a pair of the state was replaced by another one with the same key. No pair is the zero pair.
-func (x *indexes) change(old, made pair) {
+// change says that a pair of the state was replaced by another one with the same key. No pair is the zero pair. made's entries may be
+// known; otherwise known is nil.
+func (x *indexes) change(old, made pair, known *keying) {
 	if x == nil || old.keySize == 0 && made.keySize == 0 {
 		return
 	}
@@ -154,11 +230,14 @@ func (x *indexes) change(old, made pair) {
 		x.starting.add(indexChange{old, made})
 		return
 	}
+	k := keyings.Get().(*keying)
 	for i := range x.trees {
-		if t := &x.trees[i]; t.change(old, made) != nil {
+		come, isKnown := known.of(i)
+		if t := &x.trees[i]; t.change(k, old, made, come, isKnown) != nil {
 			t.impure = true // It didn't fail for these pairs when they were committed.
 		}
 	}
+	k.recycle()
 }
 
 // clear says that the state has no pairs any more.
@@ -178,13 +257,14 @@ func (x *indexes) clear() {
 func (x *indexes) named(name string) *indexTree {
 	if x != nil {
 		for i := range x.trees {
-			switch t := &x.trees[i]; {
-			case t.Name != name:
-			case t.impure:
-				panic(fmt.Sprintf("kv: index %q can't be scanned: its function isn't pure", name))
-			default:
-				return t
+			t := &x.trees[i]
+			if t.Name != name {
+				continue
 			}
+			if x.settle(t); t.impure {
+				panic(fmt.Sprintf("kv: index %q can't be scanned: its function isn't pure", name))
+			}
+			return t
 		}
 	}
 	panic(fmt.Sprintf("kv: there is no index %q in Options.Indexes", name))

@@ -1,11 +1,8 @@
 package kv
 
 import (
-	"bytes"
-	"cmp"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
 )
 
@@ -29,7 +26,9 @@ type indexStart struct {
 // them in their order, takes a fraction of the time that putting them one by one does.
 type indexLane struct {
 	tree     *indexTree
-	gathered indexGathered
+	gathered gathered
+	loaded   bool // The entries that were gathered are in the tree, and so are later ones.
+	made     keying
 
 	room chan struct{} // Holds a token for each chunk that isn't applied.
 	last chan struct{} // Closed when the last chunk is applied.
@@ -58,7 +57,7 @@ func (x *indexes) following(pairs iter.Seq2[pair, error]) iter.Seq2[pair, error]
 	return func(yield func(pair, error) bool) {
 		for p, err := range pairs {
 			if err == nil {
-				x.change(pair{}, p)
+				x.change(pair{}, p, nil)
 			}
 			if !yield(p, err) {
 				return
@@ -95,83 +94,52 @@ func (l *indexLane) take(changes []indexChange) {
 			close(done)
 		}()
 		<-before
-		for _, c := range changes {
-			l.apply(c)
+		for len(changes) > 0 {
+			changes = changes[l.apply(changes):]
 		}
 		applied = true
 	}()
 }
 
-// apply applies a change. If a pair that the function fails for is gone when the start ends, it doesn't matter.
-func (l *indexLane) apply(c indexChange) {
-	switch t := l.tree; {
-	case c == (indexChange{}):
-		l.gathered = indexGathered{}
-		t.clear()
-	case c.old.keySize != 0 || t.entries.Len() > 0:
-		l.gathered.load(t)
-		_ = t.change(c.old, c.made)
-	default:
-		k := t.keying(c.made.key(), c.made.value(), c.made)
-		if l.gathered.add(k.entries); k.err != nil {
-			t.failed++
+// apply applies changes, and returns how many: all, or up to one for which the function panicked. To recover for many calls at once takes
+// less time than for each. If a pair that the function fails for is gone when the start ends, it doesn't matter.
+func (l *indexLane) apply(changes []indexChange) (applied int) {
+	calling := false
+	defer func() {
+		if calling && recover() != nil {
+			l.tree.failed++
+			applied++
 		}
-		k.recycle()
-	}
-}
-
-// indexGathered is the entries of different pairs, in the order in which they came.
-type indexGathered struct {
-	entries  []indexEntry
-	unsorted bool // The keys of the pairs, which those of a snapshot are in the order of, aren't in order.
-}
-
-func (g *indexGathered) add(entries []indexEntry) {
-	if last := len(g.entries) - 1; last >= 0 && len(entries) > 0 && !g.unsorted {
-		g.unsorted = bytes.Compare(g.entries[last].pair.key(), entries[0].pair.key()) > 0
-	}
-	if len(g.entries)+len(entries) > cap(g.entries) {
-		g.entries = slices.Grow(g.entries, len(g.entries)+len(entries)) // Twice as many: append would copy more often.
-	}
-	g.entries = append(g.entries, entries...)
-}
-
-// load puts the entries into an empty tree, and lets them go. Of each chunk every second entry goes first, as in tree.load.
-func (g *indexGathered) load(t *indexTree) {
-	sorted := g.sorted()
-	for chunk := range slices.Chunk(sorted, loadChunk) {
-		for first := range 2 {
-			for i := first; i < len(chunk); i += 2 {
-				t.entries.ReplaceOrInsert(g.entries[chunk[i].at])
+	}()
+	for ; applied < len(changes); applied++ {
+		switch c := changes[applied]; {
+		case c == (indexChange{}):
+			l.gathered, l.loaded = gathered{}, false
+			l.tree.clear()
+		case c.old.keySize != 0 || l.loaded:
+			l.load()
+			_ = l.tree.change(&l.made, c.old, c.made, nil, false)
+			l.made.reset()
+		default:
+			l.made.reset()
+			l.made.pair, calling = c.made, true
+			err := l.made.run(l.tree.Index, c.made.key(), c.made.value())
+			if calling = false; err != nil {
+				l.tree.failed++
+			} else {
+				l.gathered.add(l.made.sorted(0))
 			}
 		}
 	}
-	*g = indexGathered{}
+	return applied
 }
 
-// indexPlace is a gathered entry's order number and place. Sorting them moves fewer bytes, and no pointers.
-type indexPlace struct {
-	order uint64
-	at    int
-}
-
-// sorted returns the places of the entries in their order.
-func (g *indexGathered) sorted() []indexPlace {
-	places := make([]indexPlace, len(g.entries))
-	for i := range g.entries {
-		places[i] = indexPlace{g.entries[i].order, i}
+// load puts what was gathered into the tree.
+func (l *indexLane) load() {
+	if !l.loaded {
+		l.gathered.load(l.tree.entries)
+		l.gathered, l.loaded = gathered{}, true
 	}
-	slices.SortFunc(places, func(a, b indexPlace) int {
-		if a.order != b.order {
-			return cmp.Compare(a.order, b.order)
-		}
-		one, other := &g.entries[a.at], &g.entries[b.at]
-		if !g.unsorted && one.compareKeys(other) == 0 {
-			return cmp.Compare(a.at, b.at)
-		}
-		return one.compare(*other)
-	})
-	return places
 }
 
 // finishIndexes ends a start: from here on the indexes change with the state. The error is ErrIndex, and names a pair that can't be
@@ -186,7 +154,7 @@ func (s *state) finishIndexes() error {
 	for _, lane := range x.starting.lanes {
 		loading.Go(func() {
 			<-lane.last
-			lane.gathered.load(lane.tree)
+			lane.load()
 		})
 	}
 	loading.Wait()

@@ -11,7 +11,7 @@ import (
 //
 // Invariants: first points to an allocation of at least keySize + valueSize bytes, and 8 more where hasDeadline, or is
 // nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed. Only newPair and probe
-// make pairs, and only they, memory, near and holds know of the pointer: all else goes through slices, whose bounds Go checks.
+// make pairs, and only they, memory, near, holds and piece know of such pointers: all else goes through slices, whose bounds Go checks.
 type pair struct {
 	first     *byte
 	keySize   uint32
@@ -73,6 +73,19 @@ func (p pair) holds(part []byte) bool {
 	from := uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(p.first))
 	return from < uintptr(len(memory)) && len(part) <= len(memory)-int(from)
 }
+
+// piece is bytes that nothing changes: a part of a pair's memory, or others.
+type piece struct {
+	first *byte
+	size  uint32
+	note  uint32 // For what holds the piece: here, it takes no room.
+}
+
+func newPiece(memory []byte) piece {
+	return piece{first: unsafe.SliceData(memory), size: uint32(len(memory))}
+}
+
+func (p piece) bytes() []byte { return unsafe.Slice(p.first, p.size) }
 
 // key returns the key, with its capacity clipped.
 func (p pair) key() []byte { return unsafe.Slice(p.first, p.keySize) }

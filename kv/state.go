@@ -43,18 +43,22 @@ func (s *state) applyEncoded(offset uint64, mutations []byte) {
 func (s *state) mutate(m *Mutation) {
 	switch m.Kind {
 	case MutationPut:
-		p := m.ownedPair()
-		old, _ := s.tree.put(p)
-		s.count(old.pair, -1)
-		s.count(p, 1)
-		s.indexes.change(old.pair, p)
+		s.put(m.ownedPair(), nil)
 	case MutationDelete:
 		old, _ := s.tree.remove(m.Key)
 		s.count(old.pair, -1)
-		s.indexes.change(old.pair, pair{})
+		s.indexes.change(old.pair, pair{}, nil)
 	case MutationDeleteRange:
 		s.removeRange(m.Key, m.End, nil)
 	}
+}
+
+// put puts a pair, whose index entries may be known; otherwise known is nil.
+func (s *state) put(p pair, known *keying) {
+	old, _ := s.tree.put(p)
+	s.count(old.pair, -1)
+	s.count(p, 1)
+	s.indexes.change(old.pair, p, known)
 }
 
 // removeRange removes the pairs with start <= key < end, but for those that keep wants to stay, if it is set.
@@ -69,7 +73,7 @@ func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 			return false
 		}
 		s.count(it.pair, -1)
-		s.indexes.change(it.pair, pair{})
+		s.indexes.change(it.pair, pair{}, nil)
 		return true
 	})
 }

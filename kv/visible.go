@@ -108,7 +108,7 @@ func (v *visibleState) show(l *layer) {
 	}
 	switch next.offset = l.offset; {
 	case l.batch.ready != nil:
-		next.mutate(l.batch.ready)
+		l.batch.ready.apply(next)
 	case l.decoded != nil:
 		next.apply(l.offset, l.decoded)
 	default:
