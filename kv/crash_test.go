@@ -310,14 +310,14 @@ func (r *crashRun) requirePromised(mem *vfs.Mem, from uint64, crash string) {
 
 // requireSwept sweeps a store that crashed: all goes that has expired, as far as sweeps see it, and nothing that is visible.
 func (r *crashRun) requireSwept(db *DB, says string) {
-	seen, held, swept := lines(db.Scan(Range{})), db.Stats().Keys, r.history.after[db.Offset()].swept(db.now())
+	seen, held, swept := lines(db.Scan(Range{})), pairsHeld(db), r.history.after[db.Offset()].swept(db.now())
 	for more := true; more; {
 		var err error
 		_, more, err = db.sweep(1+r.dice.IntN(4), false)
 		require.NoError(r.t, err, says)
 	}
 	require.Equal(r.t, seen, lines(db.Scan(Range{})), "%s, and was swept", says)
-	require.Equal(r.t, held-swept, db.Stats().Keys, "%s, and was swept", says)
+	require.Equal(r.t, held-swept, pairsHeld(db), "%s, and was swept", says)
 }
 
 // requireState opens a store that crashed and requires a state of its history from an offset on.
@@ -329,7 +329,7 @@ func (r *crashRun) requireState(opts Options, from uint64, says string) *DB {
 	require.Less(r.t, offset, uint64(len(r.history.after)), says)
 	now := max(unixNano(opts.Clock()), r.history.at[offset]) // The store's time is never before its last commit.
 	require.Equal(r.t, r.history.after[offset].lines(Range{}, now), lines(db.Scan(Range{})), "%s, recovered %d", says, offset)
-	require.Equal(r.t, len(r.history.after[offset]), db.Stats().Keys, "%s, recovered %d: what was swept is back, or what wasn't is gone", says, offset)
+	require.Equal(r.t, len(r.history.after[offset]), pairsHeld(db), "%s, recovered %d: what was swept is back, or what wasn't is gone", says, offset)
 	return db
 }
 

@@ -159,7 +159,7 @@ func (k *killedSweep) requirePromised() {
 	for key, offset := range k.acknowledged {
 		require.Equal(k.t, offset, put[key], "%s was acknowledged", key)
 	}
-	require.Equal(k.t, len(held), db.Stats().Keys, "what was swept is back, or what wasn't is gone")
+	require.Equal(k.t, len(held), pairsHeld(db), "what was swept is back, or what wasn't is gone")
 	for key, deadline := range held {
 		if time.Until(deadline) > time.Minute {
 			found, err := db.Deadline([]byte(key))

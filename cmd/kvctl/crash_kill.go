@@ -34,7 +34,10 @@ func (c *crashTest) kill() error {
 	if err != nil {
 		return err
 	}
-	if err := worker.Start(); err != nil {
+	switch err := worker.Start(); {
+	case c.ctx.Err() != nil && err != nil:
+		return errInterrupted
+	case err != nil:
 		return fmt.Errorf("start a worker: %w", err)
 	}
 	c.killed++

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"bytes"
 	"encoding/binary"
 	"io"
@@ -172,4 +173,13 @@ func TestPairsOfAStoreAreTakenAsTheWorkersPutThem(t *testing.T) {
 	}
 	require.False(t, new(crashState).take("0/left", []byte("one")))
 	require.NoError(t, db.Close())
+}
+
+// TestAnInterruptBeforeAWorkerStartsIsOne: it was reported as a worker that could not be started.
+func TestAnInterruptBeforeAWorkerStartsIsOne(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := newTestedCrashes(t)
+	c.ctx = ctx
+	require.Equal(t, errInterrupted, c.kill())
 }
