@@ -227,10 +227,12 @@ func TestPrometheusReturnsTheWritersError(t *testing.T) {
 func TestTwoStoresShareAPage(t *testing.T) {
 	db, _ := openMem(t)
 	put(t, db, "k", "v")
+	stats := db.Stats()
+	stats.FreeBytes = 1 << 30
 	var page bytes.Buffer
 	require.NoError(t, WritePrometheus(&page,
-		LabelledStats{Stats: db.Stats(), Labels: []Label{{"store", "a"}, {"region", "x"}}},
-		LabelledStats{Stats: db.Stats(), Labels: []Label{{"store", "a \"quoted\" \\ value\nof two lines, {le=\"1\"}"}}},
+		LabelledStats{Stats: stats, Labels: []Label{{"store", "a"}, {"region", "x"}}},
+		LabelledStats{Stats: stats, Labels: []Label{{"store", "a \"quoted\" \\ value\nof two lines, {le=\"1\"}"}}},
 		LabelledStats{Stats: Stats{FreeBytes: -1}}))
 	families := parsePrometheus(t, page.String())
 	require.Equal(t, []sample{

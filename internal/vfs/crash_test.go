@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -524,4 +525,29 @@ func TestTwoNamesStandForTheSameBytesAfterEveryPowerCut(t *testing.T) {
 		write(t, open(t, next, "b"), 0, "later")
 		require.Equal(t, "later", contentOf(next, "a")[:5])
 	}
+}
+
+// TestAFailedSyncIsReportedToEveryHandleOnce, as Linux does: a reader that syncs a writer's file takes no error away from it.
+func TestAFailedSyncIsReportedToEveryHandleOnce(t *testing.T) {
+	mem := NewMem()
+	writer, err := mem.Create("/f")
+	require.NoError(t, err)
+	reader, err := mem.OpenRead("/f")
+	require.NoError(t, err)
+	_, err = writer.WriteAt([]byte("lost"), 0)
+	require.NoError(t, err)
+	mem.SetHook(func(c Call) error {
+		if c.Op == OpSync {
+			return syscall.EIO
+		}
+		return nil
+	})
+	require.ErrorIs(t, reader.Sync(), syscall.EIO)
+	mem.SetHook(nil)
+	require.NoError(t, reader.Sync(), "it has reported the failure")
+	require.ErrorIs(t, writer.Sync(), syscall.EIO)
+	require.NoError(t, writer.Sync())
+	later, err := mem.Open("/f")
+	require.NoError(t, err)
+	require.NoError(t, later.Sync())
 }

@@ -16,7 +16,8 @@ import (
 // stores after the next call on the file.
 //
 // A failed Sync drops what was pending, as on Linux: reads still show it, no later Sync writes it, and only writing the same
-// bytes again makes them pending again. A failed SyncDir drops nothing.
+// bytes again makes them pending again. The next Sync of every other handle that was open then fails too, once. A failed SyncDir
+// drops nothing.
 type Mem struct {
 	mu         sync.Mutex // Guards the fields below and everything reachable from root. Not held while a hook runs.
 	root       *memDir
@@ -95,7 +96,7 @@ func (m *Mem) handle(f *memFile, name string, readOnly bool, err error) (File, e
 	if err != nil {
 		return nil, err
 	}
-	return &memHandle{mem: m, file: f, name: name, readOnly: readOnly}, nil
+	return &memHandle{mem: m, file: f, name: name, readOnly: readOnly, seen: f.failures}, nil
 }
 
 // Remove implements FS.

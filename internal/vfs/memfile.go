@@ -36,6 +36,8 @@ type memFile struct {
 	views   []*view
 	blocks  blocks
 	bad     map[int64]bool // Numbers of the pages that can't be read.
+
+	failures int // Syncs that have failed.
 }
 
 // record remembers an unsynced change, and makes it in the page cache and in every view but from, where it came from.

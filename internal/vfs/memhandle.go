@@ -15,6 +15,7 @@ type memHandle struct {
 	name     string // The one by which it was opened, for hooks and errors.
 	readOnly bool
 	closed   bool // Guarded by the Mem's mutex.
+	seen     int  // How many of the file's failed syncs it has reported, or was opened after. Guarded likewise.
 }
 
 // do does a call's work, unless the handle is closed. It collects first what was stored through mappings.
@@ -133,6 +134,13 @@ func (h *memHandle) Sync() error {
 	h.mem.mu.Lock()
 	defer h.mem.mu.Unlock()
 	failed := h.use(func() error {
+		switch {
+		case err != nil:
+			h.file.failures++
+		case h.seen < h.file.failures:
+			err = syscall.EIO
+		}
+		h.seen = h.file.failures
 		if err == nil {
 			h.file.sync()
 		}
