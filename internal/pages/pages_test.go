@@ -80,6 +80,8 @@ func TestARecordedPageIsRewrittenOnlyWhereItIsWrong(t *testing.T) {
 
 func TestOnlyWhatVariesIsNotCompared(t *testing.T) {
 	require.Equal(t, normal("in 317.91ms (log 2s) at 2026-11-29T09:25:10.1Z"), normal("in 1ms (log 20.85ms)   at 2027-01-01T00:00:00Z"))
+	require.Equal(t, normal("in quarantine/01.store.80.c8922d02"), normal("in quarantine/01.store.80.6a6dbe51"))
+	require.NotEqual(t, normal("in quarantine/01.store.80.c8922d02"), normal("in quarantine/01.store.81.c8922d02"))
 	require.NotEqual(t, normal("35 commits, 34924 keys"), normal("35 commits, 34925 keys"))
 	require.NotEqual(t, normal("offset 2: bad"), normal("offset 3: bad"))
 }

@@ -122,6 +122,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
 	{regexp.MustCompile(`free bytes +\d+ \([^)]*\)`), "free bytes N"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
+	{regexp.MustCompile(`(quarantine/\d+\.store\.\d+)\.[0-9a-f]{8}\b`), "$1.SUM"},
 	{regexp.MustCompile(`process \d+`), "process N"},
 	{regexp.MustCompile(` +`), " "}, // Columns are as wide as what is in them.
 }
