@@ -286,10 +286,14 @@ func (w *walk) everyPart() error {
 		piece := Piece{Path: d.Path, Position: d.Position, Offset: cmp.Or(d.Offset, w.next), Err: d.Err}
 		if d.Path == w.parts[len(w.parts)-1].path {
 			piece.Last = w.lastKnown()
+			w.next = max(w.next, piece.Last+1)
 		}
 		if err := w.stretch(piece); err != nil {
 			return err
 		}
+	}
+	if err := w.missingEnd(); err != nil {
+		return err
 	}
 	for _, base := range w.orphans {
 		path := joinName(w.log.dir, storeName(base))
@@ -299,6 +303,18 @@ func (w *walk) everyPart() error {
 		if err := w.stretch(Piece{Path: path, Offset: base, Err: errors.New("the segment is missing, though its index is there")}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// missingEnd yields the records that only the last index knows, where the damaged file no longer has even their place.
+func (w *walk) missingEnd() error {
+	if len(w.damaged) == 0 || len(w.parts) == 0 {
+		return nil
+	}
+	last := w.parts[len(w.parts)-1]
+	if known := w.lastKnown(); known >= w.next {
+		return w.stretch(Piece{Path: last.path, Position: last.size, Offset: w.next, Last: known, Err: errors.New("the index has more records than the file")})
 	}
 	return nil
 }
@@ -438,6 +454,7 @@ func (w *walk) pass(sc *scanner, p *part, why error, last bool) (ended bool, err
 		piece.Bytes, piece.Last = end-sc.position, head.offset(p.base)-1
 		sc.position, sc.next = end, max(sc.next, head.offset(p.base))
 	case last && written == sc.position && (w.verdict == nil || w.verdict.Position != sc.position):
+		w.next = sc.next
 		return true, nil // Nothing was ever written there.
 	default:
 		piece.Bytes, piece.Last, ended = written-sc.position, 0, true

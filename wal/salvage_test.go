@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -72,6 +73,21 @@ func TestASalvageShowsWhatIsLeftAndWhatIsNot(t *testing.T) {
 		{"the end is missing", func(s *scene) { s.remove(s.store(4)) }, func(s *scene) []string {
 			b := s.bases[4]
 			return []string{fmt.Sprintf("1-%d", b-1), fmt.Sprintf("%02d@0+0 lacks %d-0", b%100, b)}
+		}},
+		{"the index knows more than what was zeroed after a damaged payload", func(s *scene) {
+			size, err := strconv.Atoi(s.size(s.bases[4]))
+			require.NoError(s, err)
+			s.change(s.store(4), func(b []byte) []byte {
+				b[headSize+frameHeadSize] ^= 0xff
+				clear(b[headSize+size:])
+				return b
+			})
+		}, func(s *scene) []string {
+			b := s.bases[4]
+			return []string{
+				fmt.Sprintf("1-%d", b-1), fmt.Sprintf("%02d@80+%s lacks %d-%d", b%100, s.size(b), b, b),
+				fmt.Sprintf("%02d@%d+0 lacks %d-130", b%100, len(s.read(s.store(4))), b+1),
+			}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
