@@ -191,3 +191,28 @@ func TestAnArchiveThatIsNotThereIsNoArchive(t *testing.T) {
 	_, err := PlanRepair(t.Context(), storeDir, opts)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// TestALogThatEndsBeforeASnapshotMayHaveHadMoreCommits puts an older log beside a newer snapshot, as a restore of files by hand does.
+func TestALogThatEndsBeforeASnapshotMayHaveHadMoreCommits(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := memOptions(mem)
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	require.NoError(t, db.Close())
+	older := contentOf(t, mem)
+	db, err = Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, db, "a", "2")
+	_, err = db.Checkpoint(t.Context())
+	require.NoError(t, err)
+	put(t, db, "a", "3")
+	require.NoError(t, db.Close())
+	for name, data := range older {
+		require.NoError(t, mem.WriteFile(name, []byte(data)))
+	}
+	plan, err := PlanRepair(t.Context(), storeDir, opts)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), plan.Offset)
+	require.True(t, plan.LostMore, "%+v", plan)
+}

@@ -132,6 +132,7 @@ func (w *wreck) readLog(ctx context.Context) error {
 func (w *wreck) readSnapshots(ctx context.Context) error {
 	id, known := w.log.ID()
 	known = known && !w.foreign
+	logged := w.newest
 	w.unknown = w.unknown || w.foreign
 	w.inventory.id = &id
 	places, err := w.inventory.list()
@@ -154,6 +155,7 @@ func (w *wreck) readSnapshots(ctx context.Context) error {
 		}
 		w.newest = max(w.newest, place.Offset)
 	}
+	w.unknown = w.unknown || w.newest > logged // The end of the log is gone, and nothing says where it was.
 	w.id = id
 	return nil
 }
