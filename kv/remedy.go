@@ -57,7 +57,7 @@ func (w *wreck) reach() (states []reached, err error) {
 		return nil, err
 	}
 	if len(w.log.Bases())+len(w.sound) > 0 && archive.ID() != w.id {
-		err = otherStore(archive.ID(), w.id)
+		err = fmt.Errorf("archive %s is of another store, %x, where this one is %x: %w", w.opts.ArchiveDir, archive.ID(), w.id, ErrMismatch)
 	}
 	for _, s := range states {
 		if archive.First() <= s.to+1 && archive.Last() > s.to {

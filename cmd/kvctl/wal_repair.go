@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -66,13 +67,18 @@ func (a *app) repair(apply bool, archive string) error {
 		return whyEnded(ctx, err)
 	}
 	p := repairPrinter{app: a, plan: plan, archive: archive}
-	if err := p.printPlan(); err != nil {
-		return err
+	err = p.printPlan()
+	if apply && err == nil {
+		err = a.stdout.Flush() // So that what is done is known should this process die.
 	}
-	if apply && plan.Why == "" {
-		if err := a.applyRepair(ctx, plan); err != nil {
-			return err
-		}
+	switch {
+	case apply && errors.Is(err, syscall.EPIPE):
+		return errors.New("wal repair: standard output was closed before the plan was written; nothing was changed")
+	case err == nil && apply && plan.Why == "":
+		err = a.applyRepair(ctx, plan)
+	}
+	if err != nil {
+		return err
 	}
 	if err := p.printSummary(apply && plan.Why == ""); err != nil {
 		return err
@@ -80,11 +86,8 @@ func (a *app) repair(apply bool, archive string) error {
 	return p.whatNext(apply)
 }
 
-// applyRepair carries a plan out. What it says is printed first, so that it is known should this process die.
+// applyRepair carries a plan out.
 func (a *app) applyRepair(ctx context.Context, plan kv.Repair) error {
-	if err := a.stdout.Flush(); err != nil {
-		return err
-	}
 	err := plan.Apply(ctx)
 	if errors.Is(err, kv.ErrChanged) {
 		return fmt.Errorf("wal repair: the store has changed meanwhile, nothing was done; plan again: %s", a.commandLine("wal repair"))
@@ -101,19 +104,22 @@ type repairPrinter struct {
 
 // whatNext returns the error that names the next command; nil if there is nothing left to do.
 func (p repairPrinter) whatNext(applied bool) error {
-	a := p.app
 	switch {
 	case p.plan.Why != "":
 		return damageFoundError{fmt.Sprintf("wal repair: no repair is possible: %s; %s", p.plan.Why, p.restoreCommand())}
 	case len(p.plan.Damage) == 0 || applied:
 		return nil
 	}
-	command := "wal repair --apply"
-	if p.archive != "" {
-		command += " --archive " + shellQuote(p.archive)
-	}
 	return damageFoundError{fmt.Sprintf("wal repair: %s; nothing was changed; repair it: %s",
-		damagedPlaces(p.plan.Dir, len(p.plan.Damage)), a.commandLine(command))}
+		damagedPlaces(p.plan.Dir, len(p.plan.Damage)), p.command("--apply"))}
+}
+
+// command returns the command that makes this plan again, with one more flag.
+func (p repairPrinter) command(flag string) string {
+	if p.archive != "" {
+		flag += " --archive " + shellQuote(p.archive)
+	}
+	return p.app.commandLine("wal repair " + flag)
 }
 
 // restoreCommand returns what is left to try. The log can be read with a backup unless a file of it is damaged.
@@ -227,7 +233,7 @@ func (p repairPrinter) printKeys() error {
 		}
 	}
 	if more := len(keys) - keysShown; more > 0 || p.plan.LostMoreKeys {
-		_, err := fmt.Fprintf(p.app.stdout, "lost       and more: %s\n", p.app.commandLine("wal repair -o json"))
+		_, err := fmt.Fprintf(p.app.stdout, "lost       and more: %s\n", p.command("-o json"))
 		return err
 	}
 	return nil
