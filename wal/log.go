@@ -106,11 +106,12 @@ func absolute(fs vfs.FS, path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// report logs what Open found.
+// report logs what Open found. A read-only open changes nothing, and beside a live writer it always finds what was not closed, so it
+// is no reason for a warning.
 func (l *Log) report() {
 	r := l.recovery
 	level := slog.LevelDebug
-	if r.Outcome == Torn || len(r.RebuiltIndexes) > 0 || len(r.Removed) > 0 {
+	if !l.opts.ReadOnly && (r.Outcome == Torn || len(r.RebuiltIndexes) > 0 || len(r.Removed) > 0) {
 		level = slog.LevelWarn
 	}
 	l.opts.Logger.Log(context.Background(), level, "log opened", "dir", l.dir, "outcome", r.Outcome, "first", r.First, "last", r.Last,

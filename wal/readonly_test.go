@@ -1,11 +1,14 @@
 package wal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -345,4 +348,20 @@ func TestReadOnlyLooksAgainAtADirectoryThatSeemsEmpty(t *testing.T) {
 	l = openTest(t, readOnly(opts))
 	requireRecords(t, l, 1, 10)
 	require.NoError(t, l.Close())
+}
+
+// TestOnlyAnOpenThatMendsWarns opens a log that was not closed, first for reading, as beside a live writer, and then for writing.
+func TestOnlyAnOpenThatMendsWarns(t *testing.T) {
+	s := newScene(t)
+	s.remove(s.index(0))
+	for _, readOnly := range []bool{true, false} {
+		var logged bytes.Buffer
+		opts := testOptions(s.mem)
+		opts.ReadOnly, opts.Logger = readOnly, slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		l, err := Open(testDir, opts)
+		require.NoError(t, err)
+		require.Equal(t, !readOnly, strings.Contains(logged.String(), `level=WARN msg="log opened"`), logged.String())
+		require.Contains(t, logged.String(), "log opened")
+		require.NoError(t, l.Close())
+	}
 }
