@@ -57,13 +57,24 @@ func (a *app) execute(root *cobra.Command, args []string) error {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	if err != nil && !a.started {
-		err = usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+		err = usageError{fmt.Errorf("%w (see %s)", err, a.helpFor(cmd))}
 	}
 	// Output written before an error is still good, so it is flushed before the error is printed.
 	if flushErr := a.stdout.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("write to standard output: %w", flushErr)
 	}
 	return err
+}
+
+// helpFor returns what shows the help of a command. In a shell no line begins with kvctl.
+func (a *app) helpFor(cmd *cobra.Command) string {
+	switch {
+	case a.session == nil:
+		return cmd.CommandPath() + " --help"
+	case !cmd.HasParent():
+		return "help"
+	}
+	return "help " + cmd.Name()
 }
 
 // newOutput returns a buffered writer to a stream.
