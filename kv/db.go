@@ -195,7 +195,10 @@ func checkDir(dir string, opts Options) error {
 		if entry.Name == restoringName {
 			return fmt.Errorf("%w: a restore was not finished; restore again, or remove the directory", ErrNotStore)
 		}
-		store = store || entry.Name == walName && entry.Dir
+		if entry.Name == walName && !entry.Dir { // Not damage: a repair would make another log beside the one that the link leads to.
+			return fmt.Errorf("%w: %s in it is no directory, and a link to one isn't followed: move the directory there", ErrNotStore, walName)
+		}
+		store = store || entry.Name == walName
 		if entry.Name != lockName {
 			foreign = entry.Name
 		}
