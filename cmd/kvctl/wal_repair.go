@@ -89,10 +89,23 @@ func (a *app) repair(apply bool, archive string) error {
 // applyRepair carries a plan out.
 func (a *app) applyRepair(ctx context.Context, plan kv.Repair) error {
 	err := plan.Apply(ctx)
-	if errors.Is(err, kv.ErrChanged) {
+	switch {
+	case errors.Is(err, kv.ErrChanged):
 		return fmt.Errorf("wal repair: the store has changed meanwhile, nothing was done; plan again: %s", a.commandLine("wal repair"))
+	case errors.Is(err, kv.ErrNoSpace):
+		return fmt.Errorf("%w; nothing is lost: make room for a copy of what is cut, %d bytes, and run it again", err, cutBytes(plan))
 	}
 	return whyEnded(ctx, err)
+}
+
+// cutBytes returns how many bytes a plan copies to the quarantine.
+func cutBytes(plan kv.Repair) (bytes int64) {
+	for _, step := range plan.Steps {
+		if step.Action == kv.RepairCut {
+			bytes += step.Bytes
+		}
+	}
+	return bytes
 }
 
 // repairPrinter prints a plan.
