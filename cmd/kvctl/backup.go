@@ -47,7 +47,6 @@ output, and the offset to standard error.`,
 	cmd.Flags().Uint64Var(&flags.since, "since", 0, "only the commits after this offset, as an increment")
 	cmd.Flags().BoolVar(&flags.force, "force", false, "replace the file if there is one")
 	addCompression(cmd, &flags.compression)
-	cmd.ValidArgsFunction = aFile
 	cmd.RunE = a.starts(func(args []string) error {
 		flags.increment = cmd.Flags().Changed("since")
 		return a.backup(args[0], flags)

@@ -65,10 +65,13 @@ var valueFlags = []string{
 	"at", "batch", "end", "format", "from", "keep", "key", "limit", "prefix", "since", "start", "to", "to-offset", "to-time", "ttl", "value",
 }
 
-// completeNoFiles keeps names of files from completing whatever takes none, on a command and those below it.
+// completeNoFiles keeps names of files from completing whatever takes no FILE, on a command and those below it.
 func completeNoFiles(cmd *cobra.Command) {
-	if cmd.ValidArgsFunction == nil && len(cmd.ValidArgs) == 0 && !strings.Contains(cmd.Use, "FILE") {
+	if cmd.ValidArgsFunction == nil && len(cmd.ValidArgs) == 0 {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
+		if strings.Contains(cmd.Use, "FILE") {
+			cmd.ValidArgsFunction = aFile
+		}
 	}
 	for _, name := range valueFlags {
 		if cmd.Flags().Lookup(name) != nil {

@@ -25,7 +25,8 @@ func offered(t *testing.T, words ...string) (names []string, directive cobra.She
 // TestCompletionOffersFilesOnlyWhereAFileIsWanted asks for each argument and each flag of each command.
 func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 	files := map[string]bool{
-		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl snapshot inspect": true, "kvctl snapshot verify": true,
+		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl txn": true,
+		"kvctl snapshot inspect": true, "kvctl snapshot verify": true,
 	}
 	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true}
 	everyCommand(func(cmd *cobra.Command) {
@@ -33,7 +34,7 @@ func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 		words := strings.Fields(path)[1:]
 		_, directive := offered(t, append(words, "")...)
 		require.Equal(t, files[path], directive&cobra.ShellCompDirectiveNoFileComp == 0, path)
-		if path == "kvctl import" || path == "kvctl restore" || path == "kvctl backup" {
+		if strings.Contains(cmd.Use, "FILE|-") {
 			_, directive = offered(t, append(words, "file", "")...)
 			require.Equal(t, cobra.ShellCompDirectiveNoFileComp, directive, "%s takes one file", path)
 		}

@@ -78,7 +78,6 @@ standard error; --existing forbids that.`,
 	cmd.Flags().IntVar(&flags.batch, "batch", 1000, "pairs a commit")
 	cmd.Flags().BoolVar(&flags.ack, "ack", false, "print each batch's acknowledgement")
 	addExisting(cmd, &flags.existing)
-	cmd.ValidArgsFunction = aFile
 	completeWords(cmd, "format", formatJSONL, formatCSV, formatTSV)
 	cmd.RunE = a.starts(func(args []string) error {
 		if err := flags.check(args[0]); err != nil {
