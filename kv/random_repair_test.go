@@ -32,6 +32,9 @@ func newRepairStore(t *testing.T, random *rand.Rand) *repairStore {
 	s.opts = memOptions(s.mem)
 	s.opts.CheckpointFactor, s.opts.SnapshotsKept, s.opts.sweepByHand = -1, 1+random.IntN(3), true
 	s.opts.Clock = func() time.Time { return time.Unix(0, 100) }
+	if random.IntN(3) == 0 {
+		s.opts.ArchiveDir = "/data/archive"
+	}
 	db, err := Open(storeDir, s.opts)
 	require.NoError(t, err)
 	commits := 2 + random.IntN(80)
@@ -54,6 +57,9 @@ func newRepairStore(t *testing.T, random *rand.Rand) *repairStore {
 	}
 	s.id = db.log.ID()
 	require.NoError(t, db.Close())
+	if archived, err := s.mem.List("/data/archive"); err != nil || len(archived) == 0 {
+		s.opts.ArchiveDir = "" // Nothing was truncated, so there is none.
+	}
 	return s
 }
 
@@ -61,7 +67,7 @@ func newRepairStore(t *testing.T, random *rand.Rand) *repairStore {
 func (s *repairStore) names(endings ...string) (names []string) {
 	for _, name := range s.mem.Names() {
 		for _, ending := range endings {
-			if path.Ext(name) == ending {
+			if path.Ext(name) == ending && strings.HasPrefix(name, storeDir) {
 				names = append(names, name)
 			}
 		}
