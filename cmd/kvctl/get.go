@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 func newGet(a *app) *cobra.Command {
@@ -34,32 +36,31 @@ any commit at all while the log has not been truncated.`,
 		if err != nil {
 			return err
 		}
-		var f found
+		var pair kv.Pair
 		if cmd.Flags().Changed("at") {
-			f, err = a.valueAt(key, at)
+			pair, err = a.pairAt(key, at)
 		} else {
 			err = a.withView(func(ctx context.Context, v view) error {
-				pair, err := v.Get(ctx, key)
-				f = found{pair.Value, pair.Deadline}
+				pair, err = v.Get(ctx, key)
 				return err
 			})
 		}
 		if err != nil {
 			return fmt.Errorf("get %s: %w", shown(key), err)
 		}
-		return a.printValue(key, f)
+		return a.printValue(pair)
 	})
 	return cmd
 }
 
-func (a *app) printValue(key []byte, f found) error {
+func (a *app) printValue(pair kv.Pair) error {
 	switch {
 	case a.wantsJSON():
-		return a.newPairWriter(true, false).write(key, f)
+		return a.newPairWriter(true, false).write(pair)
 	case a.enc() == encodingUTF8:
-		_, err := a.stdout.Write(f.value)
+		_, err := a.stdout.Write(pair.Value)
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s\n", a.enc().appendText(nil, f.value))
+	_, err := fmt.Fprintf(a.stdout, "%s\n", a.enc().appendText(nil, pair.Value))
 	return err
 }

@@ -9,66 +9,61 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// found is what a key has: a value, and a deadline unless that is zero.
-type found struct {
-	value    []byte
-	deadline time.Time
-}
-
-// lookUp is what an open store, a view of one, or a transaction knows of a key.
+// lookUp returns what an open store, a view of one, or a transaction has under a key.
 func lookUp(in interface {
 	Get(key []byte) ([]byte, error)
 	Deadline(key []byte) (time.Time, error)
 }, key []byte,
-) (f found, err error) {
-	if f.value, err = in.Get(key); err == nil {
-		f.deadline, err = in.Deadline(key)
+) (p kv.Pair, err error) {
+	if p.Value, err = in.Get(key); err == nil {
+		p.Key = key
+		p.Deadline, err = in.Deadline(key)
 	}
-	return f, err
+	return p, err
 }
 
-// valueAt returns the value that key had right after the commit at offset at. A deadline counts as of that commit's own
-// time. The error is kv.ErrNotFound if the key had no value then.
+// pairAt returns the pair that key had right after the commit at offset at. A deadline counts as of that commit's own
+// time. The error is kv.ErrNotFound if there was none then.
 //
 // A log that still begins with the first commit is enough: reading it up to the offset takes no memory, and works before
 // damage. Otherwise a snapshot is needed too.
-func (a *app) valueAt(key []byte, at uint64) (f found, err error) {
+func (a *app) pairAt(key []byte, at uint64) (p kv.Pair, err error) {
 	whole := false
 	err = a.withLog(func(log *kv.Log) (err error) {
 		if whole = log.First() == 1; whole {
-			f, err = valueInLog(log, key, at)
+			p, err = pairInLog(log, key, at)
 		}
 		return err
 	})
 	if whole || err != nil {
-		return f, err
+		return p, err
 	}
 	err = a.withStore(forReading, func(db *kv.DB) error {
-		f, err = a.valueInState(db, key, at)
+		p, err = a.pairInState(db, key, at)
 		return err
 	})
-	return f, err
+	return p, err
 }
 
-// valueInState returns the value from the state as of an offset.
-func (a *app) valueInState(db *kv.DB, key []byte, at uint64) (found, error) {
+// pairInState returns the pair from the state as of an offset.
+func (a *app) pairInState(db *kv.DB, key []byte, at uint64) (kv.Pair, error) {
 	ctx, stop := interruptible()
 	defer stop()
 	state, err := db.At(ctx, at)
 	if err != nil {
-		return found{}, whyEnded(ctx, err)
+		return kv.Pair{}, whyEnded(ctx, err)
 	}
-	f, err := lookUp(state, key)
-	return f, errors.Join(err, state.Close())
+	p, err := lookUp(state, key)
+	return p, errors.Join(err, state.Close())
 }
 
-// valueInLog returns the value from a log that begins with the first commit.
-func valueInLog(log *kv.Log, key []byte, at uint64) (found, error) {
+// pairInLog returns the pair from a log that begins with the first commit.
+func pairInLog(log *kv.Log, key []byte, at uint64) (kv.Pair, error) {
 	var last kv.Mutation
 	var seen kv.Commit
 	for commit, err := range log.Commits(log.First()) {
 		if err != nil {
-			return found{}, err
+			return kv.Pair{}, err
 		}
 		if commit.Offset > at {
 			break
@@ -84,13 +79,13 @@ func valueInLog(log *kv.Log, key []byte, at uint64) (found, error) {
 		}
 	}
 	if seen.Offset < at {
-		return found{}, fmt.Errorf("offset %d is past the last one, %d", at, seen.Offset)
+		return kv.Pair{}, fmt.Errorf("offset %d is past the last one, %d", at, seen.Offset)
 	}
 	expired := !last.Deadline.IsZero() && !last.Deadline.After(seen.Time)
 	if last.Kind != kv.MutationPut || expired {
-		return found{}, kv.ErrNotFound
+		return kv.Pair{}, kv.ErrNotFound
 	}
-	return found{last.Value, last.Deadline}, nil
+	return kv.Pair{Key: key, Value: last.Value, Deadline: last.Deadline}, nil
 }
 
 // covers reports whether a mutation changes the key.

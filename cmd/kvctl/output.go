@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 // The values of --output.
@@ -65,15 +67,15 @@ func (a *app) newPairWriter(asJSON, keysOnly bool) *pairWriter {
 	return &pairWriter{app: a, asJSON: asJSON, keysOnly: keysOnly}
 }
 
-func (w *pairWriter) write(key []byte, f found) error {
+func (w *pairWriter) write(p kv.Pair) error {
 	if !w.asJSON {
-		return w.writeText(key, f.value)
+		return w.writeText(p.Key, p.Value)
 	}
 	kind := kindPair
 	if w.keysOnly {
 		kind = kindKey
 	}
-	w.line = appendPairJSON(w.line[:0], kind, w.app.enc(), key, f.value, f.deadline)
+	w.line = appendPairJSON(w.line[:0], kind, w.app.enc(), p.Key, p.Value, p.Deadline)
 	_, err := w.app.stdout.Write(w.line)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,11 +72,10 @@ func writePairs(pairs iter.Seq2[kv.Pair, error], w *pairWriter) error {
 		if err != nil {
 			return err
 		}
-		f := found{value: pair.Value}
-		if !w.keysOnly {
-			f.deadline = pair.Deadline
+		if w.keysOnly {
+			pair.Deadline = time.Time{}
 		}
-		if err := w.write(pair.Key, f); err != nil {
+		if err := w.write(pair); err != nil {
 			return err
 		}
 	}

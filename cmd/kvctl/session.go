@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/walnutkv/walnut/kv"
 )
@@ -26,12 +26,12 @@ func (s *session) with(want access, use func(db *kv.DB) error) error {
 }
 
 // Get returns a pair as of the last commit.
-func (s *session) Get(ctx context.Context, key []byte) (kv.Pair, error) {
-	start := bytes.Clone(key)
-	for p, err := range s.Scan(ctx, kv.Range{Start: start, End: append(bytes.Clone(start), 0)}) {
-		return p, err
-	}
-	return kv.Pair{}, kv.ErrNotFound
+func (s *session) Get(_ context.Context, key []byte) (p kv.Pair, err error) {
+	err = s.db.View(func(tx *kv.Tx) (err error) {
+		p, err = lookUp(tx, key)
+		return err
+	})
+	return p, err
 }
 
 // Scan yields the pairs of a range, all as of one instant.
@@ -58,6 +58,12 @@ func (s *session) Scan(_ context.Context, r kv.Range) iter.Seq2[kv.Pair, error] 
 // Stats returns the open store's numbers.
 func (s *session) Stats(context.Context) (kv.Stats, error) { return s.db.Stats(), nil }
 
+// keepTouching leaves only the mutations of a commit that touch keys with a prefix, and reports whether there are any.
+func keepTouching(c *kv.Commit, prefix []byte) bool {
+	c.Mutations = slices.DeleteFunc(c.Mutations, func(m kv.Mutation) bool { return !m.Touches(prefix) })
+	return len(c.Mutations) > 0
+}
+
 // commitsSoFar yields what Watch does, up to the last commit at the time.
 func commitsSoFar(db *kv.DB, opts kv.WatchOptions) iter.Seq2[kv.Commit, error] {
 	return func(yield func(kv.Commit, error) bool) {
@@ -69,14 +75,7 @@ func commitsSoFar(db *kv.DB, opts kv.WatchOptions) iter.Seq2[kv.Commit, error] {
 			if err == nil && commit.Offset > last {
 				return
 			}
-			var touching []kv.Mutation
-			for _, mutation := range commit.Mutations {
-				if mutation.Touches(opts.Prefix) {
-					touching = append(touching, mutation)
-				}
-			}
-			commit.Mutations = touching
-			if (err != nil || len(touching) > 0) && !yield(commit, err) || err != nil {
+			if (err != nil || keepTouching(&commit, opts.Prefix)) && !yield(commit, err) || err != nil {
 				return
 			}
 		}

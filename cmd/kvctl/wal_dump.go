@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,11 +101,7 @@ func (f *dumpFlags) choose(c *kv.Commit) bool {
 	if c.Time.Before(f.sinceTime) || f.until != "" && c.Time.After(f.untilTime) {
 		return false
 	}
-	if f.prefixBytes == nil {
-		return true
-	}
-	c.Mutations = slices.DeleteFunc(c.Mutations, func(m kv.Mutation) bool { return !m.Touches(f.prefixBytes) })
-	return len(c.Mutations) > 0
+	return f.prefixBytes == nil || keepTouching(c, f.prefixBytes)
 }
 
 // dumpWith shows what the flags choose.
