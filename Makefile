@@ -56,7 +56,7 @@ demo: build ## Show what a crash and a flipped bit do to a store of real data, i
 
 .PHONY: test
 test: ## Run every test
-	go test ./...
+	go test -timeout=20m ./...
 
 .PHONY: test-migrate
 test-migrate: ## Check and test walnut-migrate, which is a module of its own
@@ -64,7 +64,7 @@ test-migrate: ## Check and test walnut-migrate, which is a module of its own
 
 .PHONY: race
 race: ## Run the tests under the race detector; the longest ones are shortened
-	go test -race -short $(PACKAGES)
+	go test -race -short -timeout=20m $(PACKAGES)
 
 .PHONY: crash
 crash: ## Run the crash tests at length: CRASH_STATES (1000000) of wal, CRASH_WORKLOADS (300) and KILL_ROUNDS (1000) of kv
