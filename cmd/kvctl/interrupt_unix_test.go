@@ -81,6 +81,28 @@ func TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal(t *testing.T) {
 	}
 }
 
+// TestAListingThatIsInterruptedIsNoSuccess interrupts commands that write more than anything reads.
+func TestAListingThatIsInterruptedIsNoSuccess(t *testing.T) {
+	store := noisyStore(t)
+	for _, line := range []string{"scan", "export", "wal dump", "wal dump --past-damage", "watch --until-now"} {
+		for _, sent := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+			t.Run(line+", "+sent.String(), func(t *testing.T) {
+				cmd := exec.Command("kvctl", append([]string{"--dir", store}, strings.Fields(line)...)...)
+				stdout, err := cmd.StdoutPipe()
+				require.NoError(t, err)
+				require.NoError(t, cmd.Start())
+				_, err = io.ReadFull(stdout, make([]byte, 1))
+				require.NoError(t, err)
+				require.NoError(t, cmd.Process.Signal(sent))
+				end := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+				defer end.Stop()
+				require.Error(t, cmd.Wait())
+				require.Equal(t, sent, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "the signal ends the process")
+			})
+		}
+	}
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

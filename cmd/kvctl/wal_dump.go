@@ -57,7 +57,6 @@ values as scan writes them. JSON is an object a commit, or a damaged stretch.`,
 	f.StringVar(&flags.prefix, "prefix", "", "changes of keys that begin with this")
 	f.BoolVar(&flags.pastDamage, "past-damage", false, "show damaged stretches, and go on after them")
 	f.BoolVar(&flags.follow, "follow", false, "go on with new commits")
-	cmd.MarkFlagsMutuallyExclusive("past-damage", "follow")
 	cmd.RunE = a.starts(func([]string) error {
 		if err := flags.parse(a.enc()); err != nil {
 			return err
@@ -73,6 +72,9 @@ values as scan writes them. JSON is an object a commit, or a damaged stretch.`,
 
 // parse reads the flags' values.
 func (f *dumpFlags) parse(enc encoding) (err error) {
+	if f.pastDamage && f.follow {
+		return usagef("wal dump: want --past-damage or --follow, but not both")
+	}
 	if f.to != 0 && f.from > f.to {
 		return usagef("wal dump: --from %d is greater than --to %d", f.from, f.to)
 	}
@@ -106,28 +108,39 @@ func (f *dumpFlags) choose(c *kv.Commit) bool {
 
 // dumpWith shows what the flags choose.
 func (a *app) dumpWith(flags dumpFlags) error {
-	ctx, stop := interruptible()
-	defer stop()
-	if flags.pastDamage {
-		return whyEnded(ctx, a.dumpPastDamage(ctx, flags))
+	switch {
+	case flags.pastDamage:
+		return a.dumpPastDamage(flags)
+	case flags.follow:
+		return a.dumpFollowing(flags)
 	}
-	follow := func(o *kv.Options) { o.Follow = flags.follow }
 	return a.withLog(func(log *kv.Log) error {
-		if flags.follow {
-			err := a.dump(log.Follow(ctx, flags.from), flags)
-			if ctx.Err() != nil {
-				return nil // Nobody wants more.
-			}
-			return err
-		}
 		if err := a.dump(log.Commits(flags.from), flags); err != nil {
 			return err
 		}
-		if flags.from > log.Last() && flags.from > 0 {
-			return fmt.Errorf("offset %d is past the last one, %d", flags.from, log.Last())
+		return checkFrom(flags.from, log.Last())
+	})
+}
+
+// checkFrom returns an error if the first commit that is wanted isn't there yet.
+func checkFrom(from, last uint64) error {
+	if from > last && from > 0 {
+		return fmt.Errorf("offset %d is past the last one, %d", from, last)
+	}
+	return nil
+}
+
+// dumpFollowing shows commits as they are made. An interrupt is its proper end; without --follow it ends the process.
+func (a *app) dumpFollowing(flags dumpFlags) error {
+	ctx, stop := interruptible()
+	defer stop()
+	return a.withLog(func(log *kv.Log) error {
+		err := a.dump(log.Follow(ctx, flags.from), flags)
+		if ctx.Err() != nil {
+			return nil // Nobody wants more.
 		}
-		return nil
-	}, follow)
+		return err
+	}, func(o *kv.Options) { o.Follow = true })
 }
 
 // dump shows commits.
@@ -157,16 +170,17 @@ func (a *app) dump(commits iter.Seq2[kv.Commit, error], flags dumpFlags) error {
 }
 
 // dumpPastDamage shows commits and damaged stretches.
-func (a *app) dumpPastDamage(ctx context.Context, flags dumpFlags) error {
+func (a *app) dumpPastDamage(flags dumpFlags) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	damaged := 0
-	for piece, err := range kv.Salvage(ctx, dir, kv.Options{}) {
+	damaged, last := 0, uint64(0)
+	for piece, err := range kv.Salvage(context.Background(), dir, kv.Options{}) {
 		if err != nil {
 			return err
 		}
+		last = max(last, piece.Offset)
 		if flags.to != 0 && piece.Offset > flags.to {
 			break
 		}
@@ -183,7 +197,7 @@ func (a *app) dumpPastDamage(ctx context.Context, flags dumpFlags) error {
 		}
 	}
 	if damaged == 0 {
-		return nil
+		return checkFrom(flags.from, last)
 	}
 	return damageFoundError{fmt.Sprintf("%s; %s", damagedPlaces(dir, damaged), a.planRepair())}
 }

@@ -42,7 +42,10 @@ names the oldest commit held.`,
 				return err
 			}
 		}
-		ctx, stop := interruptible()
+		ctx, stop := context.Background(), func() {}
+		if !untilNow || a.session != nil { // Otherwise an interrupt ends the process, since some changes are missing then.
+			ctx, stop = interruptible()
+		}
 		defer stop()
 		follow := func(o *kv.Options) { o.Follow = !untilNow }
 		return a.withStore(forReading, func(db *kv.DB) error { return a.watch(ctx, db, opts, untilNow) }, follow)
@@ -61,8 +64,10 @@ func (a *app) watch(ctx context.Context, db *kv.DB, opts kv.WatchOptions, untilN
 	}
 	for commit, err := range commits {
 		switch {
-		case untilNow && errors.Is(err, kv.ErrReadOnly), ctx.Err() != nil:
+		case untilNow && errors.Is(err, kv.ErrReadOnly), !untilNow && ctx.Err() != nil:
 			return nil // There are no more, or nobody wants more.
+		case ctx.Err() != nil:
+			return errInterrupted // Some are missing.
 		case err != nil:
 			return fmt.Errorf("watch: %w", err)
 		}
