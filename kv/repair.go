@@ -28,7 +28,7 @@ type Repair struct {
 
 	// What it loses: the commits from Offset+1 to LostTo, and more of which nothing is known where LostMore is set. Of them LostReadable can
 	// still be read (Log.Salvage). LostKeys are the keys that they write, as far as that can be read, each with the last commit that
-	// does; where there are more than LostKeysMax, LostMoreKeys is set.
+	// does; where there are more than LostKeysMax, LostMoreKeys is set. Where no repair is possible, that is all that the log has.
 	LostTo       uint64
 	LostMore     bool
 	LostReadable uint64
@@ -126,8 +126,8 @@ func (r *Repair) plan(ctx context.Context, w *wreck) error {
 		return err
 	}
 	if !ok {
-		r.Why = w.whyNot()
-		return nil
+		r.Why, r.LostTo, r.LostMore = w.whyNot(), w.newest, w.unknown
+		return r.findLost(ctx, w)
 	}
 	if best.log, err = w.planLog(best); err != nil {
 		return err

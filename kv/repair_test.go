@@ -282,6 +282,8 @@ func TestEveryDamageHasARepairOrSaysWhyNot(t *testing.T) {
 			require.Equal(t, c.sound, len(plan.Damage) == 0, "%+v", plan.Damage)
 			if c.why != "" {
 				require.Contains(t, plan.Why, c.why)
+				require.Greater(t, plan.LostReadable, uint64(100), "what can still be read is said")
+				require.NotEmpty(t, plan.LostKeys)
 				require.ErrorIs(t, plan.Apply(t.Context()), ErrCorrupt)
 				require.Equal(t, before, contentOf(t, r.mem))
 				return

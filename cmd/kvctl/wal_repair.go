@@ -119,12 +119,21 @@ type repairPrinter struct {
 func (p repairPrinter) whatNext(applied bool) error {
 	switch {
 	case p.plan.Why != "":
-		return damageFoundError{fmt.Sprintf("wal repair: no repair is possible: %s; %s", p.plan.Why, p.restoreCommand())}
+		return damageFoundError{fmt.Sprintf("wal repair: no repair is possible: %s; %s", p.plan.Why, p.restoreCommand()+p.whatIsLeft())}
 	case len(p.plan.Damage) == 0 || applied:
 		return nil
 	}
 	return damageFoundError{fmt.Sprintf("wal repair: %s; nothing was changed; repair it: %s",
 		damagedPlaces(p.plan.Dir, len(p.plan.Damage)), p.command("--apply"))}
+}
+
+// whatIsLeft names the command that shows the commits of a store that can't be repaired.
+func (p repairPrinter) whatIsLeft() string {
+	if p.plan.LostReadable == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d %s can still be read: %s", p.plan.LostReadable, plural(int(p.plan.LostReadable), "commit"),
+		p.app.commandLine("wal dump --past-damage"))
 }
 
 // command returns the command that makes this plan again, with one more flag.
