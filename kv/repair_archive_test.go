@@ -216,3 +216,25 @@ func TestALogThatEndsBeforeASnapshotMayHaveHadMoreCommits(t *testing.T) {
 	require.Equal(t, uint64(2), plan.Offset)
 	require.True(t, plan.LostMore, "%+v", plan)
 }
+
+// TestAnEmptyLogAfterARestoreLacksNothing damages an old snapshot beside a restored store, whose log has no commit yet.
+func TestAnEmptyLogAfterARestoreLacksNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := memOptions(mem)
+	db, err := Open("/data/source", opts)
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	put(t, db, "a", "2")
+	var backup bytes.Buffer
+	_, err = db.Backup(t.Context(), &backup)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	_, err = Restore(t.Context(), &backup, storeDir, RestoreOptions{fs: mem})
+	require.NoError(t, err)
+	require.NoError(t, mem.WriteFile(filepath.Join(storeDir, snapshotName, "00000000000000000001.snap"), []byte("no snapshot")))
+	plan, err := PlanRepair(t.Context(), storeDir, opts)
+	require.NoError(t, err)
+	require.Len(t, plan.Damage, 1)
+	require.Equal(t, uint64(2), plan.Offset)
+	require.False(t, plan.LostMore, "%+v", plan)
+}

@@ -132,7 +132,7 @@ func (w *wreck) readLog(ctx context.Context) error {
 func (w *wreck) readSnapshots(ctx context.Context) error {
 	id, known := w.log.ID()
 	known = known && !w.foreign
-	logged := w.newest
+	logged := max(w.newest, w.log.First()-1) // An empty log says where it goes on.
 	w.unknown = w.unknown || w.foreign
 	w.inventory.id = &id
 	places, err := w.inventory.list()
