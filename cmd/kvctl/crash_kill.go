@@ -63,8 +63,8 @@ func (c *crashTest) kill() error {
 		return errInterrupted
 	case readErr != nil:
 		return readErr
-	case said.text.Len() > 0:
-		// A worker that was killed says nothing. One that fails by itself does.
+	case said.text.Len() > 0 && worker.ProcessState.Exited():
+		// It failed by itself. One that was killed while it said so leaves that to the next one.
 		return c.workerFailed(worker.ProcessState.ExitCode(), said.text.String())
 	case waitErr == nil:
 		return errors.New("a worker ended before it was killed")
