@@ -27,7 +27,7 @@ type Repair struct {
 	First, Last uint64
 
 	// What it loses: the commits from Offset+1 to LostTo, and more of which nothing is known where LostMore is set. Of them LostReadable can
-	// still be read (Log.Salvage). LostKeys are the keys that they write, as far as that can be read, each with the last commit that
+	// still be read (Salvage). LostKeys are the keys that they write, as far as that can be read, each with the last commit that
 	// does; where there are more than LostKeysMax, LostMoreKeys is set. Where no repair is possible, that is all that the log has.
 	LostTo       uint64
 	LostMore     bool

@@ -192,6 +192,32 @@ func (s *store) peek(position int64) error {
 	return nil
 }
 
+// resync looks for the next frame's header, from position on. It returns where that is and the header, or the limit and no header, and
+// the end of the last byte before it that isn't zero.
+func (s *scanner) resync() (at int64, head frameHead, written int64, err error) {
+	written = s.position
+	for at = s.position; at < s.limit; at += frameAlign {
+		head, _, err := s.head(at)
+		if err == nil {
+			return at, head, written, nil
+		}
+		if !isScanStop(err) {
+			return at, frameHead{}, written, err
+		}
+		if errors.Is(err, errNeverWritten) {
+			continue
+		}
+		window, err := s.view(at, frameAlign)
+		if err != nil {
+			return at, frameHead{}, written, err
+		}
+		if last := bytes.TrimRight(window, "\x00"); len(last) > 0 {
+			written = at + int64(len(last))
+		}
+	}
+	return s.limit, frameHead{}, written, nil
+}
+
 // payloadSumPadded is payloadSum of a payload that its padding follows.
 func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, castagnoli) }
 
