@@ -43,7 +43,7 @@ func newPut(key, value []byte, deadline time.Time) Mutation {
 	return Mutation{Kind: MutationPut, Key: p.key(), Value: p.value(), Deadline: deadline, pair: p}
 }
 
-// own returns the mutation with memory of its own, and without the fields that its kind has no use for.
+// own returns the mutation with its own memory, and without the fields that its kind has no use for.
 func (m Mutation) own() Mutation {
 	owned := Mutation{Kind: m.Kind}
 	switch m.Kind {

@@ -21,7 +21,7 @@ const killSweepEnv = "WALNUT_TEST_KILL_SWEEP"
 
 const (
 	killSweepWriters = 4
-	killSweepStays   = 3 // One session in so many outlives the test.
+	killSweepStays   = 3 // The share of sessions that outlive the test: one in this number.
 )
 
 // killSession is the key of a writer's session i, which is put once.

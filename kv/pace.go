@@ -13,7 +13,7 @@ const (
 	sweepGroup = 128
 	// sweepCost is about how long a delete takes in a store of a million pairs. It takes as long again for each index.
 	sweepCost = 2 * time.Microsecond
-	// sweepShare is the part of the time that a sweep may hold others up: one in so many.
+	// sweepShare is the part of the time that a sweep may hold others up: one in this number.
 	sweepShare = 4
 	// sweepNap is the shortest rest. The system's timers know no shorter one.
 	sweepNap = time.Millisecond

@@ -31,7 +31,7 @@ const (
 	soakKeys     = 40_000 // Of each writer.
 	soakLoad     = 100    // Keys that a step puts while a writer puts all of them for the first time.
 	soakAccounts = 16
-	soakSessions = 4 // One batch in so many leaves a session too, and every transfer does.
+	soakSessions = 4 // One batch in this number leaves a session too, and so does every transfer.
 	soakTTL      = 200 * time.Millisecond
 	soakSegment  = 1 << 20
 	soakPause    = time.Millisecond // Between what a reader does.

@@ -118,7 +118,7 @@ func (db *DB) sweepAll() error {
 	}
 }
 
-// sweep makes one step of up to so many pairs, and returns the offset of its commit and whether it left something that has expired.
+// sweep makes one step of up to the given number of pairs, and returns the offset of its commit and whether it left something that has expired.
 // Where it joins others, it lets another commit sync it if there is one soon.
 func (db *DB) sweep(keys int, joins bool) (offset uint64, more bool, err error) {
 	s := &db.sweeper

@@ -17,7 +17,7 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// ruin is a copy of a store of 200 commits, each of which puts its number under k and under a key of its own.
+// ruin is a copy of a store of 200 commits, each of which puts its number under k and under its own key.
 type ruin struct {
 	*testing.T
 	dir    string

@@ -7,7 +7,7 @@ import (
 
 // stoppable is a stream whose reads and writes end with a context, also while the system call does not: a pipe that another
 // program leaves alone would otherwise hold an interrupted command. The call that is given up goes on in its goroutine until
-// the process ends, with memory of its own.
+// the process ends, with its own memory.
 type stoppable struct {
 	ctx   context.Context
 	stdin io.Reader

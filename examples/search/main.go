@@ -1,5 +1,5 @@
 // Command search finds documents of a store that another program writes, by their words. It follows that store and keeps an
-// index of it in a store of its own:
+// index of it in a separate store:
 //
 //	kvctl --dir documents put moby-dick 'Call me Ishmael.'
 //	echo ishmael | go run ./examples/search -documents documents -index index
@@ -65,7 +65,7 @@ func run(ctx context.Context, documentsDir, indexDir string, in io.Reader, out i
 	return err
 }
 
-// answer reads in a goroutine of its own, since nothing ends a read of standard input but a line. Once ctx is done it waits for
+// answer reads in another goroutine, since nothing ends a read of standard input but a line. Once ctx is done it waits for
 // no line.
 func (x *index) answer(ctx context.Context, documents *kv.DB, in io.Reader, out io.Writer) error {
 	lines, ended := make(chan string), make(chan error, 1)

@@ -36,7 +36,7 @@ func damageOne(random *rand.Rand, text []byte) []byte {
 	return text
 }
 
-// runApart runs the program in a process of its own, so that its death can be seen, and returns its exit code.
+// runApart runs the program in another process, so that its death can be seen, and returns its exit code.
 func runApart(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
 	self, err := os.Executable()

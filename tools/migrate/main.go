@@ -6,7 +6,7 @@
 // them durable before the next one begins. So after an error the first pairs are in the store, and the message says how many.
 // The same command with --into-existing then starts over and writes the same pairs again.
 //
-// The program is a module of its own, so that users of the library never get the modules of the other stores.
+// The program is a separate module, so that users of the library never get the modules of the other stores.
 // docs/from-bbolt.md, docs/from-buntdb.md and docs/from-badger.md are the guides.
 package main
 

@@ -16,7 +16,7 @@ const probeEnv = "WALNUT_MIGRATE_PROBE"
 // exitPanic is the exit code of a Go program that dies by itself. One that is killed, for want of memory for example, has another.
 const exitPanic = 2
 
-// probe has another process open and read a Badger directory first. Badger opens its tables in goroutines of its own, and
+// probe has another process open and read a Badger directory first. Badger opens its tables in its own goroutines, and
 // where it panics there about damaged bytes, the process dies, whatever its caller does. Errors that Badger returns don't
 // count here: the migration gets the same.
 func probe(ctx context.Context, dir string) error {
