@@ -353,7 +353,11 @@ func rot(t *testing.T, mem *vfs.Mem, path string, at int64) *Log {
 func TestIntervalSyncKeepsItsPromise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openTest(t, Options{FS: vfs.NewMem(), SegmentSize: 64 << 10, Sync: SyncInterval, SyncInterval: time.Second, IdleMark: -1})
-		for last := uint64(10); last <= 50; last += 10 {
+		fill(t, l, 300)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 64<<10, l.segments.active().store.allocated.Load(), "no later append grows the segment, which syncs")
+		for last := uint64(310); last <= 350; last += 10 {
 			fill(t, l, last)
 			require.Less(t, l.Durable(), last)
 			time.Sleep(time.Second)
