@@ -291,7 +291,9 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 func (v *DiskView) merged(o *overlay) iter.Seq2[diskEntry, error] {
 	return func(yield func(diskEntry, error) bool) {
 		if o.alone {
-			o.visit(func(it item) bool { return yield(diskEntry{it.key(), it.value(), it.deadline()}, nil) })
+			ahead := newLookahead(func(p pair) bool { return yield(diskEntry{p.key(), p.value(), p.deadline()}, nil) })
+			o.visit(func(it item) bool { return ahead.take(it.pair) })
+			ahead.flush()
 			return
 		}
 		newer := o.list()
