@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -137,6 +138,19 @@ func TestPairsExpireWhereTheyCan(t *testing.T) {
 		}
 		store.Close()
 	})
+}
+
+// TestWalnutCountsExpiredPairsUntilTheyAreGone: otherwise T1/ttl would measure how soon they are invisible, which is at once.
+func TestWalnutCountsExpiredPairsUntilTheyAreGone(t *testing.T) {
+	store := walnutPeer.OpenStore(t.TempDir(), Settings{Mode: Durable, Writers: 1}).(Expirer)
+	pairs := make([]Pair, 100_000) // So many that the sweep takes much longer than counting once.
+	for i := range pairs {
+		pairs[i] = Pair{fmt.Append(nil, i), []byte("value")}
+	}
+	store.BatchUntil(pairs, time.Now().Add(-time.Second))
+	require.NotZero(t, store.Count())
+	require.Eventually(t, func() bool { return store.Count() == 0 }, time.Minute, 10*time.Millisecond)
+	store.Close()
 }
 
 func TestLogsGiveBackWhatWasAppended(t *testing.T) {

@@ -85,8 +85,13 @@ func (s walnutStore) Backup(w io.Writer) {
 	check(err)
 }
 
-func (s walnutStore) Count() int { return s.db.Stats().Keys }
-func (s walnutStore) Close()     { check(s.db.Close()) }
+// Count counts what takes memory, expired pairs included.
+func (s walnutStore) Count() int {
+	stats := s.db.Stats()
+	return stats.Keys + stats.Expired
+}
+
+func (s walnutStore) Close() { check(s.db.Close()) }
 
 type walnutLog struct {
 	log  *wal.Log
