@@ -92,15 +92,18 @@ func (r *run) weighPairs(deadline time.Time) float64 {
 	return float64(liveHeap()-bare) / float64(r.data.pairs)
 }
 
+// expiredEvery is how often what is left is counted, at most.
+const expiredEvery = time.Second / 2
+
 // untilExpired returns how long after the deadline the store has only the live pairs. Counting can walk all that are left, and keep the
-// store from changing them in place, so it takes at most a twentieth of the time.
+// store from changing them in place for some time, so it is done seldom: the puts' latencies are to be those beside the deletes.
 func untilExpired(store Expirer, deadline time.Time) time.Duration {
 	for {
 		began := time.Now()
 		if store.Count() <= livePairs {
 			return time.Since(deadline)
 		}
-		time.Sleep(max(50*time.Millisecond, 20*time.Since(began)))
+		time.Sleep(max(expiredEvery, 20*time.Since(began)))
 	}
 }
 
