@@ -142,8 +142,7 @@ func (r *randomRun) drawStrike() func(accidentKind) aftermath {
 
 func (r *randomRun) clockNow() time.Time { return clockTime(r.ticks()) }
 
-// open opens the store under options that it draws. What it finds must be a state of the history, from the last that was
-// acknowledged on.
+// open opens the store under options that it draws, and makes what it finds the only state of the history.
 func (r *randomRun) open() {
 	r.opts = Options{
 		fs:            r.mem,
@@ -160,26 +159,34 @@ func (r *randomRun) open() {
 		Clock: r.clockNow, sweepByHand: true,
 	}
 	db, err := Open(storeDir, r.opts)
-	r.db = db
 	if r.accident.happened() {
 		r.require(err == nil || r.accident.met(diskFailure), "open: %v", err)
+		r.db = nil // What it shows is not what the run goes on with.
+		if err == nil {
+			r.requirePossible(db)
+			defer func() { _ = db.Close() }()
+		}
 		r.recover()
 		return
 	}
 	if err != nil {
 		r.Fatalf("open: %v", err)
 	}
-	r.requireRecovered()
+	r.db = db
+	state := r.requirePossible(db)
+	r.states = []*modelState{state}
+	r.durable.Store(state.offset)
+	r.acknowledged.Store(state.offset)
 }
 
-// requireRecovered requires that the store shows a state of the history, and makes it the only one.
-func (r *randomRun) requireRecovered() {
-	offset, least, newest := r.db.Offset(), r.acknowledged.Load(), r.latest().offset
+// requirePossible requires that a store which was just opened shows a state of the history, from the last that was acknowledged on, and
+// returns it.
+func (r *randomRun) requirePossible(db *DB) *modelState {
+	offset, least, newest := db.Offset(), r.acknowledged.Load(), r.latest().offset
 	r.require(least <= offset && offset <= newest, "recovered offset %d, want %d to %d", offset, least, newest)
-	r.states = []*modelState{r.states[offset-r.states[0].offset]}
-	r.durable.Store(offset)
-	r.acknowledged.Store(offset)
-	r.requireAll(r.db, "recovered")
+	state := r.states[offset-r.states[0].offset]
+	r.requireShown(db, modelView{state, r.ticks()}, "recovered")
+	return state
 }
 
 // reopen closes the store and opens it again.
