@@ -324,3 +324,17 @@ func writeMark(t testing.TB, l *Log) {
 	require.NoError(t, err)
 	require.NoError(t, durable())
 }
+
+func TestALogThatIsMadeGetsTheIdentityThatIsAskedFor(t *testing.T) {
+	opts := testOptions(vfs.NewMem())
+	opts.ID = [16]byte{1, 2, 3}
+	l := openTest(t, opts)
+	fill(t, l, 40)
+	require.NoError(t, l.Reset(100))
+	require.Equal(t, opts.ID, l.ID())
+	require.NoError(t, l.Close())
+	opts.ID = [16]byte{4}
+	l = openTest(t, opts)
+	require.Equal(t, [16]byte{1, 2, 3}, l.ID(), "a log that is there keeps its own")
+	require.NoError(t, l.Close())
+}

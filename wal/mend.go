@@ -61,8 +61,10 @@ func (l *Log) create(v *survey) error {
 	if err := l.removeLeftovers(v); err != nil {
 		return err
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // It never fails: crypto/rand ends the process instead.
+	id := l.opts.ID
+	if id == [16]byte{} {
+		_, _ = rand.Read(id[:]) // It never fails: crypto/rand ends the process instead.
+	}
 	head := storeHead{id: id, salt: newSalt(), base: 1, first: 1}
 	s, err := l.createStore(head)
 	if err != nil {

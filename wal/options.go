@@ -92,6 +92,8 @@ type Options struct {
 	Looked func(last uint64, at time.Time) error
 	// MustExist refuses a directory without a log, with fs.ErrNotExist, instead of making one. Nothing is written then.
 	MustExist bool
+	// ID is the identity of a log that is made; zero is a random one. A log that is there already keeps its own: see Log.ID.
+	ID [16]byte
 	// QuarantineDir is where a recovery keeps the bytes that it cuts off. The default is "quarantine" in the log's directory.
 	QuarantineDir string
 	// ArchiveDir is where TruncateFront moves segments, for OpenArchive to read. Each is durable there before it leaves the
