@@ -42,7 +42,7 @@ func (db *DB) at(ctx context.Context, offset uint64) (replayed, error) {
 		return replayed{}, err
 	}
 	if b.offset == offset {
-		return replayed{state: b.state, moment: moment{b.offset, b.time}}, nil
+		return replayed{state: b.state, moment: moment{b.offset, b.time, b.accepted}}, nil
 	}
 	if gap := b.gap(db.walDir(), db.log.First()); gap != nil && len(b.skipped) > 0 {
 		return replayed{}, gap

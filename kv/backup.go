@@ -69,6 +69,9 @@ func (db *DB) syncVisible() error {
 
 // stateHeader returns the header of a snapshot or backup of a state. That its last commit's time can't be read is no obstacle.
 func (db *DB) stateHeader(s *state) snapshot.Header {
+	if db.opts.replicated {
+		return snapshot.Header{Kind: kindReplica, ID: db.log.ID(), From: s.accepted, Offset: s.offset, Time: deadlineTime(s.made)}
+	}
 	made, _ := db.commitTime(s.offset)
 	return snapshot.Header{Kind: kindPairs, ID: db.log.ID(), Offset: s.offset, Time: deadlineTime(made)}
 }

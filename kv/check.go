@@ -105,7 +105,7 @@ func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations 
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return nil, err
 		}
-		if _, _, err := decodeRecord(record.Payload, nil); err != nil {
+		if _, _, err := decodeEntry(record.Payload, nil); err != nil {
 			violations = append(violations, Violation{
 				Path: segmentPath(walDir, log.Segments(), record.Offset), Offset: record.Offset, Damage: true,
 				Problem: "the record is no commit: " + err.Error(),

@@ -102,8 +102,7 @@ func (db *DB) runCheckpoints() {
 	for failing, retry := false, retryFirst; ; {
 		wake, again := c.wake, (<-chan time.Time)(nil)
 		if due := c.logBytes.Load() >= c.due.Load(); due || failing {
-			_, err := db.whileOpen(c.ctx, due)
-			if failing = err != nil; failing {
+			if failing = db.takeDue(c.ctx, due) != nil; failing {
 				wake, again, retry = nil, time.After(retry), min(2*retry, retryMax)
 			} else {
 				retry = retryFirst
@@ -116,6 +115,15 @@ func (db *DB) runCheckpoints() {
 		case <-again:
 		}
 	}
+}
+
+// takeDue takes a checkpoint, or lets the consensus of a replica take one.
+func (db *DB) takeDue(ctx context.Context, write bool) error {
+	if db.replica != nil {
+		return db.replica.consensus.Checkpoint(ctx)
+	}
+	_, err := db.whileOpen(ctx, write)
+	return err
 }
 
 // Checkpoint writes a snapshot of the last visible commit, reads it back, and returns that commit's offset. Then it removes

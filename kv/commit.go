@@ -87,12 +87,15 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	if fill == nil && len(db.opts.Indexes) > 0 {
 		b = indexable(db.opts.Indexes, b)
 	}
-	if fill == nil && db.wantsApart(b) {
+	switch {
+	case db.replica != nil:
+		offset, err = db.replica.commit(ctx, b, fill)
+	case fill == nil && db.wantsApart(b):
 		offset, err = db.submitApart(ctx, b)
-	} else {
+	default:
 		offset, err = db.submit(ctx, b, fill)
 	}
-	if err == nil {
+	if err == nil && db.replica == nil {
 		err = db.await(ctx, offset)
 	}
 	if err != nil {

@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/vfs"
-	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
 )
 
@@ -23,6 +20,7 @@ import (
 const (
 	lockName       = "LOCK"
 	archiveName    = "ARCHIVE" // Says that the store has an archive: see Options.ArchiveDir.
+	replicaName    = "REPLICA" // Says that the store is a replica: see Member.
 	walName        = "wal"
 	snapshotName   = "snapshot"
 	quarantineName = "quarantine"
@@ -51,6 +49,7 @@ type DB struct {
 	views    viewList // Open views.
 	feed     feed
 	follow   *follower    // nil where the store doesn't follow a writer.
+	replica  *Replica     // nil where the store isn't one that takes entries.
 	commits  timer        // How long commits take.
 	backedUp atomic.Int64 // When the last backup ended, in nanoseconds since 1970; 0 if there was none.
 
@@ -89,18 +88,33 @@ func OpenContext(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.Clock), apartTurn: make(chan struct{}, 1)}
-	db.now, db.processors, db.opts.landed = db.clock.now, int32(runtime.GOMAXPROCS(0)), db.landed
+	db := newDB(dir, opts)
+	db.opts.landed = db.landed
 	if db.follow = newFollower(db); db.follow != nil {
 		db.opts.looked = db.follow.looked
 	}
+	if err := db.start(ctx); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// newDB returns a store that isn't open yet.
+func newDB(dir string, opts Options) *DB {
+	db := &DB{dir: dir, opts: opts, snapshots: newInventory(dir, opts), clock: newClock(opts.Clock), apartTurn: make(chan struct{}, 1)}
+	db.now, db.processors = db.clock.now, int32(runtime.GOMAXPROCS(0))
+	return db
+}
+
+// start opens the store, or gives back what it has taken.
+func (db *DB) start(ctx context.Context) error {
 	if err := db.open(ctx); err != nil {
 		err = errors.Join(err, db.release())
-		opts.Logger.Error("store not opened", "dir", dir, "error", err)
-		return nil, fmt.Errorf("kv: open %s: %w", dir, err)
+		db.opts.Logger.Error("store not opened", "dir", db.dir, "error", err)
+		return fmt.Errorf("kv: open %s: %w", db.dir, err)
 	}
 	db.logRecovery()
-	return db, nil
+	return nil
 }
 
 // open takes the lock before it touches anything else. If it fails, the caller releases what it has taken.
@@ -119,6 +133,9 @@ func (db *DB) open(ctx context.Context) (err error) {
 		if db.lock, err = db.opts.fs.Lock(filepath.Join(db.dir, lockName)); err != nil {
 			return err
 		}
+	}
+	if db.opts.replicated, err = db.opts.member.join(db.dir, db.opts); err != nil {
+		return err
 	}
 	var recovered *state
 	err = db.snapshots.whileSteady(func() error {
@@ -139,6 +156,7 @@ func (db *DB) open(ctx context.Context) (err error) {
 	db.last = recovered.offset
 	db.visible.start(recovered)
 	db.startCheckpoints()
+	db.replica.start()
 	db.beginToSweep()
 	db.follow.start()
 	return nil
@@ -163,6 +181,8 @@ func (db *DB) openLog() error {
 	switch {
 	case db.opts.ReadOnly:
 		return syncShown(db.log)
+	case db.opts.replicated:
+		return db.finishInstall()
 	case db.opts.ArchiveDir != "":
 		return markDir(db.opts.fs, db.dir, archiveName)
 	}
@@ -177,112 +197,6 @@ func syncShown(log *wal.Log) error {
 	}
 	return err
 }
-
-// checkDir says whether the directory holds a store, or may become one.
-func checkDir(dir string, opts Options) error {
-	if err := checkName(dir); err != nil {
-		return err
-	}
-	entries, err := opts.fs.List(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && opts.ReadOnly:
-		return fmt.Errorf("%w: %w", ErrNotStore, err)
-	case err != nil:
-		return ignoreMissing(err)
-	}
-	foreign, store := "", false
-	for _, entry := range entries {
-		if entry.Name == restoringName {
-			return fmt.Errorf("%w: a restore was not finished; restore again, or remove the directory", ErrNotStore)
-		}
-		if entry.Name == walName && !entry.Dir { // Not damage: a repair would make another log beside the one that the link leads to.
-			return fmt.Errorf("%w: %s in it is no directory, and a link to one isn't followed: move the directory there", ErrNotStore, walName)
-		}
-		store = store || entry.Name == walName
-		if entry.Name != lockName {
-			foreign = entry.Name
-		}
-	}
-	switch {
-	case store:
-		return nil
-	case hasSnapshots(dir, opts):
-		err := fmt.Errorf("the log's directory is missing, though snapshots are there: %w", errLogEnds)
-		return &CorruptError{Path: filepath.Join(dir, walName), Err: err}
-	case opts.ReadOnly:
-		return fmt.Errorf("%w: no directory %s in it", ErrNotStore, walName)
-	case foreign != "":
-		return fmt.Errorf("%w: no directory %s in it, but %q", ErrNotStore, walName, foreign)
-	}
-	return nil
-}
-
-// hasSnapshots reports whether there are snapshots in a store's directory.
-func hasSnapshots(dir string, opts Options) bool {
-	places, err := newInventory(dir, opts).list()
-	return err == nil && len(places) > 0
-}
-
-// checkName refuses an empty name, which is more likely a setting that is missing than the current directory.
-func checkName(dir string) error {
-	if dir == "" {
-		return fmt.Errorf("%w: the directory's name is empty; the current directory is %q", ErrNotStore, ".")
-	}
-	return nil
-}
-
-// isOwn reports whether a name in a store's directory is one of the store's.
-func isOwn(name string) bool {
-	return slices.Contains([]string{lockName, archiveName, walName, snapshotName, quarantineName, restoringName}, name)
-}
-
-// foreignIn returns the name of something in a directory that is not the store's; empty where there is nothing.
-func foreignIn(dir string, opts Options) (string, error) {
-	entries, err := opts.fs.List(dir)
-	i := slices.IndexFunc(entries, func(e vfs.Entry) bool { return !isOwn(e.Name) })
-	if i < 0 {
-		return "", ignoreMissing(err)
-	}
-	return entries[i].Name, nil
-}
-
-// openWAL opens the log of the store in a directory. It refuses one that ends before the newest snapshot: that snapshot's
-// commits were durable in the log when it was taken, so a part of the log has been lost, cut or replaced. Nothing is made in the
-// place of a log that is gone, so that it can be put back. To a reader, a log without a segment is no store. Neither is one
-// that has foreign files beside it: other programs have directories of that name, too.
-func openWAL(dir string, opts Options, places []snapshot.Place) (*wal.Log, error) {
-	logOpts := opts.log(dir)
-	foreign, err := foreignIn(dir, opts)
-	if err != nil {
-		return nil, err
-	}
-	logOpts.MustExist = len(places) > 0 || foreign != ""
-	log, err := wal.Open(filepath.Join(dir, walName), logOpts)
-	isGone := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt)
-	switch {
-	case isGone && len(places) > 0:
-		return nil, logEnds(places[0], 0)
-	case isGone && opts.ReadOnly:
-		return nil, fmt.Errorf("%w: %w", ErrNotStore, err)
-	case isGone && foreign != "":
-		return nil, fmt.Errorf("%w: %w, but %q beside it", ErrNotStore, err, foreign)
-	case err != nil || len(places) == 0 || places[0].Offset <= log.Last():
-		return log, err
-	}
-	if _, err := log.Read(places[0].Offset); !errors.Is(err, ErrOutOfRange) {
-		return log, nil // It is damaged there, which reading it will say.
-	}
-	return nil, errors.Join(logEnds(places[0], log.Last()), log.Close())
-}
-
-func logEnds(newest snapshot.Place, last uint64) *CorruptError {
-	return &CorruptError{
-		Path: newest.Path, Offset: newest.Offset,
-		Err: fmt.Errorf("the snapshot shows commit %d, but the log ends with %d: %w", newest.Offset, last, errLogEnds),
-	}
-}
-
-var errLogEnds = errors.New("a part of the log is missing")
 
 func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }
 
@@ -300,6 +214,7 @@ func (db *DB) Close() error {
 		db.sweeper.done.Wait()
 		db.follow.stop()
 		db.inflight.Wait()
+		db.replica.stop()
 		checkpointErr := db.lastCheckpoint()
 		db.visible.close()
 		db.closeErr = errors.Join(checkpointErr, db.release())

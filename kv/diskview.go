@@ -38,6 +38,7 @@ type DiskView struct {
 	opts      Options
 	clock     *clock
 	log       *wal.Log
+	last      uint64 // The last record that it shows.
 	snapshots *inventory
 	over      error // Why there are no more reads; nil where there are.
 	most      int64 // What the first overlay of a scan with a limit may take, in bytes.
@@ -84,11 +85,14 @@ func (v *DiskView) open() error {
 	if v.log, err = openWAL(v.dir, v.opts, places); err != nil {
 		return err
 	}
-	v.untried, v.snapshots.log = places, v.log
+	v.untried, v.snapshots.log, v.last = places, v.log, v.log.Last()
 	if err := syncShown(v.log); err != nil {
 		return err
 	}
-	return v.nextBase()
+	if v.opts.replicated, err = isReplica(v.dir, v.opts); err == nil && v.opts.replicated {
+		v.last, err = committedIn(v.walDir(), v.log)
+	}
+	return errors.Join(err, v.nextBase())
 }
 
 // nextBase makes the newest snapshot the base that wasn't tried yet and can be opened, as inventory.find does.
@@ -148,7 +152,22 @@ func (v *DiskView) baseOffset() uint64 {
 }
 
 // Offset returns the offset of the last commit that the view shows, 0 where there is none.
-func (v *DiskView) Offset() uint64 { return v.log.Last() }
+func (v *DiskView) Offset() uint64 {
+	if v.opts.replicated {
+		return max(v.last, v.baseOffset())
+	}
+	return v.last
+}
+
+// baseMoment returns the moment at which the base ends.
+func (v *DiskView) baseMoment() moment {
+	if v.base == nil {
+		return moment{}
+	}
+	info := v.base.Info()
+	accepted, _ := acceptedIn(info.Header)
+	return moment{info.Offset, unixNano(info.Time), accepted}
+}
 
 // Get returns the pair of a key. The error is ErrNotFound, ErrEmptyKey, ErrKeyTooLarge, or one of Scan.
 func (v *DiskView) Get(ctx context.Context, key []byte) (Pair, error) {
@@ -265,12 +284,13 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 		return nil, v.over
 	}
 	o := newOverlay(about, reverse, v.base == nil, most)
-	made, size, last, report := int64(0), int64(0), v.log.Last(), limited(v.opts.Progress)
+	at, size, last, report := v.baseMoment(), int64(0), v.last, limited(v.opts.Progress)
 	for record, err := range whileLasting(ctx, v.log.Records(v.baseOffset()+1)) {
+		if err == nil && record.Offset > last {
+			break
+		}
 		if err == nil {
-			if made, err = visitRecord(record.Payload, o.take); err != nil {
-				err = undecodable(segmentPath(v.walDir(), v.log.Segments(), record.Offset), record.Offset, err)
-			}
+			at, err = v.take(o, at, record)
 		}
 		if err != nil {
 			return nil, err
@@ -281,10 +301,23 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 		}
 	}
 	v.opts.Progress(Progress{Offset: last, Last: last})
-	v.clock.goesOnFrom(made)
+	v.clock.goesOnFrom(at.time)
 	v.logBytes = size
 	o.settle()
 	return o, nil
+}
+
+// take applies a record to an overlay, and returns the moment after it.
+func (v *DiskView) take(o *overlay, at moment, record wal.Record) (moment, error) {
+	e, err := readEntry(record.Payload)
+	next, accepted := at.after(record.Offset, &e)
+	if err == nil && accepted {
+		_, err = visitRecord(e.mutations, o.take)
+	}
+	if err != nil {
+		err = undecodable(segmentPath(v.walDir(), v.log.Segments(), record.Offset), record.Offset, err)
+	}
+	return next, err
 }
 
 // merged yields what the base and an overlay hold together, in the order of the overlay's scan.
@@ -362,39 +395,4 @@ func (v *DiskView) stored(of span, reverse bool) iter.Seq2[diskEntry, error] {
 			}
 		}
 	}
-}
-
-// Stats returns the store's numbers as DB.Stats of a read-only store does. What opening would have loaded and replayed is read, which takes
-// time in proportion, but memory only for what the log has. Errors are those of Scan.
-func (v *DiskView) Stats(ctx context.Context) (Stats, error) {
-	started := time.Now()
-	stats := Stats{Visible: v.Offset()}
-	now := int64(math.MinInt64)
-	for e, err := range v.entries(ctx, Range{}) {
-		if err != nil {
-			return Stats{}, fmt.Errorf("kv: read %s: %w", v.dir, err)
-		}
-		if now == math.MinInt64 {
-			now = v.clock.now()
-		}
-		stats.DataBytes += int64(len(e.key) + len(e.value))
-		if e.expired(now) {
-			stats.Expired++
-		} else {
-			stats.Keys++
-		}
-	}
-	stats.takeLog(v.log.Stats())
-	size := int64(0)
-	r := &stats.Recovery
-	r.Log, r.Skipped, r.Keys, r.Replayed = v.log.Recovery(), v.skipped, stats.Keys+stats.Expired, v.Offset()-v.baseOffset()
-	if v.base != nil {
-		info := v.base.Info()
-		r.Snapshot, r.Loaded, size = v.base.Path(), int(info.Entries), info.FileBytes
-	}
-	r.Elapsed = r.Log.Elapsed + time.Since(started)
-	places, _ := v.snapshots.list() // What can't be listed counts as none, as for DB.Stats.
-	stats.Checkpoints = CheckpointStats{Offset: v.baseOffset(), LogBytes: v.logBytes, Due: v.opts.checkpointDue(size)}
-	stats.Checkpoints.count(places)
-	return stats, nil
 }

@@ -13,6 +13,7 @@ import (
 const (
 	kindPairs   snapshot.Kind = 1 // A state: an entry is a pair.
 	kindRecords snapshot.Kind = 2 // A piece of the log: an entry is a record, its key the offset.
+	kindReplica snapshot.Kind = 3 // A replica's state: an entry is a pair, and the header's From is the last commit in it.
 )
 
 // An entry of a state has the pair's key, and as data the deadline as a signed varint of nanoseconds since 1970, 0 for
@@ -31,6 +32,14 @@ func (s *state) entries() iter.Seq2[[]byte, []byte] {
 		s.tree.ascend(nil, nil, func(it item) bool { return ahead.take(it.pair) })
 		ahead.flush()
 	}
+}
+
+// acceptedIn returns the last commit that a state on disk has, and whether it is a state.
+func acceptedIn(h snapshot.Header) (accepted uint64, ok bool) {
+	if h.Kind == kindReplica {
+		return h.From, true
+	}
+	return h.Offset, h.Kind == kindPairs && h.From == 0
 }
 
 // decodePair returns the pair of an entry, in its own memory.
@@ -76,7 +85,7 @@ func decoded[From, To any](values iter.Seq2[From, error], decode func(From) (To,
 func loadState(offset uint64, nearEnd []byte, pairs iter.Seq2[pair, error], progress func(loaded uint64)) (*state, error) {
 	const progressEvery = 1 << 14
 	s, loaded := newState(), uint64(0)
-	s.offset = offset
+	s.offset, s.accepted = offset, offset
 	var failed error
 	s.tree.load(func(yield func(pair) bool) {
 		for p, err := range pairs {

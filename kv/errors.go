@@ -27,6 +27,9 @@ var (
 	ErrVersion = wal.ErrVersion
 	// ErrChanged reports a store that isn't as it was when a repair of it was planned. Nothing was changed: plan again.
 	ErrChanged = errors.New("kv: store has changed since the repair was planned")
+	// ErrReplica reports a store that is a replica where there must be none, or the other way round: a replica is written by
+	// OpenReplica alone, as the node of the cluster that it was made for.
+	ErrReplica = errors.New("kv: store is a replica")
 	// ErrCorrupt reports bytes that were durable and are damaged now. The error is a *CorruptError. Nothing was changed.
 	ErrCorrupt = wal.ErrCorrupt
 )
@@ -68,6 +71,18 @@ var (
 	// is opened again. Reads go on. The message says whether the commit was refused, or whether that isn't known until then.
 	// A checkpoint that finds the lock lost, since the directory was moved for example, fails the store as well.
 	ErrFailed = wal.ErrFailed
+)
+
+// Errors of committing to a replica. Each wraps what its Consensus said.
+var (
+	// ErrNotLeader reports a commit that was refused since another node proposes. Nothing was changed.
+	ErrNotLeader = errors.New("kv: replica doesn't lead")
+	// ErrConflict reports a commit that was refused since another one came before it, of which it didn't know. Nothing was changed, and
+	// the same commit may be tried again.
+	ErrConflict = errors.New("kv: commit conflicts with another one")
+	// ErrUndecided reports a commit whose outcome is not known: it may have happened, may still happen, or never will. To try again is
+	// safe only where doing it twice is.
+	ErrUndecided = errors.New("kv: commit is undecided")
 )
 
 // CorruptError says which bytes are damaged. errors.Is(err, ErrCorrupt) holds for it.

@@ -117,7 +117,7 @@ func (s *stream) run(ctx context.Context, db *DB) {
 // follow takes in the log's commits.
 func (s *stream) follow(ctx context.Context, db *DB) error {
 	ahead := 0
-	for commit, err := range decoded(db.log.Follow(ctx, s.taken.next), db.logged().decode) {
+	for commit, err := range db.newCommits(ctx, s.taken.next) {
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *stream) follow(ctx context.Context, db *DB) error {
 			return err
 		}
 		s.taken.add(commit)
-		if ahead++; ahead < streamAhead && commit.Offset < db.log.Last() {
+		if ahead++; ahead < streamAhead && commit.Offset < db.lastCommit() {
 			continue
 		}
 		ahead = 0

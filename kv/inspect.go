@@ -30,11 +30,26 @@ func (db *DB) Commits(from uint64) iter.Seq2[Commit, error] {
 			yield(Commit{}, ErrClosed)
 			return
 		}
-		db.logged().Commits(from)(yield)
+		if !db.opts.replicated {
+			db.logged().Commits(from)(yield)
+			return
+		}
+		if from == 0 {
+			from = db.log.First()
+		}
+		for commit, err := range db.applied(context.Background(), from, false) {
+			if err != nil {
+				err = fmt.Errorf("kv: read commits from %d: %w", from, orClosed(err))
+			}
+			if changed := err != nil || len(commit.Mutations) > 0; changed && !yield(commit, err) {
+				return
+			}
+		}
 	}
 }
 
-// Log is a store's log, opened for reading without replaying it. It is for tools: it takes no lock, changes no byte, and
+// Log is a store's log, opened for reading without replaying it. That of a replica has every entry, also those that are not agreed upon yet,
+// were refused, or are no commits and have no mutations. It is for tools: it takes no lock, changes no byte, and
 // opens a damaged log as well. Its methods may be called concurrently.
 type Log struct {
 	dir string
@@ -118,7 +133,7 @@ func orClosed(err error) error {
 
 // decode decodes a record of the log.
 func (l *Log) decode(record wal.Record) (Commit, error) {
-	timeUnixNano, mutations, err := decodeRecord(record.Payload, nil)
+	timeUnixNano, mutations, err := decodeEntry(record.Payload, nil)
 	if err != nil {
 		return Commit{}, undecodable(segmentPath(filepath.Join(l.dir, walName), l.Segments(), record.Offset), record.Offset, err)
 	}

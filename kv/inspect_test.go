@@ -192,7 +192,7 @@ func logOf(t *testing.T, records ...[]byte) *vfs.Mem {
 
 func TestRecordThatIsNoCommitIsRefusedAndNamed(t *testing.T) {
 	good := appendRecord(nil, 1, []Mutation{{Kind: MutationPut, Key: []byte("k")}})
-	newer := encodeMutations([]byte{0x08, 0x04})
+	newer := encodeMutations([]byte{0x08, 0x05})
 	cases := []struct {
 		sentence string
 		record   []byte

@@ -61,10 +61,11 @@ func (v *inventory) open(path string) (*snapshot.File, error) {
 		return nil, snapshotError(path, err)
 	}
 	info := file.Info()
+	_, isState := acceptedIn(info.Header)
 	switch {
 	case info.ID != v.identity():
 		err = fmt.Errorf("%w: its identity is %x, the log's %x", errOtherStore, info.ID, v.identity())
-	case info.Kind != kindPairs || info.From != 0:
+	case !isState:
 		err = fmt.Errorf("the snapshot is no state: kind %d, from offset %d", info.Kind, info.From)
 	default:
 		return file, nil

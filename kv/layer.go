@@ -21,7 +21,10 @@ type layer struct {
 	batch  Batch  // All their mutations.
 	state  *state
 
-	decoded []Mutation // In a follower: its mutations, in place of a batch.
+	decoded []Mutation // In a follower, or of another replica: its mutations, in place of a batch.
+
+	accepted uint64 // In a replica: what the state gets; otherwise 0.
+	made     int64
 }
 
 // layerPool holds layers for use again.

@@ -101,6 +101,9 @@ type Options struct {
 	landed func(last uint64)                     // The log's hook, in a store that takes commits.
 	looked func(last uint64, at time.Time) error // The log's hook, in a store that follows.
 
+	member     *Member // Of a replica that takes entries.
+	replicated bool    // The store is a replica, perhaps one that is only read. Set when it is opened.
+
 	sweepByHand bool // For tests: nothing is swept but by sweep.
 }
 
@@ -163,7 +166,14 @@ func (o Options) withDefaults() (Options, error) {
 // log returns the options for the log of the store in dir. The log's own record limit stays at its default, so that a
 // store written under a larger MaxCommitSize can be read under a smaller one.
 func (o Options) log(dir string) wal.Options {
+	var id [16]byte
+	recordMax := 0
+	if o.member != nil {
+		id, recordMax = o.member.Cluster, DefaultMaxCommitSize+entryExtra
+	}
 	return wal.Options{
+		ID:            id,
+		MaxRecordSize: recordMax,
 		Sync:          o.Sync,
 		SyncInterval:  o.SyncInterval,
 		SegmentSize:   o.SegmentSize,

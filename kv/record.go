@@ -21,9 +21,20 @@ const (
 	fieldMutationValue    protowire.Number = 3
 	fieldMutationEnd      protowire.Number = 4
 	fieldMutationDeadline protowire.Number = 5
+	fieldMutationDecision protowire.Number = 6
+
+	fieldDecisionTerm       protowire.Number = 1
+	fieldDecisionKind       protowire.Number = 2
+	fieldDecisionAppended   protowire.Number = 3
+	fieldDecisionExtensions protowire.Number = 4
+	fieldDecisionCommitted  protowire.Number = 5
+	fieldDecisionBase       protowire.Number = 6
+	fieldDecisionData       protowire.Number = 7
 )
 
 const (
+	varintType = protowire.VarintType
+	bytesType  = protowire.BytesType
 	// fieldTagSize is the size of a field's tag: every field number of the schema is below 16.
 	fieldTagSize = 1
 	// recordHeadRoom is the most that stands before a record's mutations: the commit's time.
@@ -35,6 +46,7 @@ var (
 	errFieldType   = errors.New("field has the wrong type")
 	errNoKind      = errors.New("mutation has no kind")
 	errNoKey       = errors.New("mutation has no key")
+	errDecision    = errors.New("decision can't be read")
 	errNewerKind   = fmt.Errorf("%w: unknown kind of mutation", ErrVersion)
 )
 
@@ -81,7 +93,12 @@ func appendBytesField(record []byte, number protowire.Number, value []byte) []by
 	if len(value) == 0 {
 		return record
 	}
-	return protowire.AppendBytes(protowire.AppendTag(record, number, protowire.BytesType), value)
+	return appendMessageField(record, number, value)
+}
+
+// appendMessageField is appendBytesField of a message, which is there even if it is empty.
+func appendMessageField(record []byte, number protowire.Number, message []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(record, number, protowire.BytesType), message)
 }
 
 // decodeRecord appends the mutations of a record, with memory of their own, to mutations, and returns the commit's time. Limits
@@ -136,6 +153,30 @@ func recordTime(record []byte) (timeUnixNano int64, err error) {
 	return 0, nil
 }
 
+// take sets what a field says. One that isn't known is left out.
+func (d *decision) take(f field) error {
+	want := protowire.VarintType
+	switch f.number {
+	case fieldDecisionTerm:
+		d.term = f.varint
+	case fieldDecisionKind:
+		d.kind = f.varint
+	case fieldDecisionAppended:
+		d.appended = int64(f.varint)
+	case fieldDecisionCommitted:
+		d.committed = f.varint
+	case fieldDecisionBase:
+		d.base = f.varint
+	case fieldDecisionExtensions:
+		d.extensions, want = f.bytes, protowire.BytesType
+	case fieldDecisionData:
+		d.data, want = f.bytes, protowire.BytesType
+	default:
+		return nil
+	}
+	return f.check(want)
+}
+
 // next makes the mutation the first of a batch's, and returns the others. It points into the batch. Those bytes are this
 // process's own, in canonical form, and decoding them is a part of each commit: so this is short and checks nothing.
 func (m *Mutation) next(encoded []byte) (rest []byte) {
@@ -170,6 +211,29 @@ func cutVarint(encoded []byte) (uint64, int) {
 		return uint64(encoded[0]), 1
 	}
 	return binary.Uvarint(encoded)
+}
+
+// parseDecision returns the decision of a record's first mutation, and false where that is another one.
+func parseDecision(mutation []byte) (d decision, found bool, err error) {
+	f, rest, err := nextField(mutation)
+	if err != nil || f.number != fieldMutationKind || f.wireType != protowire.VarintType || f.varint != kindDecision {
+		return d, false, nil // If it is damaged, its reader says so.
+	}
+	if f, rest, err = nextField(rest); err == nil {
+		err = f.check(protowire.BytesType)
+	}
+	if err != nil || f.number != fieldMutationDecision || len(rest) > 0 {
+		return d, true, errors.Join(errDecision, err)
+	}
+	for encoded := f.bytes; len(encoded) > 0; {
+		if f, encoded, err = nextField(encoded); err == nil {
+			err = d.take(f)
+		}
+		if err != nil {
+			return d, true, errors.Join(errDecision, err)
+		}
+	}
+	return d, true, nil
 }
 
 // parseMutation returns a mutation that points into what it is encoded in, with whatever fields are there. Only a damaged record,

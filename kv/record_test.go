@@ -57,7 +57,8 @@ func TestKindsAreThoseOfTheSchema(t *testing.T) {
 	require.EqualValues(t, kvpb.Kind_KIND_PUT, MutationPut)
 	require.EqualValues(t, kvpb.Kind_KIND_DELETE, MutationDelete)
 	require.EqualValues(t, kvpb.Kind_KIND_DELETE_RANGE, MutationDeleteRange)
-	require.Len(t, kvpb.Kind_name, 4, "a kind that was added to the schema needs a MutationKind")
+	require.EqualValues(t, kvpb.Kind_KIND_DECISION, kindDecision)
+	require.Len(t, kvpb.Kind_name, 5, "a kind that was added to the schema needs a MutationKind")
 }
 
 func TestRecordIsWhatTheSchemaSays(t *testing.T) {
@@ -175,7 +176,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		f.Add(appendRecord(nil, int64(random.Uint64()), randomMutations(random)))
 	}
-	f.Add([]byte{0x12, 0x02, 0x08, 0x04})
+	f.Add([]byte{0x12, 0x02, 0x08, 0x05})
 	f.Fuzz(func(t *testing.T, record []byte) {
 		timeUnixNano, mutations, err := decodeRecord(record, nil)
 		if err != nil {

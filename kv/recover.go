@@ -52,11 +52,13 @@ func (db *DB) recover(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	r.Snapshot, r.Skipped, r.Loaded = b.path, b.skipped, b.state.tree.len()
+	if err := db.goOnFrom(b); err != nil {
+		return nil, err
+	}
 	if gap := b.gap(db.walDir(), db.log.First()); gap != nil {
 		return nil, gap
 	}
-	rest := replay{sources: []source{logSource(db.walDir(), db.log)}, last: db.log.Last(), report: report}
-	replayed, err := rest.run(ctx, b.state, b.time)
+	replayed, err := db.replayLog(ctx, b, report)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +71,19 @@ func (db *DB) recover(ctx context.Context) (*state, error) {
 	return b.state, nil
 }
 
+// replayLog applies what the log has after a base: of a replica's, what is known to be agreed upon.
+func (db *DB) replayLog(ctx context.Context, b base, report func(Progress)) (replayed, error) {
+	rest := replay{sources: []source{logSource(db.walDir(), db.log)}, last: db.log.Last(), plain: true, report: report}
+	if db.opts.replicated {
+		committed, err := committedIn(db.walDir(), db.log)
+		if err != nil || committed <= b.offset {
+			return replayed{state: b.state, moment: moment{b.offset, b.time, b.accepted}}, err
+		}
+		rest.plain, rest.last, rest.to.offset = false, committed, committed
+	}
+	return rest.run(ctx, b.state, b.time)
+}
+
 // base is what a replay starts from: a state, and where it is from.
 type base struct {
 	state   *state
@@ -77,6 +92,8 @@ type base struct {
 	bytes   int64  // The snapshot's size.
 	time    int64  // Of the last commit, in nanoseconds since 1970.
 	skipped []SkippedSnapshot
+
+	accepted uint64 // As in moment.
 }
 
 // SkippedSnapshot is a snapshot that opening a store could not read, so that it started from an older one.
@@ -144,8 +161,9 @@ func (v *inventory) load(ctx context.Context, place snapshot.Place, b *base, rep
 	if err = v.judge(place, errors.Join(snapshotError(place.Path, err), file.Close())); err != nil {
 		return err
 	}
-	s.indexes = indexes
-	b.state, b.path, b.offset, b.bytes, b.time = s, place.Path, info.Offset, info.FileBytes, unixNano(info.Time)
+	s.indexes, s.made = indexes, unixNano(info.Time)
+	s.accepted, _ = acceptedIn(info.Header)
+	b.state, b.path, b.offset, b.bytes, b.time, b.accepted = s, place.Path, info.Offset, info.FileBytes, s.made, s.accepted
 	return nil
 }
 

@@ -208,7 +208,7 @@ func (r *Repair) findLost(ctx context.Context, w *wreck) error {
 		if p.Offset <= r.Offset {
 			continue
 		}
-		_, mutations, err := decodeRecord(p.Payload, nil)
+		_, mutations, err := decodeEntry(p.Payload, nil)
 		if p.Err == nil {
 			r.LostReadable++
 		}
@@ -238,6 +238,9 @@ func (r Repair) Apply(ctx context.Context) error {
 func (r Repair) apply(ctx context.Context) (err error) {
 	if r.Why != "" {
 		return fmt.Errorf("%w: %s", ErrCorrupt, r.Why)
+	}
+	if replicated, err := isReplica(r.Dir, r.opts); err != nil || replicated {
+		return errors.Join(err, fmt.Errorf("%w: its cluster has what it lacks; remove the directory, and join the node again", ErrReplica))
 	}
 	lock, err := r.opts.fs.Lock(filepath.Join(r.Dir, lockName))
 	if err != nil {

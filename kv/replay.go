@@ -20,6 +20,7 @@ type replay struct {
 	sources []source
 	to      target
 	last    uint64 // The last commit there is, or 0; for progress.
+	plain   bool   // Entries of a replica are refused.
 	report  func(Progress)
 }
 
@@ -59,10 +60,10 @@ func (t target) String() string {
 
 // run applies what comes after a state, whose last commit was made at that time, for as long as ctx lasts.
 func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error) {
-	done, loaded := replayed{state: s, moment: moment{s.offset, made}}, uint64(s.tree.len())
+	done, loaded := replayed{state: s, moment: moment{s.offset, made, s.accepted}}, uint64(s.tree.len())
 	ctx, cancel := context.WithCancel(ctx)
 	d := decoder{
-		ctx: ctx, to: r.to, at: done.moment, chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks),
+		ctx: ctx, to: r.to, plain: r.plain, at: done.moment, chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks),
 	}
 	go d.decode(r.sources)
 	defer func() {
@@ -79,6 +80,7 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 		}
 		if c.offset != 0 {
 			s.apply(c.offset, c.mutations)
+			s.accepted, s.made = c.accepted, c.time
 			done.moment = c.moment
 		}
 		done.bytes += c.bytes
@@ -100,7 +102,7 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 // chunk is some commits on their way into a state.
 type chunk struct {
 	mutations []Mutation
-	moment          // Of the last commit.
+	moment          // After the last record.
 	bytes     int64 // Of the records.
 	later     bool  // Whether the commits, which then all are, were made after the target's time.
 	err       error // Why there are no more, after these.
@@ -110,7 +112,8 @@ type chunk struct {
 type decoder struct {
 	ctx    context.Context // Ends when no more is wanted.
 	to     target
-	at     moment // The last commit that was read.
+	plain  bool
+	at     moment // After the last record that was read.
 	next   chunk
 	chunks chan chunk
 	free   chan []Mutation // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
@@ -159,35 +162,40 @@ func (d *decoder) read(from source) error {
 
 // add decodes one record, unless it has been read before or comes after the target.
 func (d *decoder) add(record wal.Record, from source) error {
-	made, err := recordTime(record.Payload)
+	e, err := readEntry(record.Payload)
 	switch {
 	case err != nil:
 		return undecodable(from.path(record.Offset), record.Offset, err)
-	case record.Offset == d.at.offset && d.at.differs(made):
-		return otherHistory(d.at, made)
+	case e.decided && d.plain:
+		return fmt.Errorf("%w: record %d is one of a replica's, but the file %s is missing", ErrReplica, record.Offset, replicaName)
+	case record.Offset == d.at.offset && d.at.differs(e.made):
+		return otherHistory(d.at, e.made)
 	case record.Offset <= d.at.offset:
 		return nil
 	case record.Offset != d.at.offset+1:
 		err := fmt.Errorf("commit %d follows commit %d", record.Offset, d.at.offset)
 		return &CorruptError{Path: from.path(record.Offset), Offset: record.Offset, Err: err}
 	}
-	wanted := !d.reached()
-	d.at = moment{record.Offset, made}
-	if !wanted {
+	wanted, accepted := !d.reached(), false
+	if d.at, accepted = d.at.after(record.Offset, &e); !wanted {
 		return nil
 	}
-	if later := d.to.later(made); later != d.next.later {
+	d.next.bytes += int64(len(record.Payload))
+	if !accepted {
+		d.next.moment = d.at
+		return nil
+	}
+	if later := d.to.later(e.made); later != d.next.later {
 		if err := d.send(); err != nil {
 			return err
 		}
 		d.next.later = later
 	}
-	_, mutations, err := decodeRecord(record.Payload, d.next.mutations)
+	_, mutations, err := decodeRecord(e.mutations, d.next.mutations)
 	if err != nil {
 		return undecodable(from.path(record.Offset), record.Offset, err)
 	}
 	d.next.mutations, d.next.moment = mutations, d.at
-	d.next.bytes += int64(len(record.Payload))
 	return nil
 }
 

@@ -206,11 +206,13 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 		return 0, snapshotError("backup", err)
 	}
 	head := in.Header()
-	if head.Kind != kindPairs || head.From != 0 {
+	accepted, isState := acceptedIn(head)
+	if !isState {
 		return 0, fmt.Errorf("%w: the backup is an increment from offset %d", ErrMismatch, head.From)
 	}
+	head.Kind, head.From = kindPairs, 0 // The store is no replica, whatever was backed up.
 	alone := len(r.opts.Increments)+len(r.opts.Archive) == 0
-	if end := (moment{head.Offset, unixNano(head.Time)}); alone || r.to.offset != 0 && r.to.offset < end.offset {
+	if end := (moment{head.Offset, unixNano(head.Time), accepted}); alone || r.to.offset != 0 && r.to.offset < end.offset {
 		if err := r.to.check(end, false); err != nil {
 			return 0, err
 		}
@@ -220,7 +222,7 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 	if alone {
 		return head.Offset, r.write(ctx, head, entriesOf(in, cancel))
 	}
-	s, err := r.advance(head, in)
+	s, err := r.advance(head, accepted, in)
 	if err != nil {
 		return 0, err
 	}
@@ -229,12 +231,13 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 }
 
 // advance applies the increments and the archive to the backup, up to the target.
-func (r *restore) advance(head snapshot.Header, in *snapshot.Reader) (replayed, error) {
+func (r *restore) advance(head snapshot.Header, accepted uint64, in *snapshot.Reader) (replayed, error) {
 	pairs := whileLasting(r.ctx, decoded(in.Entries(), decodePair))
 	s, err := loadState(head.Offset, nil, pairs, func(loaded uint64) { r.report(Progress{Loaded: loaded}) })
 	if err != nil {
 		return replayed{}, snapshotError("backup", err)
 	}
+	s.accepted = accepted
 	var sources []source
 	for i, increment := range r.opts.Increments {
 		sources = append(sources, incrementSource(i+1, increment, head.ID))

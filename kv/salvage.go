@@ -52,7 +52,7 @@ func salvage(ctx context.Context, dir string, opts Options, yield func(Piece) bo
 		}
 		p := Piece{Last: found.Last, Path: found.Path, Position: found.Position, Bytes: found.Bytes, Err: found.Err, Unproven: found.Unproven}
 		p.Offset = found.Offset
-		if made, mutations, err := decodeRecord(found.Payload, nil); err == nil && found.Err == nil {
+		if made, mutations, err := decodeEntry(found.Payload, nil); err == nil && found.Err == nil {
 			p.Commit = Commit{found.Offset, time.Unix(0, made).UTC(), len(found.Payload), withoutPairs(mutations)}
 		}
 		if !yield(p) {

@@ -11,15 +11,28 @@ import (
 	"github.com/walnutkv/walnut/wal"
 )
 
-// moment is a commit's offset and when it was made, in nanoseconds since 1970, 0 where that isn't known. Of two histories of
-// a store, one of which was copied, it tells the commits apart.
+// moment is a place in a history, after the record with an offset. accepted is the offset of the last commit up to there, 0 where there
+// is none, and time is when that was made, in nanoseconds since 1970, 0 where it isn't known. Of two histories of a store, one of which
+// was copied, it tells the commits apart.
 type moment struct {
-	offset uint64
-	time   int64
+	offset   uint64
+	time     int64
+	accepted uint64 // The same as offset, but where a replica's entries are no commits or were refused.
+}
+
+// after is the acceptance rule: it returns the moment after a record, and whether that is a commit which happens. A replica's commit
+// happens only if it was made on the last one that did. Nothing but the log counts, so all that reads it comes to the same.
+func (m moment) after(offset uint64, e *entry) (next moment, accepted bool) {
+	if e.decided && !(e.isCommit() && e.base == m.accepted) {
+		return moment{offset, m.time, m.accepted}, false
+	}
+	return moment{offset, e.made, offset}, true
 }
 
 // differs reports whether a commit with the same offset is another one.
-func (m moment) differs(time int64) bool { return m.time != 0 && time != 0 && m.time != time }
+func (m moment) differs(time int64) bool {
+	return m.accepted == m.offset && m.time != 0 && time != 0 && m.time != time
+}
 
 // source is where a replay reads commits: the log, an increment, an archive.
 type source struct {

@@ -7,7 +7,9 @@ package kv
 // sum over all items of the tree, deadlines the index of those that have one; indexes, where there are any, have the tree's pairs.
 type state struct {
 	tree      tree
-	offset    uint64 // The last commit applied, 0 before the first.
+	offset    uint64 // The last commit applied, 0 before the first; in a replica, the last entry.
+	accepted  uint64 // In a replica: the last commit applied.
+	made      int64  // In a replica: when that was made, in nanoseconds since 1970.
 	dataBytes int64  // Bytes of keys and values.
 	deadlines deadlines
 	indexes   *indexes
@@ -65,7 +67,7 @@ func (s *state) put(p pair, known *keying) {
 func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 	if len(start) == 0 && len(end) == 0 && keep == nil {
 		s.indexes.clear()
-		*s = state{tree: newTree(), offset: s.offset, indexes: s.indexes}
+		*s = state{tree: newTree(), offset: s.offset, accepted: s.accepted, made: s.made, indexes: s.indexes}
 		return
 	}
 	s.tree.removeRange(start, end, func(it item) bool {

@@ -126,19 +126,21 @@ func (db *DB) sweep(keys int, joins bool) (offset uint64, more bool, err error) 
 	b.Reset()
 	db.committing.Add(1)
 	defer db.committing.Add(-1)
-	joins = joins && !db.relaxed()
-	offset, err = db.submit(context.Background(), b, func() (*state, error) {
+	joins = joins && !db.relaxed() && db.replica == nil
+	step := func() (*state, error) {
 		seen, decided := db.undecided()
 		more = b.deleteExpired(seen, db.now(), keys, db.opts.MaxCommitSize, decided)
 		if joins = joins && b.count > 0; joins {
 			s.awaits = db.last + 1
 		}
 		return nil, nil
-	})
-	if joins && err == nil {
-		s.join()
 	}
-	if err == nil {
+	if db.replica != nil {
+		offset, err = db.replica.commit(context.Background(), b, step)
+	} else if offset, err = db.submit(context.Background(), b, step); err == nil {
+		if joins {
+			s.join()
+		}
 		err = db.await(context.Background(), offset)
 	}
 	if err == nil {

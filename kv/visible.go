@@ -114,6 +114,9 @@ func (v *visibleState) show(l *layer) {
 	default:
 		next.applyEncoded(l.offset, l.batch.mutations())
 	}
+	if l.accepted != 0 {
+		next.accepted, next.made = l.accepted, l.made
+	}
 	v.replace(next)
 	if v.ahead > 0 {
 		v.ahead--

@@ -105,6 +105,9 @@ func (w *watcher) take(c Commit) error {
 		return context.Cause(w.ctx)
 	}
 	w.next = c.Offset + 1
+	if w.db.opts.replicated && len(c.Mutations) == 0 {
+		return nil // An entry that changed nothing.
+	}
 	if len(w.prefix) > 0 {
 		if c.Mutations = touching(c.Mutations, w.prefix); len(c.Mutations) == 0 {
 			return nil
@@ -118,9 +121,9 @@ func (w *watcher) take(c Commit) error {
 
 // catchUp yields the commits before an offset, from the log or, where that no longer has them, the archive.
 func (w *watcher) catchUp(before uint64) error {
-	err := w.read(w.db.log.Records(w.next), before)
+	err := w.read(w.db.oldCommits(w.next), before)
 	if err == nil && w.next < before { // A log that is only read may end before a snapshot that is shown.
-		err = w.read(w.db.log.Follow(w.ctx, w.next), before)
+		err = w.read(w.db.newCommits(w.ctx, w.next), before)
 	}
 	if !errors.Is(err, ErrTruncated) || w.db.opts.ArchiveDir == "" {
 		return err
@@ -133,12 +136,12 @@ func (w *watcher) catchUp(before uint64) error {
 	if openErr != nil {
 		return openErr
 	}
-	return errors.Join(w.read(archive.Records(w.next), before), archive.Close())
+	return errors.Join(w.read(decoded(archive.Records(w.next), w.db.logged().decode), before), archive.Close())
 }
 
-// read yields the commits of records, up to an offset.
-func (w *watcher) read(records iter.Seq2[wal.Record, error], before uint64) error {
-	for c, err := range decoded(records, w.db.logged().decode) {
+// read yields commits up to an offset.
+func (w *watcher) read(commits iter.Seq2[Commit, error], before uint64) error {
+	for c, err := range commits {
 		if err != nil {
 			return orClosed(err)
 		}

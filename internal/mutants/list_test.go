@@ -355,7 +355,7 @@ var mutants = []mutant{
 	{
 		mistake: "commits of a copy with another history are taken for the store's",
 		file:    "kv/source.go",
-		old:     "return m.time != 0 && time != 0 && m.time != time",
+		old:     "return m.accepted == m.offset && m.time != 0 && time != 0 && m.time != time",
 		new:     "return false",
 		pkg:     "./kv", test: "TestCommitsOfACopyWithAnotherHistoryAreRefused",
 	},
@@ -449,6 +449,34 @@ var mutants = []mutant{
 		old:     "err = s.makeDurable(r.holder, &r.end)",
 		new:     "err = error(nil)",
 		pkg:     "./wal", test: "TestARepairMakesDurableWhatItKeeps",
+	},
+	{
+		mistake: "a leader shows its own group without asking the acceptance rule",
+		file:    "kv/replica.go",
+		old:     "\tnext, accepted := seen.after(offset, &e)\n",
+		new:     "\tnext, accepted := seen.after(offset, &e)\n\tif r.proposals.owns(record) {\n\t\tnext, accepted = moment{offset, e.made, offset}, true\n\t}\n",
+		pkg:     "./kv", test: "TestReplicasAgreeWhateverHappens",
+	},
+	{
+		mistake: "what the consensus leaves open is said to be refused",
+		file:    "kv/propose.go",
+		old:     "case errors.Is(answer, ErrNotLeader), errors.Is(answer, ErrConflict):",
+		new:     "case errors.Is(answer, ErrUndecided):\n\t\tr.end(p, 0, fmt.Errorf(\"kv: commit refused, nothing was changed: %w\", ErrConflict))\n\tcase errors.Is(answer, ErrNotLeader), errors.Is(answer, ErrConflict):",
+		pkg:     "./kv", test: "TestReplicasAgreeWhateverHappens",
+	},
+	{
+		mistake: "an install resets the log before its snapshot is there",
+		file:    "kv/install.go",
+		old:     "\tplace, err := r.keep(ctx, s, worthless)\n",
+		new:     "\t_ = db.log.Reset(s.offset + 1)\n\tplace, err := r.keep(ctx, s, worthless)\n",
+		pkg:     "./kv", test: "TestEveryCrashOfAReplica",
+	},
+	{
+		mistake: "an install that dies leaves the log as it was",
+		file:    "kv/install.go",
+		old:     "\tif err := db.installLeft(offset); err != nil {",
+		new:     "\t_ = offset\n\tif err := error(nil); err != nil {",
+		pkg:     "./kv", test: "TestEveryCrashOfAReplica",
 	},
 }
 

@@ -44,6 +44,9 @@ const (
 	Kind_KIND_DELETE Kind = 2
 	// Removes every key k with key <= k < end.
 	Kind_KIND_DELETE_RANGE Kind = 3
+	// Changes nothing. It says that the record is an entry of a replica's log, and what was decided about that. It is there
+	// once, as the first mutation; an entry without other mutations is no commit.
+	Kind_KIND_DECISION Kind = 4
 )
 
 // Enum value maps for Kind.
@@ -53,12 +56,14 @@ var (
 		1: "KIND_PUT",
 		2: "KIND_DELETE",
 		3: "KIND_DELETE_RANGE",
+		4: "KIND_DECISION",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":  0,
 		"KIND_PUT":          1,
 		"KIND_DELETE":       2,
 		"KIND_DELETE_RANGE": 3,
+		"KIND_DECISION":     4,
 	}
 )
 
@@ -157,8 +162,10 @@ type Mutation struct {
 	End []byte `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
 	// The instant from which a put's pair is no longer visible, in nanoseconds since 1970 UTC; 0 is never.
 	DeadlineUnixNano int64 `protobuf:"varint,5,opt,name=deadline_unix_nano,json=deadlineUnixNano,proto3" json:"deadline_unix_nano,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What KIND_DECISION says; no other kind has it.
+	Decision      *Decision `protobuf:"bytes,6,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Mutation) Reset() {
@@ -226,6 +233,114 @@ func (x *Mutation) GetDeadlineUnixNano() int64 {
 	return 0
 }
 
+func (x *Mutation) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// Decision is what a consensus says of an entry of its log. A group of commits is proposed with base alone.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The term in which the entry was made.
+	Term uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	// What the entry is to the consensus. 0 is a command; only a command can be a commit.
+	Kind uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// When the entry was made, in nanoseconds since 1970 UTC.
+	AppendedUnixNano int64 `protobuf:"varint,3,opt,name=appended_unix_nano,json=appendedUnixNano,proto3" json:"appended_unix_nano,omitempty"`
+	// What else the consensus keeps with an entry.
+	Extensions []byte `protobuf:"bytes,4,opt,name=extensions,proto3" json:"extensions,omitempty"`
+	// Up to which offset the writer knew entries to be committed. It may lag, and never says too much.
+	Committed uint64 `protobuf:"varint,5,opt,name=committed,proto3" json:"committed,omitempty"`
+	// The offset of the commit that a commit was made on; 0 is none. If that isn't the last one accepted before it, the commit is
+	// refused, and changes nothing.
+	Base uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	// The payload of an entry that is no commit.
+	Data          []byte `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_kv_kvpb_commit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_kvpb_commit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_kv_kvpb_commit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Decision) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Decision) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Decision) GetAppendedUnixNano() int64 {
+	if x != nil {
+		return x.AppendedUnixNano
+	}
+	return 0
+}
+
+func (x *Decision) GetExtensions() []byte {
+	if x != nil {
+		return x.Extensions
+	}
+	return nil
+}
+
+func (x *Decision) GetCommitted() uint64 {
+	if x != nil {
+		return x.Committed
+	}
+	return 0
+}
+
+func (x *Decision) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Decision) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_kv_kvpb_commit_proto protoreflect.FileDescriptor
 
 const file_kv_kvpb_commit_proto_rawDesc = "" +
@@ -233,18 +348,30 @@ const file_kv_kvpb_commit_proto_rawDesc = "" +
 	"\x14kv/kvpb/commit.proto\x12\fwalnut.kv.v1\"d\n" +
 	"\x06Commit\x12$\n" +
 	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x124\n" +
-	"\tmutations\x18\x02 \x03(\v2\x16.walnut.kv.v1.MutationR\tmutations\"\x9a\x01\n" +
+	"\tmutations\x18\x02 \x03(\v2\x16.walnut.kv.v1.MutationR\tmutations\"\xce\x01\n" +
 	"\bMutation\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.walnut.kv.v1.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x10\n" +
 	"\x03end\x18\x04 \x01(\fR\x03end\x12,\n" +
-	"\x12deadline_unix_nano\x18\x05 \x01(\x03R\x10deadlineUnixNano*R\n" +
+	"\x12deadline_unix_nano\x18\x05 \x01(\x03R\x10deadlineUnixNano\x122\n" +
+	"\bdecision\x18\x06 \x01(\v2\x16.walnut.kv.v1.DecisionR\bdecision\"\xc6\x01\n" +
+	"\bDecision\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12,\n" +
+	"\x12appended_unix_nano\x18\x03 \x01(\x03R\x10appendedUnixNano\x12\x1e\n" +
+	"\n" +
+	"extensions\x18\x04 \x01(\fR\n" +
+	"extensions\x12\x1c\n" +
+	"\tcommitted\x18\x05 \x01(\x04R\tcommitted\x12\x12\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x12\n" +
+	"\x04data\x18\a \x01(\fR\x04data*e\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bKIND_PUT\x10\x01\x12\x0f\n" +
 	"\vKIND_DELETE\x10\x02\x12\x15\n" +
-	"\x11KIND_DELETE_RANGE\x10\x03B$Z\"github.com/walnutkv/walnut/kv/kvpbb\x06proto3"
+	"\x11KIND_DELETE_RANGE\x10\x03\x12\x11\n" +
+	"\rKIND_DECISION\x10\x04B$Z\"github.com/walnutkv/walnut/kv/kvpbb\x06proto3"
 
 var (
 	file_kv_kvpb_commit_proto_rawDescOnce sync.Once
@@ -259,20 +386,22 @@ func file_kv_kvpb_commit_proto_rawDescGZIP() []byte {
 }
 
 var file_kv_kvpb_commit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kv_kvpb_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_kv_kvpb_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_kv_kvpb_commit_proto_goTypes = []any{
 	(Kind)(0),        // 0: walnut.kv.v1.Kind
 	(*Commit)(nil),   // 1: walnut.kv.v1.Commit
 	(*Mutation)(nil), // 2: walnut.kv.v1.Mutation
+	(*Decision)(nil), // 3: walnut.kv.v1.Decision
 }
 var file_kv_kvpb_commit_proto_depIdxs = []int32{
 	2, // 0: walnut.kv.v1.Commit.mutations:type_name -> walnut.kv.v1.Mutation
 	0, // 1: walnut.kv.v1.Mutation.kind:type_name -> walnut.kv.v1.Kind
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 2: walnut.kv.v1.Mutation.decision:type_name -> walnut.kv.v1.Decision
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_kv_kvpb_commit_proto_init() }
@@ -286,7 +415,7 @@ func file_kv_kvpb_commit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kv_kvpb_commit_proto_rawDesc), len(file_kv_kvpb_commit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,259 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/walnutkv/walnut/kv/kvpb"
+)
+
+var (
+	replicaSeed   = flag.Uint64("replica.seed", 1, "the first seed of the random histories of replicas")
+	replicaRounds = flag.Int("replica.rounds", 12, "how many random histories of replicas there are")
+)
+
+// claims is what clients of a cluster were told of their commits, each of which has put a key of its own.
+type claims struct {
+	mu        sync.Mutex
+	done      map[string]bool
+	refused   map[string]bool
+	undecided map[string]bool
+}
+
+// note notes the outcome of a commit.
+func (c *claims) note(t *testing.T, key string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.done[key] = true
+	case errors.Is(err, ErrUndecided):
+		c.undecided[key] = true
+	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrConflict), errors.Is(err, ErrClosed):
+		c.refused[key] = true
+	default:
+		assert.NoError(t, err, "no outcome of a commit")
+	}
+}
+
+// TestReplicasAgreeWhateverHappens is random histories of three nodes: leaders change and don't know of it, entries are late, come twice,
+// are cut, nodes are restarted and are sent a state. In the end all states are equal; what was said to be done has happened, what was
+// refused has not, and the undecided one or the other. A counter that transactions count has counted each that happened once.
+func TestReplicasAgreeWhateverHappens(t *testing.T) {
+	total := map[string]int{}
+	for i := range uint64(*replicaRounds) {
+		replicaHistory(t, *replicaSeed+i, total)
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%v", total)
+	for _, outcome := range []string{"done", "refused", "undecided", "installs", "conflicts"} {
+		if *replicaRounds >= 10 {
+			require.Positive(t, total[outcome], "nothing of this ever happened: %s", outcome)
+		}
+	}
+}
+
+func commitAtRandom(r *Replica, dice *rand.Rand, key string) error {
+	switch dice.IntN(4) {
+	case 0:
+		_, err := r.DB().Put([]byte(key), []byte("put"))
+		return err
+	case 1:
+		var b Batch
+		b.DeleteRange([]byte("shared/"), []byte("shared/"+strconv.Itoa(dice.IntN(5))))
+		b.Put([]byte("shared/"+strconv.Itoa(dice.IntN(10))), []byte(key))
+		b.Put([]byte(key), nil)
+		_, err := r.DB().Apply(&b)
+		return err
+	}
+	return r.DB().Update(func(tx *Tx) error {
+		count := 0
+		switch value, err := tx.Get([]byte("counter")); {
+		case err == nil:
+			count, _ = strconv.Atoi(string(value))
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		return errors.Join(tx.Put([]byte("counter"), []byte(strconv.Itoa(count+1))), tx.Put([]byte(key), []byte("counted")))
+	})
+}
+
+// clients commit to whichever nodes there are until they are stopped.
+func (p *parliament) clients(seed uint64, told *claims, stop context.Context) *sync.WaitGroup {
+	var running sync.WaitGroup
+	for client := range 4 {
+		dice := rand.New(rand.NewPCG(seed, uint64(100+client)))
+		running.Go(func() {
+			for i := 0; stop.Err() == nil && i < 60 && !p.t.Failed(); i++ {
+				p.mu.Lock()
+				s := p.seats[dice.IntN(len(p.seats))]
+				for _, other := range p.seats {
+					if other.leads && dice.IntN(4) > 0 {
+						s = other
+					}
+				}
+				p.mu.Unlock()
+				key := fmt.Sprintf("client/%d/%d", client, i)
+				told.note(p.t, key, commitAtRandom(s.replica, dice, key))
+			}
+		})
+	}
+	return &running
+}
+
+// happen lets something happen to the nodes.
+func (p *parliament) happen(dice *rand.Rand) {
+	if dice.IntN(30) == 0 {
+		p.restart(dice.IntN(len(p.seats)))
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.seats[dice.IntN(len(p.seats))]
+	switch dice.IntN(10) {
+	case 0:
+		s.elect()
+	case 1:
+		for _, b := range s.proposed { // Who proposed it waits no longer; it may still be agreed upon.
+			b.answer(ErrUndecided)
+		}
+	case 2:
+		_, err := s.replica.DB().Checkpoint(context.Background())
+		assert.NoError(p.t, err, p.replay)
+	case 3:
+		first, last := s.replica.Log().Bounds()
+		assert.NoError(p.t, s.replica.Log().DropFront(min(first+uint64(dice.IntN(20)), last+1, s.replica.Applied()+1)), p.replay)
+	case 4, 5, 6:
+		s.apply(s.replica.Applied() + uint64(1+dice.IntN(5)))
+	default:
+		if s.leads {
+			s.replicate()
+		}
+	}
+}
+
+// replicaHistory is one random history.
+func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
+	p := newParliament(t, seed, 3)
+	p.replay = fmt.Sprintf("replay: go test ./kv -run %s -replica.seed=%d -replica.rounds=1", t.Name(), seed)
+	defer p.close()
+	told := &claims{done: map[string]bool{}, refused: map[string]bool{}, undecided: map[string]bool{}}
+	stop, cancel := context.WithCancel(context.Background())
+	running := p.clients(seed, told, stop)
+	dice := rand.New(rand.NewPCG(seed, 17))
+	finished := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(finished)
+	}()
+	for steps := 0; steps < 300 || !isClosed(finished); steps++ {
+		p.happen(dice)
+		runtime.Gosched()
+		if t.Failed() {
+			t.Log(strings.Join(p.events[max(0, len(p.events)-60):], "\n"))
+			break
+		}
+	}
+	cancel()
+	p.settle()
+	running.Wait()
+	if leader := p.settle(); t.Failed() || leader == nil {
+		return
+	}
+	p.requireAgreed(told)
+	for outcome, keys := range map[string]map[string]bool{"done": told.done, "refused": told.refused, "undecided": told.undecided} {
+		total[outcome] += len(keys)
+	}
+	total["installs"] += p.installs
+	for _, refused := range p.refused {
+		if refused {
+			total["conflicts"]++
+		}
+	}
+}
+
+// requireAgreed requires that all nodes hold what was agreed upon, by a model that knows nothing of the store's code, and that clients were
+// told the truth.
+func (p *parliament) requireAgreed(told *claims) {
+	want, counted, last := map[string]string{}, 0, uint64(0)
+	for offset := uint64(1); offset <= p.seats[0].committed; offset++ {
+		e := p.agreed[offset]
+		var c kvpb.Commit
+		if e.Kind != kindCommand {
+			continue
+		}
+		require.NoError(p.t, proto.Unmarshal(e.Data, &c), p.replay)
+		if refused := c.Mutations[0].Decision.GetBase() != last; refused != p.refused[offset] {
+			require.Equal(p.t, refused, p.refused[offset], "%s: entry %d", p.replay, offset)
+		} else if refused {
+			continue
+		}
+		last = offset
+		for _, m := range c.Mutations[1:] {
+			modelMutate(want, m)
+		}
+	}
+	var lines []string
+	for _, key := range sortedKeys(want) {
+		lines = append(lines, key+"="+want[key])
+		if want[key] == "counted" {
+			counted++
+		}
+	}
+	for _, s := range p.seats {
+		requireHolds(p.t, s.replica.DB(), lines...)
+	}
+	total, _ := strconv.Atoi(want["counter"])
+	require.Equal(p.t, counted, total, p.replay)
+	for key := range told.done {
+		require.Contains(p.t, want, key, "%s: it was said to be done", p.replay)
+	}
+	for key := range told.refused {
+		require.NotContains(p.t, want, key, "%s: it was said to be refused", p.replay)
+	}
+	for key := range want {
+		require.False(p.t, told.refused[key], p.replay)
+	}
+}
+
+func modelMutate(pairs map[string]string, m *kvpb.Mutation) {
+	switch m.Kind {
+	case kvpb.Kind_KIND_PUT:
+		pairs[string(m.Key)] = string(m.Value)
+	case kvpb.Kind_KIND_DELETE:
+		delete(pairs, string(m.Key))
+	case kvpb.Kind_KIND_DELETE_RANGE:
+		for key := range pairs {
+			if key >= string(m.Key) && (len(m.End) == 0 || key < string(m.End)) {
+				delete(pairs, key)
+			}
+		}
+	}
+}
+
+func sortedKeys(pairs map[string]string) []string { return slices.Sorted(maps.Keys(pairs)) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
