@@ -76,7 +76,11 @@ func check(ctx context.Context, dir string, opts Options) ([]Violation, error) {
 		return nil, err
 	}
 	v.log = log
-	inCommits, err := checkCommits(ctx, walDir, log)
+	replicated, err := isReplica(dir, opts)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	inCommits, err := checkCommits(ctx, walDir, log, replicated)
 	inSnapshots, snapshotsErr := checkSnapshots(ctx, walDir, v, places, log)
 	return slices.Concat(violations, inCommits, inSnapshots), errors.Join(err, snapshotsErr, log.Close())
 }
@@ -96,8 +100,23 @@ func checkForeign(dir string, opts Options) ([]Violation, error) {
 	return violations, nil
 }
 
-// checkCommits names every record that is no commit. Damage to the log itself ends it; wal.Check names that.
-func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations []Violation, err error) {
+// checkRecord says why a record can't be one of the store's, which is a replica or none.
+func checkRecord(record wal.Record, replicated bool) error {
+	e, err := readEntry(record.Payload)
+	switch {
+	case err != nil:
+		return err
+	case e.decided != replicated:
+		return fmt.Errorf("%w: it has a decision: %v, the store has a file %s: %v", ErrReplica, e.decided, replicaName, replicated)
+	case e.decided && e.isCommit() && e.base >= record.Offset:
+		return fmt.Errorf("%w: the commit was made on %d, a later one", errDecision, e.base)
+	}
+	_, _, err = decodeEntry(record.Payload, nil)
+	return err
+}
+
+// checkCommits names every record that is no commit, or no entry of a replica. Damage to the log itself ends it; wal.Check names that.
+func checkCommits(ctx context.Context, walDir string, log *wal.Log, replicated bool) (violations []Violation, err error) {
 	for record, err := range log.Records(log.First()) {
 		if errors.Is(err, ErrCorrupt) {
 			return violations, nil
@@ -105,7 +124,7 @@ func checkCommits(ctx context.Context, walDir string, log *wal.Log) (violations 
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return nil, err
 		}
-		if _, _, err := decodeEntry(record.Payload, nil); err != nil {
+		if err := checkRecord(record, replicated); err != nil {
 			violations = append(violations, Violation{
 				Path: segmentPath(walDir, log.Segments(), record.Offset), Offset: record.Offset, Damage: true,
 				Problem: "the record is no commit: " + err.Error(),

@@ -192,32 +192,20 @@ func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
 // told the truth.
 func (p *parliament) requireAgreed(told *claims) {
 	want, counted, last := map[string]string{}, 0, uint64(0)
+	after := []map[string]string{{}} // After each offset.
 	for offset := uint64(1); offset <= p.seats[0].committed; offset++ {
-		e := p.agreed[offset]
-		var c kvpb.Commit
-		if e.Kind != kindCommand {
-			continue
-		}
-		require.NoError(p.t, proto.Unmarshal(e.Data, &c), p.replay)
-		if refused := c.Mutations[0].Decision.GetBase() != last; refused != p.refused[offset] {
-			require.Equal(p.t, refused, p.refused[offset], "%s: entry %d", p.replay, offset)
-		} else if refused {
-			continue
-		}
-		last = offset
-		for _, m := range c.Mutations[1:] {
-			modelMutate(want, m)
+		if after = append(after, maps.Clone(want)); p.changes(offset, want, &last) {
+			after[offset] = maps.Clone(want)
 		}
 	}
-	var lines []string
-	for _, key := range sortedKeys(want) {
-		lines = append(lines, key+"="+want[key])
-		if want[key] == "counted" {
+	for _, value := range want {
+		if value == "counted" {
 			counted++
 		}
 	}
 	for _, s := range p.seats {
-		requireHolds(p.t, s.replica.DB(), lines...)
+		requireHolds(p.t, s.replica.DB(), linesOf(want)...)
+		p.requireHistory(s, after)
 	}
 	total, _ := strconv.Atoi(want["counter"])
 	require.Equal(p.t, counted, total, p.replay)
@@ -227,9 +215,77 @@ func (p *parliament) requireAgreed(told *claims) {
 	for key := range told.refused {
 		require.NotContains(p.t, want, key, "%s: it was said to be refused", p.replay)
 	}
-	for key := range want {
-		require.False(p.t, told.refused[key], p.replay)
+}
+
+// requireHistory requires that a node shows the same live, of the past, and when it is opened again.
+func (p *parliament) requireHistory(s *seat, after []map[string]string) {
+	db, dice := s.replica.DB(), rand.New(rand.NewPCG(uint64(len(after)), 18))
+	for range 5 {
+		at := uint64(dice.IntN(len(after)))
+		view, err := db.At(context.Background(), at)
+		if errors.Is(err, ErrTruncated) {
+			continue
+		}
+		require.NoError(p.t, err, p.replay)
+		require.Equal(p.t, linesOf(after[at]), lines(view.Scan(Range{})), "%s: node %d at %d", p.replay, s.number, at)
 	}
+	first := db.Stats().First
+	from, wanted := first+uint64(dice.IntN(max(1, len(after)-int(first)))), []uint64(nil)
+	for offset := from; offset < uint64(len(after)); offset++ {
+		if p.agreed[offset].Kind == kindCommand && !p.refused[offset] {
+			wanted = append(wanted, offset)
+		}
+	}
+	var got []uint64
+	for c, err := range db.Commits(from) {
+		require.NoError(p.t, err, p.replay)
+		got = append(got, c.Offset)
+	}
+	require.Equal(p.t, wanted, got, "%s: node %d from %d", p.replay, s.number, from)
+
+	opts := memOptions(s.mem.Exit())
+	opts.ReadOnly = true
+	reader, err := Open(storeDir, opts)
+	require.NoError(p.t, err, p.replay)
+	require.Equal(p.t, linesOf(after[reader.Offset()]), lines(reader.Scan(Range{})), "%s: node %d", p.replay, s.number)
+	disk, err := OpenDiskView(context.Background(), storeDir, opts)
+	require.NoError(p.t, err, p.replay)
+	require.Equal(p.t, reader.Offset(), disk.Offset(), p.replay)
+	var shown []string
+	for pair, err := range disk.Scan(context.Background(), Range{}) {
+		require.NoError(p.t, err, p.replay)
+		shown = append(shown, string(pair.Key)+"="+string(pair.Value))
+	}
+	require.Equal(p.t, linesOf(after[reader.Offset()]), shown, "%s: node %d", p.replay, s.number)
+	require.NoError(p.t, errors.Join(reader.Close(), disk.Close()), p.replay)
+}
+
+// changes applies what was agreed upon to a model, and reports whether it changed anything. last is the last commit that happened.
+func (p *parliament) changes(offset uint64, want map[string]string, last *uint64) bool {
+	e := p.agreed[offset]
+	if e.Kind != kindCommand {
+		return false
+	}
+	var c kvpb.Commit
+	require.NoError(p.t, proto.Unmarshal(e.Data, &c), p.replay)
+	refused := c.Mutations[0].Decision.GetBase() != *last
+	require.Equal(p.t, refused, p.refused[offset], "%s: entry %d", p.replay, offset)
+	if refused {
+		return false
+	}
+	*last = offset
+	for _, m := range c.Mutations[1:] {
+		modelMutate(want, m)
+	}
+	return true
+}
+
+// linesOf returns pairs as lines does.
+func linesOf(pairs map[string]string) (lines []string) {
+	for _, key := range slices.Sorted(maps.Keys(pairs)) {
+		lines = append(lines, key+"="+pairs[key])
+	}
+	return lines
 }
 
 func modelMutate(pairs map[string]string, m *kvpb.Mutation) {
@@ -246,8 +302,6 @@ func modelMutate(pairs map[string]string, m *kvpb.Mutation) {
 		}
 	}
 }
-
-func sortedKeys(pairs map[string]string) []string { return slices.Sorted(maps.Keys(pairs)) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {

@@ -16,7 +16,7 @@ type Consensus interface {
 	// its fate is open. It must return at the latest when the consensus is shut down, and must not change the record, which it may keep.
 	Propose(record []byte) error
 	// Checkpoint is called when the log has grown enough that a snapshot is due, and again later where it returned an error. What
-	// it leads to is a call of DB.Checkpoint on this node.
+	// it leads to is a call of DB.Checkpoint on this node. ctx ends when the store is closed.
 	Checkpoint(ctx context.Context) error
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,4 +338,92 @@ func TestAReplicaThatSweepsAgreesWithOneWhoseClockIsLate(t *testing.T) {
 		require.Equal(t, leader.replica.Applied(), follower.replica.Applied())
 		require.Zero(t, follower.replica.DB().Stats().Keys)
 	})
+}
+
+func TestAReplicaOnAFullDiskRefusesAndGoesOn(t *testing.T) {
+	mem := vfs.NewMem()
+	c := openScript(t, memOptions(mem))
+	put(t, c.replica.DB(), "a", "1")
+	mem.SetCapacity(1)
+	var refused error
+	for range 200 { // There is some room left for the first ones.
+		if _, refused = c.replica.DB().Put([]byte("b"), make([]byte, 500)); refused != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, refused, ErrNoSpace)
+	require.ErrorIs(t, refused, ErrUndecided, "another node may have the entry, as far as the store knows")
+	mem.SetCapacity(0)
+	put(t, c.replica.DB(), "b", "2")
+	requireHolds(t, c.replica.DB(), "a=1", "b=2")
+}
+
+func TestAReplicaWhoseLogFailedTakesNoMore(t *testing.T) {
+	mem := vfs.NewMem()
+	c := &script{propose: func([]byte) error { return ErrNotLeader }}
+	r, err := OpenReplica(storeDir, memOptions(mem), Member{testCluster, "one"}, c)
+	require.NoError(t, err)
+	c.replica = r
+	require.NoError(t, c.agree(foreign(0, "a", "1")))
+	mem.SetHook(vfs.FailNth(vfs.OpSync, 1, syscall.EIO))
+	require.ErrorIs(t, c.agree(foreign(1, "b", "2")), ErrFailed)
+	mem.SetHook(nil)
+	require.ErrorIs(t, c.agree(foreign(1, "b", "2")), ErrFailed)
+	_, err = r.DB().Put([]byte("c"), nil)
+	require.ErrorIs(t, err, ErrFailed)
+	requireHolds(t, r.DB(), "a=1")
+	require.ErrorIs(t, r.DB().Close(), ErrFailed)
+	requireSound(t, storeDir, memOptions(mem))
+}
+
+func TestAReplicaWithoutItsFileIsNoStore(t *testing.T) {
+	mem := vfs.NewMem()
+	c := openScript(t, memOptions(mem))
+	put(t, c.replica.DB(), "a", "1")
+	left := mem.Exit()
+	require.NoError(t, left.Remove(storeDir+"/"+replicaName))
+	for _, readOnly := range []bool{false, true} {
+		opts := memOptions(left)
+		opts.ReadOnly = readOnly
+		_, err := Open(storeDir, opts)
+		require.ErrorIs(t, err, ErrReplica)
+	}
+	found, err := Check(t.Context(), storeDir, memOptions(left))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.True(t, found[0].Damage)
+}
+
+func TestAReplicasLogIsWhatAConsensusNeeds(t *testing.T) {
+	c := openScript(t, memOptions(vfs.NewMem()))
+	log := c.replica.Log()
+	first, last := log.Bounds()
+	require.Equal(t, []uint64{1, 0}, []uint64{first, last})
+	entries := []Entry{
+		{Offset: 1, Term: 2, Kind: 5, Data: []byte("members"), Extensions: []byte("more"), AppendedAt: time.Unix(7, 8).UTC()},
+		{Offset: 2, Term: 2, Data: []byte("a command that is no proposal")},
+		{Offset: 3, Term: 3, Data: foreign(0, "key", "value"), AppendedAt: time.Unix(9, 0).UTC()},
+		{Offset: 4, Term: 3, Kind: 1},
+	}
+	require.NoError(t, log.Append(0, entries))
+	for _, want := range entries {
+		got, err := log.Read(want.Offset)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	require.ErrorIs(t, log.Append(0, []Entry{{Offset: 4}}), ErrOutOfRange, "it is there")
+	require.ErrorIs(t, log.Append(0, []Entry{{Offset: 6}}), ErrOutOfRange, "a gap that no snapshot fills")
+	require.ErrorIs(t, log.Append(0, []Entry{{Offset: 5}, {Offset: 7}}), ErrOutOfRange, "a gap inside")
+	require.ErrorIs(t, log.DropFront(6), ErrOutOfRange)
+	require.NoError(t, log.DropFront(3))
+	_, err := log.Read(2)
+	require.ErrorIs(t, err, ErrTruncated)
+	_, err = log.Read(5)
+	require.ErrorIs(t, err, ErrOutOfRange)
+	require.NoError(t, c.replica.Apply(3, entries[2].Data), "the command that is no proposal changes nothing")
+	requireHolds(t, c.replica.DB(), "key=value")
+	require.NoError(t, log.DropBack(3))
+	require.NoError(t, log.Append(3, []Entry{{Offset: 4, Term: 4, Kind: 1, Data: []byte{}}}))
+	first, last = log.Bounds()
+	require.Equal(t, []uint64{3, 4}, []uint64{first, last})
 }
