@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -52,6 +53,10 @@ type entry struct {
 // readEntry looks at a record. Whether its mutations can be decoded shows when they are.
 func readEntry(record []byte) (e entry, err error) {
 	e.mutations = record
+	if made, isPlain := plainTime(record); isPlain {
+		e.made = made
+		return e, nil
+	}
 	f, rest, err := field{}, record, error(nil)
 	if len(rest) > 0 {
 		f, rest, err = nextField(rest)
@@ -74,6 +79,27 @@ func readEntry(record []byte) (e entry, err error) {
 		e.mutations = rest
 	}
 	return e, err
+}
+
+// plainTime returns the time of a commit whose record is canonical and has no decision, and false where that doesn't show at once. Every
+// record of a start comes here: looking field by field would take four times as long.
+func plainTime(record []byte) (made int64, isPlain bool) {
+	const timeTag, mutationTag, kindTag = 0x08, 0x12, 0x08
+	if len(record) > 0 && record[0] == timeTag {
+		time, n := binary.Uvarint(record[1:])
+		if n <= 0 {
+			return 0, false
+		}
+		made, record = int64(time), record[1+n:]
+	}
+	if len(record) == 0 || record[0] != mutationTag {
+		return 0, false
+	}
+	_, n := binary.Uvarint(record[1:])
+	if n <= 0 || len(record) < 1+n+2 || record[1+n] != kindTag {
+		return 0, false
+	}
+	return made, record[1+n+1] != kindDecision
 }
 
 // isCommit reports whether the acceptance rule decides about the entry.

@@ -117,6 +117,35 @@ func TestOnlyWhatKvProposesIsAProposal(t *testing.T) {
 	require.ErrorIs(t, err, ErrVersion)
 }
 
+func TestWhatShowsAtOnceIsWhatFieldsSay(t *testing.T) {
+	for seed := range uint64(2000) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		record := appendRecord(nil, int64(random.Uint64()>>random.IntN(65)), randomMutations(random))
+		if seed%2 == 0 {
+			e := randomEntry(random)
+			record = e.append(nil)
+		}
+		if len(record) > 0 && seed%3 == 0 {
+			record[random.IntN(min(len(record), 12))] ^= byte(1 << random.IntN(8))
+		}
+		made, isPlain := plainTime(record)
+		if !isPlain {
+			continue
+		}
+		f, rest, err := nextField(record)
+		if err == nil && f.number == fieldCommitTime {
+			require.EqualValues(t, f.varint, made, "seed %d", seed)
+			f, _, err = nextField(rest)
+		}
+		if err != nil {
+			continue // Decoding it says so.
+		}
+		_, decided, err := parseDecision(f.bytes)
+		require.NoError(t, err)
+		require.False(t, decided, "seed %d", seed)
+	}
+}
+
 func TestTheRuleTakesWhatWasMadeOnTheLastCommit(t *testing.T) {
 	at := moment{}
 	commit := func(base uint64) *entry {
