@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func (db *DB) takeDue(ctx context.Context, write bool) error {
 	if db.replica != nil {
 		return db.replica.consensus.Checkpoint(ctx)
 	}
-	_, err := db.whileOpen(ctx, write)
+	_, err := db.whileOpen(ctx, write, nil)
 	return err
 }
 
@@ -135,21 +136,22 @@ func (db *DB) takeDue(ctx context.Context, write bool) error {
 // snapshots and the log in force, with less of what is no longer needed at most: ErrClosed, ErrReadOnly, ErrFailed,
 // ErrNoSpace, ctx's, or one of the file system.
 func (db *DB) Checkpoint(ctx context.Context) (offset uint64, err error) {
-	if offset, err = db.whileOpen(ctx, true); err != nil {
+	if offset, err = db.whileOpen(ctx, true, nil); err != nil {
 		return 0, fmt.Errorf("kv: checkpoint: %w", err)
 	}
 	return offset, nil
 }
 
-// whileOpen takes a checkpoint, with or without a new snapshot, and gives up when the store is being closed.
-func (db *DB) whileOpen(ctx context.Context, write bool) (offset uint64, err error) {
+// whileOpen takes a checkpoint, with or without a new snapshot, and gives up when the store is being closed. The snapshot is of the given
+// state, or else of the visible one.
+func (db *DB) whileOpen(ctx context.Context, write bool, of *state) (offset uint64, err error) {
 	if err = db.mayCheckpoint(ctx); err != nil {
 		return 0, err
 	}
 	defer db.inflight.Done()
 	ctx, cancel := db.untilClosed(ctx)
 	defer cancel()
-	return db.takeCheckpoint(ctx, write)
+	return db.takeCheckpoint(ctx, write, of)
 }
 
 // mayCheckpoint registers a call that uses the log, or says why there can't be one.
@@ -168,7 +170,7 @@ func (db *DB) mayCheckpoint(ctx context.Context) error {
 }
 
 // takeCheckpoint takes a checkpoint once no other one runs, and notes what came of it.
-func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, err error) {
+func (db *DB) takeCheckpoint(ctx context.Context, write bool, of *state) (offset uint64, err error) {
 	c := &db.checkpoints
 	select {
 	case <-c.turn:
@@ -177,7 +179,10 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool) (offset uint64, er
 		return 0, context.Cause(ctx)
 	}
 	started, logBytes := time.Now(), c.logBytes.Load() // Commits in progress are counted as if they were in the snapshot.
-	shown := db.visible.load()
+	shown := cmp.Or(of, db.visible.load())
+	if newest := c.read().Offset; shown.offset < newest {
+		return 0, fmt.Errorf("%w: the state is that of %d, a snapshot of %d is there", ErrTruncated, shown.offset, newest)
+	}
 	if write {
 		var written snapshot.Place
 		db.catchUp(ctx)
@@ -322,7 +327,7 @@ func (db *DB) lastCheckpoint() error {
 	if !db.opts.CheckpointOnClose || db.opts.ReadOnly || db.failed != nil {
 		return nil
 	}
-	_, err := db.takeCheckpoint(context.Background(), true)
+	_, err := db.takeCheckpoint(context.Background(), true, nil)
 	return err
 }
 

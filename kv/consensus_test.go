@@ -215,7 +215,10 @@ func (s *seat) forget(last uint64) {
 // install sends another node the leader's state.
 func (s *seat) install(other *seat) bool {
 	var state bytes.Buffer
-	offset, err := s.replica.DB().Backup(context.Background(), &state)
+	pinned, err := s.replica.Snapshot()
+	assert.NoError(s.t, err, s.replay)
+	offset := pinned.Offset()
+	_, err = pinned.WriteTo(&state)
 	assert.NoError(s.t, err, s.replay)
 	if offset <= other.replica.Applied() {
 		return false

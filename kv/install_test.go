@@ -245,3 +245,31 @@ func TestABackupOfAReplicaIsRestoredAsAStore(t *testing.T) {
 	require.Equal(t, lines(ahead.replica.DB().Scan(Range{})), lines(db.Scan(Range{})))
 	put(t, db, "it", "goes on")
 }
+
+func TestASnapshotOfAReplicaStaysAsItIs(t *testing.T) {
+	mem := vfs.NewMem()
+	c := openScript(t, memOptions(mem))
+	put(t, c.replica.DB(), "a", "1")
+	pinned, err := c.replica.Snapshot()
+	require.NoError(t, err)
+	put(t, c.replica.DB(), "b", "2")
+	require.EqualValues(t, 1, pinned.Offset())
+	var out bytes.Buffer
+	written, err := pinned.WriteTo(&out)
+	require.NoError(t, err)
+	require.EqualValues(t, out.Len(), written)
+	_, late, _ := twoReplicas(t)
+	offset, err := late.replica.Install(t.Context(), &out)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, offset)
+
+	require.NoError(t, pinned.Keep(t.Context()))
+	files, err := Snapshots(storeDir, memOptions(mem))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.EqualValues(t, 1, files[0].Offset)
+	require.NoError(t, pinned.Keep(t.Context()), "it is there")
+	_, err = c.replica.DB().Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.ErrorIs(t, pinned.Keep(t.Context()), ErrTruncated, "the log may begin after it")
+}

@@ -134,8 +134,12 @@ func (p *parliament) happen(dice *rand.Rand) {
 			b.answer(ErrUndecided)
 		}
 	case 2:
-		_, err := s.replica.DB().Checkpoint(context.Background())
+		pinned, err := s.replica.Snapshot()
 		assert.NoError(p.t, err, p.replay)
+		if dice.IntN(2) == 0 {
+			s.apply(s.replica.Applied() + uint64(dice.IntN(3)))
+		}
+		assert.NoError(p.t, pinned.Keep(context.Background()), p.replay)
 	case 3:
 		first, last := s.replica.Log().Bounds()
 		assert.NoError(p.t, s.replica.Log().DropFront(min(first+uint64(dice.IntN(20)), last+1, s.replica.Applied()+1)), p.replay)

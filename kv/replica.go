@@ -15,8 +15,8 @@ type Consensus interface {
 	// record isn't in any log and never will be. ErrConflict means that Apply refused it. Every other error, as ErrUndecided, means that
 	// its fate is open. It must return at the latest when the consensus is shut down, and must not change the record, which it may keep.
 	Propose(record []byte) error
-	// Checkpoint is called when the log has grown enough that a snapshot is due, and again later where it returned an error. What
-	// it leads to is a call of DB.Checkpoint on this node. ctx ends when the store is closed.
+	// Checkpoint is called when the log has grown enough that a snapshot is due, and again later where it returned an error. It
+	// should lead to Snapshot.Keep, or to DB.Checkpoint, on this node. ctx ends when the store is closed.
 	Checkpoint(ctx context.Context) error
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -229,7 +230,7 @@ func TestCommitsGatherWhileOneIsInFlight(t *testing.T) {
 	var committing sync.WaitGroup
 	add := func() {
 		committing.Go(func() {
-			require.NoError(t, db.Update(func(tx *Tx) error {
+			assert.NoError(t, db.Update(func(tx *Tx) error {
 				value, err := tx.Get([]byte("count"))
 				count, _ := strconv.Atoi(string(value))
 				return errors.Join(ignoreNotFound(err), tx.Put([]byte("count"), []byte(strconv.Itoa(count+1))))
@@ -281,23 +282,21 @@ func TestWhatWasMadeOnACommitThatDidNotHappenIsRefused(t *testing.T) {
 		}()
 		<-held
 		read := make(chan error, 2)
-		go func() {
-			read <- db.Update(func(tx *Tx) error {
-				_, err := tx.Get([]byte("first"))
-				return err
-			})
-		}()
-		go func() {
-			read <- db.Update(func(tx *Tx) error {
-				_, err := tx.Get([]byte("first"))
-				return errors.Join(err, tx.Put([]byte("second"), nil))
-			})
-		}()
-		waitUntil(t, func() bool {
-			db.mu.Lock()
-			defer db.mu.Unlock()
-			return len(db.layers) == 2
-		})
+		var seen sync.WaitGroup // They hold the store's lock until they wait for the first commit.
+		seen.Add(2)
+		for _, writes := range []bool{false, true} {
+			go func() {
+				read <- db.Update(func(tx *Tx) error {
+					defer seen.Done()
+					_, err := tx.Get([]byte("first"))
+					if writes {
+						err = errors.Join(err, tx.Put([]byte("second"), nil))
+					}
+					return err
+				})
+			}()
+		}
+		seen.Wait()
 		close(release)
 		require.ErrorIs(t, <-outcomes, answer)
 		for range 2 {
