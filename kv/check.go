@@ -108,8 +108,6 @@ func checkRecord(record wal.Record, replicated bool) error {
 		return err
 	case e.decided != replicated:
 		return fmt.Errorf("%w: it has a decision: %v, the store has a file %s: %v", ErrReplica, e.decided, replicaName, replicated)
-	case e.decided && e.isCommit() && e.base >= record.Offset:
-		return fmt.Errorf("%w: the commit was made on %d, a later one", errDecision, e.base)
 	}
 	_, _, err = decodeEntry(record.Payload, nil)
 	return err

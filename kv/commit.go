@@ -63,9 +63,9 @@ func (db *DB) DeleteRange(start, end []byte) (offset uint64, err error) {
 // default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. Other writers hardly
 // wait for a large batch, or for one that deletes many pairs by their range.
 //
-// An error that isn't ErrFailed means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
+// An error that is neither ErrFailed nor, in a replica, ErrUndecided means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
 // a mutation of the batch, ErrIndex, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
-// the commit was refused or its outcome is not known until the store is opened again.
+// the commit was refused or its outcome is not known until the store is opened again. Replica.DB has the errors of a replica.
 func (db *DB) Apply(b *Batch) (offset uint64, err error) {
 	return db.ApplyContext(context.Background(), b)
 }

@@ -308,5 +308,6 @@ func (db *DB) ScanIndex(name string, r Range) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Offset returns the offset of the last visible commit, 0 where there is none or the store is closed.
+// Offset returns the offset of the last visible commit, 0 where there is none or the store is closed. In a replica it is that of the
+// last entry that was applied, which may have changed nothing.
 func (db *DB) Offset() uint64 { return db.visible.offset.Load() }

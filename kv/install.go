@@ -117,7 +117,7 @@ func (r *Replica) replace(ctx context.Context, s *state) error {
 		db.opts.Logger.Warn("a file of the log before an install can't be closed", "dir", db.dir, "error", err)
 	}
 	if worthless {
-		r.log.front = 0
+		r.log.front.Store(0)
 	}
 	db.mu.Lock()
 	r.giveUp(ErrConflict)

@@ -40,10 +40,14 @@ func TestAStoreThatIsNoReplicaStaysNone(t *testing.T) {
 	db, err := Open(storeDir, memOptions(mem))
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	require.ErrorIs(t, openMember(mem, Member{Cluster: testCluster, Node: "one"}), ErrReplica)
+	own := Member{Cluster: testCluster, Node: "one"}
+	require.ErrorIs(t, openMember(mem, own), ErrReplica)
 	db, err = Open(storeDir, memOptions(mem))
 	require.NoError(t, err, "it was left as it was")
+	put(t, db, "key", "value")
 	require.NoError(t, db.Close())
+	require.NoError(t, mem.WriteFile(filepath.Join(storeDir, replicaName), own.encode()))
+	require.ErrorIs(t, openMember(mem, own), ErrCorrupt, "its identity is its own")
 }
 
 func TestAReplicaRefusesWhatItCannotDo(t *testing.T) {

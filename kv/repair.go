@@ -236,11 +236,13 @@ func (r Repair) Apply(ctx context.Context) error {
 }
 
 func (r Repair) apply(ctx context.Context) (err error) {
-	if r.Why != "" {
+	switch replicated, err := isReplica(r.Dir, r.opts); {
+	case err != nil:
+		return err
+	case replicated:
+		return fmt.Errorf("%w: its cluster has what it lacks; remove the directory, and let the node join again", ErrReplica)
+	case r.Why != "":
 		return fmt.Errorf("%w: %s", ErrCorrupt, r.Why)
-	}
-	if replicated, err := isReplica(r.Dir, r.opts); err != nil || replicated {
-		return errors.Join(err, fmt.Errorf("%w: its cluster has what it lacks; remove the directory, and join the node again", ErrReplica))
 	}
 	lock, err := r.opts.fs.Lock(filepath.Join(r.Dir, lockName))
 	if err != nil {

@@ -261,6 +261,9 @@ func committedIn(dir string, log *wal.Log) (uint64, error) {
 		return 0, err
 	}
 	e, err := readEntry(record)
+	if err == nil && !e.decided {
+		err = fmt.Errorf("%w: it is a commit of a store that is no replica", errDecision)
+	}
 	if err != nil {
 		return 0, undecodable(segmentPath(dir, log.Segments(), last), last, err)
 	}

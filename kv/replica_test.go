@@ -426,3 +426,67 @@ func TestAReplicasLogIsWhatAConsensusNeeds(t *testing.T) {
 	first, last = log.Bounds()
 	require.Equal(t, []uint64{3, 4}, []uint64{first, last})
 }
+
+func TestAWatcherOfAReplicaCatchesUpWithWhatHappened(t *testing.T) {
+	c := openScript(t, memOptions(vfs.NewMem()))
+	db := c.replica.DB()
+	var happened []uint64
+	for i := range 3 * streamKept {
+		switch i % 5 {
+		case 1:
+			require.NoError(t, c.enter(kindNoOp, nil, nil))
+		case 2:
+			require.ErrorIs(t, c.agree(foreign(db.Offset()+9, "refused", "")), ErrConflict)
+		default:
+			happened = append(happened, put(t, db, strconv.Itoa(i), ""))
+		}
+	}
+	for _, from := range []uint64{1, 2, 3, streamKept, db.Offset() - 3} {
+		var seen, want []uint64
+		for _, offset := range happened {
+			if offset >= from {
+				want = append(want, offset)
+			}
+		}
+		for commit, err := range db.Watch(t.Context(), WatchOptions{From: from}) {
+			require.NoError(t, err)
+			require.NotEqual(t, "refused", string(commit.Mutations[0].Key))
+			if seen = append(seen, commit.Offset); len(seen) == len(want) {
+				break
+			}
+		}
+		require.Equal(t, want, seen, "from %d", from)
+	}
+	opts := db.opts
+	opts.ReadOnly, opts.member = true, nil
+	opts.fs = opts.fs.(*vfs.Mem).Exit()
+	reader, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	last := error(nil)
+	for _, last = range reader.Watch(t.Context(), WatchOptions{From: 1}) {
+	}
+	require.ErrorIs(t, last, ErrReadOnly, "what is only read gets no more")
+	require.NoError(t, reader.Close())
+}
+
+func TestADamagedReplicaIsNotRepaired(t *testing.T) {
+	mem := vfs.NewMem()
+	c := &script{propose: nil}
+	r, err := OpenReplica(storeDir, memOptions(mem), Member{testCluster, "one"}, c)
+	require.NoError(t, err)
+	c.replica = r
+	require.NoError(t, c.agree(foreign(0, "a", "1")))
+	require.NoError(t, c.agree(foreign(1, "b", "2")))
+	require.NoError(t, r.DB().Close())
+	path := storeDir + "/wal/00000000000000000001.store"
+	bytes, err := mem.ReadFile(path)
+	require.NoError(t, err)
+	clear(bytes[110:130])
+	require.NoError(t, mem.WriteFile(path, bytes))
+	_, err = OpenReplica(storeDir, memOptions(mem), Member{testCluster, "one"}, c)
+	require.ErrorIs(t, err, ErrCorrupt)
+	repair, err := PlanRepair(t.Context(), storeDir, memOptions(mem))
+	require.NoError(t, err)
+	require.NotEmpty(t, repair.Damage)
+	require.ErrorIs(t, repair.Apply(t.Context()), ErrReplica, "what was acknowledged may count for agreement")
+}

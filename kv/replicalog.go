@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/wal"
@@ -28,8 +29,9 @@ type Entry struct {
 type ReplicaLog struct {
 	replica *Replica
 
+	front atomic.Uint64 // The first offset that the consensus has left, if the store has more. Readers don't wait for a sync.
+
 	mu        sync.Mutex // Held while the log changes. Taken before DB.mu.
-	front     uint64     // The first offset that the consensus has left, if the store has more.
 	committed uint64     // The largest that Append was given.
 	broken    error      // Why nothing can be appended any more.
 }
@@ -43,18 +45,13 @@ func (l *ReplicaLog) wal() *wal.Log { return l.replica.db.log }
 
 // Bounds returns the offsets of the first and the last entry. In an empty log first is last+1: the next entry may have that offset.
 func (l *ReplicaLog) Bounds() (first, last uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return max(l.wal().First(), l.front), l.wal().Last()
+	return max(l.wal().First(), l.front.Load()), l.wal().Last()
 }
 
 // Read returns an entry, in its own memory: an equal one to what was appended, but for the monotonic clock of its time. Offsets before
 // the first entry are ErrTruncated, those after the last ErrOutOfRange.
 func (l *ReplicaLog) Read(offset uint64) (Entry, error) {
-	l.mu.Lock()
-	front := l.front
-	l.mu.Unlock()
-	if offset < front {
+	if front := l.front.Load(); offset < front {
 		return Entry{}, fmt.Errorf("kv: read entry %d: %w: the first is %d", offset, ErrTruncated, front)
 	}
 	record, err := l.wal().Read(offset)
@@ -167,7 +164,7 @@ func (l *ReplicaLog) DropFront(first uint64) error {
 	if last := l.wal().Last(); first > last+1 {
 		return fmt.Errorf("kv: drop entries before %d: %w: the last is %d", first, ErrOutOfRange, last)
 	}
-	l.front = max(l.front, first)
+	l.front.Store(max(l.front.Load(), first))
 	return nil
 }
 
@@ -185,7 +182,7 @@ func (l *ReplicaLog) DropBack(last uint64) error {
 	if err := l.failed(l.wal().TruncateBack(max(last, l.wal().First()-1))); err != nil {
 		return fmt.Errorf("kv: drop entries after %d: %w", last, err)
 	}
-	l.front = min(l.front, l.wal().Last()+1)
+	l.front.Store(min(l.front.Load(), l.wal().Last()+1))
 	return nil
 }
 
