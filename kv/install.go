@@ -24,10 +24,11 @@ const (
 	installingMax   = 1 << 10 // More bytes than the file has.
 )
 
-// Install makes the state that DB.Backup of another node of the cluster has written the replica's, and returns its offset: the replica
-// then has applied all up to there. It reads in to the end of the backup. The log begins again after that offset, since what it held may
-// never have been agreed upon, unless Log was told that all up to there is. A state that isn't newer than the replica's changes nothing.
-// Views and scans go on with what they see; proposals that were not proposed yet are refused, with ErrConflict.
+// Install makes the state that Snapshot.WriteTo, or DB.Backup, of another node of the cluster has written the replica's, and returns its
+// offset: the replica then has applied all up to there. It reads in to the end of the state. The log begins again after that offset, since
+// what it held may never have been agreed upon, unless Log was told that all up to there is. A state that isn't newer than the replica's
+// changes nothing, and is not read. Views and scans go on with what they see; proposals that were not proposed yet are refused, with
+// ErrConflict.
 //
 // The state is made beside the old one, in memory and on the disk, so for a moment both take room. A crash leaves the one or the other.
 // Errors change nothing: ErrMismatch for what is no state of this cluster, a *CorruptError whose Path is "snapshot", ErrNoSpace,
@@ -57,6 +58,8 @@ func (r *Replica) install(ctx context.Context, in io.Reader) (uint64, error) {
 		return 0, fmt.Errorf("%w: it is no state of a replica", ErrMismatch)
 	case head.ID != r.db.log.ID():
 		return 0, otherStore(head.ID, r.db.log.ID())
+	case head.Offset <= r.Applied(): // As a consensus asks for at each start.
+		return head.Offset, nil
 	}
 	s, err := r.load(ctx, head, read)
 	if err != nil {

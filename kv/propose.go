@@ -166,10 +166,10 @@ func (r *Replica) settle(p *proposal, answer error) {
 		return // Apply had it, which is all that counts.
 	}
 	switch {
+	case errors.Is(answer, ErrUndecided): // Whatever else it is.
+		r.end(p, 0, fmt.Errorf("kv: commit has no outcome yet: %w", answer))
 	case errors.Is(answer, ErrNotLeader), errors.Is(answer, ErrConflict):
 		r.end(p, 0, fmt.Errorf("kv: commit refused, nothing was changed: %w", answer))
-	case errors.Is(answer, ErrUndecided):
-		r.end(p, 0, fmt.Errorf("kv: commit has no outcome yet: %w", answer))
 	case answer != nil:
 		r.end(p, 0, fmt.Errorf("kv: commit has no outcome yet: %w: %w", ErrUndecided, answer))
 	default:

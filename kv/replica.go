@@ -48,6 +48,9 @@ func OpenReplica(dir string, opts Options, m Member, c Consensus) (*Replica, err
 	if err == nil {
 		err = errors.Join(m.check(), opts.checkReplicated())
 	}
+	if err == nil && c == nil {
+		err = errors.New("kv: a replica needs a consensus")
+	}
 	if err != nil {
 		return nil, err
 	}

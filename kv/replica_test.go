@@ -185,6 +185,9 @@ func TestOutcomesAreHonest(t *testing.T) {
 			return errors.Join(c.enter(kindCommand, foreign(1, "b", ""), foreign(1, "b", "")), c.agree(record))
 		}, ErrConflict, false},
 		{"its fate is open", func(*script, []byte) error { return ErrUndecided }, ErrUndecided, false},
+		{"its fate is open, since it lost its leadership", func(*script, []byte) error {
+			return errors.Join(ErrNotLeader, ErrUndecided)
+		}, ErrUndecided, false},
 		{"something else went wrong", func(*script, []byte) error { return broken }, ErrUndecided, false},
 		{"the consensus is done, but nothing came here", func(*script, []byte) error { return nil }, ErrUndecided, false},
 		{"the same bytes were applied from other memory", func(c *script, record []byte) error {
@@ -201,8 +204,7 @@ func TestOutcomesAreHonest(t *testing.T) {
 			} else {
 				require.ErrorIs(t, err, c.want)
 			}
-			isRefused := errors.Is(err, ErrConflict) || errors.Is(err, ErrNotLeader)
-			if isRefused {
+			if errors.Is(c.want, ErrConflict) || errors.Is(c.want, ErrNotLeader) {
 				require.ErrorContains(t, err, "nothing was changed")
 			} else if err != nil {
 				require.NotContains(t, err.Error(), "nothing was changed")

@@ -460,8 +460,8 @@ var mutants = []mutant{
 	{
 		mistake: "what the consensus leaves open is said to be refused",
 		file:    "kv/propose.go",
-		old:     "case errors.Is(answer, ErrNotLeader), errors.Is(answer, ErrConflict):",
-		new:     "case errors.Is(answer, ErrUndecided):\n\t\tr.end(p, 0, fmt.Errorf(\"kv: commit refused, nothing was changed: %w\", ErrConflict))\n\tcase errors.Is(answer, ErrNotLeader), errors.Is(answer, ErrConflict):",
+		old:     "r.end(p, 0, fmt.Errorf(\"kv: commit has no outcome yet: %w\", answer))",
+		new:     "r.end(p, 0, fmt.Errorf(\"kv: commit refused, nothing was changed: %w\", ErrConflict))",
 		pkg:     "./kv", test: "TestReplicasAgreeWhateverHappens",
 	},
 	{
