@@ -339,13 +339,20 @@ func (p *parliament) settle() *seat {
 	return p.seats[0]
 }
 
-// close ends all nodes, and checks what they leave.
-func (p *parliament) close() {
+// release lets go of every proposal that waits, and takes no more.
+func (p *parliament) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, s := range p.seats {
-		p.mu.Lock()
 		s.dead = true
 		s.forget(0)
-		p.mu.Unlock()
+	}
+}
+
+// close ends all nodes, and checks what they leave.
+func (p *parliament) close() {
+	p.release()
+	for _, s := range p.seats {
 		assert.NoError(p.t, s.replica.DB().Close(), p.replay)
 		requireSound(p.t, storeDir, memOptions(s.mem))
 	}

@@ -176,8 +176,11 @@ func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
 	}
 	cancel()
 	p.settle()
+	if t.Failed() {
+		p.release()
+	}
 	running.Wait()
-	if leader := p.settle(); t.Failed() || leader == nil {
+	if p.settle(); t.Failed() {
 		return
 	}
 	p.requireAgreed(told)
