@@ -62,6 +62,10 @@ test: ## Run every test
 test-migrate: ## Check and test walnut-migrate, which is a module of its own
 	cd tools/migrate && go vet ./... && go run $(STATICCHECK) ./... && go test ./...
 
+.PHONY: test-cluster
+test-cluster: ## Check and test the replicated store, which is a module of its own, under the race detector
+	cd cluster && go vet ./... && go run $(STATICCHECK) ./... && go test -race -short -timeout=20m ./...
+
 .PHONY: race
 race: ## Run the tests under the race detector; the longest ones are shortened
 	go test -race -short -timeout=20m $(PACKAGES)

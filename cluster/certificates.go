@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// TLS names the files by which nodes know each other: PEM files, which are read again after they have changed, so that certificates can be
+// renewed without a restart. Connections that are open go on. Each node must have a certificate of the authority, for both servers and
+// clients. Names in certificates don't count: the authority must certify nothing but nodes.
+type TLS struct {
+	CertFile string // The node's certificate, those between it and the authority after it.
+	KeyFile  string // Its private key.
+	CAFile   string // The authority's certificates.
+}
+
+// certificatesChecked is how often the files are looked at, at most.
+const certificatesChecked = time.Second
+
+// certificates are what the files hold. Where they have changed and can't be used, what they held before stays in use.
+type certificates struct {
+	files TLS
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	checked time.Time
+	stamps  [3]stamp // Of the files that were read last.
+	held    keys
+}
+
+// keys are what a connection needs.
+type keys struct {
+	own  tls.Certificate
+	pool *x509.CertPool
+}
+
+// stamp says which version of a file it is.
+type stamp struct {
+	size    int64
+	changed time.Time
+}
+
+// openCertificates reads the files. Without any there are none: nil.
+func openCertificates(files TLS, log *slog.Logger) (*certificates, error) {
+	if files == (TLS{}) {
+		return nil, nil
+	}
+	c := &certificates{files: files, log: log}
+	if err := c.read(); err != nil {
+		return nil, fmt.Errorf("cluster: certificates: %w", err)
+	}
+	return c, nil
+}
+
+// read reads the files, if they are others than those read last.
+func (c *certificates) read() error {
+	var stamps [3]stamp
+	for i, name := range []string{c.files.CertFile, c.files.KeyFile, c.files.CAFile} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		stamps[i] = stamp{info.Size(), info.ModTime()}
+	}
+	c.checked = time.Now()
+	if stamps == c.stamps {
+		return nil
+	}
+	own, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.files.CAFile)
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return fmt.Errorf("%s holds no certificate", c.files.CAFile)
+	}
+	c.stamps, c.held = stamps, keys{own, pool}
+	return nil
+}
+
+// current returns what the files hold, or held when they could last be used.
+func (c *certificates) current() keys {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) >= certificatesChecked {
+		if err := c.read(); err != nil {
+			c.checked = time.Now()
+			c.log.Warn("certificates can't be read again; the old ones stay in use", "error", err)
+		}
+	}
+	return c.held
+}
+
+// server returns the configuration of the end that is called. Sessions aren't resumed: each connection is proved by what counts now.
+func (c *certificates) server() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			k := c.current()
+			return &tls.Config{
+				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{k.own}, ClientCAs: k.pool,
+				ClientAuth: tls.RequireAndVerifyClientCert, SessionTicketsDisabled: true,
+			}, nil
+		},
+	}
+}
+
+// client returns the configuration of the end that calls. It checks the other's certificate by the authority alone, since the handshake of
+// the nodes says which one it is.
+func (c *certificates) client() *tls.Config {
+	k := c.current()
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{k.own}, InsecureSkipVerify: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return errors.New("no certificate")
+			}
+			between := x509.NewCertPool()
+			for _, one := range state.PeerCertificates[1:] {
+				between.AddCert(one)
+			}
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+				Roots: k.pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+			})
+			return err
+		},
+	}
+}
