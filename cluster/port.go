@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// helloTimeout limits both handshakes of a caller, and helloMax how many callers are at it at a time: more are not accepted meanwhile.
+const (
+	helloTimeout = 5 * time.Second
+	helloMax     = 64
+)
+
+// port is the one TCP port of a node. Each connection that is accepted proves itself by TLS, says hello, and goes to the one that serves its
+// purpose.
+//
+// Invariant: mu guards what follows it. Every open connection is in conns, and after Close there is none.
+type port struct {
+	listener net.Listener
+	certs    *certificates // Nil without TLS.
+	cluster  [16]byte
+	node     string
+	address  string // What is advertised.
+	log      *slog.Logger
+	serving  sync.WaitGroup
+
+	mu     sync.Mutex
+	serve  map[purpose]func(net.Conn) // Each returns soon, or when its connection is closed.
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// listen opens a port. Nothing is served before a purpose has a server.
+func listen(o Options) (*port, error) {
+	certs, err := openCertificates(o.TLS, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	address := o.Advertise
+	if address == "" {
+		address = listener.Addr().String()
+		if tcp, is := listener.Addr().(*net.TCPAddr); is && tcp.IP.IsUnspecified() {
+			return nil, errors.Join(wrong("Advertise", "is empty, and %s is no address for other nodes", address), listener.Close())
+		}
+	}
+	p := &port{
+		listener: listener, certs: certs, cluster: clusterID(o.Cluster), node: o.Node, address: address, log: o.Logger,
+		serve: map[purpose]func(net.Conn){}, conns: map[net.Conn]struct{}{},
+	}
+	p.serving.Go(p.accept)
+	return p, nil
+}
+
+// serveAs makes a function the server of a purpose; nil refuses connections for it.
+func (p *port) serveAs(why purpose, serve func(net.Conn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.serve[why] = serve
+}
+
+// accept accepts connections until the port is closed.
+func (p *port) accept() {
+	slots := make(chan struct{}, helloMax)
+	for pause := time.Millisecond; ; {
+		conn, err := p.listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // Too many open files, say.
+			p.log.Warn("a connection can't be accepted", "node", p.node, "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = time.Millisecond
+		slots <- struct{}{}
+		p.serving.Go(func() {
+			held, serve, err := p.welcome(conn)
+			<-slots
+			if err != nil {
+				p.log.Warn("connection refused", "node", p.node, "from", conn.RemoteAddr().String(), "error", err)
+				return
+			}
+			serve(held)
+		})
+	}
+}
+
+// welcome does the handshakes with a caller.
+func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
+	if p.certs != nil {
+		conn = tls.Server(conn, p.certs.server())
+	}
+	held, err := p.hold(conn)
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = held.SetDeadline(time.Now().Add(helloTimeout))
+	h, err := receive(held, p.cluster, p.node)
+	if err != nil {
+		return nil, nil, errors.Join(err, held.Close())
+	}
+	_ = held.SetDeadline(time.Time{})
+	p.mu.Lock()
+	serve := p.serve[h.purpose]
+	p.mu.Unlock()
+	if serve == nil {
+		return nil, nil, errors.Join(fmt.Errorf("%w: nothing is served for %q now", ErrPeer, h.purpose), held.Close())
+	}
+	return held, serve, nil
+}
+
+// dial connects to a node. Where no name is given any node of the cluster will do; its name is returned.
+func (p *port) dial(ctx context.Context, why purpose, node, address string) (net.Conn, string, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, "", err
+	}
+	if p.certs != nil {
+		conn = tls.Client(conn, p.certs.client())
+	}
+	held, err := p.hold(conn)
+	if err != nil {
+		return nil, "", err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = held.SetDeadline(time.Now()) })
+	defer stop()
+	_ = held.SetDeadline(time.Now().Add(helloTimeout))
+	found, err := greet(held, hello{why, p.cluster, p.node, node})
+	if err == nil && node != "" && found != node {
+		err = refusal(verdictNode, node, found)
+	}
+	if err == nil && !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("connect to %s: %w", address, errors.Join(err, held.Close()))
+	}
+	_ = held.SetDeadline(time.Time{})
+	return held, found, nil
+}
+
+// heldConn is a connection that its port closes at the latest.
+type heldConn struct {
+	net.Conn
+	port *port
+}
+
+// Close implements net.Conn.
+func (c *heldConn) Close() error {
+	c.port.mu.Lock()
+	delete(c.port.conns, c)
+	c.port.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// hold makes a connection one that is closed with the port.
+func (p *port) hold(conn net.Conn) (net.Conn, error) {
+	held := &heldConn{conn, p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errors.Join(ErrClosed, conn.Close())
+	}
+	p.conns[held] = struct{}{}
+	return held, nil
+}
+
+// Close closes the port and all connections, and waits for what serves them.
+func (p *port) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	conns := make([]net.Conn, 0, len(p.conns))
+	for conn := range p.conns {
+		conns = append(conns, conn)
+	}
+	p.mu.Unlock()
+	err := p.listener.Close()
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	p.serving.Wait()
+	return err
+}

@@ -1,0 +1,159 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// openPort opens a port that answers calls with what it is sent.
+func openPort(t *testing.T, name, node string, files TLS) *port {
+	t.Helper()
+	o, err := (Options{Cluster: name, Node: node, Listen: "127.0.0.1:0", TLS: files, Insecure: files == (TLS{}), Logger: testLogger(t)}).withDefaults()
+	require.NoError(t, err)
+	p, err := listen(o)
+	require.NoError(t, err)
+	p.serveAs(forCalls, func(conn net.Conn) {
+		_, _ = io.Copy(conn, conn)
+		_ = conn.Close()
+	})
+	t.Cleanup(func() { require.NoError(t, ignoreClosed(p.Close())) })
+	return p
+}
+
+// ignoreClosed is for what a test has closed before.
+func ignoreClosed(err error) error {
+	if err != nil && strings.Contains(err.Error(), net.ErrClosed.Error()) {
+		return nil
+	}
+	return err
+}
+
+// requireEcho shows that a connection works.
+func requireEcho(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_, err := conn.Write([]byte("ping"))
+	require.NoError(t, err)
+	var back [4]byte
+	_, err = io.ReadFull(conn, back[:])
+	require.NoError(t, err)
+	require.Equal(t, "ping", string(back[:]))
+	require.NoError(t, conn.Close())
+}
+
+func TestNodesConnectOnlyToTheNodeThatTheyCall(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	a, b := openPort(t, "one", "a", ca.issue("a")), openPort(t, "one", "b", ca.issue("b"))
+	other, forged, plain := openPort(t, "two", "b", ca.issue("c")), openPort(t, "one", "b", stranger.issue("b")), openPort(t, "one", "b", TLS{})
+	for _, c := range []struct {
+		sentence string
+		from     *port
+		node     string
+		to       *port
+		why      purpose
+		want     string // Of the error; empty where there is none.
+	}{
+		{"a node of the cluster", a, "b", b, forCalls, ""},
+		{"any node", a, "", b, forCalls, ""},
+		{"an address that leads to another node", a, "c", b, forCalls, `the node is "b", not "c"`},
+		{"a node of another cluster", a, "b", other, forCalls, "different clusters"},
+		{"a node with another authority's certificate", a, "b", forged, forCalls, "certificate"},
+		{"a caller with another authority's certificate", forged, "b", b, forCalls, "certificate"},
+		{"a node without TLS", a, "b", plain, forCalls, "connect to"},
+		{"a caller without TLS", plain, "b", b, forCalls, "connect to"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			conn, found, err := c.from.dial(soon(t), c.why, c.node, c.to.address)
+			if c.want != "" {
+				require.ErrorContains(t, err, c.want)
+				require.Nil(t, conn)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "b", found)
+			requireEcho(t, conn)
+		})
+	}
+}
+
+func TestAPurposeThatNothingServesIsClosed(t *testing.T) {
+	a, b := openPort(t, "one", "a", TLS{}), openPort(t, "one", "b", TLS{})
+	conn, _, err := a.dial(soon(t), forRaft, "b", b.address)
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 1))
+	require.Error(t, err)
+	require.NoError(t, conn.Close())
+}
+
+func TestCertificatesAreReadAgainAfterTheyChanged(t *testing.T) {
+	ca := newAuthority(t)
+	files := ca.issue("b")
+	a, b := openPort(t, "one", "a", ca.issue("a")), openPort(t, "one", "b", files)
+	serial := func() string {
+		conn, _, err := a.dial(soon(t), forCalls, "b", b.address)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, conn.Close()) }()
+		return conn.(*heldConn).Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	before := serial()
+	b.certs.checked = time.Time{}
+	ca.issue("b")
+	after := serial()
+	require.NotEqual(t, before, after)
+
+	require.NoError(t, os.WriteFile(files.KeyFile, []byte("half a ke"), 0o600))
+	b.certs.checked = time.Time{}
+	require.Equal(t, after, serial(), "what can't be read changes nothing")
+}
+
+func TestClosingAPortEndsItsConnectionsAndGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	a, b := openPort(t, "one", "a", TLS{}), openPort(t, "one", "b", TLS{})
+	conn, _, err := a.dial(soon(t), forCalls, "b", b.address)
+	require.NoError(t, err)
+	silent, err := net.Dial("tcp", b.address)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+	_, err = conn.Read(make([]byte, 1))
+	require.Error(t, err)
+	require.NoError(t, a.Close())
+	require.NoError(t, silent.Close())
+	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before })
+	_, _, err = a.dial(soon(t), forCalls, "b", b.address)
+	require.Error(t, err)
+}
+
+func TestACallerThatGivesUpWaitsForNoAnswer(t *testing.T) {
+	a := openPort(t, "one", "a", TLS{})
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, mute.Close()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, _, err = a.dial(ctx, forCalls, "b", mute.Addr().String())
+	require.Error(t, err)
+	require.Error(t, ctx.Err())
+}
+
+func FuzzHello(f *testing.F) {
+	whole := (&hello{forRaft, clusterID("one"), "a", "b"}).encode()
+	for i := range whole {
+		f.Add(whole[:i])
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, verdict, err := readHello(bytes.NewReader(text))
+		if err == nil && verdict == verdictWelcome {
+			require.True(t, bytes.HasPrefix(text, h.encode()))
+		}
+	})
+}
