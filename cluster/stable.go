@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+)
+
+// stable is the file of what a node must not forget besides its log: its term, its vote, and what the other files here keep in it. It is
+// small, and written whole at each change: under another name, synced, and renamed. A change is durable once it returns.
+//
+//	walnut consensus 1
+//	"CurrentTerm" "\x00\x00\x00\x00\x00\x00\x00\a"
+//	sum 1b2c3d4e
+//
+// Keys are in order. Keys and values are written as Go's strconv.Quote does. The last line is the CRC-32C of those before it.
+//
+// Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote that
+// can't be relied on must not be given again.
+type stable struct {
+	fs   vfs.FS
+	path string
+	time func() func() // Called before a write; what it returns, after.
+
+	mu     sync.Mutex
+	held   map[string]string
+	broken error
+}
+
+const (
+	stableTitle = "walnut consensus 1"
+	stableMax   = 64 << 20 // More bytes than the file has.
+)
+
+// openStable reads the file, which may be missing.
+func openStable(fsys vfs.FS, path string) (*stable, error) {
+	s := &stable{fs: fsys, path: path, held: map[string]string{}, time: func() func() { return func() {} }}
+	file, err := fsys.OpenRead(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	text, err := readWhole(file)
+	if err == nil {
+		s.held, err = parseStable(text)
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("cluster: read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func readWhole(file vfs.File) ([]byte, error) {
+	size, err := file.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > stableMax {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrCorrupt, size, stableMax)
+	}
+	text := make([]byte, size)
+	_, err = io.ReadFull(io.NewSectionReader(file, 0, size), text)
+	return text, err
+}
+
+func encodeStable(held map[string]string) []byte {
+	text := []byte(stableTitle + "\n")
+	for _, key := range slices.Sorted(maps.Keys(held)) {
+		text = fmt.Appendf(text, "%q %q\n", key, held[key])
+	}
+	return fmt.Appendf(text, "sum %08x\n", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// parseStable is the inverse of encodeStable.
+func parseStable(text []byte) (map[string]string, error) {
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if lines[0] != stableTitle {
+		return nil, fmt.Errorf("%w: it begins with %q, not %q", ErrCorrupt, lines[0], stableTitle)
+	}
+	held := map[string]string{}
+	for _, line := range lines[1:max(len(lines)-1, 1)] {
+		first, err := strconv.QuotedPrefix(line)
+		if err != nil {
+			break
+		}
+		key, _ := strconv.Unquote(first)
+		value, err := strconv.Unquote(strings.TrimPrefix(line[len(first):], " "))
+		if err != nil {
+			break
+		}
+		held[key] = value
+	}
+	if !bytes.Equal(encodeStable(held), text) {
+		return nil, fmt.Errorf("%w: it is not as it was written", ErrCorrupt)
+	}
+	return held, nil
+}
+
+// change makes a change durable. It is whole or not at all.
+func (s *stable) change(with func(held map[string]string)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	next := maps.Clone(s.held)
+	if with(next); maps.Equal(next, s.held) {
+		return nil
+	}
+	ended := s.time()
+	err := vfs.WriteAs(s.fs, s.path, bytes.NewReader(encodeStable(next)), true)
+	ended()
+	if err != nil {
+		s.broken = fmt.Errorf("cluster: %s can't be relied on until the node is opened again: %w", s.path, err)
+		return s.broken
+	}
+	s.held = next
+	return nil
+}
+
+// read returns a value, empty where there is none.
+func (s *stable) read(key string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[key], s.broken
+}
+
+// Set implements raft.StableStore.
+func (s *stable) Set(key, value []byte) error {
+	return s.change(func(held map[string]string) { held[string(key)] = string(value) })
+}
+
+// Get implements raft.StableStore.
+func (s *stable) Get(key []byte) ([]byte, error) {
+	value, err := s.read(string(key))
+	return []byte(value), err
+}
+
+// SetUint64 implements raft.StableStore.
+func (s *stable) SetUint64(key []byte, value uint64) error {
+	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+}
+
+// GetUint64 implements raft.StableStore.
+func (s *stable) GetUint64(key []byte) (uint64, error) {
+	value, err := s.read(string(key))
+	switch {
+	case err != nil || value == "":
+		return 0, err
+	case len(value) != 8:
+		return 0, fmt.Errorf("%w: %s: %q has %d bytes, not 8", ErrCorrupt, s.path, key, len(value))
+	}
+	return binary.BigEndian.Uint64([]byte(value)), nil
+}
