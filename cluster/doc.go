@@ -4,8 +4,8 @@
 //	Put, Apply, Update ──▶ leader ──▶ entry ──▶ log, fsync (most nodes) ──▶ agreed upon ──▶ visible ──▶ acknowledged
 //
 // Each node has the whole store in memory and on its disk: more nodes make it more available, not larger. One node leads, and takes all
-// writes; the others refuse them with kv.ErrNotLeader. All nodes read: what they hold at once, or, after Linearizable, what was acknowledged
-// before. The log of the consensus is the log of the store, so that an entry costs one fsync on each node.
+// writes; the others refuse them with kv.ErrNotLeader. All nodes read: what they hold at once, or, after Linearizable, what was
+// acknowledged before. The log of the consensus is the log of the store, so that an entry costs one fsync on each node.
 //
 //	c, err := cluster.Open(ctx, dir, cluster.Options{
 //		Cluster: "sessions", Node: "a", Listen: ":7000", Advertise: "a.internal:7000",

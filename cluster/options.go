@@ -30,7 +30,8 @@ const (
 // Options say how a node takes part in a cluster. Cluster, Node and Listen are required, and so is TLS unless Insecure is set; the zero
 // value of everything else works.
 type Options struct {
-	// Cluster is the cluster's name, the same on all of its nodes and for good. Nodes and snapshots of a cluster with another name are refused.
+	// Cluster is the cluster's name, the same on all of its nodes and for good. Nodes and snapshots of a cluster with another name are
+	// refused.
 	Cluster string
 	// Node is this node's name in the cluster: 1 to 255 bytes of printable UTF-8 without "@". It stays the same when the address changes. A
 	// node whose directory was lost needs another name: under the old one it might vote twice.
@@ -47,15 +48,15 @@ type Options struct {
 	// must be loopback addresses.
 	Insecure bool
 
-	// BootstrapExpect is the number of nodes that make a new cluster: as many as Join names. They do so once all of them have been reached, and
-	// none has ever been in a cluster. So all are started in the same way, and later starts are no different: it counts only on a node whose
-	// directory is empty, where no cluster is found. Zero makes none, and a new node waits to be let in.
+	// BootstrapExpect is the number of nodes that make a new cluster: as many as Join names. They do so once all of them have been
+	// reached, and none has ever been in a cluster. So all are started in the same way, and later starts are no different: it counts only
+	// on a node whose directory is empty, where no cluster is found. Zero makes none, and a new node waits to be let in.
 	BootstrapExpect int
 	// Join are addresses of nodes of the cluster, this one may be among them. A node that isn't a member asks them to let it in until
 	// one does. A node with BootstrapExpect 1 needs none.
 	Join []string
-	// NonVoter is a node that gets all entries and never votes or leads: it reads, and makes writes neither slower nor safer. It is for the
-	// first start: afterwards the node is what the cluster says.
+	// NonVoter is a node that gets all entries and never votes or leads: it reads, and makes writes neither slower nor safer. Without it a
+	// node that has no vote asks for one. A voter stays one: remove it and open it under another name.
 	NonVoter bool
 
 	// Store are the options of the store. Those that kv.OpenReplica refuses are refused; the logger is Logger by default.
@@ -67,11 +68,11 @@ type Options struct {
 	// default, 2 s, is twice what the consensus proposes: with all processors busy a node may be late by a second, and each needless
 	// election stops all writes.
 	Heartbeat time.Duration
-	// Election is after how long an election without a winner begins again, up to twice that: at least Heartbeat, and 2 s by default for the
-	// same reason.
+	// Election is after how long an election without a winner begins again, up to twice that: at least Heartbeat, and 2 s by default for
+	// the same reason.
 	Election time.Duration
-	// Lease is how long a leader goes on to lead without word from most nodes: at most Heartbeat. The default is 1 s: half a second was lost
-	// on busy machines, and a leader that is cut off should stop before the others have another one.
+	// Lease is how long a leader goes on to lead without word from most nodes: at most Heartbeat. The default is 1 s: half a second was
+	// lost on busy machines, and a leader that is cut off should stop before the others have another one.
 	Lease time.Duration
 	// CommitEvery is how long a follower may wait, twice that at most, to hear what has been agreed upon when no entries follow. 50 ms
 	// by default. A Linearizable read on an idle follower may wait for it.
@@ -91,6 +92,8 @@ type Options struct {
 	TrailingLogs uint64
 	// ReadyLag is how many entries a node may lack and be ready. 4096 by default: well under a second's at full load.
 	ReadyLag uint64
+
+	disk func(entryLog) entryLog // For tests: what the consensus writes to instead of the log.
 }
 
 // withDefaults fills in what is zero and refuses what can't be.
@@ -106,6 +109,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.SlowSync = cmp.Or(o.SlowSync, DefaultSlowSync)
 	o.TrailingLogs = cmp.Or(o.TrailingLogs, DefaultTrailingLogs)
 	o.ReadyLag = cmp.Or(o.ReadyLag, DefaultReadyLag)
+	if o.disk == nil {
+		o.disk = func(log entryLog) entryLog { return log }
+	}
 	return o, errors.Join(o.checkNames(), o.checkTimes(), o.checkNetwork(), o.checkBootstrap())
 }
 

@@ -17,8 +17,8 @@ const (
 	helloMax     = 64
 )
 
-// port is the one TCP port of a node. Each connection that is accepted proves itself by TLS, says hello, and goes to the one that serves its
-// purpose.
+// port is the one TCP port of a node. Each connection that is accepted proves itself by TLS, says hello, and goes to the one that serves
+// its purpose.
 //
 // Invariant: mu guards what follows it. Every open connection is in conns, and after Close there is none.
 type port struct {

@@ -18,7 +18,8 @@ import (
 // openPort opens a port that answers calls with what it is sent.
 func openPort(t *testing.T, name, node string, files TLS) *port {
 	t.Helper()
-	o, err := (Options{Cluster: name, Node: node, Listen: "127.0.0.1:0", TLS: files, Insecure: files == (TLS{}), Logger: testLogger(t)}).withDefaults()
+	o := Options{Cluster: name, Node: node, Listen: "127.0.0.1:0", TLS: files, Insecure: files == (TLS{}), Logger: testLogger(t)}
+	o, err := o.withDefaults()
 	require.NoError(t, err)
 	p, err := listen(o)
 	require.NoError(t, err)
@@ -53,7 +54,8 @@ func requireEcho(t *testing.T, conn net.Conn) {
 func TestNodesConnectOnlyToTheNodeThatTheyCall(t *testing.T) {
 	ca, stranger := newAuthority(t), newAuthority(t)
 	a, b := openPort(t, "one", "a", ca.issue("a")), openPort(t, "one", "b", ca.issue("b"))
-	other, forged, plain := openPort(t, "two", "b", ca.issue("c")), openPort(t, "one", "b", stranger.issue("b")), openPort(t, "one", "b", TLS{})
+	other, forged := openPort(t, "two", "b", ca.issue("c")), openPort(t, "one", "b", stranger.issue("b"))
+	plain := openPort(t, "one", "b", TLS{})
 	for _, c := range []struct {
 		sentence string
 		from     *port

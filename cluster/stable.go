@@ -26,8 +26,8 @@ import (
 //
 // Keys are in order. Keys and values are written as Go's strconv.Quote does. The last line is the CRC-32C of those before it.
 //
-// Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote that
-// can't be relied on must not be given again.
+// Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote
+// that can't be relied on must not be given again.
 type stable struct {
 	fs   vfs.FS
 	path string

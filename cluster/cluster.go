@@ -1,0 +1,258 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
+)
+
+// The names in a node's directory.
+const (
+	storeName     = "store"     // The replica.
+	consensusName = "CONSENSUS" // The stable file.
+	incomingName  = "incoming"  // A snapshot that is being received.
+	snapshotsName = "snapshot"  // In the store's directory.
+)
+
+// snapshotsKept is the least number of snapshots that a node keeps: the log then has the entry that the newest one ends with.
+const snapshotsKept = 2
+
+// Cluster is one node of a cluster: the store, and what keeps it the same as the others. Its methods may be called concurrently.
+//
+// Invariants: mu guards run and closed; run is nil only while the node is opened. Nothing waits for an answer of raft with mu held.
+type Cluster struct {
+	opts      Options
+	raftLog   hclog.Logger
+	port      *port
+	stable    *stable
+	replica   *kv.Replica
+	history   *history
+	logs      *logStore
+	snapshots *snapshots
+	fsm       *fsm
+	watch     *watchdog
+	calls     *calls
+	reads     rounds
+	fresh     freshness
+	admitting sync.Mutex // One change of the members at a time.
+
+	ctx    context.Context // Done when the node is closed.
+	cancel context.CancelFunc
+	lives  sync.WaitGroup
+
+	closing atomic.Bool // Nothing is proposed any more.
+	running atomic.Bool // Raft has started.
+	mu      sync.Mutex
+	run     *engine
+	closed  bool
+}
+
+// Open opens the node in a directory, or makes one where the directory is missing or empty. It returns once the store has recovered, and
+// doesn't wait for the other nodes: Ready says when the node is part of a cluster with a leader. ctx limits opening alone.
+//
+// Errors are those of options, of kv.OpenReplica, ErrCorrupt, or of the network.
+func Open(ctx context.Context, dir string, opts Options) (*Cluster, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	switch kept := opts.Store.SnapshotsKept; {
+	case kept == 0:
+		opts.Store.SnapshotsKept = max(kv.DefaultSnapshotsKept, snapshotsKept)
+	case kept < snapshotsKept:
+		return nil, wrong("Store", "SnapshotsKept is %d, at least %d are needed", kept, snapshotsKept)
+	}
+	c := &Cluster{opts: opts, raftLog: newRaftLog(opts.Logger), watch: newWatchdog(opts.SlowSync)}
+	c.watch.stop = c.stop
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.open(ctx, dir); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// open opens the parts, each of which Close closes if it is there.
+func (c *Cluster) open(ctx context.Context, dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	if c.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName)); err != nil {
+		return err
+	}
+	c.stable.time = c.watch.begin
+	store := filepath.Join(dir, storeName)
+	member := kv.Member{Cluster: clusterID(c.opts.Cluster), Node: c.opts.Node}
+	if c.replica, err = kv.OpenReplica(store, c.opts.Store, member, consensus{c}); err != nil {
+		return err
+	}
+	if c.history, err = openHistory(c.stable, c.replica.Log(), filepath.Join(store, snapshotsName)); err != nil {
+		return err
+	}
+	c.snapshots = &snapshots{history: c.history, incoming: filepath.Join(dir, incomingName)}
+	c.snapshots.drop()
+	c.logs = &logStore{
+		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
+		committed: c.committed, applied: c.replica.Applied, running: c.running.Load,
+	}
+	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
+	if c.port, err = listen(c.opts); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	c.calls = newCalls(c)
+	c.reads.ask, c.reads.ctx = c.readIndex, c.ctx
+	run, err := c.startEngine()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.run = run
+	c.mu.Unlock()
+	c.running.Store(true)
+	c.port.serveAs(forCalls, c.serveCalls)
+	c.lives.Go(func() { c.watch.watch(c.ctx) })
+	c.lives.Go(c.belong)
+	return nil
+}
+
+// DB returns the store. It reads what this node holds, which may lag: see Linearizable and Stale. Only the leader commits; see
+// kv.Replica.DB for the errors. It must not be closed: Close does that.
+func (c *Cluster) DB() *kv.DB { return c.replica.DB() }
+
+// engine returns the current run of the consensus.
+func (c *Cluster) engine() *engine {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run
+}
+
+// committed returns up to which index entries are known to be agreed upon.
+func (c *Cluster) committed() uint64 {
+	if e := c.engine(); e != nil {
+		return e.raft.CommitIndex()
+	}
+	return 0
+}
+
+// Close hands the leadership over, if this node has it, leaves the consensus and closes the store. Commits in progress end first, each with
+// the outcome that it has. It waits for a disk that hangs. Calling it again does nothing.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	e := c.run
+	c.mu.Unlock()
+	c.closing.Store(true)
+	var errs []error
+	if e != nil {
+		if c.watch.stopped() == nil {
+			if err := e.handOver(c.opts.Handover); err != nil {
+				c.opts.Logger.Info("leadership was not handed over", "node", c.opts.Node, "error", err)
+			}
+			e.settle(c.opts.Handover)
+		}
+	}
+	c.cancel()
+	c.watch.retire()
+	if e = c.engine(); e != nil {
+		errs = append(errs, e.end())
+	}
+	if c.port != nil {
+		errs = append(errs, c.port.Close())
+	}
+	c.lives.Wait()
+	c.reads.close()
+	if c.replica != nil {
+		errs = append(errs, c.replica.DB().Close())
+	}
+	return errors.Join(errs...)
+}
+
+// stop is what the watchdog does: the leadership is handed over, if raft still hears, and then the node leaves the consensus.
+func (c *Cluster) stop(why error) {
+	c.opts.Logger.Error("node stops taking part until it is opened again", "node", c.opts.Node, "error", why)
+	e := c.engine()
+	if e == nil {
+		return
+	}
+	if err := e.handOver(min(c.opts.Handover, c.opts.Lease)); err != nil {
+		c.opts.Logger.Warn("leadership was not handed over", "node", c.opts.Node, "error", err)
+	}
+	e.begin()
+}
+
+// renewDelay is for the answer to the node that has sent a snapshot, which is on its way.
+const renewDelay = 100 * time.Millisecond
+
+// renewSoon starts another run of the consensus in a moment.
+func (c *Cluster) renewSoon() {
+	c.lives.Go(func() {
+		select {
+		case <-time.After(renewDelay):
+		case <-c.ctx.Done():
+			return
+		}
+		if err := c.renew(); err != nil && c.ctx.Err() == nil {
+			c.watch.trip(err)
+		}
+	})
+}
+
+// renew ends the current run of the consensus and starts another one.
+func (c *Cluster) renew() error {
+	if err := c.engine().end(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.running.Store(false)
+	e, err := c.startEngine()
+	if err != nil {
+		return err
+	}
+	c.run = e
+	c.running.Store(true)
+	return nil
+}
+
+// terms is the stable file as raft gets it. raft panics where its term can't be saved: instead the watchdog is called, which ends the run,
+// and the goroutine, which is one of raft's, ends before the others.
+type terms struct {
+	*stable
+	cluster *Cluster
+}
+
+func (c *Cluster) termStore() raft.StableStore { return terms{c.stable, c} }
+
+// SetUint64 implements raft.StableStore.
+func (t terms) SetUint64(key []byte, value uint64) error {
+	err := t.stable.SetUint64(key, value)
+	if err == nil {
+		return nil
+	}
+	t.cluster.watch.trip(err)
+	if t.cluster.running.Load() {
+		runtime.Goexit()
+	}
+	return err
+}

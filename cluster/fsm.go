@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// fsm applies what is agreed upon to the replica. raft calls it from one goroutine.
+//
+// Invariant: after an entry that couldn't be applied no other one is: failed says so.
+type fsm struct {
+	ctx       context.Context // Done when the node is closed.
+	replica   *kv.Replica
+	snapshots *snapshots
+	watch     *watchdog
+	failed    error
+	diverged  func() // Called after an install that has removed entries of which raft still thinks.
+}
+
+var _ raft.BatchingFSM = (*fsm)(nil)
+
+// Apply implements raft.FSM.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. The answers are errors or nil.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	answers := make([]any, len(logs))
+	for i, l := range logs {
+		if err := f.apply(l); err != nil {
+			answers[i] = err
+		}
+	}
+	return answers
+}
+
+func (f *fsm) apply(l *raft.Log) error {
+	if f.failed != nil {
+		return f.failed
+	}
+	var record []byte
+	if l.Type == raft.LogCommand {
+		record = l.Data
+	}
+	err := f.replica.Apply(l.Index, record)
+	if err != nil && !errors.Is(err, kv.ErrConflict) {
+		f.failed = fmt.Errorf("cluster: %w", err)
+		f.watch.trip(err)
+	}
+	return err
+}
+
+// Snapshot implements raft.FSM.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return checkpoint{f}, f.failed }
+
+// checkpoint is a snapshot that kv takes by itself, as of what is applied when it begins. So its offset may be later than raft asked for;
+// the sink notes which one it is.
+type checkpoint struct{ fsm *fsm }
+
+// Persist implements raft.FSMSnapshot.
+func (c checkpoint) Persist(into raft.SnapshotSink) error {
+	offset, err := c.fsm.replica.DB().Checkpoint(c.fsm.ctx)
+	if err != nil {
+		return err
+	}
+	into.(*sink).taken = offset
+	return nil
+}
+
+// Release implements raft.FSMSnapshot.
+func (checkpoint) Release() {}
+
+// Restore implements raft.FSM: it installs the snapshot that was received last. When the node is opened nothing is restored, since the
+// replica has recovered by itself.
+func (f *fsm) Restore(state io.ReadCloser) error {
+	if f.failed != nil {
+		return f.failed
+	}
+	meta := f.snapshots.received()
+	if meta == nil {
+		return errors.New("cluster: no snapshot was received")
+	}
+	_, last := f.replica.Log().Bounds()
+	if err := f.snapshots.history.sent(meta); err != nil {
+		return err
+	}
+	offset, err := f.replica.Install(f.ctx, state)
+	switch {
+	case err != nil:
+		f.watch.saw(err)
+		return err
+	case offset != meta.Index:
+		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
+	}
+	f.snapshots.drop()
+	if last > offset && f.replica.Applied() == offset {
+		f.diverged()
+	}
+	return f.snapshots.history.installed(offset)
+}

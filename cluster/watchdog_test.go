@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// sickLog is a log whose disk can be made sick.
+type sickLog struct {
+	entryLog
+	mu     sync.Mutex
+	refuse error         // What an append answers.
+	hangs  chan struct{} // What an append waits for.
+}
+
+func (l *sickLog) Append(committed uint64, entries []kv.Entry) error {
+	l.mu.Lock()
+	refuse, hangs := l.refuse, l.hangs
+	l.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
+	if refuse != nil {
+		return refuse
+	}
+	return l.entryLog.Append(committed, entries)
+}
+
+// fallIll makes it sick, or well again.
+func (l *sickLog) fallIll(refuse error, hangs chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuse, l.hangs = refuse, hangs
+}
+
+// newSickTrio is a cluster whose nodes have such logs.
+func newSickTrio(t *testing.T) (*trio, map[string]*sickLog) {
+	t.Helper()
+	logs := map[string]*sickLog{}
+	return newTrioWith(t, func(o *Options) {
+		log := &sickLog{}
+		logs[o.Node] = log
+		o.SlowSync = time.Second
+		o.disk = func(on entryLog) entryLog {
+			log.entryLog = on
+			return log
+		}
+	}), logs
+}
+
+func TestALeaderWhoseDiskHangsIsReplaced(t *testing.T) {
+	c, logs := newSickTrio(t)
+	c.put("before", "1")
+	sick, hangs := c.leader(), make(chan struct{})
+	logs[sick].fallIll(nil, hangs)
+	_, err := c.nodes[sick].DB().Put([]byte("open"), nil)
+	require.ErrorIs(t, err, kv.ErrUndecided)
+	require.ErrorIs(t, c.nodes[sick].Ready(soon(t)), ErrStopped)
+	require.ErrorIs(t, c.nodes[sick].Linearizable(soon(t)), ErrStopped)
+	c.put("after", "2")
+	require.NotEqual(t, sick, c.leader())
+	close(hangs)
+	logs[sick].fallIll(nil, nil)
+	c.stop(sick)
+	c.open(sick)
+	c.requireShows(sick, "after", "2")
+	c.requireAlike()
+}
+
+func TestANodeWhoseLogHasFailedStopsVoting(t *testing.T) {
+	c, logs := newSickTrio(t)
+	sick := c.follower()
+	logs[sick].fallIll(kv.ErrFailed, nil)
+	c.put("key", "1")
+	waitUntil(t, func() bool { return errors.Is(c.nodes[sick].Ready(soon(t)), ErrStopped) })
+	c.put("key", "2")
+	logs[sick].fallIll(nil, nil)
+	c.stop(sick)
+	c.open(sick)
+	c.requireShows(sick, "key", "2")
+}
+
+func TestAFullDiskLosesTheLeadershipAndNothingElse(t *testing.T) {
+	c, logs := newSickTrio(t)
+	c.put("key", "1")
+	full := c.leader()
+	logs[full].fallIll(kv.ErrNoSpace, nil)
+	_, err := c.nodes[full].DB().Put([]byte("key"), []byte("refused"))
+	require.ErrorIs(t, err, kv.ErrNotLeader)
+	require.ErrorIs(t, err, kv.ErrNoSpace)
+	waitUntil(t, func() bool { return errors.Is(c.nodes[full].Ready(soon(t)), kv.ErrNoSpace) })
+	c.put("key", "2")
+	require.NotEqual(t, full, c.leader())
+	logs[full].fallIll(nil, nil)
+	c.put("key", "3")
+	c.requireShows(full, "key", "3")
+	require.NoError(t, c.nodes[full].Ready(soon(t)))
+	c.requireAlike()
+}
