@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/walnutkv/walnut => ../
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/raft v1.8.0
 	github.com/stretchr/testify v1.12.1

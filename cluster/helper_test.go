@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,4 +107,13 @@ func waitUntil(t *testing.T, condition func() bool) {
 			t.Fatalf("it doesn't happen\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
 	}
+}
+
+// freeAddress returns an address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
 }

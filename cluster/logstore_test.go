@@ -26,8 +26,8 @@ func openShelf(t *testing.T, dir string) *shelf {
 	t.Helper()
 	s := &shelf{t: t, dir: dir}
 	var err error
-	opts := kv.Options{Logger: testLogger(t), CheckpointFactor: -1}
-	s.replica, err = kv.OpenReplica(filepath.Join(dir, storeName), opts, kv.Member{Cluster: clusterID("test"), Node: "a"}, consensus{&Cluster{}})
+	opts, member := kv.Options{Logger: testLogger(t), CheckpointFactor: -1}, kv.Member{Cluster: clusterID("test"), Node: "a"}
+	s.replica, err = kv.OpenReplica(filepath.Join(dir, storeName), opts, member, consensus{&Cluster{}})
 	require.NoError(t, err)
 	s.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName))
 	require.NoError(t, err)
@@ -208,7 +208,9 @@ func TestANodeThatForgotItsSnapshotsIsRefused(t *testing.T) {
 		require.NoError(t, s.history.noteEnd(taken))
 	}
 	require.NoError(t, s.DeleteRange(1, 5))
-	_, err := openHistory(&stable{fs: vfs.NewMem(), path: "new", held: map[string]string{}, time: func() func() { return func() {} }}, s.log, "nowhere")
+	other, err := openStable(vfs.NewMem(), consensusName)
+	require.NoError(t, err)
+	_, err = openHistory(other, s.log, "nowhere")
 	require.ErrorIs(t, err, ErrCorrupt)
 	require.NoError(t, s.replica.DB().Close())
 }
