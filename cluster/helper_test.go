@@ -22,14 +22,14 @@ import (
 
 // authority makes certificates of nodes.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	made int64
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	a := &authority{t: t, dir: t.TempDir()}
 	a.key = a.newKey()
 	template := &x509.Certificate{
@@ -78,7 +78,7 @@ func (a *authority) issue(node string) TLS {
 }
 
 // recorder keeps what is logged, for a test that fails.
-type recorder struct{ t *testing.T }
+type recorder struct{ t testing.TB }
 
 func (r recorder) Write(line []byte) (int, error) {
 	r.t.Log(string(line))
@@ -86,12 +86,12 @@ func (r recorder) Write(line []byte) (int, error) {
 }
 
 // testLogger logs to a test's output. Goroutines of a node don't log after Close, which a test can rely on: it would panic.
-func testLogger(t *testing.T) *slog.Logger {
+func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(recorder{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 // soon is a context for what doesn't take long.
-func soon(t *testing.T) context.Context {
+func soon(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -99,7 +99,7 @@ func soon(t *testing.T) context.Context {
 }
 
 // waitUntil waits for what happens soon.
-func waitUntil(t *testing.T, condition func() bool) {
+func waitUntil(t testing.TB, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -110,7 +110,7 @@ func waitUntil(t *testing.T, condition func() bool) {
 }
 
 // freeAddress returns an address that nothing listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -188,8 +188,8 @@ func pause(ctx context.Context, dice *rand.Rand, most int) {
 	}
 }
 
-// TestHistoriesAreLinearizable lets clients put, update and read through all nodes, while nodes are cut off, restarted, and made leaders. What
-// was acknowledged happened once, what was refused didn't, and each read shows the newest.
+// TestHistoriesAreLinearizable lets clients put, update and read through all nodes, while nodes are cut off, restarted, and made leaders.
+// What was acknowledged happened once, what was refused didn't, and each read shows the newest.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	first := *seedFlag
 	if first == 0 {

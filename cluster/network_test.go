@@ -12,7 +12,7 @@ import (
 // network carries the connections of a test's nodes through a proxy for each, which reads who calls, and can cut two nodes off from
 // each other.
 type network struct {
-	t       *testing.T
+	t       testing.TB
 	serving sync.WaitGroup
 
 	mu      sync.Mutex
@@ -22,7 +22,7 @@ type network struct {
 	proxies map[string]net.Listener
 }
 
-func newNetwork(t *testing.T) *network {
+func newNetwork(t testing.TB) *network {
 	n := &network{
 		t: t, targets: map[string]string{}, cut: map[[2]string]bool{}, conns: map[net.Conn][2]string{}, proxies: map[string]net.Listener{},
 	}

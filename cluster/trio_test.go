@@ -17,7 +17,7 @@ import (
 
 // trio is a cluster of some nodes in this process, three as a rule.
 type trio struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	names []string
 	net   *network
@@ -26,12 +26,12 @@ type trio struct {
 }
 
 // newTrio opens the nodes of a new cluster and waits until they have a leader.
-func newTrio(t *testing.T, names ...string) *trio {
+func newTrio(t testing.TB, names ...string) *trio {
 	t.Helper()
 	return newTrioWith(t, func(*Options) {}, names...)
 }
 
-func newTrioWith(t *testing.T, with func(o *Options), names ...string) *trio {
+func newTrioWith(t testing.TB, with func(o *Options), names ...string) *trio {
 	t.Helper()
 	if len(names) == 0 {
 		names = []string{"a", "b", "c"}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -39,14 +40,31 @@ func (l *sickLog) fallIll(refuse error, hangs chan struct{}) {
 	l.refuse, l.hangs = refuse, hangs
 }
 
+// hang lets it hang until the function that is returned is called, at the latest when the test has ended.
+func (l *sickLog) hang(t *testing.T) (heal func()) {
+	hangs := make(chan struct{})
+	l.fallIll(nil, hangs)
+	heal = sync.OnceFunc(func() {
+		l.fallIll(nil, nil)
+		close(hangs)
+	})
+	t.Cleanup(heal)
+	return heal
+}
+
 // newSickTrio is a cluster whose nodes have such logs.
 func newSickTrio(t *testing.T) (*trio, map[string]*sickLog) {
+	t.Helper()
+	return newSickTrioWith(t, time.Second)
+}
+
+func newSickTrioWith(t *testing.T, slow time.Duration) (*trio, map[string]*sickLog) {
 	t.Helper()
 	logs := map[string]*sickLog{}
 	return newTrioWith(t, func(o *Options) {
 		log := &sickLog{}
 		logs[o.Node] = log
-		o.SlowSync = time.Second
+		o.SlowSync = slow
 		o.disk = func(on entryLog) entryLog {
 			log.entryLog = on
 			return log
@@ -57,16 +75,15 @@ func newSickTrio(t *testing.T) (*trio, map[string]*sickLog) {
 func TestALeaderWhoseDiskHangsIsReplaced(t *testing.T) {
 	c, logs := newSickTrio(t)
 	c.put("before", "1")
-	sick, hangs := c.leader(), make(chan struct{})
-	logs[sick].fallIll(nil, hangs)
+	sick := c.leader()
+	heal := logs[sick].hang(t)
 	_, err := c.nodes[sick].DB().Put([]byte("open"), nil)
 	require.ErrorIs(t, err, kv.ErrUndecided)
 	require.ErrorIs(t, c.nodes[sick].Ready(soon(t)), ErrStopped)
 	require.ErrorIs(t, c.nodes[sick].Linearizable(soon(t)), ErrStopped)
 	c.put("after", "2")
 	require.NotEqual(t, sick, c.leader())
-	close(hangs)
-	logs[sick].fallIll(nil, nil)
+	heal()
 	c.stop(sick)
 	c.open(sick)
 	c.requireShows(sick, "after", "2")
@@ -102,4 +119,31 @@ func TestAFullDiskLosesTheLeadershipAndNothingElse(t *testing.T) {
 	c.requireShows(full, "key", "3")
 	require.NoError(t, c.nodes[full].Ready(soon(t)))
 	c.requireAlike()
+}
+
+// TestALeaderThatHangsServesNothingOld is of one that doesn't hear that it was deposed: it hangs, cut off, and goes on to believe that it
+// leads.
+func TestALeaderThatHangsServesNothingOld(t *testing.T) {
+	c, logs := newSickTrioWith(t, time.Minute)
+	c.put("key", "1")
+	old := c.leader()
+	c.requireShows(old, "key", "1")
+	heal := logs[old].hang(t)
+	c.nodes[old].engine().raft.Apply([]byte("what it hangs on"), time.Second)
+	waitUntil(t, func() bool { return c.nodes[old].watch.longest(time.Now()) > 0 })
+	c.net.isolate(old, true)
+	others := &trio{t: t, names: c.names, net: c.net, nodes: map[string]*Cluster{}}
+	for name, node := range c.nodes {
+		if name != old {
+			others.nodes[name] = node
+		}
+	}
+	others.put("key", "2")
+	require.True(t, c.nodes[old].Leads(), "or so it believes")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, c.nodes[old].Linearizable(ctx), context.DeadlineExceeded)
+	heal()
+	c.net.isolate(old, false)
+	c.requireShows(old, "key", "2")
 }
