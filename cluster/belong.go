@@ -64,7 +64,7 @@ func (c *Cluster) tryToBelong(ctx context.Context) (done bool, err error) {
 // bootstrap makes the cluster, if every node that shall be in it has been reached and none is in one. It reports whether there is a cluster
 // already. Each node does that by itself: all make the same first entry, so that it doesn't matter how many of them do.
 func (c *Cluster) bootstrap(ctx context.Context) (found bool, err error) {
-	nodes := map[string]string{c.opts.Node: c.port.address}
+	nodes, errs := map[string]string{c.opts.Node: c.port.address}, []error(nil)
 	for _, address := range c.opts.Join {
 		if address == c.port.address {
 			continue
@@ -74,15 +74,19 @@ func (c *Cluster) bootstrap(ctx context.Context) (found bool, err error) {
 			err = a.err()
 		}
 		switch {
-		case err != nil:
-			return false, err
+		case err != nil: // Another one may know of a cluster.
+			errs = append(errs, err)
+			continue
 		case a.Joined:
 			return true, nil
 		}
 		if known, twice := nodes[a.Node]; twice && known != a.Address {
-			return false, fmt.Errorf("%w: %s and %s are both named %q", ErrMember, known, a.Address, a.Node)
+			errs = append(errs, fmt.Errorf("%w: %s and %s are both named %q", ErrMember, known, a.Address, a.Node))
 		}
 		nodes[a.Node] = a.Address
+	}
+	if len(errs) > 0 {
+		return false, errors.Join(errs...)
 	}
 	if len(nodes) != c.opts.BootstrapExpect {
 		return false, fmt.Errorf("%w: %d nodes were found, not %d", ErrMember, len(nodes), c.opts.BootstrapExpect)

@@ -148,14 +148,15 @@ func (c *calls) exchange(ctx context.Context, l *line, place string, q question)
 		}
 		l.conn, l.in = conn, bufio.NewReader(conn)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Now()) })
-	err = writeLine(l.conn, q)
+	conn := l.conn
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	err = writeLine(conn, q)
 	if err == nil {
 		err = readLine(l.in, &a)
 	}
 	if !stop() || err != nil {
 		err = errors.Join(err, context.Cause(ctx))
-		_ = l.conn.Close()
+		_ = conn.Close()
 		l.conn = nil
 	}
 	return a, err

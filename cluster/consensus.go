@@ -67,9 +67,12 @@ func (s consensus) Checkpoint(ctx context.Context) error {
 		return err
 	}
 	// Nothing has come since this run began, but the replica may have a long log.
-	offset, err := c.replica.DB().Checkpoint(ctx)
-	if err != nil || offset == 0 {
+	state, err := c.replica.Snapshot()
+	if err == nil {
+		err = state.Keep(ctx)
+	}
+	if err != nil || state.Offset() == 0 {
 		return err
 	}
-	return c.history.noteEnd(offset)
+	return c.history.noteEnd(state.Offset())
 }

@@ -56,24 +56,32 @@ func (f *fsm) apply(l *raft.Log) error {
 }
 
 // Snapshot implements raft.FSM.
-func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return checkpoint{f}, f.failed }
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.failed != nil {
+		return nil, f.failed
+	}
+	state, err := f.replica.Snapshot()
+	return &checkpoint{f, state}, err
+}
 
-// checkpoint is a snapshot that kv takes by itself, as of what is applied when it begins. So its offset may be later than raft asked for;
-// the sink notes which one it is.
-type checkpoint struct{ fsm *fsm }
+// checkpoint is a snapshot that the store keeps. Its offset may be later than raft thinks: the replica may have recovered entries that raft
+// has not handed on yet. So the sink notes it.
+type checkpoint struct {
+	fsm   *fsm
+	state *kv.Snapshot
+}
 
 // Persist implements raft.FSMSnapshot.
-func (c checkpoint) Persist(into raft.SnapshotSink) error {
-	offset, err := c.fsm.replica.DB().Checkpoint(c.fsm.ctx)
-	if err != nil {
+func (c *checkpoint) Persist(into raft.SnapshotSink) error {
+	if err := c.state.Keep(c.fsm.ctx); err != nil {
 		return err
 	}
-	into.(*sink).taken = offset
+	into.(*sink).taken = c.state.Offset()
 	return nil
 }
 
 // Release implements raft.FSMSnapshot.
-func (checkpoint) Release() {}
+func (*checkpoint) Release() {}
 
 // Restore implements raft.FSM: it installs the snapshot that was received last. When the node is opened nothing is restored, since the
 // replica has recovered by itself.

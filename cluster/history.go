@@ -78,7 +78,13 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 			}
 		}
 	}
-	return h, errors.Join(h.check(), h.noteEnds())
+	if err := errors.Join(h.check(), h.noteEnds()); err != nil {
+		return nil, err
+	}
+	if first, _ := log.Bounds(); len(h.ends) == 0 && first > 1 {
+		return nil, fmt.Errorf("%w: %s doesn't know the snapshot before entry %d", ErrCorrupt, s.path, first)
+	}
+	return h, nil
 }
 
 // check removes the notes of members whose entry isn't in the log.
@@ -102,7 +108,7 @@ func (h *history) check() error {
 	return h.save()
 }
 
-// noteEnds notes the snapshots that have no note.
+// noteEnds notes the snapshots that have no note: the node died before it had one, or the caller of the store took a checkpoint.
 func (h *history) noteEnds() error {
 	places, err := snapshot.List(nil, h.dir)
 	if err != nil {
@@ -113,10 +119,6 @@ func (h *history) noteEnds() error {
 		if err != nil && !errors.Is(err, errNoEntry) {
 			return err
 		}
-	}
-	first, _ := h.log.Bounds()
-	if len(h.ends) == 0 && first > 1 {
-		return fmt.Errorf("%w: %s doesn't know the snapshot before entry %d", ErrCorrupt, h.stable.path, first)
 	}
 	return nil
 }
@@ -256,9 +258,12 @@ func (h *history) meta(id string, offset uint64, size int64) (*raft.SnapshotMeta
 
 // noted returns the snapshots that are there and have a note, the newest first.
 func (h *history) noted() ([]*raft.SnapshotMeta, error) {
+	if err := h.noteEnds(); err != nil {
+		return nil, err
+	}
 	places, err := snapshot.List(nil, h.dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	var metas []*raft.SnapshotMeta
 	for _, place := range places {
