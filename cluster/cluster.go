@@ -222,7 +222,7 @@ func (c *Cluster) renew() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.watch.stopped() != nil {
 		return nil
 	}
 	c.running.Store(false)

@@ -48,9 +48,10 @@ type Options struct {
 	// must be loopback addresses.
 	Insecure bool
 
-	// BootstrapExpect is the number of nodes that make a new cluster: as many as Join names. They do so once all of them have been
-	// reached, and none has ever been in a cluster. So all are started in the same way, and later starts are no different: it counts only
-	// on a node whose directory is empty, where no cluster is found. Zero makes none, and a new node waits to be let in.
+	// BootstrapExpect is the number of nodes that make a new cluster: as many as Join names. They do so once all of them have been reached,
+	// and none has ever been in a cluster. So all are started in the same way, and later starts are no different: it counts only on a node
+	// whose directory is empty, where no cluster is found. Zero makes none, and a new node waits to be let in. A node that has made a
+	// cluster alone, with 1, and has let others in, needs Join from then on: with an empty directory and nobody to ask it makes another one.
 	BootstrapExpect int
 	// Join are addresses of nodes of the cluster, this one may be among them. A node that isn't a member asks them to let it in until
 	// one does. A node with BootstrapExpect 1 needs none.
@@ -87,8 +88,9 @@ type Options struct {
 	// consensus for as long as it is open. 5 s by default: longer than any healthy disk, and nobody else would depose a leader whose disk
 	// hangs.
 	SlowSync time.Duration
-	// TrailingLogs is how many entries before a checkpoint are still sent to a follower that lacks them; one that lacks more gets a
-	// whole snapshot. 4096 by default, where kv's snapshots leave as many: raft reads its log entry by entry when it starts.
+	// TrailingLogs is how many entries that a checkpoint has are still sent to a follower that lacks them; one that lacks more gets a whole
+	// snapshot. 4096 by default: to send these is faster than to install any but the smallest store, and the log has them until the
+	// checkpoint after the next.
 	TrailingLogs uint64
 	// ReadyLag is how many entries a node may lack and be ready. 4096 by default: well under a second's at full load.
 	ReadyLag uint64

@@ -1,0 +1,49 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/hashicorp/raft"
+)
+
+// Status is what a node knows of itself and its cluster, for people and metrics.
+type Status struct {
+	Node      string
+	Role      string // leader, follower, candidate or stopped.
+	Term      uint64 // Of the consensus. It grows with each election.
+	Leader    Node   // The zero value where none is known.
+	Members   []Node
+	Committed uint64 // Up to which entry all is known to be agreed upon.
+	Applied   uint64 // Up to which entry the store shows all.
+	First     uint64 // The first entry of the log, if it has any.
+	Last      uint64 // The last one.
+	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
+	Trouble   error  // Why the node can't be relied on: ErrStopped or kv.ErrNoSpace; nil where it can.
+}
+
+// Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
+func (c *Cluster) Status() Status {
+	e := c.engine()
+	s := Status{
+		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
+		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: c.watch.state(),
+	}
+	s.First, s.Last = c.replica.Log().Bounds()
+	s.Members, _ = c.Members(context.Background()) // Without them where the node was stopped.
+	if metas, err := c.history.noted(); err == nil && len(metas) > 0 {
+		s.Snapshot = metas[0].Index
+	}
+	return s
+}
+
+func role(state raft.RaftState) string {
+	switch state {
+	case raft.Leader:
+		return "leader"
+	case raft.Follower:
+		return "follower"
+	case raft.Candidate:
+		return "candidate"
+	}
+	return "stopped"
+}
