@@ -20,6 +20,7 @@ import (
 // The questions.
 const (
 	opWho      = "who"      // Which node is it, has it members, who leads? Any node answers.
+	opTerm     = "term"     // Which term is it in? Any node answers.
 	opRead     = "read"     // What must be applied to show what was acknowledged? The leader answers, as to all that follow.
 	opAdmit    = "admit"    // Let the node in, or know its new address, or let it vote.
 	opRemove   = "remove"   // Remove the node.
@@ -43,6 +44,7 @@ type answer struct {
 	Address string `json:"address,omitempty"`
 	Leader  string `json:"leader,omitempty"` // As the consensus has it, where it is known.
 	Joined  bool   `json:"joined,omitempty"` // The node has members, or had.
+	Term    uint64 `json:"term,omitempty"`
 	Offset  uint64 `json:"offset,omitempty"`
 }
 
@@ -219,6 +221,8 @@ func (c *Cluster) answer(ctx context.Context, q question) (answer, error) {
 	case opWho:
 		joined, err := c.hasMembers(ctx)
 		return answer{Joined: joined}, err
+	case opTerm:
+		return answer{Term: c.engine().raft.CurrentTerm()}, nil
 	case opRead:
 		if !c.engine().leads() {
 			return answer{}, ErrNoLeader

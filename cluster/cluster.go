@@ -45,6 +45,7 @@ type Cluster struct {
 	watch     *watchdog
 	calls     *calls
 	reads     rounds
+	confirms  confirmations
 	fresh     freshness
 	admitting sync.Mutex // One change of the members at a time.
 
@@ -115,6 +116,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	}
 	c.calls = newCalls(c)
 	c.reads.ask, c.reads.ctx = c.readIndex, c.ctx
+	c.confirms = confirmations{ask: c.askTerm, ctx: c.ctx, voters: map[string]*rounds{}}
 	run, err := c.startEngine()
 	if err != nil {
 		return err
@@ -179,6 +181,7 @@ func (c *Cluster) Close() error {
 	}
 	c.lives.Wait()
 	c.reads.close()
+	c.confirms.close()
 	if c.replica != nil {
 		errs = append(errs, c.replica.DB().Close())
 	}

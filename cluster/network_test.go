@@ -18,13 +18,14 @@ type network struct {
 	mu      sync.Mutex
 	targets map[string]string // The port of each node.
 	cut     map[[2]string]bool
+	held    map[[2]string]chan struct{} // By who sends and who gets: what is sent waits until it is closed.
 	conns   map[net.Conn][2]string
 	proxies map[string]net.Listener
 }
 
 func newNetwork(t testing.TB) *network {
 	n := &network{
-		t: t, targets: map[string]string{}, cut: map[[2]string]bool{}, conns: map[net.Conn][2]string{}, proxies: map[string]net.Listener{},
+		t: t, targets: map[string]string{}, cut: map[[2]string]bool{}, held: map[[2]string]chan struct{}{}, conns: map[net.Conn][2]string{}, proxies: map[string]net.Listener{},
 	}
 	t.Cleanup(func() {
 		for _, proxy := range n.proxies {
@@ -93,16 +94,54 @@ func (n *network) carry(node string, conn net.Conn) {
 	}
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(conn, on)
+		n.copy(conn, on, node, h.from)
 		_ = conn.Close()
 	})
-	_, _ = io.Copy(on, conn)
+	n.copy(on, conn, h.from, node)
 	_ = on.Close()
 	back.Wait()
 	n.mu.Lock()
 	delete(n.conns, conn)
 	delete(n.conns, on)
 	n.mu.Unlock()
+}
+
+// copy carries what one node sends another.
+func (n *network) copy(to io.Writer, from io.Reader, sender, getter string) {
+	piece := make([]byte, 32<<10)
+	for {
+		size, err := from.Read(piece)
+		n.mu.Lock()
+		held := n.held[[2]string{sender, getter}]
+		n.mu.Unlock()
+		if held != nil {
+			<-held
+		}
+		if size > 0 {
+			if _, err := to.Write(piece[:size]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hold lets what one node sends another wait, until the function that is returned is called, at the latest when the test has ended.
+func (n *network) hold(sender, getter string) (release func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	pair, held := [2]string{sender, getter}, make(chan struct{})
+	n.held[pair] = held
+	release = sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.held, pair)
+		close(held)
+	})
+	n.t.Cleanup(release)
+	return release
 }
 
 // isolate cuts a node off from all others, or ends that.

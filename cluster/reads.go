@@ -87,10 +87,10 @@ func (c *Cluster) verified(ctx context.Context) (offset uint64, err error) {
 		return 0, fmt.Errorf("%w: it has not begun", ErrNoLeader)
 	}
 	offset = c.replica.Applied()
-	if err := e.await(ctx, e.raft.VerifyLeader()); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNoLeader, err)
+	if err := c.confirmed(ctx, term); err != nil {
+		return 0, err
 	}
-	if e.raft.CurrentTerm() != term {
+	if c.engine() != e || !e.leads() || e.raft.CurrentTerm() != term {
 		return 0, fmt.Errorf("%w: the term has changed", ErrNoLeader)
 	}
 	return offset, nil

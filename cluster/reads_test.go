@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,6 +28,63 @@ func TestAReadOnAFollowerThatIsCutOffWaitsAndShowsNothingOld(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	c.net.isolate(off, false)
 	c.requireShows(off, "key", "2")
+}
+
+// TestAnAnswerToAnEarlierMessageIsNoAnswerToARead is of a leader that was deposed and can't hear that yet: it waits for the answer to a message
+// that it has sent before. raft 1.8.0 takes that for the proof that it still leads.
+func TestAnAnswerToAnEarlierMessageIsNoAnswerToARead(t *testing.T) {
+	for range 5 {
+		if readOnADeposedLeader(t) {
+			return
+		}
+	}
+	t.Fatal("the leader has always heard in time that it was deposed")
+}
+
+// readOnADeposedLeader reports whether the leader was as deaf as it has to be, which is a matter of time.
+func readOnADeposedLeader(t *testing.T) bool {
+	c := newTrioWith(t, func(o *Options) { o.Heartbeat, o.Lease = 3*time.Second, 3*time.Second })
+	old := c.leader()
+	var next, third string
+	for _, name := range c.names {
+		if name != old {
+			next, third = third, name
+		}
+	}
+	c.put("key", "1")
+	c.requireShows(old, "key", "1")
+	hear, hearLast := c.net.hold(third, old), c.net.hold(next, old)
+	time.Sleep(600 * time.Millisecond) // Twice the interval of heartbeats: the answers to some are held.
+	run := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+	place := raft.ServerAddress(placed(next, c.net.address(next)))
+	for asked := (time.Time{}); !c.nodes[next].Leads(); time.Sleep(time.Millisecond) {
+		if time.Since(asked) > 300*time.Millisecond { // A heartbeat of the old leader may make it a follower again.
+			require.NoError(t, c.nodes[third].engine().trans.TimeoutNow(raft.ServerID(next), place, run, &raft.TimeoutNowResponse{}))
+			asked = time.Now()
+		}
+	}
+	_, err := c.nodes[next].DB().Put([]byte("key"), []byte("2"))
+	require.NoError(t, err)
+	if !c.nodes[old].engine().leads() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	read := make(chan string, 1)
+	go func() {
+		if c.nodes[old].Linearizable(ctx) != nil {
+			read <- "nothing"
+			return
+		}
+		value, _ := c.nodes[old].DB().Get([]byte("key"))
+		read <- string(value)
+	}()
+	time.Sleep(50 * time.Millisecond) // The question is asked now.
+	hear()
+	require.NotEqual(t, "1", <-read)
+	hearLast()
+	c.requireShows(old, "key", "2")
+	return true
 }
 
 func TestAStaleReadAsksNobodyWhileItKnowsEnough(t *testing.T) {
