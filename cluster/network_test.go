@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// network carries the connections of a test's nodes through a proxy for each, which reads who calls, and can cut two nodes off from
+// network carries the connections of a test's nodes through a proxy for each, which reads which node calls, and can cut two nodes off from
 // each other.
 type network struct {
 	t       testing.TB
@@ -18,7 +18,7 @@ type network struct {
 	mu      sync.Mutex
 	targets map[string]string // The port of each node.
 	cut     map[[2]string]bool
-	held    map[[2]string]chan struct{} // By who sends and who gets: what is sent waits until it is closed.
+	held    map[[2]string]chan struct{} // By the node that sends and the one that gets: what is sent waits until it is closed.
 	conns   map[net.Conn][2]string
 	proxies map[string]net.Listener
 }
