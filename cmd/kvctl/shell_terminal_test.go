@@ -18,19 +18,23 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// terminal is a person at a shell.
+// terminal is a terminal on which kvctl runs.
 type terminal struct {
 	t    *testing.T
 	pty  *os.File
 	cmd  *exec.Cmd
 	mu   sync.Mutex
-	text string // What the shell showed.
+	text string // What kvctl showed.
 	seen int    // How much of it was expected.
 }
 
-// startShell starts a shell on a terminal of 24 lines and 80 columns.
 func startShell(t *testing.T, dir string, args ...string) *terminal {
-	cmd := exec.Command("kvctl", append([]string{"--dir", dir, "shell"}, args...)...)
+	return startOnTerminal(t, dir, append([]string{"shell"}, args...)...)
+}
+
+// startOnTerminal starts kvctl on a terminal of 24 lines and 80 columns.
+func startOnTerminal(t *testing.T, dir string, args ...string) *terminal {
+	cmd := exec.Command("kvctl", append([]string{"--dir", dir}, args...)...)
 	file, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	require.NoError(t, err)
 	term := &terminal{t: t, pty: file, cmd: cmd}
@@ -57,7 +61,7 @@ func (m *terminal) types(text string) {
 	require.NoError(m.t, err)
 }
 
-// showsSoon waits for a time until the shell shows a text after what was expected before.
+// showsSoon waits for a time until kvctl shows a text after what was expected before.
 func (m *terminal) showsSoon(want string, patience time.Duration) bool {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		m.mu.Lock()
@@ -73,13 +77,13 @@ func (m *terminal) showsSoon(want string, patience time.Duration) bool {
 	return false
 }
 
-// shows waits until the shell shows a text.
+// shows waits until kvctl shows a text.
 func (m *terminal) shows(want string) {
 	m.t.Helper()
 	require.True(m.t, m.showsSoon(want, 20*time.Second), "%q is not shown", want)
 }
 
-// repeats types the same again until the shell shows a text.
+// repeats types the same again until kvctl shows a text.
 func (m *terminal) repeats(typed, want string) {
 	m.t.Helper()
 	for range 100 {
@@ -90,7 +94,7 @@ func (m *terminal) repeats(typed, want string) {
 	require.FailNow(m.t, "not shown", "%q", want)
 }
 
-// ends waits until the shell has ended and returns its exit code.
+// ends waits until kvctl has ended and returns its exit code.
 func (m *terminal) ends() int {
 	timer := time.AfterFunc(20*time.Second, func() { _ = m.cmd.Process.Kill() })
 	defer timer.Stop()
