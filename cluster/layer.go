@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -11,23 +10,20 @@ import (
 
 // layer carries the connections of one run of the consensus over the port, which outlives it.
 //
-// Invariant: every open connection that went through it is in conns; after Close there is none.
+// Every open connection that went through it is in conns.
 type layer struct {
 	port     *port
 	accepted chan net.Conn
 	ctx      context.Context // Done once it is closed.
 	cancel   context.CancelFunc
-
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
+	conns    connections
 }
 
 var _ raft.StreamLayer = (*layer)(nil)
 
 // newLayer takes over the port's connections of the consensus.
 func newLayer(p *port) *layer {
-	l := &layer{port: p, accepted: make(chan net.Conn), conns: map[net.Conn]struct{}{}}
+	l := &layer{port: p, accepted: make(chan net.Conn)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	p.serveAs(forRaft, l.serve)
 	return l
@@ -35,11 +31,14 @@ func newLayer(p *port) *layer {
 
 // serve hands a connection to Accept.
 func (l *layer) serve(conn net.Conn) {
-	conn = l.hold(conn)
+	held, err := l.conns.hold(conn)
+	if err != nil {
+		return // It is closed, and so is the layer.
+	}
 	select {
-	case l.accepted <- conn:
+	case l.accepted <- held:
 	case <-l.ctx.Done():
-		_ = conn.Close()
+		_ = held.Close()
 	}
 }
 
@@ -62,7 +61,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	return l.hold(conn), nil
+	return l.conns.hold(conn)
 }
 
 // Addr implements net.Listener: it is how the consensus knows this node.
@@ -78,43 +77,7 @@ func (a placeAddr) String() string { return string(a) }
 
 // Close implements net.Listener: it closes all connections of the consensus.
 func (l *layer) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil
-	}
-	l.closed = true
 	l.cancel()
-	for conn := range l.conns {
-		_ = conn.(*layerConn).Conn.Close()
-	}
-	clear(l.conns)
+	l.conns.close()
 	return nil
-}
-
-// layerConn is a connection that its layer closes at the latest.
-type layerConn struct {
-	net.Conn
-	layer *layer
-}
-
-// Close implements net.Conn.
-func (c *layerConn) Close() error {
-	c.layer.mu.Lock()
-	delete(c.layer.conns, c)
-	c.layer.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// hold makes a connection one that is closed with the layer, which it is at once where the layer is closed.
-func (l *layer) hold(conn net.Conn) net.Conn {
-	held := &layerConn{conn, l}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		_ = conn.Close()
-		return held
-	}
-	l.conns[held] = struct{}{}
-	return held
 }

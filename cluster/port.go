@@ -20,7 +20,7 @@ const (
 // port is the one TCP port of a node. Each connection that is accepted proves itself by TLS, says hello, and goes to the one that serves
 // its purpose.
 //
-// Invariant: mu guards what follows it. Every open connection is in conns, and after Close there is none.
+// Every open connection is in conns.
 type port struct {
 	listener net.Listener
 	certs    *certificates // Nil without TLS.
@@ -29,11 +29,10 @@ type port struct {
 	address  string // What is advertised.
 	log      *slog.Logger
 	serving  sync.WaitGroup
+	conns    connections
 
-	mu     sync.Mutex
-	serve  map[purpose]func(net.Conn) // Each returns soon, or when its connection is closed.
-	conns  map[net.Conn]struct{}
-	closed bool
+	mu    sync.Mutex
+	serve map[purpose]func(net.Conn) // Each returns soon, or when its connection is closed. mu guards it.
 }
 
 // listen opens a port. Nothing is served before a purpose has a server.
@@ -55,7 +54,7 @@ func listen(o Options) (*port, error) {
 	}
 	p := &port{
 		listener: listener, certs: certs, cluster: clusterID(o.Cluster), node: o.Node, address: address, log: o.Logger,
-		serve: map[purpose]func(net.Conn){}, conns: map[net.Conn]struct{}{},
+		serve: map[purpose]func(net.Conn){},
 	}
 	p.serving.Go(p.accept)
 	return p, nil
@@ -101,7 +100,7 @@ func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 	if p.certs != nil {
 		conn = tls.Server(conn, p.certs.server())
 	}
-	held, err := p.hold(conn)
+	held, err := p.conns.hold(conn)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +128,7 @@ func (p *port) dial(ctx context.Context, why purpose, node, address string) (net
 	if p.certs != nil {
 		conn = tls.Client(conn, p.certs.client())
 	}
-	held, err := p.hold(conn)
+	held, err := p.conns.hold(conn)
 	if err != nil {
 		return nil, "", err
 	}
@@ -150,45 +149,10 @@ func (p *port) dial(ctx context.Context, why purpose, node, address string) (net
 	return held, found, nil
 }
 
-// heldConn is a connection that its port closes at the latest.
-type heldConn struct {
-	net.Conn
-	port *port
-}
-
-// Close implements net.Conn.
-func (c *heldConn) Close() error {
-	c.port.mu.Lock()
-	delete(c.port.conns, c)
-	c.port.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// hold makes a connection one that is closed with the port.
-func (p *port) hold(conn net.Conn) (net.Conn, error) {
-	held := &heldConn{conn, p}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, errors.Join(ErrClosed, conn.Close())
-	}
-	p.conns[held] = struct{}{}
-	return held, nil
-}
-
 // Close closes the port and all connections, and waits for what serves them.
 func (p *port) Close() error {
-	p.mu.Lock()
-	p.closed = true
-	conns := make([]net.Conn, 0, len(p.conns))
-	for conn := range p.conns {
-		conns = append(conns, conn)
-	}
-	p.mu.Unlock()
 	err := p.listener.Close()
-	for _, conn := range conns {
-		_ = conn.Close()
-	}
+	p.conns.close()
 	p.serving.Wait()
 	return err
 }

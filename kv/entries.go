@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// A replica's log holds entries: records that begin with a decision, a mutation of a kind of its own, so that a program which doesn't
+// A replica's log holds entries: records that begin with a decision, a mutation of a separate kind, so that a program which doesn't
 // know of decisions refuses the log. A commit's entry has the mutations after it. An entry without any is no commit: a consensus puts
 // others into its log as well. kv/kvpb/commit.proto explains the fields, docs/format.md shows the bytes.
 

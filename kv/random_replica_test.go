@@ -26,7 +26,7 @@ var (
 	replicaRounds = flag.Int("replica.rounds", 12, "how many random histories of replicas there are")
 )
 
-// claims is what clients of a cluster were told of their commits, each of which has put a key of its own.
+// claims is what clients of a cluster were told of their commits, each of which has put another key.
 type claims struct {
 	mu        sync.Mutex
 	done      map[string]bool

@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"errors"
+	"net"
+	"sync"
+)
+
+// connections are those that end with their owner. The zero value holds none.
+//
+// Invariant: every open connection that was given to hold is in open; after close there is none.
+type connections struct {
+	mu     sync.Mutex
+	open   map[*heldConn]struct{}
+	closed bool
+}
+
+// heldConn is a connection that its owner closes at the latest.
+type heldConn struct {
+	net.Conn
+	owner *connections
+}
+
+// Close implements net.Conn.
+func (h *heldConn) Close() error {
+	h.owner.mu.Lock()
+	delete(h.owner.open, h)
+	h.owner.mu.Unlock()
+	return h.Conn.Close()
+}
+
+// hold makes a connection one that is closed with the others. After close it is closed at once: ErrClosed.
+func (c *connections) hold(conn net.Conn) (net.Conn, error) {
+	held := &heldConn{conn, c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.Join(ErrClosed, conn.Close())
+	}
+	if c.open == nil {
+		c.open = map[*heldConn]struct{}{}
+	}
+	c.open[held] = struct{}{}
+	return held, nil
+}
+
+// close closes all connections. Calling it again does nothing.
+func (c *connections) close() {
+	c.mu.Lock()
+	c.closed = true
+	open := c.open
+	c.open = nil
+	c.mu.Unlock()
+	for held := range open {
+		_ = held.Conn.Close()
+	}
+}
