@@ -257,6 +257,8 @@ func parseMutation(encoded []byte) (m Mutation, err error) {
 			m.End, err = f.bytes, f.check(protowire.BytesType)
 		case fieldMutationDeadline:
 			m.Deadline, err = deadlineTime(int64(f.varint)), f.check(protowire.VarintType)
+		case fieldMutationDecision: // It stands alone: see parseDecision.
+			err = errDecision
 		}
 		if err != nil {
 			return m, err
