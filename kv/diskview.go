@@ -303,7 +303,7 @@ func (v *DiskView) readLog(ctx context.Context, about span, reverse bool, most i
 	v.opts.Progress(Progress{Offset: last, Last: last})
 	v.clock.goesOnFrom(at.time)
 	v.logBytes = size
-	o.settle()
+	o.finish()
 	return o, nil
 }
 
@@ -325,11 +325,15 @@ func (v *DiskView) merged(o *overlay) iter.Seq2[diskEntry, error] {
 	return func(yield func(diskEntry, error) bool) {
 		if o.alone {
 			ahead := newLookahead(func(p pair) bool { return yield(diskEntry{p.key(), p.value(), p.deadline()}, nil) })
-			o.visit(func(it item) bool { return ahead.take(it.pair) })
+			for _, p := range o.pairs {
+				if !ahead.take(p) {
+					return
+				}
+			}
 			ahead.flush()
 			return
 		}
-		newer := o.list()
+		newer := o.pairs
 		// take yields the newer pairs that come before a key, all where it is nil, and reports whether the scan goes on.
 		take := func(before []byte) bool {
 			for len(newer) > 0 && (before == nil || o.precedes(newer[0].key(), before)) {

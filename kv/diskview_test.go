@@ -426,5 +426,6 @@ func TestAMutationOutsideARangeAllocatesNothing(t *testing.T) {
 		_, err := visitRecord(record, o.take)
 		require.NoError(t, err)
 	}))
-	require.Zero(t, o.pairs.len())
+	require.Empty(t, o.later)
+	require.Empty(t, o.removed)
 }

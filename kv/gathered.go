@@ -101,7 +101,7 @@ func (g *gathered) compare(a, b indexPlace) int {
 	return cmp.Compare(a.place, b.place)
 }
 
-// sorted returns the places of the entries in their order. All processors sort parts of them.
+// sorted returns the places of the entries in their order.
 func (g *gathered) sorted() []indexPlace {
 	places := make([]indexPlace, 0, g.count)
 	for _, chunk := range g.chunks {
@@ -110,6 +110,11 @@ func (g *gathered) sorted() []indexPlace {
 			places = append(places, indexPlace{chunk[i].order, size<<placeBits | uint64(len(places))})
 		}
 	}
+	return sortPlaces(places, g.compare)
+}
+
+// sortPlaces returns places in an order that goes by their order numbers first. All processors sort parts of them.
+func sortPlaces(places []indexPlace, compare func(a, b indexPlace) int) []indexPlace {
 	places, ends := divided(places)
 	var next atomic.Int64
 	var sorting sync.WaitGroup
@@ -120,7 +125,7 @@ func (g *gathered) sorted() []indexPlace {
 				if i > 0 {
 					start = ends[i-1]
 				}
-				slices.SortFunc(places[start:ends[i]], g.compare)
+				slices.SortFunc(places[start:ends[i]], compare)
 			}
 		})
 	}

@@ -41,8 +41,11 @@ func (s span) within(other span) (both span, possible bool) {
 // in order. Where they take more memory than it may use, it forgets about the keys that a scan comes to last, and goes on with a part
 // of the span: the scan reads the log once more for the rest.
 //
-// Invariants: pairs has the last mutation of each key in part that was put or deleted after the last range delete over it; lost
-// has every range delete in part. So of a key in part the snapshot counts only where pairs hasn't it and no span of lost has it.
+// Mutations are gathered as they come, and sorted now and then. That takes less time than a tree, which would be right after each.
+//
+// Invariants: pairs has the last mutation of each key in part that was put or deleted after the last range delete over it, those in
+// later and removed counted in; lost has every range delete in part, likewise. So of a key in part the snapshot counts only where
+// pairs hasn't it and no span of lost has it.
 type overlay struct {
 	part    span // The keys that it knows all about.
 	rest    span // The keys that it has forgotten about, if cut.
@@ -50,11 +53,16 @@ type overlay struct {
 	reverse bool // A scan comes to the greatest keys first.
 	alone   bool // There is no snapshot, so nothing is kept of what is deleted.
 
-	pairs tree   // Deleted ones have the deadline deleted.
-	lost  []span // The first of them, settled in number, are in order and apart from each other.
+	pairs []pair // In order, each key once; once finished, in the order of the scan. Deleted ones have the deadline deleted.
+	lost  []span // In order, and apart from each other.
 
-	settled    int
-	size, most int64 // Of pairs in bytes, roughly.
+	later   []pair    // What came after them, in that order.
+	removed []removal // The range deletes among them.
+	common  []byte    // What all keys begin with.
+
+	size  int64 // In bytes, roughly.
+	limit int64 // The size at which they are sorted.
+	most  int64 // What the overlay may take.
 }
 
 const (
@@ -62,10 +70,12 @@ const (
 	deleted = math.MinInt64
 	// overlayPairSize is what a pair takes besides its key and value, roughly.
 	overlayPairSize = 64
+	// overlayLater is how many bytes may come before they are sorted, and overlayGrowth to how many times what stays then that may grow.
+	overlayLater, overlayGrowth = 8 << 20, 3
 )
 
 func newOverlay(part span, reverse, alone bool, most int64) *overlay {
-	return &overlay{part: part, reverse: reverse, alone: alone, pairs: newTree(), most: most}
+	return &overlay{part: part, reverse: reverse, alone: alone, most: most, limit: min(most, overlayLater)}
 }
 
 // take applies a mutation, whose memory it doesn't keep. One outside of part costs two comparisons.
@@ -79,57 +89,97 @@ func (o *overlay) take(m Mutation) {
 		if deadline == deleted {
 			deadline++
 		}
-		o.put(newPair(m.Key, m.Value, deadline))
-	case o.alone:
-		if old, found := o.pairs.remove(m.Key); found {
-			o.count(old.pair, -1)
-		}
+		o.add(newPair(m.Key, m.Value, deadline))
 	default:
-		o.put(newPair(m.Key, nil, deleted))
+		o.add(newPair(m.Key, nil, deleted))
 	}
 }
 
-func (o *overlay) put(p pair) {
-	if old, found := o.pairs.put(p); found {
-		o.count(old.pair, -1)
+func (o *overlay) add(p pair) {
+	if o.common == nil {
+		o.common = p.key()
 	}
-	o.count(p, 1)
-	if o.size > o.most {
-		o.forget()
-	}
+	o.common = o.common[:sharedSize(o.common, p.key())]
+	o.later = append(o.later, p)
+	o.grow(p.size())
 }
-
-func (o *overlay) count(p pair, times int64) { o.size += times * (p.size() + overlayPairSize) }
 
 func (o *overlay) removeRange(s span) {
 	s, possible := s.within(o.part)
 	if !possible {
 		return
 	}
-	o.drop(s)
-	if o.alone {
+	start, end := copyBoth(s.start, s.end)
+	o.removed = append(o.removed, removal{span{start, end}, uint64(len(o.pairs) + len(o.later))})
+	o.grow(int64(len(start) + len(end)))
+}
+
+// grow counts what came, and makes room where it is too much.
+func (o *overlay) grow(bytes int64) {
+	if o.size += bytes + overlayPairSize; o.size <= o.limit {
 		return
 	}
-	start, end := copyBoth(s.start, s.end)
-	o.lost = append(o.lost, span{start, end})
-	if len(o.lost) >= 2*o.settled+1024 {
-		o.settle()
+	o.settle()
+	if o.size > o.most/2 {
+		o.forget()
+	}
+	o.limit = max(2*o.size, min(o.most, max(overlayLater, overlayGrowth*o.size)))
+}
+
+// finish puts the pairs in the order of the scan. No mutation follows.
+func (o *overlay) finish() {
+	if o.settle(); o.reverse {
+		slices.Reverse(o.pairs)
 	}
 }
 
-// drop removes the pairs of a span.
-func (o *overlay) drop(s span) {
-	o.pairs.removeRange(s.start, s.end, func(it item) bool {
-		o.count(it.pair, -1)
-		return true
+// settle puts what came later where it belongs.
+func (o *overlay) settle() {
+	if len(o.later)+len(o.removed) == 0 {
+		return
+	}
+	all := slices.Concat(o.pairs, o.later)
+	places := make([]indexPlace, len(all))
+	for i, p := range all {
+		places[i] = indexPlace{keyOrder(p.key(), o.common), uint64(i)}
+	}
+	places = sortPlaces(places, func(a, b indexPlace) int {
+		if a.order == b.order {
+			if order := bytes.Compare(all[a.place].key(), all[b.place].key()); order != 0 {
+				return order
+			}
+		}
+		return a.compare(b)
 	})
+	o.pairs, o.size = make([]pair, 0, len(all)), 0
+	gone := newRemovals(o.removed)
+	for i, at := range places {
+		p := all[at.place]
+		switch more := places[i+1:]; {
+		case len(more) > 0 && at.order == more[0].order && bytes.Equal(p.key(), all[more[0].place].key()):
+		case o.alone && p.deadline() == deleted || gone.has(p.key(), at.place):
+		default:
+			o.pairs = append(o.pairs, p)
+			o.size += p.size() + overlayPairSize
+		}
+	}
+	if !o.alone {
+		for _, r := range o.removed {
+			o.lost = append(o.lost, r.span)
+		}
+		o.lost = joined(o.lost)
+	}
+	for _, s := range o.lost {
+		o.size += int64(len(s.start)+len(s.end)) + overlayPairSize
+	}
+	o.later, o.removed = nil, nil
 }
 
-// settle orders lost and joins spans that touch each other.
-func (o *overlay) settle() {
-	slices.SortFunc(o.lost, func(a, b span) int { return bytes.Compare(a.start, b.start) })
-	joined := o.lost[:0]
-	for _, s := range o.lost {
+// joined orders spans and joins those that touch each other.
+func joined(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return bytes.Compare(a.start, b.start) })
+	joined := spans[:0]
+	for _, s := range spans {
 		n := len(joined)
 		if n == 0 || len(joined[n-1].end) > 0 && bytes.Compare(s.start, joined[n-1].end) > 0 {
 			joined = append(joined, s)
@@ -139,38 +189,42 @@ func (o *overlay) settle() {
 			last.end = s.end
 		}
 	}
-	clear(o.lost[len(joined):])
-	o.lost, o.settled = joined, len(joined)
+	clear(spans[len(joined):])
+	return joined
 }
 
-// forget halves what is kept. The pair that a scan comes to first always stays, so each part of a scan has some progress.
+// forget halves the pairs that are kept, which are settled. The one that a scan comes to first always stays, so each part of a scan has some
+// progress.
 func (o *overlay) forget() {
-	var last, next []byte // The last key that stays, and the first that goes, as a scan comes to them.
-	kept := int64(0)
-	o.visit(func(it item) bool {
-		if kept > o.most/2 {
-			next = it.key()
-			return false
-		}
-		last, kept = it.key(), kept+it.size()+overlayPairSize
-		return true
-	})
-	if next == nil {
+	stay, kept := 0, int64(0)
+	for ; stay < len(o.pairs) && kept <= o.most/2; stay++ {
+		kept += o.scanned(stay).size() + overlayPairSize
+	}
+	if stay == len(o.pairs) {
 		return
 	}
-	gone, stays := span{next, o.part.end}, span{o.part.start, next}
-	if o.reverse {
-		gone, stays = span{o.part.start, last}, span{last, o.part.end}
+	for i := stay; i < len(o.pairs); i++ {
+		o.size -= o.scanned(i).size() + overlayPairSize
 	}
-	o.drop(gone)
 	if !o.cut {
 		o.cut, o.rest = true, o.part
 	}
-	if o.part = stays; o.reverse {
-		o.rest.end = last
+	if o.reverse {
+		o.pairs = slices.Clone(o.pairs[len(o.pairs)-stay:])
+		o.part.start, o.rest.end = o.pairs[0].key(), o.pairs[0].key()
 	} else {
-		o.rest.start = next
+		next := o.pairs[stay].key()
+		o.pairs = slices.Clone(o.pairs[:stay])
+		o.part.end, o.rest.start = next, next
 	}
+}
+
+// scanned returns the pair that a scan comes to after a number of others.
+func (o *overlay) scanned(after int) pair {
+	if o.reverse {
+		return o.pairs[len(o.pairs)-1-after]
+	}
+	return o.pairs[after]
 }
 
 // precedes reports whether a scan comes to one key before another.
@@ -179,26 +233,7 @@ func (o *overlay) precedes(key, other []byte) bool {
 	return order < 0 && !o.reverse || order > 0 && o.reverse
 }
 
-// visit calls a function for the items in the order of the scan, until it returns false.
-func (o *overlay) visit(call func(it item) bool) {
-	if o.reverse {
-		o.pairs.descend(nil, nil, call)
-		return
-	}
-	o.pairs.ascend(nil, nil, call)
-}
-
-// list returns the pairs, deleted ones included, in the order of the scan.
-func (o *overlay) list() []pair {
-	list := make([]pair, 0, o.pairs.len())
-	o.visit(func(it item) bool {
-		list = append(list, it.pair)
-		return true
-	})
-	return list
-}
-
-// hasLost reports whether a range delete took what a snapshot has of a key. lost is settled.
+// hasLost reports whether a range delete took what a snapshot has of a key.
 func (o *overlay) hasLost(key []byte) bool {
 	i := sort.Search(len(o.lost), func(i int) bool { return bytes.Compare(o.lost[i].start, key) > 0 })
 	return i > 0 && o.lost[i-1].precedesEnd(key)
