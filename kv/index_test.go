@@ -729,3 +729,62 @@ func TestAStartGoesOnAfterPairsThatFail(t *testing.T) {
 	opts.Indexes = []Index{{"failing", failing}}
 	require.Len(t, lines(openStore(t, storeDir, opts).ScanIndex("failing", Range{})), 40)
 }
+
+// TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded makes commits, clones and drops of clones after a start whose entries aren't loaded
+// yet, up to more steps than wait for that, and then looks at every state.
+func TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded(t *testing.T) {
+	for seed := range uint64(100) {
+		random := rand.New(rand.NewPCG(seed, 39))
+		s := newState()
+		s.indexes = startIndexes(testIndexes)
+		for _, i := range random.Perm(30) { // Pairs are only added, so the entries wait until the end.
+			s.put(newPair(fmt.Append(nil, i), fmt.Append(nil, random.IntN(10)), 0), nil)
+		}
+		require.NoError(t, s.finishIndexes())
+		states, loading := []*state{s}, []*indexLoad{}
+		for i := range s.indexes.trees {
+			l := s.indexes.trees[i].loading
+			<-l.done
+			l.done = make(chan struct{})
+			loading = append(loading, l)
+		}
+		for i := range 20 {
+			from := states[random.IntN(len(states))].clone() // Of one that has been cloned before, perhaps.
+			from.applyEncoded(uint64(i+2), randomBatches(random, random.IntN(6)).mutations())
+			states = append(states, from)
+		}
+		for _, l := range loading {
+			close(l.done)
+		}
+		for range 5 {
+			last := states[random.IntN(len(states))].clone()
+			last.applyEncoded(100, randomBatches(random, 6).mutations())
+			states = append(states, last)
+		}
+		for i := range states {
+			s := states[(i+int(seed))%len(states)]
+			for _, x := range testIndexes {
+				require.Equal(t, sorted(s.scan(Range{}, 0), x, Range{}), lines(s.scanIndex(x.Name, Range{}, 0)), "seed %d, state %d, index %s", seed, i, x.Name)
+			}
+		}
+	}
+}
+
+// TestCommitsWaitForAnIndexOnceManyStepsDo commits, while an index is loading, as many steps as may wait.
+func TestCommitsWaitForAnIndexOnceManyStepsDo(t *testing.T) {
+	s := newState()
+	s.indexes = startIndexes(testIndexes[:1])
+	require.NoError(t, s.finishIndexes())
+	tree := &s.indexes.trees[0]
+	<-tree.loading.done
+	tree.loading.done = make(chan struct{})
+	for i := range waitingToLoad - 1 {
+		s.put(newPair(fmt.Append(nil, i), []byte("value"), 0), nil)
+	}
+	require.Len(t, tree.waiting, waitingToLoad-1)
+	close(tree.loading.done)
+	s.put(newPair([]byte("last"), []byte("value"), 0), nil)
+	require.Nil(t, tree.loading)
+	require.Empty(t, tree.waiting)
+	require.Equal(t, waitingToLoad, tree.entries.Len())
+}

@@ -59,11 +59,13 @@ func (e indexEntry) less(other indexEntry) bool {
 
 // indexTree is an index of one state.
 //
-// Invariant: entries, once waiting is applied, are those of every pair of the state, in memory of these very pairs, except for the
-// pairs that failed. Entries with a rank were loaded together, and are ranked in their order.
+// Invariant: entries, once they are loaded and waiting is applied, are those of every pair of the state, in memory of these very pairs,
+// except for the pairs that failed. Entries with a rank were loaded together, and are ranked in their order. While they are loading,
+// several states may have waiting in the same memory, which none of them changes.
 type indexTree struct {
 	*Index
 	entries *entryTree
+	loading *indexLoad // Where entries come from after a start; nil once it has them.
 	waiting []indexStep
 	failed  int  // Pairs that the function failed for. After a start there are none.
 	impure  bool // The function has made other keys of a pair than before, so the invariant may not hold.
@@ -86,6 +88,9 @@ const (
 // waitingMax is how many steps wait until they are applied together, which takes a fraction of a millisecond. Together they take less
 // time than one by one, as long as nothing reads the index: in their order they meet the same nodes again.
 const waitingMax = 512
+
+// waitingToLoad is how many steps wait while a start's entries are loading. Then commits wait for that, too.
+const waitingToLoad = 64 * waitingMax
 
 // change replaces a pair by another one with the same key. No pair is the zero pair. come are the entries of the pair that is made,
 // if they are known. It returns what the function failed with.
@@ -123,13 +128,17 @@ func (t *indexTree) replace(gone, come []indexEntry) {
 	for _, e := range come {
 		t.waiting = append(t.waiting, indexStep{e, stepAdd})
 	}
-	if len(t.waiting) >= waitingMax {
+	if len(t.waiting) >= waitingToLoad || len(t.waiting) >= waitingMax && (t.loading == nil || t.loading.isDone()) {
 		t.settle()
 	}
 }
 
-// settle applies the steps that wait, those of one entry in the order in which they came.
+// settle applies the steps that wait, those of one entry in the order in which they came, to entries that are loaded.
 func (t *indexTree) settle() {
+	if t.loading != nil {
+		t.entries, t.loading = t.loading.take(), nil
+		t.waiting = slices.Clone(t.waiting)
+	}
 	if len(t.waiting) == 0 {
 		return
 	}
@@ -159,7 +168,7 @@ func (t *indexTree) step(s *indexStep) {
 	}
 }
 
-func (t *indexTree) clear() { t.entries, t.waiting, t.failed = newEntryTree(), nil, 0 }
+func (t *indexTree) clear() { t.entries, t.loading, t.waiting, t.failed = newEntryTree(), nil, nil, 0 }
 
 // visit calls a function for the visible pairs of a range of index keys, in order, until it returns false.
 func (t *indexTree) visit(r Range, now int64, call func(p pair) bool) {
@@ -189,7 +198,8 @@ func (t *indexTree) visit(r Range, now int64, call func(p pair) bool) {
 
 // indexes are the indexes of one state, which change with its pairs. A store without indexes has nil, on which all methods work.
 //
-// A state that readers have isn't changed, but what waits in its indexes is applied by the first that reads one, or by clone.
+// A state that readers have isn't changed, but what waits in its indexes is applied by the first that reads one, or by clone unless
+// it is loading.
 type indexes struct {
 	settling sync.Mutex // Held while that is done.
 	trees    []indexTree
@@ -212,6 +222,11 @@ func (x *indexes) clone() *indexes {
 	second := &indexes{trees: make([]indexTree, len(x.trees))}
 	for i := range x.trees {
 		t := &x.trees[i]
+		if t.loading.share() {
+			t.waiting = slices.Clip(t.waiting)
+			second.trees[i] = *t
+			continue
+		}
 		t.settle()
 		second.trees[i] = *t
 		second.trees[i].entries = t.entries.Clone()

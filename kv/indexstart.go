@@ -142,22 +142,19 @@ func (l *indexLane) load() {
 	}
 }
 
-// finishIndexes ends a start: from here on the indexes change with the state. The error is ErrIndex, and names a pair that can't be
-// indexed.
+// finishIndexes ends a start: from here on the indexes change with the state. What was gathered is loaded meanwhile. The error is
+// ErrIndex, and names a pair that can't be indexed.
 func (s *state) finishIndexes() error {
 	x := s.indexes
 	if x == nil || x.starting == nil {
 		return nil
 	}
 	x.starting.flush()
-	var loading sync.WaitGroup
 	for _, lane := range x.starting.lanes {
-		loading.Go(func() {
-			<-lane.last
-			lane.load()
-		})
+		if <-lane.last; !lane.loaded {
+			lane.tree.loading = beginLoad(&lane.gathered)
+		}
 	}
-	loading.Wait()
 	x.starting = nil
 	for i := range x.trees {
 		if t := &x.trees[i]; t.impure || t.failed != 0 {
