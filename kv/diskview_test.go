@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +21,11 @@ import (
 // randomStore makes a store with random commits, checkpoints and reopenings, and returns the options to read it with.
 func randomStore(t *testing.T, random *rand.Rand) (*vfs.Mem, Options) {
 	t.Helper()
-	mem, now := vfs.NewMem(), int64(100)
+	mem, now := vfs.NewMem(), &atomic.Int64{} // The sweeper asks for the time, too.
+	now.Store(100)
 	opts := memOptions(mem)
 	opts.CheckpointFactor, opts.SnapshotsKept, opts.sweepByHand = -1, 1+random.IntN(3), random.IntN(2) == 0
-	opts.Clock = func() time.Time { return time.Unix(0, now) }
+	opts.Clock = func() time.Time { return time.Unix(0, now.Load()) }
 	if random.IntN(3) == 0 {
 		opts.ArchiveDir = "/data/archive"
 	}
@@ -37,14 +39,14 @@ func randomStore(t *testing.T, random *rand.Rand) (*vfs.Mem, Options) {
 			require.NoError(t, db.Close())
 			db, err = Open(storeDir, opts)
 		case 2:
-			now += random.Int64N(5)
+			now.Add(random.Int64N(5))
 		default:
-			_, err = db.Apply(randomCommit(random, now))
+			_, err = db.Apply(randomCommit(random, now.Load()))
 		}
 		require.NoError(t, err)
 	}
 	require.NoError(t, db.Close())
-	now += random.Int64N(9) - 6 // It may have been set back.
+	now.Add(random.Int64N(9) - 6) // It may have been set back.
 	opts.ReadOnly = true
 	return mem, opts
 }

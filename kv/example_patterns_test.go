@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -140,8 +141,9 @@ func ExampleOpenContext() {
 }
 
 func ExampleOptions_clock() {
-	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	db, err := kv.OpenMemory(kv.Options{Clock: func() time.Time { return now }})
+	var passed atomic.Int64 // The store asks for the time from several goroutines.
+	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	db, err := kv.OpenMemory(kv.Options{Clock: func() time.Time { return begin.Add(time.Duration(passed.Load())) }})
 	if err != nil {
 		panic(err)
 	}
@@ -150,7 +152,7 @@ func ExampleOptions_clock() {
 		panic(err)
 	}
 	fmt.Println(db.Has([]byte("session")))
-	now = now.Add(time.Hour)
+	passed.Add(int64(time.Hour))
 	fmt.Println(db.Has([]byte("session")))
 	// Output:
 	// true <nil>
