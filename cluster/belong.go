@@ -96,6 +96,9 @@ func (c *Cluster) bootstrap(ctx context.Context) (found bool, err error) {
 		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(node), Address: raft.ServerAddress(placed(node, address))})
 	}
 	slices.SortFunc(members.Servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	if err := c.stable.forgetBegun(); err != nil {
+		return false, err
+	}
 	e := c.engine()
 	err = e.await(ctx, e.raft.BootstrapCluster(members))
 	if errors.Is(err, raft.ErrCantBootstrap) { // Another node was faster, and has sent its log.

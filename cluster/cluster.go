@@ -54,7 +54,6 @@ type Cluster struct {
 	lives  sync.WaitGroup
 
 	closing atomic.Bool // Nothing is proposed any more.
-	running atomic.Bool // Raft has started.
 	mu      sync.Mutex
 	run     *engine
 	closed  bool
@@ -105,7 +104,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.snapshots.drop()
 	c.logs = &logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
-		committed: c.committed, applied: c.replica.Applied, running: c.running.Load,
+		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
 	}
 	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
 	if c.port, err = listen(c.opts); err != nil {
@@ -124,7 +123,6 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.mu.Lock()
 	c.run = run
 	c.mu.Unlock()
-	c.running.Store(true)
 	c.port.serveAs(forCalls, c.serveCalls)
 	c.lives.Go(func() { c.watch.watch(c.ctx) })
 	c.lives.Go(c.belong)
@@ -228,18 +226,16 @@ func (c *Cluster) renew() error {
 	if c.closed || c.watch.stopped() != nil {
 		return nil
 	}
-	c.running.Store(false)
 	e, err := c.startEngine()
 	if err != nil {
 		return err
 	}
 	c.run = e
-	c.running.Store(true)
 	return nil
 }
 
 // terms is the stable file as raft gets it. raft panics where its term can't be saved: instead the watchdog is called, which ends the run,
-// and the goroutine, which is one of raft's, ends before the others.
+// and the goroutine, which is one of raft's or newRaft's, ends before the others.
 type terms struct {
 	*stable
 	cluster *Cluster
@@ -249,13 +245,18 @@ func (c *Cluster) termStore() raft.StableStore { return terms{c.stable, c} }
 
 // SetUint64 implements raft.StableStore.
 func (t terms) SetUint64(key []byte, value uint64) error {
-	err := t.stable.SetUint64(key, value)
-	if err == nil {
-		return nil
-	}
-	t.cluster.watch.trip(err)
-	if t.cluster.running.Load() {
+	if err := t.stable.SetUint64(key, value); err != nil {
+		t.cluster.watch.trip(err)
 		runtime.Goexit()
+	}
+	return nil
+}
+
+// Set implements raft.StableStore.
+func (t terms) Set(key, value []byte) error {
+	err := t.stable.Set(key, value)
+	if err != nil {
+		t.cluster.watch.trip(err)
 	}
 	return err
 }

@@ -41,6 +41,9 @@ func (c *Cluster) startEngine() (*engine, error) {
 	c.snapshots.start.Store(start)
 	defer c.snapshots.start.Store(nil)
 	e.raft, err = newRaft(c.raftConfig(), c.fsm, c.logs, c.termStore(), c.snapshots, e.trans)
+	if e.raft == nil && err == nil {
+		err = c.watch.stopped()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster: %w", err), e.trans.Close())
 	}
@@ -48,16 +51,22 @@ func (c *Cluster) startEngine() (*engine, error) {
 	return e, nil
 }
 
-// newRaft is raft.NewRaft, with an error where that panics: it can't read its log.
+// newRaft is raft.NewRaft, with an error where that panics. It has neither raft nor an error where the watchdog was called: then the
+// goroutine that asked has ended, which is why there is one.
 func newRaft(
 	conf *raft.Config, f raft.FSM, logs raft.LogStore, stable raft.StableStore, snaps raft.SnapshotStore, trans raft.Transport,
 ) (r *raft.Raft, err error) {
-	defer func() {
-		if why := recover(); why != nil {
-			err = fmt.Errorf("start: %v", why)
-		}
-	}()
-	return raft.NewRaft(conf, f, logs, stable, snaps, trans)
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		defer func() {
+			if why := recover(); why != nil {
+				err = fmt.Errorf("start: %v", why)
+			}
+		}()
+		r, err = raft.NewRaft(conf, f, logs, stable, snaps, trans)
+	})
+	starting.Wait()
+	return r, err
 }
 
 func (c *Cluster) raftConfig() *raft.Config {

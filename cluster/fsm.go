@@ -93,12 +93,14 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	if meta == nil {
 		return errors.New("cluster: no snapshot was received")
 	}
-	_, last := f.replica.Log().Bounds()
+	_, before := f.replica.Log().Bounds()
 	if err := f.snapshots.history.sent(meta); err != nil {
 		return err
 	}
 	offset, err := f.replica.Install(f.ctx, state)
 	switch {
+	case errors.Is(err, kv.ErrCorrupt): // It is what was sent that is damaged, and not what is here.
+		return err
 	case err != nil:
 		f.watch.saw(err)
 		return err
@@ -106,7 +108,7 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
 	}
 	f.snapshots.drop()
-	if last > offset && f.replica.Applied() == offset {
+	if _, after := f.replica.Log().Bounds(); before > after {
 		f.diverged()
 	}
 	return f.snapshots.history.installed(offset)

@@ -251,9 +251,19 @@ func (h *history) meta(id string, offset uint64, size int64) (*raft.SnapshotMeta
 		Version: raft.SnapshotVersionMax, ID: id, Index: offset, Term: n.term, ConfigurationIndex: n.index, Size: size,
 	}
 	if n.members != "" {
-		meta.Configuration = raft.DecodeConfiguration([]byte(n.members))
+		meta.Configuration, err = decodeMembers([]byte(n.members))
 	}
-	return meta, nil
+	return meta, err
+}
+
+// decodeMembers is raft.DecodeConfiguration, with an error where that panics.
+func decodeMembers(text []byte) (members raft.Configuration, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("%w: members: %v", ErrCorrupt, why)
+		}
+	}()
+	return raft.DecodeConfiguration(text), nil
 }
 
 // noted returns the snapshots that are there and have a note, the newest first.

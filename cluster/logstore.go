@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -20,15 +22,16 @@ type entryLog interface {
 
 // logStore is the store's log as the consensus sees it.
 //
-// raft panics where an entry that it needs can't be read. What can't be read once the node runs ends the calling goroutine instead, which
-// is one of raft's, after the watchdog was called, which ends the others.
+// raft panics where an entry that it needs can't be read, or says what raft doesn't know. Such an entry is not taken. Where the log has one,
+// the calling goroutine ends instead, which is one of raft's, after the watchdog was called, which ends the others.
 type logStore struct {
 	log       entryLog
 	history   *history
 	watch     *watchdog
 	committed func() uint64 // Up to which index entries are known to be agreed upon.
 	applied   func() uint64
-	running   func() bool
+	shortened func()      // Called where the log has fewer entries than raft counts.
+	cut       atomic.Bool // Entries were cut of which raft hears only once others are appended.
 }
 
 var (
@@ -60,17 +63,38 @@ func (s *logStore) LastIndex() (uint64, error) {
 // GetLog implements raft.LogStore. raft compares the error of an index that isn't there.
 func (s *logStore) GetLog(index uint64, into *raft.Log) error {
 	e, err := s.log.Read(index)
-	switch {
-	case errors.Is(err, kv.ErrTruncated), errors.Is(err, kv.ErrOutOfRange):
+	if errors.Is(err, kv.ErrTruncated) || errors.Is(err, kv.ErrOutOfRange) {
 		return s.getEnd(index, into)
-	case err != nil && s.running():
-		s.watch.trip(err)
-		runtime.Goexit()
-	case err != nil:
-		return err
 	}
 	*into = raft.Log{
 		Index: e.Offset, Term: e.Term, Type: raft.LogType(e.Kind), Data: e.Data, Extensions: e.Extensions, AppendedAt: e.AppendedAt,
+	}
+	if err == nil {
+		err = checkEntry(into)
+	}
+	if err != nil {
+		s.fatal(err)
+	}
+	return nil
+}
+
+// fatal stops the node and ends the calling goroutine.
+func (s *logStore) fatal(err error) {
+	s.watch.trip(err)
+	runtime.Goexit()
+}
+
+// checkEntry refuses an entry of which raft would panic.
+func checkEntry(l *raft.Log) (err error) {
+	switch l.Type {
+	case raft.LogCommand, raft.LogNoop, raft.LogBarrier:
+	case raft.LogConfiguration:
+		_, err = decodeMembers(l.Data)
+	default:
+		err = fmt.Errorf("%w: it has the type %d", kv.ErrVersion, l.Type)
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: entry %d: %w", l.Index, err)
 	}
 	return nil
 }
@@ -83,6 +107,9 @@ func (s *logStore) getEnd(index uint64, into *raft.Log) error {
 	first, _ := s.log.Bounds()
 	term, found := s.history.endTerm(index)
 	if index+1 != first || index == 1 || !found {
+		if index > s.applied() && index <= s.committed() { // Raft is about to apply it.
+			s.fatal(fmt.Errorf("%w: entry %d is agreed upon and not in the log", ErrCorrupt, index))
+		}
 		return raft.ErrLogNotFound
 	}
 	*into = raft.Log{Index: index, Term: term, Type: raft.LogNoop}
@@ -93,31 +120,63 @@ func (s *logStore) getEnd(index uint64, into *raft.Log) error {
 func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
 
 // StoreLogs implements raft.LogStore. Nothing was stored after an error, but for kv.ErrFailed, which ends the node.
+//
+// Where entries were cut before and none could be appended, raft still counts those that were cut: it would take no others at their indexes,
+// and stand for election with them. So it has to begin again.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.history.expect(logs); err != nil {
-		s.watch.trip(err)
-		return err
+	err := s.store(logs)
+	s.watch.saw(err)
+	if s.cut.Swap(false) && err != nil {
+		s.shortened()
+	}
+	return err
+}
+
+func (s *logStore) store(logs []*raft.Log) error {
+	if applied := s.applied(); len(logs) > 0 && logs[0].Index <= applied {
+		return s.contradicted(logs[0].Index, applied)
 	}
 	entries := make([]kv.Entry, len(logs))
 	for i, l := range logs {
+		if err := checkEntry(l); err != nil {
+			return err
+		}
 		entries[i] = kv.Entry{
 			Offset: l.Index, Term: l.Term, Kind: uint8(l.Type), AppendedAt: l.AppendedAt, Extensions: l.Extensions, Data: l.Data,
 		}
 	}
+	if err := s.history.expect(logs); err != nil {
+		s.watch.trip(err)
+		return err
+	}
 	ended := s.watch.begin()
-	err := s.log.Append(s.committed(), entries)
-	ended()
-	s.watch.saw(err)
+	defer ended()
+	return s.log.Append(s.committed(), entries)
+}
+
+// DeleteRange implements raft.LogStore. raft deletes what was never agreed upon, up to the last entry; or what a snapshot has, from the
+// first one on; or, after an install, all: then what the snapshot doesn't have stays.
+func (s *logStore) DeleteRange(from, to uint64) error {
+	first, last := s.log.Bounds()
+	switch applied := s.applied(); {
+	case from > applied:
+		return s.cutFrom(from)
+	case from <= first:
+		return s.log.DropFront(min(to, last, applied) + 1)
+	default:
+		return s.contradicted(from, applied)
+	}
+}
+
+// contradicted stops a node that has applied something else than the others.
+func (s *logStore) contradicted(index, applied uint64) error {
+	err := fmt.Errorf("cluster: %w: there are other entries from %d on, up to %d all are applied", kv.ErrConflict, index, applied)
+	s.watch.trip(err)
 	return err
 }
 
-// DeleteRange implements raft.LogStore. raft deletes what a snapshot has, from the first entry on, or what was never agreed upon, up to the
-// last.
-func (s *logStore) DeleteRange(from, to uint64) error {
-	first, last := s.log.Bounds()
-	if from <= first && to <= s.applied() {
-		return s.log.DropFront(min(to, last) + 1)
-	}
+// cutFrom removes the entries from one on.
+func (s *logStore) cutFrom(from uint64) error {
 	ended := s.watch.begin()
 	err := s.log.DropBack(max(from, 1) - 1)
 	ended()
@@ -125,5 +184,6 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 	if err != nil {
 		return err
 	}
+	s.cut.Store(true)
 	return s.history.forgetFrom(from)
 }

@@ -38,6 +38,13 @@ type stable struct {
 	broken error
 }
 
+// The keys that raft uses.
+const (
+	termKey     = "CurrentTerm"
+	voteTermKey = "LastVoteTerm"
+	voteKey     = "LastVoteCand"
+)
+
 const (
 	stableTitle = "walnut consensus 1"
 	stableMax   = 64 << 20 // More bytes than the file has.
@@ -149,9 +156,25 @@ func (s *stable) Get(key []byte) ([]byte, error) {
 	return []byte(value), err
 }
 
-// SetUint64 implements raft.StableStore.
+// SetUint64 implements raft.StableStore. raft saves a vote's term, and then for which node the vote is. A vote of before, which is for another
+// term, goes with it: after a crash between the two it would count for this term, though nothing was asked of that node's log.
 func (s *stable) SetUint64(key []byte, value uint64) error {
-	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+	return s.change(func(held map[string]string) {
+		if string(key) == voteTermKey {
+			delete(held, voteKey)
+		}
+		held[string(key)] = string(binary.BigEndian.AppendUint64(nil, value))
+	})
+}
+
+// forgetBegun removes the first term of a cluster that was being made when the node died, or its disk was full: the term is there, and the
+// entry with the members isn't. Without a vote nobody has heard of the term.
+func (s *stable) forgetBegun() error {
+	return s.change(func(held map[string]string) {
+		if held[voteTermKey] == "" && held[termKey] == string(binary.BigEndian.AppendUint64(nil, 1)) {
+			delete(held, termKey)
+		}
+	})
 }
 
 // GetUint64 implements raft.StableStore.

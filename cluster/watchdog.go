@@ -23,7 +23,7 @@ type watchdog struct {
 	writes  map[int]time.Time // When each write in progress began.
 	next    int
 	reason  error // Why the node was stopped.
-	full    bool  // The last append found no room.
+	refused error // Why the last append was refused, nil where it wasn't.
 	retired bool  // Nothing is to be stopped any more.
 }
 
@@ -72,7 +72,7 @@ func (w *watchdog) begin() (ended func()) {
 // saw judges what came of an append or a cut.
 func (w *watchdog) saw(err error) {
 	w.mu.Lock()
-	w.full = errors.Is(err, kv.ErrNoSpace)
+	w.refused = err
 	w.mu.Unlock()
 	if errors.Is(err, kv.ErrFailed) || errors.Is(err, kv.ErrCorrupt) {
 		w.trip(err)
@@ -102,8 +102,8 @@ func (w *watchdog) retire() {
 func (w *watchdog) state() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.reason == nil && w.full {
-		return fmt.Errorf("cluster: no entry can be appended: %w", kv.ErrNoSpace)
+	if w.reason == nil && w.refused != nil {
+		return fmt.Errorf("cluster: no entry can be appended: %w", w.refused)
 	}
 	return w.reason
 }

@@ -1,0 +1,218 @@
+package cluster
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
+)
+
+// stopped returns why the watchdog has stopped a shelf's node.
+func (s *shelf) stopped() error {
+	s.watch.retire()
+	return s.watch.stopped()
+}
+
+// ends reports whether a function ends its goroutine.
+func ends(do func()) bool {
+	returned, over := false, make(chan struct{})
+	go func() {
+		defer close(over)
+		do()
+		returned = true
+	}()
+	<-over
+	return !returned
+}
+
+func TestACutIntoWhatIsAppliedStopsTheNode(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		do       func(s *shelf) error
+	}{
+		{"a suffix that begins with an applied entry is to be cut", func(s *shelf) error { return s.DeleteRange(5, 9) }},
+		{"the same, where a snapshot has it", func(s *shelf) error {
+			_, err := s.replica.DB().Checkpoint(s.t.Context())
+			require.NoError(s.t, err)
+			return s.DeleteRange(5, 9)
+		}},
+		{"another entry comes in the place of an applied one", func(s *shelf) error {
+			return s.StoreLog(&raft.Log{Index: 5, Term: 2})
+		}},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.watch.stop = func(error) {}
+			s.store(1, 9)
+			s.apply(5)
+			require.ErrorIs(t, c.do(s), kv.ErrConflict)
+			require.ErrorIs(t, s.stopped(), kv.ErrConflict)
+			s.requireBounds(1, 9)
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+func TestAfterAnInstallTheLogKeepsWhatTheSnapshotLacks(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.store(1, 9)
+	s.apply(5)
+	require.NoError(t, s.DeleteRange(1, 9))
+	s.requireBounds(6, 9)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestEntriesThatWouldEndTheProcessAreRefused is of entries on which raft panics when it appends or applies them.
+func TestEntriesThatWouldEndTheProcessAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		entry    raft.Log
+		want     error
+	}{
+		{"a newer program's type", raft.Log{Index: 4, Term: 1, Type: 200}, kv.ErrVersion},
+		{"a type of the time before raft's third protocol", raft.Log{Index: 4, Term: 1, Type: raft.LogAddPeerDeprecated}, kv.ErrVersion},
+		{"members that can't be decoded", raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: []byte("what?")}, ErrCorrupt},
+		{"no members", raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration}, ErrCorrupt},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.watch.stop = func(error) {}
+			s.store(1, 3)
+			require.ErrorIs(t, s.StoreLog(&c.entry), c.want)
+			require.ErrorIs(t, s.watch.state(), c.want, "it shows in the status")
+			s.requireBounds(1, 3)
+			s.store(1, 4)
+			require.NoError(t, s.watch.state())
+
+			entry := kv.Entry{Offset: 5, Term: 1, Kind: uint8(c.entry.Type), Data: c.entry.Data}
+			require.NoError(t, s.log.Append(0, []kv.Entry{entry}), "as another version of this program might have done")
+			require.True(t, ends(func() { _ = s.GetLog(5, &raft.Log{}) }))
+			require.ErrorIs(t, s.stopped(), c.want)
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+func TestAnEntryThatIsAgreedUponAndMissingStopsTheNode(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.watch.stop = func(error) {}
+	s.store(1, 3)
+	s.committed = func() uint64 { return 5 }
+	require.ErrorIs(t, s.GetLog(6, &raft.Log{}), raft.ErrLogNotFound, "raft looks for what it may not have")
+	require.True(t, ends(func() { _ = s.GetLog(4, &raft.Log{}) }))
+	require.ErrorIs(t, s.stopped(), ErrCorrupt)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+func TestRaftBeginsAgainWhereEntriesWereCutAndNoneCouldBeAppended(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	sick := &sickLog{entryLog: s.log}
+	s.log = sick
+	s.store(1, 9)
+	require.NoError(t, s.DeleteRange(7, 9))
+	s.store(2, 8)
+	require.Zero(t, s.shortenings)
+	sick.fallIll(kv.ErrNoSpace, nil)
+	for range 2 {
+		require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 9, Term: 2}), kv.ErrNoSpace)
+		require.Zero(t, s.shortenings, "nothing was cut")
+	}
+	require.NoError(t, s.DeleteRange(8, 8))
+	for range 2 {
+		require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 8, Term: 3}), kv.ErrNoSpace)
+		require.Equal(t, 1, s.shortenings)
+	}
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestAFollowerWhoseDiskIsFullAsItsLogDivergesGoesOn is of raft, which still counts the entries that were cut.
+func TestAFollowerWhoseDiskIsFullAsItsLogDivergesGoesOn(t *testing.T) {
+	c, logs := newSickTrio(t)
+	c.put("before", "1")
+	old := c.leader()
+	c.net.isolate(old, true)
+	node := c.nodes[old]
+	for range 20 {
+		node.engine().raft.Apply([]byte("worthless"), time.Second)
+	}
+	waitUntil(t, func() bool { return !node.Leads() })
+	c.put("key", "1")
+	logs[old].fallIll(kv.ErrNoSpace, nil)
+	c.net.isolate(old, false)
+	waitUntil(t, func() bool { return errors.Is(node.Ready(soon(t)), kv.ErrNoSpace) })
+	logs[old].fallIll(nil, nil)
+	c.put("key", "2")
+	c.requireShows(old, "key", "2")
+	c.requireAlike()
+}
+
+func TestANodeThatCannotReadItsLogAtTheStartIsRefused(t *testing.T) {
+	c := newTrio(t, "alone")
+	c.put("key", "value")
+	c.stop("alone")
+	o := c.options("alone")
+	o.disk = func(on entryLog) entryLog { return unreadable{on} }
+	_, err := Open(soon(t), filepath.Join(c.dir, "alone"), o)
+	require.ErrorIs(t, err, ErrStopped)
+	require.ErrorIs(t, err, kv.ErrFailed)
+	c.open("alone")
+	c.requireShows("alone", "key", "value")
+}
+
+// unreadable is a log that can't be read.
+type unreadable struct{ entryLog }
+
+func (unreadable) Read(uint64) (kv.Entry, error) { return kv.Entry{}, kv.ErrFailed }
+
+func TestAVoteThatWasBegunIsNoVoteForTheNodeOfBefore(t *testing.T) {
+	mem := vfs.NewMem()
+	s, err := openStable(mem, stablePath)
+	require.NoError(t, err)
+	require.NoError(t, s.SetUint64([]byte(voteTermKey), 7))
+	require.NoError(t, s.Set([]byte(voteKey), []byte("b")))
+	require.NoError(t, s.SetUint64([]byte(termKey), 8))
+	require.NoError(t, s.SetUint64([]byte(voteTermKey), 8), "and then it dies")
+	s, err = openStable(mem, stablePath)
+	require.NoError(t, err)
+	vote, err := s.Get([]byte(voteKey))
+	require.NoError(t, err)
+	require.Empty(t, vote)
+	require.NotNil(t, vote, "raft takes nil for no vote: it might give one to each")
+}
+
+func TestAClusterThatWasBeingMadeWhenItsNodeDiedIsMade(t *testing.T) {
+	c := &trio{t: t, dir: t.TempDir(), names: []string{"alone"}, net: newNetwork(t), nodes: map[string]*Cluster{}, with: func(*Options) {}}
+	t.Cleanup(c.close)
+	dir := filepath.Join(c.dir, "alone")
+	o := c.options("alone")
+	o.BootstrapExpect, o.Join = 0, nil
+	c.openWith("alone", o)
+	node := c.nodes["alone"]
+	require.NoError(t, node.stable.SetUint64([]byte(termKey), 1), "what raft does first")
+	c.stop("alone")
+	require.DirExists(t, dir)
+	c.open("alone")
+	c.put("key", "value")
+}
+
+func TestASnapshotThatWasDamagedOnItsWayStopsNothing(t *testing.T) {
+	c := newTrio(t, "alone")
+	c.put("key", "value")
+	node := c.nodes["alone"]
+	k, err := node.snapshots.Create(1, 1000, 1, raft.Configuration{}, 1, nil)
+	require.NoError(t, err)
+	_, err = k.Write(make([]byte, 1000))
+	require.NoError(t, err)
+	require.NoError(t, k.Close())
+	_, in, err := node.snapshots.Open(k.ID())
+	require.NoError(t, err)
+	require.ErrorIs(t, node.fsm.Restore(in), kv.ErrCorrupt)
+	require.NoError(t, node.watch.state())
+	c.put("key", "again")
+}
