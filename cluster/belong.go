@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -18,19 +17,27 @@ const (
 )
 
 // belong sees to it that this node is a member, as its options say and at its address: it makes the cluster with the others, or asks to be
-// let in. It runs when the node is opened, until that is so.
+// let in. It runs when the node is opened, until that is so. A node that was removed doesn't ask by itself.
 func (c *Cluster) belong() {
 	said := ""
 	for pause := belongFirst; ; pause = min(2*pause, belongMost) {
 		ctx, cancel := context.WithTimeout(c.ctx, c.opts.DialTimeout)
 		done, err := c.tryToBelong(ctx)
 		cancel()
-		if done || c.ctx.Err() != nil {
+		if c.ctx.Err() != nil {
+			return
+		}
+		refused := error(nil)
+		if errors.Is(err, ErrMember) {
+			refused = err
+		}
+		c.standing.set(refused)
+		if done {
 			return
 		}
 		if err != nil && err.Error() != said {
 			said = err.Error()
-			c.opts.Logger.Info("node is not in the cluster yet", "node", c.opts.Node, "error", err)
+			c.opts.Logger.Warn("node is not in the cluster yet", "node", c.opts.Node, "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -42,15 +49,20 @@ func (c *Cluster) belong() {
 
 // tryToBelong makes one step. done is set once nothing is left to do.
 func (c *Cluster) tryToBelong(ctx context.Context) (done bool, err error) {
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	if err != nil {
 		return errors.Is(err, ErrStopped), err
 	}
-	place := raft.ServerAddress(placed(c.opts.Node, c.port.address))
-	for _, s := range servers {
-		if string(s.ID) == c.opts.Node && s.Address == place && (s.Suffrage == raft.Voter || c.opts.NonVoter) {
+	place := raft.ServerAddress(placed(c.id, c.port.address))
+	at := slices.IndexFunc(servers, func(s raft.Server) bool { return string(s.ID) == c.id })
+	switch {
+	case at >= 0 && servers[at].Address == place && (servers[at].Suffrage == raft.Voter || c.opts.NonVoter):
+		if c.Leader() != (Node{}) {
 			return true, nil
 		}
+		return false, c.askWhetherRemoved(ctx, servers)
+	case at < 0 && len(servers) > 0 && c.history.had(c.id, c.replica.Applied()):
+		return false, c.removed()
 	}
 	if isNew := len(servers) == 0 && c.engine().raft.LastIndex() == 0; isNew && c.opts.BootstrapExpect > 0 {
 		found, err := c.bootstrap(ctx)
@@ -61,50 +73,26 @@ func (c *Cluster) tryToBelong(ctx context.Context) (done bool, err error) {
 	return false, c.Join(ctx)
 }
 
-// bootstrap makes the cluster, if every node that shall be in it has been reached and none is in one. It reports whether there is a cluster
-// already. Each node does that by itself: all make the same first entry, so that it doesn't matter how many of them do.
-func (c *Cluster) bootstrap(ctx context.Context) (found bool, err error) {
-	nodes, errs := map[string]string{c.opts.Node: c.port.address}, []error(nil)
-	for _, address := range c.opts.Join {
-		if address == c.port.address {
+// askWhetherRemoved asks the other members, as this node knows them, for a leader, and that one whether this node is a member still. A node
+// that was removed while it didn't listen isn't sent that.
+func (c *Cluster) askWhetherRemoved(ctx context.Context, servers []raft.Server) error {
+	for _, s := range servers {
+		if string(s.ID) == c.id {
 			continue
 		}
-		a, err := c.calls.ask(ctx, placed("", address), question{Op: opWho})
-		if err == nil {
-			err = a.err()
-		}
-		switch {
-		case err != nil: // Another one may know of a cluster.
-			errs = append(errs, err)
+		a, err := c.calls.ask(ctx, string(s.Address), question{Op: opWho})
+		if err != nil || a.Leader == "" {
 			continue
-		case a.Joined:
-			return true, nil
 		}
-		if known, twice := nodes[a.Node]; twice && known != a.Address {
-			errs = append(errs, fmt.Errorf("%w: %s and %s are both named %q", ErrMember, known, a.Address, a.Node))
+		if a, err = c.calls.ask(ctx, a.Leader, question{Op: opRead, Node: c.id}); err == nil && errors.Is(a.err(), ErrMember) {
+			return c.removed()
 		}
-		nodes[a.Node] = a.Address
 	}
-	if len(errs) > 0 {
-		return false, errors.Join(errs...)
-	}
-	if len(nodes) != c.opts.BootstrapExpect {
-		return false, fmt.Errorf("%w: %d nodes were found, not %d", ErrMember, len(nodes), c.opts.BootstrapExpect)
-	}
-	var members raft.Configuration
-	for node, address := range nodes {
-		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(node), Address: raft.ServerAddress(placed(node, address))})
-	}
-	slices.SortFunc(members.Servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	if err := c.stable.forgetBegun(); err != nil {
-		return false, err
-	}
-	e := c.engine()
-	err = e.await(ctx, e.raft.BootstrapCluster(members))
-	if errors.Is(err, raft.ErrCantBootstrap) { // Another node was faster, and has sent its log.
-		return true, nil
-	}
-	return false, err
+	return nil
+}
+
+func (c *Cluster) removed() error {
+	return fmt.Errorf("%w: %q was removed; Join lets it in again", ErrMember, c.opts.Node)
 }
 
 // Join asks the nodes of Options.Join, and the members that are known, to let this node in, and returns once the leader has done the next
@@ -120,12 +108,12 @@ func (c *Cluster) Join(ctx context.Context) error {
 			places = append(places, placed("", address))
 		}
 	}
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
-		if string(s.ID) != c.opts.Node {
+		if string(s.ID) != c.id {
 			places = append(places, string(s.Address))
 		}
 	}
@@ -148,8 +136,10 @@ func (c *Cluster) Join(ctx context.Context) error {
 
 // askToJoin asks one node.
 func (c *Cluster) askToJoin(ctx context.Context, place string) (answer, error) {
-	q := question{Op: opAdmit, Node: c.opts.Node, Address: c.port.address, NonVoter: c.opts.NonVoter, Applied: c.replica.Applied()}
-	if place == placed(c.opts.Node, c.port.address) {
+	q := question{
+		Op: opAdmit, Node: c.id, Run: c.run, Address: c.port.address, NonVoter: c.opts.NonVoter, Applied: c.replica.Applied(),
+	}
+	if place == placed(c.id, c.port.address) {
 		return answer{}, c.admit(ctx, q)
 	}
 	a, err := c.calls.ask(ctx, place, q)

@@ -10,8 +10,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/walnutkv/walnut/kv"
 )
 
 // Besides the consensus nodes ask each other some questions, over connections for calls: a line of JSON, and a line with the answer. A
@@ -30,17 +28,19 @@ const (
 // question is what one node asks another.
 type question struct {
 	Op       string `json:"op"`
-	Node     string `json:"node,omitempty"`
+	Node     string `json:"node,omitempty"` // Of a removal or a transfer its name, otherwise the identity of the one that asks.
 	Address  string `json:"address,omitempty"`
 	NonVoter bool   `json:"nonVoter,omitempty"`
 	Applied  uint64 `json:"applied,omitempty"` // What the node that asks has applied.
+	Run      string `json:"run,omitempty"`     // Its run.
 }
 
 // answer is what it gets.
 type answer struct {
 	Code    string `json:"code,omitempty"` // A key of codes; empty without an error.
 	Text    string `json:"text,omitempty"`
-	Node    string `json:"node,omitempty"`
+	Node    string `json:"node,omitempty"` // The identity of the one that answers.
+	Run     string `json:"run,omitempty"`  // Drawn when it was opened.
 	Address string `json:"address,omitempty"`
 	Leader  string `json:"leader,omitempty"` // As the consensus has it, where it is known.
 	Joined  bool   `json:"joined,omitempty"` // The node has members, or had.
@@ -50,11 +50,8 @@ type answer struct {
 
 // codes are the errors that a caller can tell from others.
 var codes = map[string]error{
-	"leader":  ErrNoLeader,
-	"member":  ErrMember,
-	"stopped": ErrStopped,
-	"closed":  ErrClosed,
-	"space":   kv.ErrNoSpace,
+	"leader": ErrNoLeader,
+	"member": ErrMember,
 }
 
 var errAnswer = errors.New("the node refuses")
@@ -66,6 +63,9 @@ func refused(err error) answer {
 		if errors.Is(err, known) {
 			a.Code = code
 		}
+	}
+	if errors.Is(err, ErrStopped) || errors.Is(err, ErrClosed) { // So this node doesn't lead. The one that asks is neither.
+		a.Code = "leader"
 	}
 	return a
 }
@@ -204,7 +204,7 @@ func (c *Cluster) serveCalls(conn net.Conn) {
 		if err != nil {
 			a = refused(err)
 		}
-		a.Node, a.Address = c.opts.Node, c.port.address
+		a.Node, a.Run, a.Address = c.id, c.run, c.port.address
 		if run := c.engine(); run != nil {
 			leader, _ := run.raft.LeaderWithID()
 			a.Leader = string(leader)
@@ -220,12 +220,12 @@ func (c *Cluster) answer(ctx context.Context, q question) (answer, error) {
 	switch q.Op {
 	case opWho:
 		joined, err := c.hasMembers(ctx)
-		return answer{Joined: joined}, err
+		return answer{Joined: joined, Offset: c.replica.Applied()}, err
 	case opTerm:
 		return answer{Term: c.engine().raft.CurrentTerm()}, nil
 	case opRead:
-		if !c.engine().leads() {
-			return answer{}, ErrNoLeader
+		if err := c.entitled(ctx, q.Node); err != nil {
+			return answer{}, err
 		}
 		offset, err := c.reads.join(ctx)
 		return answer{Offset: offset}, err

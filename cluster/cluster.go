@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -31,9 +32,11 @@ const snapshotsKept = 2
 
 // Cluster is one node of a cluster: the store, and what keeps it the same as the others. Its methods may be called concurrently.
 //
-// Invariants: mu guards run and closed; run is nil only while the node is opened. Nothing waits for an answer of raft with mu held.
+// Invariants: mu guards current and closed; current is nil only while the node is opened. Nothing waits for an answer of raft with mu held.
 type Cluster struct {
 	opts      Options
+	id        string // This node's identity.
+	run       string // Drawn when the node is opened: of two copies of a directory each has another.
 	raftLog   hclog.Logger
 	port      *port
 	stable    *stable
@@ -47,7 +50,8 @@ type Cluster struct {
 	reads     rounds
 	confirms  confirmations
 	fresh     freshness
-	admitting sync.Mutex // One change of the members at a time.
+	standing  standing
+	changing  chan struct{} // Holds a token while the members aren't being changed here.
 
 	ctx    context.Context // Done when the node is closed.
 	cancel context.CancelFunc
@@ -55,7 +59,7 @@ type Cluster struct {
 
 	closing atomic.Bool // Nothing is proposed any more.
 	mu      sync.Mutex
-	run     *engine
+	current *engine
 	closed  bool
 }
 
@@ -74,8 +78,10 @@ func Open(ctx context.Context, dir string, opts Options) (*Cluster, error) {
 	case kept < snapshotsKept:
 		return nil, wrong("Store", "SnapshotsKept is %d, at least %d are needed", kept, snapshotsKept)
 	}
-	c := &Cluster{opts: opts, raftLog: newRaftLog(opts.Logger), watch: newWatchdog(opts.SlowSync)}
+	c := &Cluster{opts: opts, run: hex.EncodeToString(random(8)), raftLog: newRaftLog(opts.Logger), watch: newWatchdog(opts.SlowSync)}
 	c.watch.stop = c.stop
+	c.changing = make(chan struct{}, 1)
+	c.changing <- struct{}{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if err := c.open(ctx, dir); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -88,13 +94,23 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	if c.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName)); err != nil {
+	if err := checkDirectory(dir); err != nil {
 		return err
 	}
-	c.stable.time = c.watch.begin
 	store := filepath.Join(dir, storeName)
 	member := kv.Member{Cluster: clusterID(c.opts.Cluster), Node: c.opts.Node}
 	if c.replica, err = kv.OpenReplica(store, c.opts.Store, member, consensus{c}); err != nil {
+		return err
+	}
+	if c.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName)); err != nil { // The store's lock is held.
+		return err
+	}
+	c.stable.time, c.stable.applied = c.watch.begin, c.replica.Applied
+	first, last := c.replica.Log().Bounds()
+	if err := c.stable.checkReach(max(last, c.replica.Applied())); err != nil {
+		return err
+	}
+	if c.id, err = identify(c.stable, c.opts.Node, first == 1 && last == 0); err != nil {
 		return err
 	}
 	if c.history, err = openHistory(c.stable, c.replica.Log(), filepath.Join(store, snapshotsName)); err != nil {
@@ -107,7 +123,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
 	}
 	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
-	if c.port, err = listen(c.opts); err != nil {
+	if c.port, err = listen(c.opts, c.id); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -116,12 +132,12 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.calls = newCalls(c)
 	c.reads.ask, c.reads.ctx = c.readIndex, c.ctx
 	c.confirms = confirmations{ask: c.askTerm, ctx: c.ctx, voters: map[string]*rounds{}}
-	run, err := c.startEngine()
+	e, err := c.startEngine()
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	c.run = run
+	c.current = e
 	c.mu.Unlock()
 	c.port.serveAs(forCalls, c.serveCalls)
 	c.lives.Go(func() { c.watch.watch(c.ctx) })
@@ -137,7 +153,7 @@ func (c *Cluster) DB() *kv.DB { return c.replica.DB() }
 func (c *Cluster) engine() *engine {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.run
+	return c.current
 }
 
 // committed returns up to which index entries are known to be agreed upon.
@@ -157,7 +173,7 @@ func (c *Cluster) Close() error {
 		return nil
 	}
 	c.closed = true
-	e := c.run
+	e := c.current
 	c.mu.Unlock()
 	c.closing.Store(true)
 	var errs []error
@@ -180,6 +196,11 @@ func (c *Cluster) Close() error {
 	c.lives.Wait()
 	c.reads.close()
 	c.confirms.close()
+	if e != nil && c.watch.stopped() == nil {
+		if err := c.stable.settle(); err != nil { // It would only have helped to notice what is lost later.
+			c.opts.Logger.Info("what is applied was not noted", "node", c.opts.Node, "error", err)
+		}
+	}
 	if c.replica != nil {
 		errs = append(errs, c.replica.DB().Close())
 	}
@@ -230,7 +251,7 @@ func (c *Cluster) renew() error {
 	if err != nil {
 		return err
 	}
-	c.run = e
+	c.current = e
 	return nil
 }
 

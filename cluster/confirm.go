@@ -84,7 +84,7 @@ func (c *confirmations) close() {
 
 // confirmed makes sure that this node led, in a term, when it was called.
 func (c *Cluster) confirmed(ctx context.Context, term uint64) error {
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (c *Cluster) confirmed(ctx context.Context, term uint64) error {
 	for _, s := range servers {
 		switch {
 		case s.Suffrage != raft.Voter:
-		case string(s.ID) == c.opts.Node:
+		case string(s.ID) == c.id:
 			need-- // The caller looks at the term of this node afterwards.
 		default:
 			others = append(others, string(s.Address))

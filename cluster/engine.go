@@ -71,7 +71,7 @@ func newRaft(
 
 func (c *Cluster) raftConfig() *raft.Config {
 	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(c.opts.Node)
+	conf.LocalID = raft.ServerID(c.id)
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = c.opts.Heartbeat, c.opts.Election, c.opts.Lease
 	conf.CommitTimeout, conf.TrailingLogs = c.opts.CommitEvery, c.opts.TrailingLogs
 	conf.SnapshotThreshold = math.MaxUint64 // The store says when one is due.

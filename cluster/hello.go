@@ -10,8 +10,8 @@ import (
 // The handshake of two nodes, after that of TLS: the caller says hello, the other answers, and from then on the connection is the caller's
 // purpose's.
 //
-//	hello:  "walnut" version(1) purpose(1) cluster(16) size(1) caller's name, size(1) name of the node that is called, empty for any
-//	answer: verdict(1) size(1) answering node's name
+//	hello:  "walnut" version(1) purpose(1) cluster(16) size(1) caller's identity, size(1) that of the node which is called, empty for any
+//	answer: verdict(1) size(1) answering node's identity
 const (
 	helloMagic   = "walnut"
 	helloVersion = 1
@@ -48,7 +48,7 @@ func (h *hello) encode() []byte {
 	return appendName(text, h.to)
 }
 
-// appendName appends a name, of which nodes have none over 255 bytes.
+// appendName appends an identity, of which nodes have none over 255 bytes.
 func appendName(text []byte, name string) []byte {
 	return append(append(text, byte(len(name))), name...)
 }
@@ -139,7 +139,7 @@ func refusal(verdict byte, wanted, node string) error {
 
 // A node's address in the consensus names the node, too, so that any node which connects to it can see whether that is the right one.
 
-// placed returns a node's address as the consensus has it.
+// placed returns a node's address as the consensus has it. The node is its identity.
 func placed(node, address string) string { return node + "@" + address }
 
 // parted is the inverse of placed. The node is empty where the address names none.

@@ -163,6 +163,35 @@ func (h *history) at(offset uint64) (note, error) {
 	return n, nil
 }
 
+// newest returns the index of the last entry with members.
+func (h *history) newest() (index uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for at := range h.members {
+		index = max(index, at)
+	}
+	for _, n := range h.ends {
+		index = max(index, n.index)
+	}
+	return index
+}
+
+// had reports whether a node has been a member, as far as the notes go back, by entries up to one.
+func (h *history) had(id string, upTo uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, notes := range []map[uint64]note{h.members, h.ends} {
+		for _, n := range notes {
+			members, err := decodeMembers([]byte(n.members))
+			had := func(s raft.Server) bool { return string(s.ID) == id }
+			if err == nil && n.index <= upTo && slices.ContainsFunc(members.Servers, had) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // endTerm returns the term of the entry that a snapshot ends with.
 func (h *history) endTerm(offset uint64) (term uint64, found bool) {
 	h.mu.Lock()

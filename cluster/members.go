@@ -26,7 +26,7 @@ func (c *Cluster) Leader() Node {
 		return Node{}
 	}
 	_, address := parted(string(place))
-	return Node{Name: string(id), Address: address, Voter: true, Leads: true}
+	return Node{Name: nameOf(string(id)), Address: address, Voter: true, Leads: true}
 }
 
 // Leads reports whether this node leads and takes commits, or believes so.
@@ -34,7 +34,7 @@ func (c *Cluster) Leads() bool { return !c.closing.Load() && c.engine().isEstabl
 
 // Members returns the members in the order of their names, as far as is known here. Errors are ctx's and ErrStopped.
 func (c *Cluster) Members(ctx context.Context) ([]Node, error) {
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,25 +42,26 @@ func (c *Cluster) Members(ctx context.Context) ([]Node, error) {
 	var nodes []Node
 	for _, s := range servers {
 		_, address := parted(string(s.Address))
-		nodes = append(nodes, Node{string(s.ID), address, s.Suffrage == raft.Voter, string(s.ID) == leader})
+		name := nameOf(string(s.ID))
+		nodes = append(nodes, Node{name, address, s.Suffrage == raft.Voter, name == leader})
 	}
 	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
 	return nodes, nil
 }
 
-// members returns the members as the consensus has them, and the index of the entry that has made them the members.
-func (c *Cluster) members(ctx context.Context) ([]raft.Server, uint64, error) {
+// members returns the members as the consensus has them.
+func (c *Cluster) members(ctx context.Context) ([]raft.Server, error) {
 	e := c.engine()
 	f := e.raft.GetConfiguration()
 	if err := e.await(ctx, f); err != nil {
-		return nil, 0, c.named("members", err)
+		return nil, c.named("members", err)
 	}
-	return f.Configuration().Servers, f.Index(), nil
+	return f.Configuration().Servers, nil
 }
 
 // hasMembers reports whether this node is, or was, part of a cluster.
 func (c *Cluster) hasMembers(ctx context.Context) (bool, error) {
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	return len(servers) > 0 || c.engine().raft.LastIndex() > 0, err
 }
 
@@ -108,7 +109,7 @@ func (c *Cluster) onLeader(ctx context.Context, q question, here func() error) e
 		} else {
 			_, err = c.askLeader(ctx, q)
 		}
-		if !errors.Is(err, ErrNoLeader) {
+		if err == nil || errors.Is(err, ErrMember) || errors.Is(err, errAnswer) { // Anything else may pass.
 			return err
 		}
 		select {
@@ -123,21 +124,28 @@ func (c *Cluster) onLeader(ctx context.Context, q question, here func() error) e
 
 // remove is Remove on the leader.
 func (c *Cluster) remove(ctx context.Context, node string) error {
-	c.admitting.Lock()
-	defer c.admitting.Unlock()
-	servers, index, err := c.members(ctx)
+	if err := c.lockMembers(ctx); err != nil {
+		return err
+	}
+	defer c.unlockMembers()
+	e, after := c.engine(), c.history.newest() // Before they are read: if they change in between, raft refuses.
+	servers, err := c.members(ctx)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(servers, func(s raft.Server) bool { return string(s.ID) == node })
+	at := slices.IndexFunc(servers, func(s raft.Server) bool { return nameOf(string(s.ID)) == node })
 	switch {
 	case at < 0:
 		return nil
 	case servers[at].Suffrage == raft.Voter && voters(servers) == 1:
 		return fmt.Errorf("%w: %q is the last voter", ErrMember, node)
+	case string(servers[at].ID) == c.id:
+		if err := c.transfer(ctx, ""); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: it was handed over, since %q led", ErrNoLeader, node)
 	}
-	e := c.engine()
-	return c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(raft.ServerID(node), index, c.opts.DialTimeout)))
+	return c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
 }
 
 func voters(servers []raft.Server) (n int) {
@@ -158,51 +166,14 @@ func (c *Cluster) transfer(ctx context.Context, node string) error {
 	if node == c.opts.Node {
 		return nil
 	}
-	servers, _, err := c.members(ctx)
+	servers, err := c.members(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
-		if string(s.ID) == node && s.Suffrage == raft.Voter {
+		if nameOf(string(s.ID)) == node && s.Suffrage == raft.Voter {
 			return c.named("transfer to "+node, e.await(ctx, e.raft.LeadershipTransferToServer(s.ID, s.Address)))
 		}
 	}
 	return fmt.Errorf("%w: %q is no voter", ErrMember, node)
-}
-
-// promotionLag is how many entries a node may lack when it gets its vote: it has them in a moment, and until then most nodes may have to
-// wait for it.
-const promotionLag = 256
-
-// admit lets the node that asks in, on the leader: as one that doesn't vote at first, and once it lacks hardly anything, as a voter. A
-// member with a new address gets that.
-func (c *Cluster) admit(ctx context.Context, q question) error {
-	e := c.engine()
-	if !e.isEstablished() {
-		return ErrNoLeader
-	}
-	c.admitting.Lock()
-	defer c.admitting.Unlock()
-	servers, index, err := c.members(ctx)
-	if err != nil {
-		return err
-	}
-	id, place := raft.ServerID(q.Node), raft.ServerAddress(placed(q.Node, q.Address))
-	at := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == id })
-	var change raft.IndexFuture
-	switch {
-	case at < 0 || servers[at].Address != place && servers[at].Suffrage != raft.Voter:
-		change = e.raft.AddNonvoter(id, place, index, c.opts.DialTimeout)
-	case servers[at].Address != place:
-		change = e.raft.AddVoter(id, place, index, c.opts.DialTimeout)
-	case servers[at].Suffrage != raft.Voter && !q.NonVoter && q.Applied+promotionLag >= c.replica.Applied():
-		change = e.raft.AddVoter(id, place, index, c.opts.DialTimeout)
-	default:
-		return nil
-	}
-	if err := c.named("admit "+q.Node, e.await(ctx, change)); err != nil {
-		return err
-	}
-	c.opts.Logger.Info("members changed", "node", c.opts.Node, "member", string(place))
-	return nil
 }

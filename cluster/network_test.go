@@ -81,7 +81,8 @@ func (n *network) carry(node string, conn net.Conn) {
 		return
 	}
 	defer func() { _ = on.Close() }()
-	pair := [2]string{h.from, node}
+	from := nameOf(h.from)
+	pair := [2]string{from, node}
 	n.mu.Lock()
 	if n.cut[pair] {
 		n.mu.Unlock()
@@ -94,10 +95,10 @@ func (n *network) carry(node string, conn net.Conn) {
 	}
 	var back sync.WaitGroup
 	back.Go(func() {
-		n.copy(conn, on, node, h.from)
+		n.copy(conn, on, node, from)
 		_ = conn.Close()
 	})
-	n.copy(on, conn, h.from, node)
+	n.copy(on, conn, from, node)
 	_ = on.Close()
 	back.Wait()
 	n.mu.Lock()

@@ -33,8 +33,8 @@ type Options struct {
 	// Cluster is the cluster's name, the same on all of its nodes and for good. Nodes and snapshots of a cluster with another name are
 	// refused.
 	Cluster string
-	// Node is this node's name in the cluster: 1 to 255 bytes of printable UTF-8 without "@". It stays the same when the address changes. A
-	// node whose directory was lost needs another name: under the old one it might vote twice.
+	// Node is this node's name in the cluster: 1 to 200 bytes of printable UTF-8 without "@". It stays the same when the address changes. A
+	// node whose directory was lost is refused under the old name until the member of that name is removed: it has forgotten its votes.
 	Node string
 
 	// Listen is the TCP address to listen on, for everything: nodes have one port. "127.0.0.1:0" takes any port.
@@ -121,8 +121,8 @@ func (o *Options) checkNames() error {
 	switch {
 	case o.Cluster == "":
 		return wrong("Cluster", "is empty")
-	case o.Node == "" || strings.Contains(o.Node, "@"):
-		return wrong("Node", "%q is empty or has an @", o.Node)
+	case o.Node == "" || len(o.Node) > nameMax || strings.Contains(o.Node, "@"):
+		return wrong("Node", "%q is empty, has more than %d bytes or an @", o.Node, nameMax)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type port struct {
 	listener net.Listener
 	certs    *certificates // Nil without TLS.
 	cluster  [16]byte
-	node     string
+	node     string // Its identity.
 	address  string // What is advertised.
 	log      *slog.Logger
 	serving  sync.WaitGroup
@@ -36,7 +36,7 @@ type port struct {
 }
 
 // listen opens a port. Nothing is served before a purpose has a server.
-func listen(o Options) (*port, error) {
+func listen(o Options, id string) (*port, error) {
 	certs, err := openCertificates(o.TLS, o.Logger)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func listen(o Options) (*port, error) {
 		}
 	}
 	p := &port{
-		listener: listener, certs: certs, cluster: clusterID(o.Cluster), node: o.Node, address: address, log: o.Logger,
+		listener: listener, certs: certs, cluster: clusterID(o.Cluster), node: id, address: address, log: o.Logger,
 		serve: map[purpose]func(net.Conn){},
 	}
 	p.serving.Go(p.accept)

@@ -21,7 +21,7 @@ func openPort(t *testing.T, name, node string, files TLS) *port {
 	o := Options{Cluster: name, Node: node, Listen: "127.0.0.1:0", TLS: files, Insecure: files == (TLS{}), Logger: testLogger(t)}
 	o, err := o.withDefaults()
 	require.NoError(t, err)
-	p, err := listen(o)
+	p, err := listen(o, node)
 	require.NoError(t, err)
 	p.serveAs(forCalls, func(conn net.Conn) {
 		_, _ = io.Copy(conn, conn)

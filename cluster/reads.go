@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // askAgain is how long a read waits before it looks for a leader again.
@@ -69,7 +72,7 @@ func (c *Cluster) readIndex(ctx context.Context) (offset uint64, err error) {
 		offset, err = c.verified(ctx)
 	} else {
 		var a answer
-		a, err = c.askLeader(ctx, question{Op: opRead})
+		a, err = c.askLeader(ctx, question{Op: opRead, Node: c.id})
 		offset = a.Offset
 	}
 	if err == nil {
@@ -94,6 +97,21 @@ func (c *Cluster) verified(ctx context.Context) (offset uint64, err error) {
 		return 0, fmt.Errorf("%w: the term has changed", ErrNoLeader)
 	}
 	return offset, nil
+}
+
+// entitled refuses a node that is no member: it gets no entries, so it would never show what it is answered. Only the leader knows.
+func (c *Cluster) entitled(ctx context.Context, id string) error {
+	if !c.engine().leads() {
+		return ErrNoLeader
+	}
+	servers, err := c.members(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == id }) {
+		return fmt.Errorf("%w: %q is none", ErrMember, nameOf(id))
+	}
+	return nil
 }
 
 // freshness is how new the state of this node is known to be.
@@ -137,9 +155,10 @@ func (c *Cluster) Stale(ctx context.Context, bound time.Duration) error {
 
 // Ready returns nil where this node can serve: it takes part, its disk takes entries, a leader answers now, and it lacks no more than
 // Options.ReadyLag of the leader's entries. It asks each time, for as long as ctx lasts at most. Errors are ErrStopped, ErrClosed,
-// kv.ErrNoSpace, ErrNoLeader, and ErrStale for a node that lacks more.
+// ErrMember for a node that isn't let in or was removed, kv.ErrNoSpace, kv.ErrVersion for an older program than the leader's, ErrNoLeader,
+// and ErrStale for a node that lacks more.
 func (c *Cluster) Ready(ctx context.Context) error {
-	if err := errors.Join(c.hopeless(ctx), c.watch.state()); err != nil {
+	if err := errors.Join(c.hopeless(ctx), c.watch.state(), c.standing.err()); err != nil {
 		return err
 	}
 	offset, err := c.reads.join(ctx)

@@ -56,10 +56,10 @@ func readOnADeposedLeader(t *testing.T) bool {
 	hear, hearLast := c.net.hold(third, old), c.net.hold(next, old)
 	time.Sleep(600 * time.Millisecond) // Twice the interval of heartbeats: the answers to some are held.
 	run := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
-	place := raft.ServerAddress(placed(next, c.net.address(next)))
+	place := raft.ServerAddress(placed(c.nodes[next].id, c.net.address(next)))
 	for asked := (time.Time{}); !c.nodes[next].Leads(); time.Sleep(time.Millisecond) {
 		if time.Since(asked) > 300*time.Millisecond { // A heartbeat of the old leader may make it a follower again.
-			require.NoError(t, c.nodes[third].engine().trans.TimeoutNow(raft.ServerID(next), place, run, &raft.TimeoutNowResponse{}))
+			require.NoError(t, c.nodes[third].engine().trans.TimeoutNow(raft.ServerID(c.nodes[next].id), place, run, &raft.TimeoutNowResponse{}))
 			asked = time.Now()
 		}
 	}

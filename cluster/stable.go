@@ -26,12 +26,15 @@ import (
 //
 // Keys are in order. Keys and values are written as Go's strconv.Quote does. The last line is the CRC-32C of those before it.
 //
+// With each change it notes what the store has applied, so that a store which was lost since, or replaced by an older one, is noticed.
+//
 // Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote
 // that can't be relied on must not be given again.
 type stable struct {
-	fs   vfs.FS
-	path string
-	time func() func() // Called before a write; what it returns, after.
+	fs      vfs.FS
+	path    string
+	time    func() func() // Called before a write; what it returns, after.
+	applied func() uint64 // What the store has applied.
 
 	mu     sync.Mutex
 	held   map[string]string
@@ -45,6 +48,12 @@ const (
 	voteKey     = "LastVoteCand"
 )
 
+// The keys of the node itself.
+const (
+	directoryKey = "directory" // The number of its directory.
+	appliedKey   = "applied"   // What the store had applied when the file was written.
+)
+
 const (
 	stableTitle = "walnut consensus 1"
 	stableMax   = 64 << 20 // More bytes than the file has.
@@ -52,7 +61,8 @@ const (
 
 // openStable reads the file, which may be missing.
 func openStable(fsys vfs.FS, path string) (*stable, error) {
-	s := &stable{fs: fsys, path: path, held: map[string]string{}, time: func() func() { return func() {} }}
+	s := &stable{fs: fsys, path: path, held: map[string]string{}}
+	s.time, s.applied = func() func() { return func() {} }, func() uint64 { return 0 }
 	file, err := fsys.OpenRead(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -127,6 +137,9 @@ func (s *stable) change(with func(held map[string]string)) error {
 	if with(next); maps.Equal(next, s.held) {
 		return nil
 	}
+	if applied := s.applied(); applied > 0 {
+		next[appliedKey] = number(applied)
+	}
 	ended := s.time()
 	err := vfs.WriteAs(s.fs, s.path, bytes.NewReader(encodeStable(next)), true)
 	ended()
@@ -163,15 +176,33 @@ func (s *stable) SetUint64(key []byte, value uint64) error {
 		if string(key) == voteTermKey {
 			delete(held, voteKey)
 		}
-		held[string(key)] = string(binary.BigEndian.AppendUint64(nil, value))
+		held[string(key)] = number(value)
 	})
+}
+
+// number returns a number as the file has it.
+func number(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
+// settle notes what the store has applied, if nothing has since.
+func (s *stable) settle() error {
+	return s.change(func(held map[string]string) { delete(held, appliedKey) })
+}
+
+// checkReach refuses a store that ends before what it had applied.
+func (s *stable) checkReach(last uint64) error {
+	applied, err := s.GetUint64([]byte(appliedKey))
+	if err == nil && last < applied {
+		err = fmt.Errorf("%w: the store ends with entry %d, but %s knows that %d was applied; remove the node, and open a new directory",
+			ErrCorrupt, last, s.path, applied)
+	}
+	return err
 }
 
 // forgetBegun removes the first term of a cluster that was being made when the node died, or its disk was full: the term is there, and the
 // entry with the members isn't. Without a vote nobody has heard of the term.
 func (s *stable) forgetBegun() error {
 	return s.change(func(held map[string]string) {
-		if held[voteTermKey] == "" && held[termKey] == string(binary.BigEndian.AppendUint64(nil, 1)) {
+		if held[voteTermKey] == "" && held[termKey] == number(1) {
 			delete(held, termKey)
 		}
 	})

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hashicorp/raft"
 )
@@ -18,7 +19,7 @@ type Status struct {
 	First     uint64 // The first entry of the log, if it has any.
 	Last      uint64 // The last one.
 	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
-	Trouble   error  // Why the node can't be relied on: ErrStopped or kv.ErrNoSpace; nil where it can.
+	Trouble   error  // Why the node can't be relied on, as Ready says it without asking; nil where it can.
 }
 
 // Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
@@ -26,7 +27,7 @@ func (c *Cluster) Status() Status {
 	e := c.engine()
 	s := Status{
 		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
-		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: c.watch.state(),
+		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: errors.Join(c.watch.state(), c.standing.err()),
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
 	s.Members, _ = c.Members(context.Background()) // Without them where the node was stopped.
