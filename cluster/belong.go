@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -37,7 +38,11 @@ func (c *Cluster) belong() {
 		}
 		if err != nil && err.Error() != said {
 			said = err.Error()
-			c.opts.Logger.Warn("node is not in the cluster yet", "node", c.opts.Node, "error", err)
+			level := slog.LevelInfo
+			if refused != nil {
+				level = slog.LevelWarn
+			}
+			c.opts.Logger.Log(c.ctx, level, "node is not in the cluster yet", "node", c.opts.Node, "error", err)
 		}
 		select {
 		case <-time.After(pause):

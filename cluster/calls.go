@@ -44,6 +44,7 @@ type answer struct {
 	Address string `json:"address,omitempty"`
 	Leader  string `json:"leader,omitempty"` // As the consensus has it, where it is known.
 	Joined  bool   `json:"joined,omitempty"` // The node has members, or had.
+	Time    int64  `json:"time,omitempty"`   // By its clock, in nanoseconds since 1970.
 	Term    uint64 `json:"term,omitempty"`
 	Offset  uint64 `json:"offset,omitempty"`
 }
@@ -220,7 +221,7 @@ func (c *Cluster) answer(ctx context.Context, q question) (answer, error) {
 	switch q.Op {
 	case opWho:
 		joined, err := c.hasMembers(ctx)
-		return answer{Joined: joined, Offset: c.replica.Applied()}, err
+		return answer{Joined: joined, Offset: c.replica.Applied(), Time: c.opts.now().UnixNano()}, err
 	case opTerm:
 		return answer{Term: c.engine().raft.CurrentTerm()}, nil
 	case opRead:

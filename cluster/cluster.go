@@ -50,6 +50,7 @@ type Cluster struct {
 	reads     rounds
 	confirms  confirmations
 	fresh     freshness
+	clocks    clocks
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 
@@ -142,6 +143,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.port.serveAs(forCalls, c.serveCalls)
 	c.lives.Go(func() { c.watch.watch(c.ctx) })
 	c.lives.Go(c.belong)
+	c.lives.Go(c.watchClocks)
 	return nil
 }
 

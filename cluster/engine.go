@@ -16,7 +16,7 @@ import (
 // new one is started, since raft 1.8.0 would vote by them.
 type engine struct {
 	raft   *raft.Raft
-	trans  *raft.NetworkTransport
+	trans  *transport
 	halted chan struct{} // Closed when raft is told to shut down: from then on no answer is to be expected.
 	halt   sync.Once
 	down   raft.Future // Raft's answer to being shut down. Set before halted is closed.
@@ -34,7 +34,7 @@ func (c *Cluster) startEngine() (*engine, error) {
 		return nil, err
 	}
 	e := &engine{halted: make(chan struct{})}
-	e.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	e.trans = newTransport(&raft.NetworkTransportConfig{
 		Stream: newLayer(c.port), MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
 		MaxRPCsInFlight: 1, // After an append that was refused, pipelining can stall a follower for good.
 	})

@@ -9,7 +9,7 @@ import (
 )
 
 // newTransport is the consensus' transport over a port.
-func newTransport(t *testing.T, p *port) (*raft.NetworkTransport, *layer) {
+func rawTransport(t *testing.T, p *port) (*raft.NetworkTransport, *layer) {
 	t.Helper()
 	l := newLayer(p)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -21,8 +21,8 @@ func newTransport(t *testing.T, p *port) (*raft.NetworkTransport, *layer) {
 
 func TestTheConsensusTalksOverThePort(t *testing.T) {
 	ca := newAuthority(t)
-	from, _ := newTransport(t, openPort(t, "one", "a", ca.issue("a")))
-	to, served := newTransport(t, openPort(t, "one", "b", ca.issue("b")))
+	from, _ := rawTransport(t, openPort(t, "one", "a", ca.issue("a")))
+	to, served := rawTransport(t, openPort(t, "one", "b", ca.issue("b")))
 	go func() {
 		for rpc := range to.Consumer() {
 			rpc.Respond(&raft.RequestVoteResponse{Term: rpc.Command.(*raft.RequestVoteRequest).Term + 1}, nil)
@@ -39,7 +39,7 @@ func TestTheConsensusTalksOverThePort(t *testing.T) {
 
 	require.NoError(t, served.Close())
 	require.Error(t, ask("b"), "its connections are closed with it")
-	again, _ := newTransport(t, served.port)
+	again, _ := rawTransport(t, served.port)
 	require.Equal(t, to.LocalAddr(), again.LocalAddr(), "the port goes on")
 }
 

@@ -79,7 +79,7 @@ type Options struct {
 	// by default. A Linearizable read on an idle follower may wait for it.
 	CommitEvery time.Duration
 	// DialTimeout limits connecting to a node, and every single message, but for a snapshot, which gets this for each 256 KiB. 10 s by
-	// default: a message carries no more than 64 entries, and an answer waits for one fsync.
+	// default: a message carries 4 MiB of entries, or one larger one, and an answer waits for one fsync.
 	DialTimeout time.Duration
 	// Handover limits how long Close and the watchdog wait for another node to take over the leadership. 5 s by default, where a healthy
 	// cluster takes milliseconds.
@@ -95,7 +95,9 @@ type Options struct {
 	// ReadyLag is how many entries a node may lack and be ready. 4096 by default: well under a second's at full load.
 	ReadyLag uint64
 
-	disk func(entryLog) entryLog // For tests: what the consensus writes to instead of the log.
+	// For tests.
+	disk func(entryLog) entryLog // What the consensus writes to instead of the log.
+	now  func() time.Time
 }
 
 // withDefaults fills in what is zero and refuses what can't be.
@@ -111,6 +113,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.SlowSync = cmp.Or(o.SlowSync, DefaultSlowSync)
 	o.TrailingLogs = cmp.Or(o.TrailingLogs, DefaultTrailingLogs)
 	o.ReadyLag = cmp.Or(o.ReadyLag, DefaultReadyLag)
+	if o.now == nil {
+		o.now = time.Now
+	}
 	if o.disk == nil {
 		o.disk = func(log entryLog) entryLog { return log }
 	}

@@ -11,11 +11,8 @@ import (
 	"time"
 )
 
-// helloTimeout limits both handshakes of a caller, and helloMax how many callers are at it at a time: more are not accepted meanwhile.
-const (
-	helloTimeout = 5 * time.Second
-	helloMax     = 64
-)
+// helloTimeout limits both handshakes of a caller.
+const helloTimeout = 5 * time.Second
 
 // port is the one TCP port of a node. Each connection that is accepted proves itself by TLS, says hello, and goes to the one that serves
 // its purpose.
@@ -30,6 +27,7 @@ type port struct {
 	log      *slog.Logger
 	serving  sync.WaitGroup
 	conns    connections
+	greeting handshakes
 
 	mu    sync.Mutex
 	serve map[purpose]func(net.Conn) // Each returns soon, or when its connection is closed. mu guards it.
@@ -69,7 +67,6 @@ func (p *port) serveAs(why purpose, serve func(net.Conn)) {
 
 // accept accepts connections until the port is closed.
 func (p *port) accept() {
-	slots := make(chan struct{}, helloMax)
 	for pause := time.Millisecond; ; {
 		conn, err := p.listener.Accept()
 		switch {
@@ -82,10 +79,10 @@ func (p *port) accept() {
 			continue
 		}
 		pause = time.Millisecond
-		slots <- struct{}{}
+		p.greeting.begin(conn)
 		p.serving.Go(func() {
 			held, serve, err := p.welcome(conn)
-			<-slots
+			p.greeting.end(conn)
 			if err != nil {
 				p.log.Warn("connection refused", "node", p.node, "from", conn.RemoteAddr().String(), "error", err)
 				return

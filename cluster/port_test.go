@@ -146,6 +146,33 @@ func TestACallerThatGivesUpWaitsForNoAnswer(t *testing.T) {
 	require.Error(t, ctx.Err())
 }
 
+// TestCallersThatSayNothingKeepNoNodeOut is of more of them than may be at their handshakes.
+func TestCallersThatSayNothingKeepNoNodeOut(t *testing.T) {
+	ca := newAuthority(t)
+	a, b := openPort(t, "one", "a", ca.issue("a")), openPort(t, "one", "b", ca.issue("b"))
+	var silent []net.Conn
+	for range 3 * handshakesMax {
+		conn, err := net.Dial("tcp", b.address)
+		require.NoError(t, err)
+		silent = append(silent, conn)
+	}
+	began := time.Now()
+	conn, _, err := a.dial(soon(t), forCalls, "b", b.address)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), helloTimeout)
+	requireEcho(t, conn)
+	_, err = silent[0].Read(make([]byte, 1))
+	require.Error(t, err)
+	for _, conn := range silent {
+		require.NoError(t, conn.Close())
+	}
+	waitUntil(t, func() bool {
+		b.greeting.mu.Lock()
+		defer b.greeting.mu.Unlock()
+		return len(b.greeting.waiting) == 0
+	})
+}
+
 func FuzzHello(f *testing.F) {
 	whole := (&hello{forRaft, clusterID("one"), "a", "b"}).encode()
 	for i := range whole {

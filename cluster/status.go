@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -19,7 +20,10 @@ type Status struct {
 	First     uint64 // The first entry of the log, if it has any.
 	Last      uint64 // The last one.
 	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
-	Trouble   error  // Why the node can't be relied on, as Ready says it without asking; nil where it can.
+	// ClockAhead is how far the leader's clock was ahead of this node's when it was asked last, within some minutes. Deadlines go by the
+	// leader's. 0 on the leader, and where the difference is less than the network's delay.
+	ClockAhead time.Duration
+	Trouble    error // Why the node can't be relied on, as Ready says it without asking; nil where it can.
 }
 
 // Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
@@ -28,6 +32,7 @@ func (c *Cluster) Status() Status {
 	s := Status{
 		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
 		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: errors.Join(c.watch.state(), c.standing.err()),
+		ClockAhead: c.clocks.read(),
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
 	s.Members, _ = c.Members(context.Background()) // Without them where the node was stopped.

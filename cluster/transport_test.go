@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAMessageHasABoundedSize(t *testing.T) {
+	p := openPort(t, "one", "a", TLS{})
+	trans := newTransport(&raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: time.Second, Logger: newRaftLog(testLogger(t))})
+	defer func() { require.NoError(t, trans.Close()) }()
+	nowhere := raft.ServerAddress(placed("b", freeAddress(t)))
+	for _, c := range []struct {
+		sentence string
+		sizes    []int
+		want     int
+	}{
+		{"none", nil, 0},
+		{"small ones go together", []int{1, 2, 3}, 3},
+		{"those which fit go together", []int{messageBytes / 2, messageBytes / 2, 1}, 2},
+		{"a large one goes alone", []int{2 * messageBytes, 1}, 1},
+		{"a large one doesn't go with small ones", []int{1, 2 * messageBytes, 1}, 1},
+	} {
+		var message raft.AppendEntriesRequest
+		for _, size := range c.sizes {
+			message.Entries = append(message.Entries, &raft.Log{Data: make([]byte, size)})
+		}
+		require.Error(t, trans.AppendEntries("b", nowhere, &message, &raft.AppendEntriesResponse{}))
+		require.Len(t, message.Entries, c.want, c.sentence)
+	}
+}
+
+func TestAFollowerCatchesUpWithLargeCommits(t *testing.T) {
+	c := newTrio(t)
+	late := c.follower()
+	c.stop(late)
+	for range 8 {
+		c.put("large", string(make([]byte, messageBytes/3)))
+	}
+	c.put("key", "value")
+	c.open(late)
+	c.requireShows(late, "key", "value")
+}
+
+// TestASnapshotWhoseMembersCannotBeDecodedEndsNothing is of a message on which raft panics.
+func TestASnapshotWhoseMembersCannotBeDecodedEndsNothing(t *testing.T) {
+	c := newTrio(t)
+	c.put("key", "1")
+	follower, leader := c.nodes[c.follower()], c.nodes[c.leader()]
+	message := &raft.InstallSnapshotRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, SnapshotVersion: 1, Term: 1000, LastLogIndex: 1000, LastLogTerm: 1000,
+		Configuration: []byte("what?"), Size: 4,
+	}
+	place := raft.ServerAddress(placed(follower.id, follower.port.address))
+	err := leader.engine().trans.InstallSnapshot(
+		raft.ServerID(follower.id), place, message, &raft.InstallSnapshotResponse{}, bytes.NewReader([]byte("data")),
+	)
+	require.ErrorContains(t, err, ErrCorrupt.Error())
+	c.put("key", "2")
+	c.requireShows(follower.opts.Node, "key", "2")
+}
+
+// TestALieAboutASizeTakesNoMemory sends raft messages that are said to be huge.
+func TestALieAboutASizeTakesNoMemory(t *testing.T) {
+	c := newTrio(t, "alone")
+	c.put("key", "1")
+	node := c.nodes["alone"]
+	huge := binary.BigEndian.AppendUint32(nil, 1<<31-1)
+	for _, c := range []struct {
+		sentence string
+		message  []byte
+	}{
+		{"a list of entries", append([]byte("\x00\x81\xa7Entries\xdd"), huge...)},
+		{"a leader's address", append([]byte("\x00\x81\xa6Leader\xc6"), huge...)},
+		{"an entry's data", append([]byte("\x00\x81\xa7Entries\x91\x81\xa4Data\xc6"), huge...)},
+		{"a map", append([]byte("\x00\xdf"), huge...)},
+		{"a candidate", append([]byte("\x01\x81\xa9Candidate\xdb"), huge...)},
+		{"the members of a snapshot", append([]byte("\x03\x81\xadConfiguration\xc6"), huge...)},
+	} {
+		conn, err := net.Dial("tcp", node.port.listener.Addr().String())
+		require.NoError(t, err)
+		_, err = greet(conn, hello{forRaft, clusterID("test"), "liar", node.id})
+		require.NoError(t, err)
+		_, err = conn.Write(c.message)
+		require.NoError(t, err)
+		time.Sleep(50 * time.Millisecond) // It waits for the rest.
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		require.Less(t, mem.HeapAlloc, uint64(256<<20), c.sentence)
+		require.NoError(t, conn.Close())
+		_, _ = io.Copy(io.Discard, conn)
+	}
+	c.put("key", "2")
+}
