@@ -11,8 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// publicPackages are the packages that other programs import.
+// publicPackages are the packages of the module that other programs import.
 var publicPackages = []string{"kv", "wal", "snapshot"}
+
+// explainedPackages are those of nested modules, too.
+var explainedPackages = append(slices.Clone(publicPackages), "cluster")
 
 // conventionalMethods mean the same on every type, so a comment could only repeat that of the standard library.
 var conventionalMethods = []string{"Error", "String"}
@@ -20,7 +23,7 @@ var conventionalMethods = []string{"Error", "String"}
 // commentRule complains about exported names of public packages that have no comment. A comment over a group of
 // constants or variables explains its members. Fields are left to judgement.
 func commentRule(s source) []string {
-	if s.isTest() || s.isGenerated() || !slices.Contains(publicPackages, s.dir()) {
+	if s.isTest() || s.isGenerated() || !slices.Contains(explainedPackages, s.dir()) {
 		return nil
 	}
 	var complaints []string
@@ -93,14 +96,14 @@ func exported(names []*ast.Ident) []*ast.Ident {
 	return slices.DeleteFunc(slices.Clone(names), func(name *ast.Ident) bool { return !name.IsExported() })
 }
 
-func TestExportedNamesAreExplained(t *testing.T) { obey(t, commentRule) }
+func TestExportedNamesAreExplained(t *testing.T) { obey(t, commentRule, allSources(t)) }
 
 func TestPublicPackagesAreExplained(t *testing.T) {
 	explained := map[string]bool{}
-	for _, s := range sources(t) {
+	for _, s := range allSources(t) {
 		explained[s.dir()] = explained[s.dir()] || s.tree.Doc != nil && !s.isTest()
 	}
-	for _, dir := range publicPackages {
+	for _, dir := range explainedPackages {
 		if _, err := os.Stat(filepath.Join(moduleRoot, dir)); err == nil {
 			require.True(t, explained[dir], "package %s has no package comment", dir)
 		}

@@ -105,6 +105,17 @@ func read(t *testing.T, name string) []byte {
 // sources returns every Go file of the module, parsed.
 func sources(t *testing.T) []source {
 	t.Helper()
+	return sourcesOf(t, walk)
+}
+
+// allSources is sources with the nested modules.
+func allSources(t *testing.T) []source {
+	t.Helper()
+	return sourcesOf(t, walkAll)
+}
+
+func sourcesOf(t *testing.T, walk func(t *testing.T, visit func(name string))) []source {
+	t.Helper()
 	var all []source
 	walk(t, func(name string) {
 		if !strings.HasSuffix(name, ".go") || strings.Contains(name, "/testdata/") {
@@ -118,11 +129,11 @@ func sources(t *testing.T) []source {
 	return all
 }
 
-// obey fails the test with every complaint that a rule has about the module.
-func obey(t *testing.T, rule func(source) []string) {
+// obey fails the test with every complaint that a rule has about some sources.
+func obey(t *testing.T, rule func(source) []string, sources []source) {
 	t.Helper()
 	var complaints []string
-	for _, s := range sources(t) {
+	for _, s := range sources {
 		complaints = append(complaints, rule(s)...)
 	}
 	report(t, complaints)

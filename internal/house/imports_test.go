@@ -96,7 +96,7 @@ func mayHost(s source, imported string) bool {
 	return false
 }
 
-func TestImportsFollowTheArrows(t *testing.T) { obey(t, importRule) }
+func TestImportsFollowTheArrows(t *testing.T) { obey(t, importRule, sources(t)) }
 
 func TestAnImportAgainstTheArrowsIsNoticed(t *testing.T) {
 	file := func(imported string) string { return "package p\n\nimport _ \"" + imported + "\"\n" }
