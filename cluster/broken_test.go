@@ -19,8 +19,8 @@ func (s *shelf) stopped() error {
 	return s.watch.stopped()
 }
 
-// ends reports whether a function ends its goroutine.
-func ends(do func()) bool {
+// endsGoroutine reports whether a function ends its goroutine.
+func endsGoroutine(do func()) bool {
 	returned, over := false, make(chan struct{})
 	go func() {
 		defer close(over)
@@ -92,7 +92,7 @@ func TestEntriesThatWouldEndTheProcessAreRefused(t *testing.T) {
 
 			entry := kv.Entry{Offset: 5, Term: 1, Kind: uint8(c.entry.Type), Data: c.entry.Data}
 			require.NoError(t, s.log.Append(0, []kv.Entry{entry}), "as another version of this program might have done")
-			require.True(t, ends(func() { _ = s.GetLog(5, &raft.Log{}) }))
+			require.True(t, endsGoroutine(func() { _ = s.GetLog(5, &raft.Log{}) }))
 			require.ErrorIs(t, s.stopped(), c.want)
 			require.NoError(t, s.replica.DB().Close())
 		})
@@ -105,7 +105,7 @@ func TestAnEntryThatIsAgreedUponAndMissingStopsTheNode(t *testing.T) {
 	s.store(1, 3)
 	s.committed = func() uint64 { return 5 }
 	require.ErrorIs(t, s.GetLog(6, &raft.Log{}), raft.ErrLogNotFound, "raft looks for what it may not have")
-	require.True(t, ends(func() { _ = s.GetLog(4, &raft.Log{}) }))
+	require.True(t, endsGoroutine(func() { _ = s.GetLog(4, &raft.Log{}) }))
 	require.ErrorIs(t, s.stopped(), ErrCorrupt)
 	require.NoError(t, s.replica.DB().Close())
 }

@@ -111,5 +111,5 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	if _, after := f.replica.Log().Bounds(); before > after {
 		f.diverged()
 	}
-	return f.snapshots.history.installed(offset)
+	return f.snapshots.history.forgetFrom(offset + 1)
 }

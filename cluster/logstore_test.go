@@ -176,6 +176,8 @@ func TestMembersAreKnownThoughTheirEntryIsGone(t *testing.T) {
 	metas, err := s.history.noted()
 	require.NoError(t, err)
 	require.Len(t, metas, 2)
+	require.Len(t, s.history.ends.notes, 2, "no more than there are snapshots")
+	require.Empty(t, s.history.members.notes)
 	require.EqualValues(t, []uint64{10, 3}, []uint64{metas[0].Index, metas[0].Term})
 	require.EqualValues(t, 6, metas[0].ConfigurationIndex)
 	require.NoError(t, s.DeleteRange(1, 9))
@@ -193,8 +195,8 @@ func TestANoteWithoutItsEntryIsRemoved(t *testing.T) {
 	lost := []*raft.Log{{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{})}}
 	require.NoError(t, s.history.expect(lost), "and then it dies")
 	s = s.again()
-	require.NotContains(t, s.history.members, uint64(4))
-	require.Contains(t, s.history.members, uint64(1))
+	require.NotContains(t, s.history.members.notes, uint64(4))
+	require.Contains(t, s.history.members.notes, uint64(1))
 	require.NoError(t, s.replica.DB().Close())
 }
 

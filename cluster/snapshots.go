@@ -39,7 +39,7 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	path := filepath.Join(s.history.dir, id)
+	path := filepath.Join(s.history.ends.dir, id)
 	if last := s.received(); last != nil && last.ID == id {
 		metas, path = append(metas, last), s.incoming
 	}

@@ -1,0 +1,41 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/walnutkv/walnut/snapshot"
+)
+
+// endKey is the prefix of the keys of ends in the stable file.
+const endKey = "snapshot "
+
+// ends are notes of the entries that snapshots end with, by their offsets. A snapshot that the store takes is noted once it is there; one that
+// another node has sent is noted before it is installed.
+type ends struct {
+	notes
+	dir string // Of the snapshots.
+}
+
+// places returns the snapshots that are there, the newest first.
+func (e ends) places() ([]snapshot.Place, error) {
+	places, err := snapshot.List(nil, e.dir)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return places, nil
+}
+
+// oldest returns the offset of the oldest snapshot that is there and has a note, which speaks for all before it; 0 where there is none.
+func (e ends) oldest() uint64 {
+	places, err := e.places()
+	if err != nil {
+		return 0
+	}
+	for _, place := range slices.Backward(places) {
+		if _, found := e.notes[place.Offset]; found {
+			return place.Offset
+		}
+	}
+	return 0
+}
