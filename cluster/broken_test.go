@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -215,4 +216,23 @@ func TestASnapshotThatWasDamagedOnItsWayStopsNothing(t *testing.T) {
 	require.ErrorIs(t, node.fsm.Restore(in), kv.ErrCorrupt)
 	require.NoError(t, node.watch.state())
 	c.put("key", "again")
+}
+
+func TestASnapshotForWhichTheDiskHasNoRoomShowsInTheStatus(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	s := openShelf(t, t.TempDir())
+	place := filepath.Join(t.TempDir(), incomingName)
+	snaps := &snapshots{history: s.history, watch: s.watch, incoming: place}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	k := &sink{snapshots: snaps, file: full}
+	_, err = k.Write(make([]byte, 1000))
+	require.ErrorIs(t, err, kv.ErrNoSpace)
+	require.NoError(t, k.Cancel())
+	require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
+	s.store(1, 3)
+	require.NoError(t, s.watch.state())
+	require.NoError(t, s.replica.DB().Close())
 }

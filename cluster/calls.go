@@ -53,6 +53,7 @@ type answer struct {
 var codes = map[string]error{
 	"leader": ErrNoLeader,
 	"member": ErrMember,
+	"again":  errAgain,
 }
 
 var errAnswer = errors.New("the node refuses")
@@ -247,8 +248,8 @@ func (c *Cluster) askLeader(ctx context.Context, q question) (answer, error) {
 		return answer{}, ErrNoLeader
 	}
 	a, err := c.calls.ask(ctx, string(leader), q)
-	if err == nil {
-		err = a.err()
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", errAgain, err)
 	}
-	return a, err
+	return a, a.err()
 }

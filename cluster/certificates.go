@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -20,8 +21,11 @@ type TLS struct {
 	CAFile   string // The authority's certificates.
 }
 
-// certificatesChecked is how often the files are looked at, at most.
-const certificatesChecked = time.Second
+const (
+	certificatesChecked = time.Second // How often the files are looked at, at most.
+	expiryChecked       = time.Minute // How often the certificate's end is looked at.
+	expiryWarned        = time.Hour   // How often that is logged, at most.
+)
 
 // certificates are what the files hold. Where they have changed and can't be used, what they held before stays in use.
 type certificates struct {
@@ -99,6 +103,30 @@ func (c *certificates) current() keys {
 		}
 	}
 	return c.held
+}
+
+// watch warns of a certificate that is about to expire until ctx is done. Nodes that are connected don't notice, so that the first restart would.
+func (c *certificates) watch(ctx context.Context) {
+	var warned time.Time
+	for {
+		if left, late := c.expires(time.Now()); late && (warned.IsZero() || time.Since(warned) >= expiryWarned) {
+			warned = time.Now()
+			c.log.Warn("the node's certificate expires soon, or has; then no connection can be made",
+				"file", c.files.CertFile, "left", left.Round(time.Minute))
+		}
+		select {
+		case <-time.After(expiryChecked):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// expires returns how long the certificate is valid still, and whether that is less than a tenth of its life.
+func (c *certificates) expires(now time.Time) (left time.Duration, late bool) {
+	leaf := c.current().own.Leaf
+	left = leaf.NotAfter.Sub(now)
+	return left, left < leaf.NotAfter.Sub(leaf.NotBefore)/10
 }
 
 // server returns the configuration of the end that is called. Sessions aren't resumed: each connection is proved by what counts now.

@@ -92,6 +92,40 @@ func Open(ctx context.Context, dir string, opts Options) (*Cluster, error) {
 
 // open opens the parts, each of which Close closes if it is there.
 func (c *Cluster) open(ctx context.Context, dir string) (err error) {
+	if err := c.openDirectory(dir); err != nil {
+		return err
+	}
+	if c.port, err = listen(c.opts, c.id); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	c.calls = newCalls(c)
+	c.reads.ask, c.reads.ctx = c.readIndex, c.ctx
+	c.confirms = confirmations{ask: c.askTerm, ctx: c.ctx, voters: map[string]*rounds{}}
+	e, err := c.startEngine()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.current = e
+	c.mu.Unlock()
+	if err := c.watch.stopped(); err != nil { // It may have found nothing to stop.
+		return err
+	}
+	c.port.serveAs(forCalls, c.serveCalls)
+	c.lives.Go(func() { c.watch.watch(c.ctx) })
+	c.lives.Go(c.belong)
+	c.lives.Go(c.watchClocks)
+	if certs := c.port.certs; certs != nil {
+		c.lives.Go(func() { certs.watch(c.ctx) })
+	}
+	return nil
+}
+
+// openDirectory opens what is in the node's directory.
+func (c *Cluster) openDirectory(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
@@ -117,33 +151,13 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	if c.history, err = openHistory(c.stable, c.replica.Log(), filepath.Join(store, snapshotsName)); err != nil {
 		return err
 	}
-	c.snapshots = &snapshots{history: c.history, incoming: filepath.Join(dir, incomingName)}
+	c.snapshots = &snapshots{history: c.history, watch: c.watch, incoming: filepath.Join(dir, incomingName)}
 	c.snapshots.drop()
 	c.logs = &logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
 		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
 	}
 	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
-	if c.port, err = listen(c.opts, c.id); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("cluster: %w", err)
-	}
-	c.calls = newCalls(c)
-	c.reads.ask, c.reads.ctx = c.readIndex, c.ctx
-	c.confirms = confirmations{ask: c.askTerm, ctx: c.ctx, voters: map[string]*rounds{}}
-	e, err := c.startEngine()
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.current = e
-	c.mu.Unlock()
-	c.port.serveAs(forCalls, c.serveCalls)
-	c.lives.Go(func() { c.watch.watch(c.ctx) })
-	c.lives.Go(c.belong)
-	c.lives.Go(c.watchClocks)
 	return nil
 }
 

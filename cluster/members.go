@@ -96,6 +96,9 @@ func (c *Cluster) Transfer(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opTransfer, Node: node}, func() error { return c.transfer(ctx, node) })
 }
 
+// errAgain reports what may succeed when it is tried again: the leader's answer didn't come, or somebody was faster.
+var errAgain = errors.New("try again")
+
 // onLeader does something here if this node leads, or lets the leader do it. It waits for a leader as long as ctx lasts: what is asked
 // for may be done twice.
 func (c *Cluster) onLeader(ctx context.Context, q question, here func() error) error {
@@ -109,7 +112,7 @@ func (c *Cluster) onLeader(ctx context.Context, q question, here func() error) e
 		} else {
 			_, err = c.askLeader(ctx, q)
 		}
-		if err == nil || errors.Is(err, ErrMember) || errors.Is(err, errAnswer) { // Anything else may pass.
+		if !errors.Is(err, ErrNoLeader) && !errors.Is(err, errAgain) {
 			return err
 		}
 		select {
@@ -145,7 +148,11 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 		}
 		return fmt.Errorf("%w: it was handed over, since %q led", ErrNoLeader, node)
 	}
-	return c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
+	err = c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
+	if err != nil && c.history.newest() != after {
+		return fmt.Errorf("%w: the members have changed: %w", errAgain, err)
+	}
+	return err
 }
 
 func voters(servers []raft.Server) (n int) {
@@ -160,15 +167,14 @@ func voters(servers []raft.Server) (n int) {
 // transfer is Transfer on the leader.
 func (c *Cluster) transfer(ctx context.Context, node string) error {
 	e := c.engine()
-	if node == "" {
-		return c.named("transfer", e.await(ctx, e.raft.LeadershipTransfer()))
-	}
-	if node == c.opts.Node {
-		return nil
-	}
 	servers, err := c.members(ctx)
-	if err != nil {
+	switch {
+	case err != nil || node == c.opts.Node:
 		return err
+	case voters(servers) == 1:
+		return fmt.Errorf("%w: there is no other voter to lead", ErrMember)
+	case node == "":
+		return c.named("transfer", e.await(ctx, e.raft.LeadershipTransfer()))
 	}
 	for _, s := range servers {
 		if nameOf(string(s.ID)) == node && s.Suffrage == raft.Voter {

@@ -335,3 +335,33 @@ func TestTheMembersAreChangedOnlyIfTheyAreWhatTheyWere(t *testing.T) {
 	err := e.await(soon(t), e.raft.RemoveServer(raft.ServerID(node.id), after, time.Second))
 	require.ErrorContains(t, err, "configuration changed")
 }
+
+func TestARemovalOutlivesTheLeaderThatItWasAsked(t *testing.T) {
+	c := newTrio(t)
+	c.openWith("d", c.newcomer("d"))
+	waitUntil(t, func() bool { return c.member("d", "d").Voter })
+	leader := c.leader()
+	asking := c.follower()
+	for _, name := range []string{"a", "b", "c"} {
+		if name != leader && name != asking {
+			c.net.isolate(leader, true)
+			require.NoError(t, c.nodes[asking].Remove(soon(t), name), "a leader that doesn't answer isn't the last word")
+			c.net.isolate(leader, false)
+			return
+		}
+	}
+}
+
+func TestALonelyVoterHandsOverToNobody(t *testing.T) {
+	c := newTrio(t, "alone")
+	require.ErrorIs(t, c.nodes["alone"].Transfer(soon(t), ""), ErrMember)
+	require.NoError(t, c.nodes["alone"].Transfer(soon(t), "alone"))
+	c.put("key", "value")
+}
+
+func TestALeaderThatStopsOrClosesIsNotTakenForThisNode(t *testing.T) {
+	for _, err := range []error{ErrStopped, ErrClosed} {
+		require.ErrorIs(t, refused(err).err(), ErrNoLeader)
+		require.NotErrorIs(t, refused(err).err(), err)
+	}
+}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +117,29 @@ func TestCertificatesAreReadAgainAfterTheyChanged(t *testing.T) {
 	require.NoError(t, os.WriteFile(files.KeyFile, []byte("half a ke"), 0o600))
 	b.certs.checked = time.Time{}
 	require.Equal(t, after, serial(), "what can't be read changes nothing")
+}
+
+func TestACertificateThatExpiresSoonIsWarnedOf(t *testing.T) {
+	ca := newAuthority(t)
+	c, err := openCertificates(ca.issue("a"), testLogger(t)) // It is valid for an hour from now, and has been for one.
+	require.NoError(t, err)
+	_, late := c.expires(time.Now())
+	require.False(t, late)
+	left, late := c.expires(time.Now().Add(50 * time.Minute))
+	require.True(t, late)
+	require.InDelta(t, 10, left.Minutes(), 1)
+	_, late = c.expires(time.Now().Add(2 * time.Hour))
+	require.True(t, late)
+
+	lines := &logged{}
+	c.log = slog.New(slog.NewTextHandler(lines, nil))
+	c.held.own.Leaf.NotAfter = time.Now().Add(time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { c.watch(ctx) })
+	waitUntil(t, func() bool { return lines.count("expires soon") == 1 })
+	cancel()
+	watching.Wait()
 }
 
 func TestClosingAPortEndsItsConnectionsAndGoroutines(t *testing.T) {

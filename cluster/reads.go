@@ -114,10 +114,12 @@ func (c *Cluster) entitled(ctx context.Context, id string) error {
 	return nil
 }
 
-// freshness is how new the state of this node is known to be.
+// freshness is how new the state of this node is known to be. The monotonic clock stands still while the machine is suspended, and the other
+// one may be set: the longer time counts.
 type freshness struct {
 	mu     sync.Mutex
 	asked  time.Time // When the leader was asked last.
+	wall   time.Time // The same without the monotonic clock.
 	offset uint64    // What it said.
 }
 
@@ -125,14 +127,15 @@ func (f *freshness) note(asked time.Time, offset uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if asked.After(f.asked) {
-		f.asked, f.offset = asked, offset
+		f.asked, f.wall, f.offset = asked, asked.Round(0), offset
 	}
 }
 
-func (f *freshness) read() (asked time.Time, offset uint64) {
+// read returns how long ago the leader was asked, and what it said. ever is not set before it was asked.
+func (f *freshness) read(now time.Time) (age time.Duration, offset uint64, ever bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.asked, f.offset
+	return max(now.Sub(f.asked), now.Round(0).Sub(f.wall)), f.offset, !f.asked.IsZero()
 }
 
 // Stale waits until this node shows everything that was acknowledged longer ago than a bound. It asks nobody where it knows that already:
@@ -142,13 +145,16 @@ func (c *Cluster) Stale(ctx context.Context, bound time.Duration) error {
 	if err := c.hopeless(context.Background()); errors.Is(err, ErrClosed) {
 		return err
 	}
-	asked, offset := c.fresh.read()
-	if !asked.IsZero() && time.Since(asked) <= bound && c.replica.Applied() >= offset {
+	if age, offset, ever := c.fresh.read(time.Now()); ever && age <= bound && c.replica.Applied() >= offset {
 		return nil
 	}
 	err := c.Linearizable(ctx)
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w: nothing newer than %v ago is known: %w", ErrStale, time.Since(asked).Round(time.Millisecond), err)
+		age, _, ever := c.fresh.read(time.Now())
+		if !ever {
+			return fmt.Errorf("%w: no leader has answered yet: %w", ErrStale, err)
+		}
+		return fmt.Errorf("%w: nothing newer than %v ago is known: %w", ErrStale, age.Round(time.Millisecond), err)
 	}
 	return err
 }

@@ -92,13 +92,26 @@ func TestAStaleReadAsksNobodyWhileItKnowsEnough(t *testing.T) {
 	c.put("key", "1")
 	node := c.nodes[c.follower()]
 	require.NoError(t, node.Stale(soon(t), time.Minute))
-	asked, _ := node.fresh.read()
+	asked := node.fresh.asked
 	require.NoError(t, node.Stale(soon(t), time.Minute))
-	again, _ := node.fresh.read()
-	require.Equal(t, asked, again)
+	require.Equal(t, asked, node.fresh.asked)
 	require.NoError(t, node.Stale(soon(t), time.Nanosecond))
-	again, _ = node.fresh.read()
-	require.True(t, again.After(asked))
+	require.True(t, node.fresh.asked.After(asked))
+}
+
+func TestWhatIsKnownAgesWhileTheMachineIsSuspended(t *testing.T) {
+	var f freshness
+	_, _, ever := f.read(time.Now())
+	require.False(t, ever)
+	asked := time.Now()
+	f.note(asked, 7)
+	age, offset, ever := f.read(asked.Add(time.Second))
+	require.Equal(t, time.Second, age)
+	require.EqualValues(t, 7, offset)
+	require.True(t, ever)
+	f.wall = f.wall.Add(-time.Hour) // In the hour the monotonic clock stood still.
+	age, _, _ = f.read(asked.Add(time.Second))
+	require.Equal(t, time.Hour+time.Second, age)
 }
 
 func TestReadersShareAQuestionThatIsAskedAfterTheyCame(t *testing.T) {

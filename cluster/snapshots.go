@@ -10,11 +10,15 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
 )
 
 // snapshots are kv's as the consensus sees them, and the one that another node sends, which waits in a file until it is installed.
 type snapshots struct {
 	history  *history
+	watch    *watchdog
 	incoming string                            // The file's path.
 	start    atomic.Pointer[raft.SnapshotMeta] // Not nil while raft starts: up to where the replica has recovered.
 
@@ -109,6 +113,10 @@ func (k *sink) Write(piece []byte) (int, error) {
 	}
 	n, err := k.file.Write(piece)
 	k.meta.Size += int64(n)
+	if vfs.IsNoSpace(err) {
+		err = fmt.Errorf("cluster: %w: %w", kv.ErrNoSpace, err)
+		k.snapshots.watch.saw(err)
+	}
 	return n, err
 }
 
