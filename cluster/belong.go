@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -122,15 +123,50 @@ func (c *Cluster) Join(ctx context.Context) error {
 			places = append(places, string(s.Address))
 		}
 	}
-	var errs []error
-	for i := 0; i < len(places); i++ {
-		a, err := c.askToJoin(ctx, places[i])
-		if err == nil {
-			return nil
+	return c.joinBy(ctx, places)
+}
+
+// joinBy asks some nodes, and those that they name as the leader, all at a time: one that is dead may keep its caller waiting.
+func (c *Cluster) joinBy(ctx context.Context, places []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	type outcome struct {
+		answer
+		err error
+	}
+	outcomes := make(chan outcome)
+	asked := map[string]bool{}
+	waiting := 0
+	ask := func(place string) {
+		if place == "" || asked[place] {
+			return
 		}
-		errs = append(errs, err)
-		if a.Leader != "" && !slices.Contains(places, a.Leader) {
-			places = append(places, a.Leader)
+		asked[place] = true
+		waiting++
+		asking.Go(func() {
+			a, err := c.askToJoin(ctx, place)
+			select {
+			case outcomes <- outcome{a, err}:
+			case <-ctx.Done():
+			}
+		})
+	}
+	for _, place := range places {
+		ask(place)
+	}
+	var errs []error
+	for ; waiting > 0; waiting-- {
+		select {
+		case got := <-outcomes:
+			if got.err == nil {
+				return nil
+			}
+			errs = append(errs, got.err)
+			ask(got.Leader)
+		case <-ctx.Done():
+			return errors.Join(append(errs, context.Cause(ctx))...)
 		}
 	}
 	if len(errs) == 0 {

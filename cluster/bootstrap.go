@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/hashicorp/raft"
 )
@@ -38,30 +39,39 @@ func (c *Cluster) bootstrap(ctx context.Context) (found bool, err error) {
 	return false, err
 }
 
-// founders returns the addresses of the nodes that make a new cluster, by their identities. It reports whether one of them is in a cluster.
+// founders returns the addresses of the nodes that make a new cluster, by their identities. It reports whether one of them is in a cluster. All
+// are asked at a time: one that is dead may keep its caller waiting.
 func (c *Cluster) founders(ctx context.Context) (nodes map[string]string, found bool, err error) {
-	nodes = map[string]string{c.id: c.port.address}
-	names, errs := map[string]string{c.opts.Node: c.port.address}, []error(nil)
-	for _, address := range c.opts.Join {
+	answers, errs := make([]answer, len(c.opts.Join)), make([]error, len(c.opts.Join))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, address := range c.opts.Join {
 		if address == c.port.address {
 			continue
 		}
-		a, err := c.calls.ask(ctx, placed("", address), question{Op: opWho})
-		if err == nil {
-			err = a.err()
-		}
-		switch {
-		case err != nil: // Another one may know of a cluster.
-			errs = append(errs, err)
-			continue
-		case a.Joined:
+		asking.Go(func() {
+			a, err := c.calls.ask(ctx, placed("", address), question{Op: opWho})
+			if err == nil {
+				err = a.err()
+			}
+			if answers[i], errs[i] = a, err; err == nil && a.Joined {
+				cancel() // The others don't matter.
+			}
+		})
+	}
+	asking.Wait()
+	nodes, names := map[string]string{c.id: c.port.address}, map[string]string{c.opts.Node: c.port.address}
+	for i, a := range answers {
+		switch name := nameOf(a.Node); {
+		case a.Joined && errs[i] == nil:
 			return nil, true, nil
+		case errs[i] != nil || a.Node == "":
+		case names[name] != "" && names[name] != a.Address:
+			errs[i] = fmt.Errorf("%w: %s and %s are both named %q", ErrMember, names[name], a.Address, name)
+		default:
+			names[name], nodes[a.Node] = a.Address, a.Address
 		}
-		name := nameOf(a.Node)
-		if known, twice := names[name]; twice && known != a.Address {
-			errs = append(errs, fmt.Errorf("%w: %s and %s are both named %q", ErrMember, known, a.Address, name))
-		}
-		names[name], nodes[a.Node] = a.Address, a.Address
 	}
 	return nodes, false, errors.Join(errs...)
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Besides the consensus nodes ask each other some questions, over connections for calls: a line of JSON, and a line with the answer. A
@@ -247,9 +249,31 @@ func (c *Cluster) askLeader(ctx context.Context, q question) (answer, error) {
 	if leader == "" {
 		return answer{}, ErrNoLeader
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	watching.Go(func() { c.followLeader(ctx, leader, cancel) })
 	a, err := c.calls.ask(ctx, string(leader), q)
 	if err != nil {
 		return a, fmt.Errorf("%w: %w", errAgain, err)
 	}
 	return a, a.err()
+}
+
+// leaderWatched is how often it is looked whether a node that is asked leads still.
+const leaderWatched = 50 * time.Millisecond
+
+// followLeader cancels a question to the leader once another one leads: a dead node doesn't answer.
+func (c *Cluster) followLeader(ctx context.Context, asked raft.ServerAddress, cancel context.CancelCauseFunc) {
+	for {
+		select {
+		case <-time.After(leaderWatched):
+			if now, _ := c.engine().raft.LeaderWithID(); now != "" && now != asked {
+				cancel(fmt.Errorf("%w: another one does", ErrNoLeader))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -143,8 +143,8 @@ func (c *Cluster) followLeadership(e *engine) {
 				continue
 			}
 			entry, err := c.replica.Log().Read(mark.Index())
-			if err != nil {
-				c.opts.Logger.Error("leadership can't begin", "node", c.opts.Node, "error", err)
+			if err != nil { // Nobody else would depose a leader that does nothing.
+				c.watch.trip(fmt.Errorf("leadership can't begin: %w", err))
 				continue
 			}
 			e.established.Store(entry.Term)

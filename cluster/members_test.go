@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -364,4 +365,26 @@ func TestALeaderThatStopsOrClosesIsNotTakenForThisNode(t *testing.T) {
 		require.ErrorIs(t, refused(err).err(), ErrNoLeader)
 		require.NotErrorIs(t, refused(err).err(), err)
 	}
+}
+
+// TestADeadAddressKeepsNoNodeOut is of one that takes connections and never answers, as a machine that hangs.
+func TestADeadAddressKeepsNoNodeOut(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, mute.Close()) }()
+	dead := mute.Addr().String()
+	c := newTrio(t)
+	c.put("key", "1")
+	o := c.newcomer("d")
+	o.Join = append([]string{dead}, o.Join...)
+	c.openWith("d", o)
+	waitUntil(t, func() bool { return c.member("d", "d").Voter })
+	c.requireShows("d", "key", "1")
+
+	o = c.options("e") // As if it were to make a cluster.
+	o.Join = append([]string{dead}, o.Join...)
+	o.BootstrapExpect++
+	c.openWith("e", o)
+	waitUntil(t, func() bool { return c.member("e", "e").Voter })
+	c.requireShows("e", "key", "1")
 }

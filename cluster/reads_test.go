@@ -87,6 +87,31 @@ func readOnADeposedLeader(t *testing.T) bool {
 	return true
 }
 
+// TestAReadDoesNotWaitForALeaderThatIsDeadOnceThereIsAnother is of one that doesn't hang up: what it sends and gets is held.
+func TestAReadDoesNotWaitForALeaderThatIsDeadOnceThereIsAnother(t *testing.T) {
+	const long = 20 * time.Second
+	c := newTrioWith(t, func(o *Options) { o.DialTimeout = long })
+	c.put("key", "1")
+	old := c.leader()
+	var others []string
+	for _, name := range c.names {
+		if name != old {
+			others = append(others, name)
+		}
+	}
+	c.requireShows(others[0], "key", "1")
+	for _, name := range others {
+		c.net.hold(old, name)
+		c.net.hold(name, old)
+	}
+	read := make(chan error, 1)
+	began := time.Now()
+	go func() { read <- c.nodes[others[0]].Linearizable(soon(t)) }()
+	waitUntil(t, func() bool { return c.nodes[others[0]].Leads() || c.nodes[others[1]].Leads() })
+	require.NoError(t, <-read)
+	require.Less(t, time.Since(began), long*3/4)
+}
+
 func TestAStaleReadAsksNobodyWhileItKnowsEnough(t *testing.T) {
 	c := newTrio(t)
 	c.put("key", "1")
