@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -29,8 +30,8 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 	if !e.isEstablished() {
 		return ErrNoLeader
 	}
-	if _, _, err := net.SplitHostPort(q.Address); err != nil || nameOf(q.Node) == "" || len(q.Node) > 255 {
-		return fmt.Errorf("%w: %q at %q is no node", ErrMember, q.Node, q.Address)
+	if err := checkPlace(q.Node, q.Address); err != nil {
+		return err
 	}
 	if next, _, err := c.admission(ctx, q); err != nil || next == nil {
 		return err
@@ -50,6 +51,16 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 		return err
 	}
 	c.opts.Logger.Info("members changed", "node", c.opts.Node, "member", placed(q.Node, q.Address))
+	return nil
+}
+
+// checkPlace refuses what no node is or has.
+func checkPlace(id, address string) error {
+	_, _, err := net.SplitHostPort(address)
+	name, directory, _ := strings.Cut(id, "@")
+	if err != nil || name == "" || directory == "" || len(id) > 255 || strings.Contains(directory+address, "@") {
+		return fmt.Errorf("%w: %q at %q is no node", ErrMember, id, address)
+	}
 	return nil
 }
 
@@ -89,6 +100,8 @@ func (c *Cluster) find(ctx context.Context, q *question) error {
 	if q.Node == c.id {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout/2) // The node that asks waits for the answer.
+	defer cancel()
 	place := placed(q.Node, q.Address)
 	a, err := c.calls.ask(ctx, place, question{Op: opWho})
 	if err == nil {

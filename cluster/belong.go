@@ -97,6 +97,19 @@ func (c *Cluster) askWhetherRemoved(ctx context.Context, servers []raft.Server) 
 	return nil
 }
 
+// membership returns why this node is no member, as far as it knows; nil where it is, or may be.
+func (c *Cluster) membership() error {
+	if why := c.standing.err(); why != nil {
+		return why
+	}
+	servers, err := c.members(c.ctx)
+	isSelf := func(s raft.Server) bool { return string(s.ID) == c.id }
+	if err == nil && len(servers) > 0 && !slices.ContainsFunc(servers, isSelf) && c.history.had(c.id, c.replica.Applied()) {
+		return c.removed()
+	}
+	return nil
+}
+
 func (c *Cluster) removed() error {
 	return fmt.Errorf("%w: %q was removed; Join lets it in again", ErrMember, c.opts.Node)
 }

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/kv"
@@ -269,31 +267,4 @@ func (c *Cluster) renew() error {
 	}
 	c.current = e
 	return nil
-}
-
-// terms is the stable file as raft gets it. raft panics where its term can't be saved: instead the watchdog is called, which ends the run,
-// and the goroutine, which is one of raft's or newRaft's, ends before the others.
-type terms struct {
-	*stable
-	cluster *Cluster
-}
-
-func (c *Cluster) termStore() raft.StableStore { return terms{c.stable, c} }
-
-// SetUint64 implements raft.StableStore.
-func (t terms) SetUint64(key []byte, value uint64) error {
-	if err := t.stable.SetUint64(key, value); err != nil {
-		t.cluster.watch.trip(err)
-		runtime.Goexit()
-	}
-	return nil
-}
-
-// Set implements raft.StableStore.
-func (t terms) Set(key, value []byte) error {
-	err := t.stable.Set(key, value)
-	if err != nil {
-		t.cluster.watch.trip(err)
-	}
-	return err
 }

@@ -170,6 +170,9 @@ func (o *Options) checkNetwork() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return wrong(option, "%w", err)
 		}
+		if strings.Contains(address, "@") {
+			return wrong(option, "%q has an @", address)
+		}
 	}
 	return nil
 }

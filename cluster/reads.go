@@ -164,7 +164,7 @@ func (c *Cluster) Stale(ctx context.Context, bound time.Duration) error {
 // ErrMember for a node that isn't let in or was removed, kv.ErrNoSpace, kv.ErrVersion for an older program than the leader's, ErrNoLeader,
 // and ErrStale for a node that lacks more.
 func (c *Cluster) Ready(ctx context.Context) error {
-	if err := errors.Join(c.hopeless(ctx), c.watch.state(), c.standing.err()); err != nil {
+	if err := errors.Join(c.hopeless(ctx), c.watch.state(), c.membership()); err != nil {
 		return err
 	}
 	offset, err := c.reads.join(ctx)

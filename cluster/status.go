@@ -31,7 +31,7 @@ func (c *Cluster) Status() Status {
 	e := c.engine()
 	s := Status{
 		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
-		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: errors.Join(c.watch.state(), c.standing.err()),
+		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: errors.Join(c.watch.state(), c.membership()),
 		ClockAhead: c.clocks.read(),
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
