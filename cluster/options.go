@@ -98,6 +98,8 @@ type Options struct {
 	// For tests.
 	disk func(entryLog) entryLog // What the consensus writes to instead of the log.
 	now  func() time.Time
+
+	message int // In place of messageBytes.
 }
 
 // withDefaults fills in what is zero and refuses what can't be.
@@ -113,6 +115,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.SlowSync = cmp.Or(o.SlowSync, DefaultSlowSync)
 	o.TrailingLogs = cmp.Or(o.TrailingLogs, DefaultTrailingLogs)
 	o.ReadyLag = cmp.Or(o.ReadyLag, DefaultReadyLag)
+	o.message = cmp.Or(o.message, messageBytes)
 	if o.now == nil {
 		o.now = time.Now
 	}

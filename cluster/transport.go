@@ -15,6 +15,7 @@ const messageBytes = 4 << 20
 // which Close ends.
 type transport struct {
 	*raft.NetworkTransport
+	limit   int // messageBytes, but in tests.
 	checked chan raft.RPC
 	closing chan struct{}
 	once    sync.Once
@@ -27,8 +28,9 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(conf *raft.NetworkTransportConfig) *transport {
-	t := &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(conf), checked: make(chan raft.RPC), closing: make(chan struct{})}
+func newTransport(conf *raft.NetworkTransportConfig, limit int) *transport {
+	t := &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(conf), limit: limit}
+	t.checked, t.closing = make(chan raft.RPC), make(chan struct{})
 	t.ended.Go(t.check)
 	return t
 }
@@ -73,7 +75,7 @@ func (t *transport) AppendEntries(
 ) error {
 	size := 0
 	for i, l := range message.Entries {
-		if size += len(l.Data) + len(l.Extensions); size > messageBytes && i > 0 {
+		if size += len(l.Data) + len(l.Extensions); size > t.limit && i > 0 {
 			message.Entries = message.Entries[:i]
 			break
 		}

@@ -15,7 +15,7 @@ import (
 
 func TestAMessageHasABoundedSize(t *testing.T) {
 	p := openPort(t, "one", "a", TLS{})
-	trans := newTransport(&raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: time.Second, Logger: newRaftLog(testLogger(t))})
+	trans := newTransport(&raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: time.Second, Logger: newRaftLog(testLogger(t))}, messageBytes)
 	defer func() { require.NoError(t, trans.Close()) }()
 	nowhere := raft.ServerAddress(placed("b", freeAddress(t)))
 	for _, c := range []struct {
@@ -38,16 +38,14 @@ func TestAMessageHasABoundedSize(t *testing.T) {
 	}
 }
 
-func TestAFollowerCatchesUpWithLargeCommits(t *testing.T) {
-	c := newTrio(t)
+func TestAFollowerCatchesUpWithMoreThanAMessage(t *testing.T) {
+	c := newTrioWith(t, func(o *Options) { o.message = 1000 })
 	late := c.follower()
 	c.stop(late)
-	for range 8 {
-		c.put("large", string(make([]byte, messageBytes/3)))
-	}
-	c.put("key", "value")
+	c.fill("", 50)
+	c.put("large", string(make([]byte, 5000)))
 	c.open(late)
-	c.requireShows(late, "key", "value")
+	c.requireShows(late, "large", string(make([]byte, 5000)))
 }
 
 // TestASnapshotWhoseMembersCannotBeDecodedEndsNothing is of a message on which raft panics.
