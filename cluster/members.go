@@ -143,10 +143,9 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 	case servers[at].Suffrage == raft.Voter && voters(servers) == 1:
 		return fmt.Errorf("%w: %q is the last voter", ErrMember, node)
 	case string(servers[at].ID) == c.id:
-		if err := c.transfer(ctx, ""); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: it was handed over, since %q led", ErrNoLeader, node)
+		if err := c.transfer(ctx, ""); err == nil {
+			return fmt.Errorf("%w: it was handed over, since %q led", ErrNoLeader, node)
+		} // The node that was to lead may be dead. Then this one steps down once its removal is agreed upon.
 	}
 	err = c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
 	if err != nil && c.history.newest() != after {
