@@ -15,6 +15,8 @@ KILL_ROUNDS ?= 1000
 OPERATIONS ?= 300000000
 HISTORIES ?= 100000
 SOAK_TIME ?= 10m
+# How long `make cluster-verify` takes.
+VERIFY_TIME ?= 10m
 # The packages that `make fuzz`, `make microbench` and `make race` run.
 PACKAGES ?= ./...
 
@@ -65,6 +67,10 @@ test-migrate: ## Check and test walnut-migrate, which is a module of its own
 .PHONY: test-cluster
 test-cluster: ## Check and test the replicated store, which is a module of its own, under the race detector
 	cd cluster && go vet ./... && go run $(STATICCHECK) ./... && go test -race -short -timeout=20m ./...
+
+.PHONY: cluster-verify
+cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)
+	cd cluster && go test -count=1 -timeout=0 -run=TestAllNodesHaveWhat -v . -verify=$(VERIFY_TIME) | grep -v 'helper_test.go'
 
 .PHONY: race
 race: ## Run the tests under the race detector; the longest ones are shortened

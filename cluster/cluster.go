@@ -13,6 +13,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/kv"
 )
@@ -40,7 +42,7 @@ type Cluster struct {
 	stable    *stable
 	replica   *kv.Replica
 	history   *history
-	logs      *logStore
+	logs      raft.LogStore
 	snapshots *snapshots
 	fsm       *fsm
 	watch     *watchdog
@@ -151,10 +153,10 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.snapshots = &snapshots{history: c.history, watch: c.watch, incoming: filepath.Join(dir, incomingName)}
 	c.snapshots.drop()
-	c.logs = &logStore{
+	c.logs = c.opts.log(&logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
 		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
-	}
+	})
 	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
 	return nil
 }

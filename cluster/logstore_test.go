@@ -16,7 +16,7 @@ import (
 // shelf is a log store over a replica whose consensus is the test.
 type shelf struct {
 	*logStore
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	stable  *stable
 	replica *kv.Replica
@@ -24,7 +24,7 @@ type shelf struct {
 	shortenings int
 }
 
-func openShelf(t *testing.T, dir string) *shelf {
+func openShelf(t testing.TB, dir string) *shelf {
 	t.Helper()
 	s := &shelf{t: t, dir: dir}
 	var err error

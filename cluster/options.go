@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/walnutkv/walnut/kv"
 )
 
@@ -96,7 +98,8 @@ type Options struct {
 	ReadyLag uint64
 
 	// For tests.
-	disk func(entryLog) entryLog // What the consensus writes to instead of the log.
+	disk func(entryLog) entryLog           // What the consensus writes to instead of the log.
+	log  func(raft.LogStore) raft.LogStore // What raft gets instead of its log.
 	now  func() time.Time
 
 	message int // In place of messageBytes.
@@ -121,6 +124,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.disk == nil {
 		o.disk = func(log entryLog) entryLog { return log }
+	}
+	if o.log == nil {
+		o.log = func(log raft.LogStore) raft.LogStore { return log }
 	}
 	return o, errors.Join(o.checkNames(), o.checkTimes(), o.checkNetwork(), o.checkBootstrap())
 }
