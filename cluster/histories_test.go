@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -69,51 +70,110 @@ var register = porcupine.Model{
 	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v %+v", in, out) },
 }
 
-// past is a history in the making.
-type past struct {
-	*trio
+// mark is a key that an operation puts besides what it does: it is there if and only if the operation happened.
+func (i input) mark() string { return "mark/" + i.key + "/" + i.value }
+
+// record is a history in the making.
+type record struct {
 	began time.Time
-	open  sync.RWMutex // Held for writing while a node is closed or opened.
 
 	mu         sync.Mutex
-	operations []porcupine.Operation
+	operations []porcupine.Operation // Done or undecided.
+	refused    []input               // Those that must not have happened.
 }
 
-// client does random operations on random nodes until ctx is done.
-func (p *past) client(ctx context.Context, number int, dice *rand.Rand) {
+// client does random operations on random nodes until ctx is done. Keys have a prefix.
+func (r *record) client(
+	ctx context.Context, number int, dice *rand.Rand, prefix string, names []string, do func(name string, in input) (output, error),
+) {
 	for i := 0; ctx.Err() == nil; i++ {
-		in := input{op: dice.IntN(3), key: string(rune('x' + dice.IntN(2))), value: fmt.Sprintf("%d-%d ", number, i)}
-		name := p.names[dice.IntN(len(p.names))]
-		p.open.RLock()
-		node := p.nodes[name]
-		p.open.RUnlock()
-		if node == nil {
-			continue
-		}
-		called := time.Since(p.began)
-		out, err := do(ctx, node, in)
-		returned := time.Since(p.began)
-		switch {
-		case errors.Is(err, kv.ErrUndecided):
-			out.undecided, returned = true, time.Hour
-		case err != nil: // It was refused, so it must not have happened.
+		in := input{op: dice.IntN(3), key: prefix + string(rune('x'+dice.IntN(2))), value: fmt.Sprintf("%d-%d ", number, i)}
+		name, called := names[dice.IntN(len(names))], time.Since(r.began)
+		out, err := do(name, in)
+		if r.note(number, in, called, out, err); err != nil {
 			time.Sleep(time.Millisecond)
-			continue
 		}
-		p.mu.Lock()
-		p.operations = append(p.operations, porcupine.Operation{
-			ClientId: number, Input: in, Call: int64(called), Output: out, Return: int64(returned),
-		})
-		p.mu.Unlock()
 		time.Sleep(time.Duration(dice.IntN(4)) * time.Millisecond)
 	}
+}
+
+// note records what came of an operation.
+func (r *record) note(number int, in input, called time.Duration, out output, err error) {
+	returned := time.Since(r.began)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err != nil && in.op == opGet:
+		return
+	case errors.Is(err, kv.ErrUndecided):
+		out.undecided, returned = true, time.Hour
+	case err != nil:
+		r.refused = append(r.refused, in)
+		return
+	}
+	r.operations = append(r.operations, porcupine.Operation{
+		ClientId: number, Input: in, Call: int64(called), Output: out, Return: int64(returned),
+	})
+}
+
+// requireHappened shows that everything that was acknowledged is among the pairs of a node, and nothing that was refused. What is undecided
+// is from then on part of the history if and only if it has happened by now: that leaves less to try.
+func (r *record) requireHappened(t testing.TB, pairs map[string]string) (done, undecided int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.operations = slices.DeleteFunc(r.operations, func(o porcupine.Operation) bool {
+		in, out := o.Input.(input), o.Output.(output)
+		_, happened := pairs[in.mark()]
+		switch {
+		case out.undecided:
+			undecided++
+			return !happened
+		case in.op != opGet:
+			require.True(t, happened, "%+v was acknowledged, and is lost", in)
+			done++
+		}
+		return false
+	})
+	for _, in := range r.refused {
+		require.NotContains(t, pairs, in.mark(), "%+v was refused, and happened", in)
+	}
+	return done, undecided
+}
+
+// requireLinearizable shows that all that happened could have happened in one order.
+func (r *record) requireLinearizable(t testing.TB) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(register, r.operations, time.Minute))
+}
+
+// past is a history of the nodes in this process.
+type past struct {
+	*trio
+	record
+	open sync.RWMutex // Held for writing while a node is closed or opened.
+}
+
+var errGone = errors.New("the node is closed")
+
+// do does an operation on a node, if it is open.
+func (p *past) do(name string, in input) (output, error) {
+	p.open.RLock()
+	node := p.nodes[name]
+	p.open.RUnlock()
+	if node == nil {
+		return output{}, errGone
+	}
+	return do(p.t.Context(), node, in)
 }
 
 // do does an operation on a node.
 func do(ctx context.Context, node *Cluster, in input) (out output, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
-	key := []byte(in.key)
+	key, mark := []byte(in.key), []byte(in.mark())
 	read := func(get func([]byte) ([]byte, error)) error {
 		value, err := get(key)
 		out.value = string(value)
@@ -130,13 +190,14 @@ func do(ctx context.Context, node *Cluster, in input) (out output, err error) {
 	case opPut:
 		var b kv.Batch
 		b.Put(key, []byte(in.value))
+		b.Put(mark, nil)
 		_, err = node.DB().ApplyContext(ctx, &b)
 	case opUpdate:
 		err = node.DB().UpdateContext(ctx, func(tx *kv.Tx) error {
 			if err := read(tx.Get); err != nil {
 				return err
 			}
-			return tx.Put(key, []byte(out.value+in.value))
+			return errors.Join(tx.Put(key, []byte(out.value+in.value)), tx.Put(mark, nil))
 		})
 	}
 	return out, err
@@ -207,12 +268,12 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 }
 
 func makeHistory(t *testing.T, seed uint64) {
-	p := &past{trio: newTrio(t), began: time.Now()}
+	p := &past{trio: newTrio(t), record: record{began: time.Now()}}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	var clients sync.WaitGroup
 	for number := range 6 {
-		clients.Go(func() { p.client(ctx, number, rand.New(rand.NewPCG(seed, uint64(number)))) })
+		clients.Go(func() { p.client(ctx, number, rand.New(rand.NewPCG(seed, uint64(number))), "", p.names, p.do) })
 	}
 	p.trouble(ctx, rand.New(rand.NewPCG(seed, 100)))
 	clients.Wait()
@@ -220,22 +281,14 @@ func makeHistory(t *testing.T, seed uint64) {
 		for _, key := range []string{"x", "y"} {
 			called := time.Since(p.began)
 			require.NoError(t, p.nodes[name].Linearizable(soon(t)))
-			out, err := do(soon(t), p.nodes[name], input{op: opGet, key: key})
+			in := input{op: opGet, key: key}
+			out, err := p.do(name, in)
 			require.NoError(t, err)
-			p.operations = append(p.operations, porcupine.Operation{
-				ClientId: 100 + number, Input: input{op: opGet, key: key}, Call: int64(called), Output: out, Return: int64(time.Since(p.began)),
-			})
+			p.note(100+number, in, called, out, nil)
 		}
 	}
-	p.requireAlike()
-	result := porcupine.CheckOperationsTimeout(register, p.operations, time.Minute)
-	undecided := 0
-	for _, o := range p.operations {
-		if o.Output.(output).undecided {
-			undecided++
-		}
-	}
-	t.Logf("%d operations, %d of them undecided: %s", len(p.operations), undecided, result)
-	require.Equal(t, porcupine.Ok, result)
+	done, undecided := p.requireHappened(t, p.requireAlike())
+	t.Logf("%d operations, %d commits done, %d undecided, %d refused", len(p.operations), done, undecided, len(p.refused))
+	p.requireLinearizable(t)
 	require.Greater(t, len(p.operations), 20, "on a busy machine there may be few")
 }

@@ -150,10 +150,9 @@ func (c *trio) requireShows(name, key, value string) {
 	require.Equal(c.t, value, string(got), "node %s", name)
 }
 
-// requireAlike shows that all open nodes hold the same pairs, and how many.
-func (c *trio) requireAlike() {
+// requireAlike shows that all open nodes hold the same pairs, and returns them.
+func (c *trio) requireAlike() (want map[string]string) {
 	c.t.Helper()
-	var want map[string]string
 	for name, node := range c.nodes {
 		require.NoError(c.t, node.Linearizable(soon(c.t)), "node %s", name)
 		held := map[string]string{}
@@ -165,6 +164,7 @@ func (c *trio) requireAlike() {
 		}
 		require.Equal(c.t, want, held, "node %s", name)
 	}
+	return want
 }
 
 // checkpoint lets a node take one, as when its log has grown.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestAllNodesHaveWhatTheLeaderHasAppended(t *testing.T) {
 		}
 	})
 	c := newTrioWith(t, func(o *Options) {
-		o.TrailingLogs = 128
+		o.TrailingLogs, o.Logger = 128, slog.New(slog.DiscardHandler)
 		o.log = func(log raft.LogStore) raft.LogStore { return (&verified{LogStore: log, found: found}).begin() }
 	})
 	require.True(t, c.nodes["a"].logs.(raft.MonotonicLogStore).IsMonotonic())
