@@ -128,6 +128,11 @@ func (f *fleet) close() {
 	for name := range f.running {
 		f.signal(name, syscall.SIGKILL)
 	}
+	if f.t.Failed() {
+		for _, name := range f.names {
+			f.t.Logf("node %s:\n%s", name, f.log(name))
+		}
+	}
 	logs, _ := filepath.Glob(filepath.Join(f.dir, "*.log"))
 	for _, path := range logs {
 		text, err := os.ReadFile(path)

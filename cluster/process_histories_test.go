@@ -208,14 +208,16 @@ func (s *illness) leaveAndJoin(ctx context.Context, name string) {
 	s.join(ctx, name)
 }
 
-// join lets a node join until it votes.
+// join lets a node join until the leader says that it votes: one that was removed while it was away doesn't know.
 func (s *illness) join(ctx context.Context, name string) {
 	v := s.fleet.visitor()
 	defer v.leave()
 	for ctx.Err() == nil {
-		a, err := v.ask(name, request{Op: "know"})
-		if err == nil && slices.Contains(a.Known.Voters, name) {
-			return
+		for _, other := range s.fleet.names {
+			a, err := v.ask(other, request{Op: "know"})
+			if err == nil && a.Known.Leads && slices.Contains(a.Known.Voters, name) {
+				return
+			}
 		}
 		_, _ = v.ask(name, request{Op: "join"})
 		pause(ctx, s.dice, 20)
