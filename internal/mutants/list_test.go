@@ -478,6 +478,48 @@ var mutants = []mutant{
 		new:     "\t_ = offset\n\tif err := error(nil); err != nil {",
 		pkg:     "./kv", test: "TestEveryCrashOfAReplica",
 	},
+	{
+		mistake: "a leader reads because it believes that it leads",
+		file:    "cluster/reads.go",
+		old:     "if err := c.confirmed(ctx, term); err != nil {",
+		new:     "if err := ctx.Err(); err != nil {",
+		module:  "cluster", pkg: ".", test: "TestALeaderThatHangsServesNothingOld",
+	},
+	{
+		mistake: "a leader reads because the answer to an earlier heartbeat comes",
+		file:    "cluster/reads.go",
+		old:     "if err := c.confirmed(ctx, term); err != nil {",
+		new:     "if err := e.await(ctx, e.raft.VerifyLeader()); err != nil {",
+		module:  "cluster", pkg: ".", test: "TestAnAnswerToAnEarlierMessageIsNoAnswerToARead",
+	},
+	{
+		mistake: "a vote counts before it is synced",
+		file:    "internal/vfs/publish.go",
+		old:     "\t\terr = file.Sync()\n",
+		new:     "\t\terr = nil\n",
+		module:  "cluster", pkg: ".", test: "TestEveryCrashKeepsEachVoteThatWasGiven",
+	},
+	{
+		mistake: "what raft leaves open is said to be refused",
+		file:    "cluster/consensus.go",
+		old:     "\t}\n\treturn fmt.Errorf(\"%w: %w\", kv.ErrUndecided, err)",
+		new:     "\t}\n\treturn fmt.Errorf(\"%w: %w\", kv.ErrNotLeader, err)",
+		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
+	},
+	{
+		mistake: "a leader commits and reads before it has applied what its predecessor acknowledged",
+		file:    "cluster/engine.go",
+		old:     "\t\t\tmark := e.raft.Apply(nil, 0)\n",
+		new:     "\t\t\te.established.Store(e.raft.CurrentTerm())\n\t\t\tmark := e.raft.Apply(nil, 0)\n",
+		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
+	},
+	{
+		mistake: "a leader whose disk hangs leads on",
+		file:    "cluster/watchdog.go",
+		old:     "if took := w.longest(now); took > w.slow {",
+		new:     "if took := w.longest(now); took < 0 {",
+		module:  "cluster", pkg: ".", test: "TestALeaderWhoseDiskHangsIsReplaced",
+	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.

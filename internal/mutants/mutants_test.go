@@ -23,6 +23,7 @@ type mutant struct {
 	file    string
 	old     string // Occurs exactly once in the file.
 	new     string
+	module  string // The directory of the nested module that the test is in, if it is.
 	pkg     string
 	test    string // The tests that must fail, as go test -run takes them.
 	args    []string
@@ -57,13 +58,13 @@ func TestEveryPlantedMistakeIsFound(t *testing.T) {
 func requireFound(t *testing.T, dir string, m mutant) {
 	t.Helper()
 	build := exec.Command("go", "vet", m.pkg)
-	build.Dir = dir
+	build.Dir = filepath.Join(dir, m.module)
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "the planted mistake must compile: %s", out)
 
 	start := time.Now()
 	test := exec.Command("go", append([]string{"test", m.pkg, "-count=1", "-run", m.test, "-timeout=5m"}, m.args...)...)
-	test.Dir = dir
+	test.Dir = build.Dir
 	out, err = test.CombinedOutput()
 	require.Error(t, err, "the planted mistake was not found: %s", out)
 	require.Contains(t, string(out), "--- FAIL", "the test must fail, not break")
