@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type fleet struct {
 
 	mu      sync.Mutex
 	running map[string]*running
+	moved   map[string]string // Under which name the network knows a node, if not its own.
 }
 
 // running is a process that was started.
@@ -44,7 +46,7 @@ type running struct {
 // newFleet starts three nodes and waits until one leads.
 func newFleet(t testing.TB, with func(p *plan)) *fleet {
 	t.Helper()
-	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, net: newNetwork(t), running: map[string]*running{}, with: with}
+	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, net: newNetwork(t), running: map[string]*running{}, moved: map[string]string{}, with: with}
 	t.Cleanup(f.close)
 	for _, name := range f.names {
 		f.start(name, len(f.names))
@@ -53,12 +55,15 @@ func newFleet(t testing.TB, with func(p *plan)) *fleet {
 	return f
 }
 
+// at returns under which name the network knows a node.
+func (f *fleet) at(name string) string { return cmp.Or(f.moved[name], name) }
+
 // start starts a node's process, and returns once it has opened the node.
 func (f *fleet) start(name string, expect int, wrap ...string) {
 	f.t.Helper()
-	p := plan{Dir: filepath.Join(f.dir, name), Node: name, Advertise: f.net.address(name), Expect: expect}
+	p := plan{Dir: filepath.Join(f.dir, name), Node: name, Advertise: f.net.address(f.at(name)), Expect: expect}
 	for _, other := range f.names {
-		p.Join = append(p.Join, f.net.address(other))
+		p.Join = append(p.Join, f.net.address(f.at(other)))
 	}
 	f.with(&p)
 	told, err := json.Marshal(p)
@@ -87,7 +92,7 @@ func (f *fleet) start(name string, expect int, wrap ...string) {
 	}()
 	r.clients = at.Clients
 	f.net.mu.Lock()
-	f.net.targets[name] = at.Nodes
+	f.net.targets[f.at(name)] = at.Nodes
 	f.net.mu.Unlock()
 	f.mu.Lock()
 	f.running[name] = r

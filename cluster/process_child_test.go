@@ -194,6 +194,8 @@ func (p *process) answer(ctx context.Context, q request) (a reply, err error) {
 		a.Took, err = q.Load.run(ctx, p.node.DB())
 	case "full":
 		p.log.fallIll(kv.ErrNoSpace, nil)
+	case "hang":
+		p.log.fallIll(nil, make(chan struct{}))
 	case "heal":
 		p.log.fallIll(nil, nil)
 	case "end":

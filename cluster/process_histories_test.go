@@ -4,11 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -62,7 +59,7 @@ func (f *fleet) history(seed uint64) int {
 			r.client(ctx, number, rand.New(rand.NewPCG(seed, uint64(number))), prefix, f.names, v.do)
 		})
 	}
-	sick := &illness{fleet: f, dice: rand.New(rand.NewPCG(seed, 100)), counts: map[string]int{}}
+	sick := newIllness(f, rand.New(rand.NewPCG(seed, 100)))
 	sick.spread(ctx)
 	busy.Wait()
 	sick.heal()
@@ -109,146 +106,4 @@ func (f *fleet) requireAlike() map[string]string {
 		require.Equal(f.t, replies[0].Pairs, a.Pairs, "node %s", f.names[i])
 	}
 	return replies[0].Pairs
-}
-
-// illness is what happens to the nodes of a fleet.
-type illness struct {
-	fleet    *fleet
-	dice     *rand.Rand
-	counts   map[string]int
-	newcomer string // A fourth node that was started.
-}
-
-// spread makes trouble until ctx is done.
-func (s *illness) spread(ctx context.Context) {
-	kinds := []struct {
-		name   string
-		weight int
-		happen func(ctx context.Context, name string)
-	}{
-		{"kill", 4, s.kill},
-		{"kill all", 1, s.killAll},
-		{"stop", 3, s.stop},
-		{"cut", 3, s.cut},
-		{"deaf", 2, s.deafen},
-		{"transfer", 3, s.transfer},
-		{"leave and join", 2, s.leaveAndJoin},
-		{"newcomer", 1, s.comeAndGo},
-	}
-	for ctx.Err() == nil {
-		at := s.dice.IntN(19)
-		for _, kind := range kinds {
-			if at -= kind.weight; at < 0 {
-				s.counts[kind.name]++
-				kind.happen(ctx, s.fleet.names[s.dice.IntN(len(s.fleet.names))])
-				break
-			}
-		}
-		pause(ctx, s.dice, 300)
-	}
-}
-
-func (s *illness) kill(ctx context.Context, name string) {
-	s.fleet.signal(name, syscall.SIGKILL)
-	pause(ctx, s.dice, 300)
-	s.fleet.start(name, len(s.fleet.names))
-}
-
-func (s *illness) killAll(context.Context, string) {
-	for _, name := range s.fleet.names {
-		s.fleet.signal(name, syscall.SIGKILL)
-	}
-	for _, name := range s.fleet.names {
-		s.fleet.start(name, len(s.fleet.names))
-	}
-}
-
-func (s *illness) stop(ctx context.Context, name string) {
-	s.fleet.signal(name, syscall.SIGSTOP)
-	pause(ctx, s.dice, 1200)
-	s.fleet.signal(name, syscall.SIGCONT)
-}
-
-func (s *illness) cut(ctx context.Context, name string) {
-	s.fleet.net.isolate(name, true)
-	pause(ctx, s.dice, 1200)
-	s.fleet.net.isolate(name, false)
-}
-
-// deafen keeps a node from hearing the others, which hear it.
-func (s *illness) deafen(ctx context.Context, name string) {
-	for _, other := range s.fleet.names {
-		if other != name {
-			defer s.fleet.net.hold(other, name)()
-		}
-	}
-	pause(ctx, s.dice, 800)
-}
-
-// ask asks any node until it is done, or ctx is.
-func (s *illness) ask(ctx context.Context, q request) bool {
-	v := s.fleet.visitor()
-	defer v.leave()
-	for ctx.Err() == nil {
-		if _, err := v.ask(s.fleet.names[s.dice.IntN(len(s.fleet.names))], q); err == nil {
-			return true
-		}
-		pause(ctx, s.dice, 20)
-	}
-	return false
-}
-
-func (s *illness) transfer(ctx context.Context, name string) {
-	s.ask(ctx, request{Op: "transfer", Value: name})
-}
-
-func (s *illness) leaveAndJoin(ctx context.Context, name string) {
-	s.ask(ctx, request{Op: "remove", Value: name})
-	pause(ctx, s.dice, 200)
-	s.join(ctx, name)
-}
-
-// join lets a node join until the leader says that it votes: one that was removed while it was away doesn't know.
-func (s *illness) join(ctx context.Context, name string) {
-	v := s.fleet.visitor()
-	defer v.leave()
-	for ctx.Err() == nil {
-		for _, other := range s.fleet.names {
-			a, err := v.ask(other, request{Op: "know"})
-			if err == nil && a.Known.Leads && slices.Contains(a.Known.Voters, name) {
-				return
-			}
-		}
-		_, _ = v.ask(name, request{Op: "join"})
-		pause(ctx, s.dice, 20)
-	}
-}
-
-// comeAndGo lets a fourth node in, and sends it away again.
-func (s *illness) comeAndGo(ctx context.Context, _ string) {
-	s.newcomer = fmt.Sprint("d", time.Now().UnixNano())
-	s.fleet.start(s.newcomer, 0)
-	waiting, cancel := context.WithTimeout(ctx, time.Second)
-	s.join(waiting, s.newcomer)
-	cancel()
-	s.sendAway(ctx)
-}
-
-func (s *illness) sendAway(ctx context.Context) {
-	if s.newcomer != "" && s.ask(ctx, request{Op: "remove", Value: s.newcomer, Limit: 2 * time.Second}) {
-		s.fleet.signal(s.newcomer, syscall.SIGKILL)
-		s.newcomer = ""
-	}
-}
-
-// heal makes the three nodes the members, and waits until each votes.
-func (s *illness) heal() {
-	f := s.fleet
-	f.t.Helper()
-	ctx := soon(f.t)
-	s.sendAway(ctx)
-	for _, name := range f.names {
-		s.join(ctx, name)
-	}
-	require.NoError(f.t, ctx.Err(), "the nodes of %v don't become a cluster again: %v", f.names, slices.Sorted(maps.Keys(s.counts)))
 }
