@@ -15,6 +15,8 @@ KILL_ROUNDS ?= 1000
 OPERATIONS ?= 300000000
 HISTORIES ?= 100000
 SOAK_TIME ?= 10m
+# How long `make cluster-soak` takes.
+CLUSTER_SOAK_TIME ?= 1h
 # How many histories of processes `make cluster-histories` makes, and a tenth as many in one process; and how long
 # `make cluster-verify` takes.
 CLUSTER_HISTORIES ?= 1000
@@ -29,7 +31,7 @@ PROTO_GO := $(PROTO:.proto=.pb.go)
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/kvctl
@@ -74,6 +76,20 @@ test-cluster: ## Check and test the replicated store, which is a module of its o
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
 	cd cluster && go test -count=1 -timeout=0 -run=Histories -v . -processes=$(CLUSTER_HISTORIES) \
 		-histories=$$(($(CLUSTER_HISTORIES) / 10))
+
+.PHONY: cluster-soak
+cluster-soak: ## Let nodes join, leave, move, die and have full disks for CLUSTER_SOAK_TIME (1h); watch what they take
+	cd cluster && go test -count=1 -timeout=0 -run=TestSoak -v . -soak=$(CLUSTER_SOAK_TIME)
+
+.PHONY: cluster-bench
+cluster-bench: ## Measure the replicated store: docs/measured/replication.md says what
+	cd cluster && go test -run=xxx -bench=Beside -benchtime=30000x .
+	cd cluster && go test -run=xxx -bench='BenchmarkStart|Leaderless' -benchtime=3x .
+	cd cluster && go test -run=xxx -bench='Processes|Replacement' -benchtime=1x -count=3 .
+
+.PHONY: cluster-bench-etcd
+cluster-bench-etcd: ## Measure etcd as cluster-bench measures processes: its server must be in PATH
+	cd bench/etcd && go run . -rounds 3
 
 .PHONY: cluster-verify
 cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)
