@@ -154,9 +154,9 @@ func TestANodeThatDivergedIsHealedByASnapshot(t *testing.T) {
 	run := node.engine()
 	c.net.isolate(old, false)
 	c.requireShows(old, "2", "kept")
-	if first, _ := node.replica.Log().Bounds(); first > 2 { // It was a snapshot.
-		waitUntil(t, func() bool { return node.engine() != run })
-	}
+	first, _ := node.replica.Log().Bounds()
+	require.Greater(t, first, uint64(2), "it was a snapshot")
+	waitUntil(t, func() bool { return node.engine() != run })
 	c.put("after", "2")
 	c.requireShows(old, "after", "2")
 	c.stop(old)
