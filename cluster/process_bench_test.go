@@ -67,7 +67,10 @@ func BenchmarkLeaderless(b *testing.B) {
 		{"stopped", func(f *fleet, _ *visitor, name string) { f.signal(name, syscall.SIGSTOP) }, func(f *fleet, _ *visitor, name string) {
 			f.signal(name, syscall.SIGCONT)
 		}},
-		{"disk hangs", func(_ *fleet, v *visitor, name string) { _, _ = v.ask(name, request{Op: "hang"}) }, func(f *fleet, _ *visitor, name string) {
+		{"disk hangs", func(_ *fleet, v *visitor, name string) {
+			_, _ = v.ask(name, request{Op: "hang"})
+			_, _ = v.do(name, input{opPut, "key", "that it hangs on"})
+		}, func(f *fleet, _ *visitor, name string) {
 			f.signal(name, syscall.SIGKILL)
 			f.start(name, 3)
 		}},

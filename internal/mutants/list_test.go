@@ -513,13 +513,6 @@ var mutants = []mutant{
 		new:     "\t\t\te.established.Store(e.raft.CurrentTerm())\n\t\t\tmark := e.raft.Apply(nil, 0)\n",
 		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
 	},
-	{
-		mistake: "a leader whose disk hangs leads on",
-		file:    "cluster/watchdog.go",
-		old:     "if took := w.longest(now); took > w.slow {",
-		new:     "if took := w.longest(now); took < 0 {",
-		module:  "cluster", pkg: ".", test: "TestALeaderWhoseDiskHangsIsReplaced",
-	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.
