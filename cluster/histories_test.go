@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	historiesFlag = flag.Int("histories", 3, "how many histories the test of linearizability makes")
+	historiesFlag = flag.Int("histories", 2, "how many histories the test of linearizability makes")
 	seedFlag      = flag.Uint64("seed", 0, "the seed of its first one; 0 is a random one")
 )
 

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var soakFlag = flag.Duration("soak", 8*time.Second, "how long the soak test takes")
+var soakFlag = flag.Duration("soak", 5*time.Second, "how long the soak test takes")
 
 // soak is a fleet that works while nodes join, leave, move, are killed, stopped and cut off, and have full disks. One node is never killed,
 // so that it shows what piles up in a process.

@@ -30,7 +30,7 @@ func TestAnEntryCostsEachNodeOneSync(t *testing.T) {
 	defer v.leave()
 	puts := 0
 	for _, clients := range []int{1, 16} {
-		a, err := v.ask(leader, request{Op: "load", Load: &load{Clients: clients, Each: 400 / clients}, Limit: time.Minute})
+		a, err := v.ask(leader, request{Op: "load", Load: &load{Clients: clients, Each: 200 / clients}, Limit: time.Minute})
 		require.NoError(t, err)
 		require.Zero(t, a.Took.Failed, a.Took.FirstFailure)
 		puts += a.Took.Puts

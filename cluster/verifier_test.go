@@ -107,12 +107,16 @@ func TestAllNodesHaveWhatTheLeaderHasAppended(t *testing.T) {
 		}
 	})
 	c := newTrioWith(t, func(o *Options) {
-		o.TrailingLogs, o.Logger = 128, slog.New(slog.DiscardHandler)
+		o.TrailingLogs, o.Logger = 64, slog.New(slog.DiscardHandler)
 		o.log = func(log raft.LogStore) raft.LogStore { return (&verified{LogStore: log, found: found}).begin() }
 	})
 	require.True(t, c.nodes["a"].logs.(raft.MonotonicLogStore).IsMonotonic())
 	began := time.Now()
-	for round := 0; time.Since(began) < *verifyFlag; round++ {
+	compacted := func() bool {
+		first, _ := c.nodes["a"].replica.Log().Bounds()
+		return first > 1
+	}
+	for round := 0; time.Since(began) < *verifyFlag || !compacted(); round++ {
 		name := c.names[round%len(c.names)]
 		c.loadAndMark(500 * time.Millisecond)
 		c.checkpoint(name)
@@ -126,8 +130,7 @@ func TestAllNodesHaveWhatTheLeaderHasAppended(t *testing.T) {
 		}
 	}
 	c.requireAlike()
-	first, entries := c.nodes["a"].replica.Log().Bounds()
-	require.Greater(t, first, uint64(1), "compaction has removed entries")
+	_, entries := c.nodes["a"].replica.Log().Bounds()
 	c.close()
 	found.mu.Lock()
 	defer found.mu.Unlock()
