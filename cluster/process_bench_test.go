@@ -125,8 +125,10 @@ func BenchmarkReplacement(b *testing.B) {
 				old = name
 			}
 		}
+		putting := load{Clients: 8, Keys: 200_000, For: 10 * time.Second}
+		b.ReportMetric(float64(f.load(v, putting).Longest.Milliseconds()), "ms/longest-before")
 		answer := make(chan *took, 1)
-		go func() { answer <- f.load(f.visitor(), load{Clients: 8, Keys: 200_000, For: 10 * time.Second}) }()
+		go func() { answer <- f.load(f.visitor(), putting) }()
 		time.Sleep(time.Second)
 		began, fresh := time.Now(), fmt.Sprint("new", i)
 		f.start(fresh, 0)
