@@ -32,6 +32,8 @@ type fleet struct {
 	net   *network
 	with  func(p *plan)
 
+	straight map[string]string // The addresses of nodes that reach each other without a proxy; nil where they have one.
+
 	mu      sync.Mutex
 	running map[string]*running
 	moved   map[string]string // Under which name the network knows a node, if not its own.
@@ -48,24 +50,51 @@ type running struct {
 // newFleet starts three nodes and waits until one leads.
 func newFleet(t testing.TB, with func(p *plan)) *fleet {
 	t.Helper()
-	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, net: newNetwork(t), running: map[string]*running{}, moved: map[string]string{}, with: with}
+	f := emptyFleet(t, with)
+	f.open()
+	return f
+}
+
+func emptyFleet(t testing.TB, with func(p *plan)) *fleet {
+	f := &fleet{
+		t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, net: newNetwork(t), running: map[string]*running{}, moved: map[string]string{}, with: with,
+	}
 	t.Cleanup(f.close)
+	return f
+}
+
+// open starts the nodes' processes, and waits until one leads.
+func (f *fleet) open() {
+	f.t.Helper()
 	for _, name := range f.names {
 		f.start(name, len(f.names))
 	}
 	f.leader()
-	return f
 }
 
 // at returns under which name the network knows a node.
 func (f *fleet) at(name string) string { return cmp.Or(f.moved[name], name) }
 
+// address returns under which address the others reach a node.
+func (f *fleet) address(name string) string {
+	if f.straight == nil {
+		return f.net.address(f.at(name))
+	}
+	if f.straight[name] == "" {
+		f.straight[name] = freeAddress(f.t)
+	}
+	return f.straight[name]
+}
+
 // start starts a node's process, and returns once it has opened the node.
 func (f *fleet) start(name string, expect int, wrap ...string) {
 	f.t.Helper()
-	p := plan{Dir: filepath.Join(f.dir, name), Node: name, Advertise: f.net.address(f.at(name)), Expect: expect}
+	p := plan{Dir: filepath.Join(f.dir, name), Node: name, Listen: "127.0.0.1:0", Advertise: f.address(name), Expect: expect}
+	if f.straight != nil {
+		p.Listen = p.Advertise
+	}
 	for _, other := range f.names {
-		p.Join = append(p.Join, f.net.address(f.at(other)))
+		p.Join = append(p.Join, f.address(other))
 	}
 	f.with(&p)
 	told, err := json.Marshal(p)

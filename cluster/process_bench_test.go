@@ -16,10 +16,12 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// newDefaultFleet has the default options.
+// newDefaultFleet has the default options, and no proxies.
 func newDefaultFleet(b *testing.B) (*fleet, *visitor) {
 	b.Helper()
-	f := newFleet(b, func(p *plan) { p.Defaults = true })
+	f := emptyFleet(b, func(p *plan) { p.Defaults = true })
+	f.straight = map[string]string{}
+	f.open()
 	v := f.visitor()
 	b.Cleanup(v.leave)
 	return f, v
@@ -33,8 +35,7 @@ func (f *fleet) load(v *visitor, l load) *took {
 	return a.Took
 }
 
-// BenchmarkProcesses puts pairs of 16 and 100 bytes by clients in the leader's process, for five seconds. The proxies of the test carry what
-// the nodes send each other.
+// BenchmarkProcesses puts pairs of 16 and 100 bytes by clients in the leader's process, for five seconds.
 func BenchmarkProcesses(b *testing.B) {
 	f, v := newDefaultFleet(b)
 	for _, clients := range []int{1, 16, 64} {

@@ -21,10 +21,11 @@ const nodeEnv = "WALNUT_TEST_NODE"
 
 // plan is what a process has to know to be a node.
 type plan struct {
-	Dir, Node, Advertise string
-	Join                 []string
-	Expect               int
-	Defaults             bool // Timeouts, segments and checkpoints are the defaults, instead of such that much happens soon.
+	Dir, Node         string
+	Listen, Advertise string
+	Join              []string
+	Expect            int
+	Defaults          bool // Timeouts, segments and checkpoints are the defaults, instead of such that much happens soon.
 }
 
 // place is where a process listens, which it says on its standard output.
@@ -102,7 +103,7 @@ type process struct {
 
 func (p *process) options() Options {
 	o := Options{
-		Cluster: "test", Node: p.Node, Listen: "127.0.0.1:0", Advertise: p.Advertise, Join: p.Join, BootstrapExpect: p.Expect, Insecure: true,
+		Cluster: "test", Node: p.Node, Listen: p.Listen, Advertise: p.Advertise, Join: p.Join, BootstrapExpect: p.Expect, Insecure: true,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		disk: func(on entryLog) entryLog {
 			p.log = &sickLog{entryLog: on}

@@ -21,9 +21,7 @@ func TestAnEntryCostsEachNodeOneSync(t *testing.T) {
 		t.Skip("strace is not installed")
 	}
 	const others = 40 // Syncs of what is no entry: opening, closing, term and vote, members.
-	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, net: newNetwork(t), running: map[string]*running{}}
-	f.with = func(p *plan) { p.Defaults = true }
-	t.Cleanup(f.close)
+	f := emptyFleet(t, func(p *plan) { p.Defaults = true })
 	summary := func(name string) string { return filepath.Join(f.dir, name+".calls") }
 	for _, name := range f.names {
 		f.start(name, len(f.names), strace, "-f", "-c", "-e", "trace=fdatasync,fsync,msync,sync_file_range", "-o", summary(name))
