@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-
 	"github.com/hashicorp/raft"
 
 	"github.com/walnutkv/walnut/internal/vfs"
