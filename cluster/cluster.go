@@ -52,6 +52,7 @@ type Cluster struct {
 	clocks    clocks
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
+	counts    counts
 
 	ctx    context.Context // Done when the node is closed.
 	cancel context.CancelFunc

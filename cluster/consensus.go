@@ -20,6 +20,12 @@ var errNotHere = errors.New("another node leads, or none yet")
 
 // Propose implements kv.Consensus. What it says of a record is certain, or kv.ErrUndecided.
 func (s consensus) Propose(record []byte) error {
+	err := s.propose(record)
+	s.cluster.counts.proposed(err)
+	return err
+}
+
+func (s consensus) propose(record []byte) error {
 	c := s.cluster
 	e := c.engine()
 	if e == nil || c.closing.Load() || !e.isEstablished() {

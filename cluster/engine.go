@@ -40,13 +40,14 @@ func (c *Cluster) startEngine() (*engine, error) {
 	}, c.opts.message)
 	c.snapshots.start.Store(start)
 	defer c.snapshots.start.Store(nil)
-	e.raft, err = newRaft(c.raftConfig(), c.fsm, c.logs, c.termStore(), c.snapshots, e.trans)
+	e.raft, err = newRaft(c.raftConfig(), c.fsm, c.logs, c.termStore(), countedSnapshots{c.snapshots, &c.counts}, e.trans)
 	if e.raft == nil && err == nil {
 		err = c.watch.stopped()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster: %w", err), e.trans.Close())
 	}
+	c.counts.observe(e.raft)
 	e.lives.Go(func() { c.followLeadership(e) })
 	return e, nil
 }

@@ -138,6 +138,13 @@ func (f *freshness) read(now time.Time) (age time.Duration, offset uint64, ever 
 	return max(now.Sub(f.asked), now.Round(0).Sub(f.wall)), f.offset, !f.asked.IsZero()
 }
 
+// known returns the last entry of which this node knows that it was agreed upon, since the leader said so.
+func (f *freshness) known() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.offset
+}
+
 // Stale waits until this node shows everything that was acknowledged longer ago than a bound. It asks nobody where it knows that already:
 // with a bound of some seconds nearly all reads cost nothing. Time is measured on this node alone, so clocks that differ don't matter.
 // Errors are those of Linearizable, and ErrStale where ctx is done first.

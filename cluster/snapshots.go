@@ -85,10 +85,13 @@ func (s *snapshots) Create(
 	version raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	return &sink{snapshots: s, meta: raft.SnapshotMeta{
-		Version: version, ID: fmt.Sprintf("received-%d-%d", term, index), Index: index, Term: term,
+		Version: version, ID: fmt.Sprint(receivedID, term, "-", index), Index: index, Term: term,
 		Configuration: members, ConfigurationIndex: membersIndex,
 	}}, nil
 }
+
+// receivedID is how the name of a snapshot begins that another node has sent.
+const receivedID = "received-"
 
 // sink is where a snapshot goes: one that kv takes by itself, of which the offset is noted, or the bytes of one that is received.
 type sink struct {
