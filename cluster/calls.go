@@ -21,6 +21,7 @@ import (
 const (
 	opWho      = "who"      // Which node is it, has it members, who leads? Any node answers.
 	opTerm     = "term"     // Which term is it in? Any node answers.
+	opStatus   = "status"   // How far is it? Any node answers.
 	opRead     = "read"     // What must be applied to show what was acknowledged? The leader answers, as to all that follow.
 	opAdmit    = "admit"    // Let the node in, or know its new address, or let it vote.
 	opRemove   = "remove"   // Remove the node.
@@ -49,6 +50,8 @@ type answer struct {
 	Time    int64  `json:"time,omitempty"`   // By its clock, in nanoseconds since 1970.
 	Term    uint64 `json:"term,omitempty"`
 	Offset  uint64 `json:"offset,omitempty"`
+
+	Status *reported `json:"status,omitempty"`
 }
 
 // codes are the errors that a caller can tell from others.
@@ -227,6 +230,8 @@ func (c *Cluster) answer(ctx context.Context, q question) (answer, error) {
 		return answer{Joined: joined, Offset: c.replica.Applied(), Time: c.opts.now().UnixNano()}, err
 	case opTerm:
 		return answer{Term: c.engine().raft.CurrentTerm()}, nil
+	case opStatus:
+		return c.report(), nil
 	case opRead:
 		if err := c.entitled(ctx, q.Node); err != nil {
 			return answer{}, err

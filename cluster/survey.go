@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+)
+
+// Report is what a member said of itself when it was asked.
+type Report struct {
+	Node          // The member, as the node that asks knows it.
+	Status Status // Without Members. The zero value where there is no answer.
+	Lag    uint64 // How many entries it hasn't applied of those that any of the nodes knows to be agreed upon.
+	Err    error  // Why there is no answer; nil where there is one.
+}
+
+// reported is a status on its way. Term and leader are in every answer.
+type reported struct {
+	Role      string `json:"role"`
+	Committed uint64 `json:"committed"`
+	Applied   uint64 `json:"applied"`
+	First     uint64 `json:"first"`
+	Last      uint64 `json:"last"`
+	LastTerm  uint64 `json:"lastTerm"` // The term of the last entry.
+	Snapshot  uint64 `json:"snapshot"`
+	Trouble   string `json:"trouble,omitempty"`
+}
+
+// report returns this node's.
+func (c *Cluster) report() answer {
+	s := c.Status()
+	r := &reported{
+		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: c.lastTerm(), Snapshot: s.Snapshot,
+	}
+	if s.Trouble != nil {
+		r.Trouble = s.Trouble.Error()
+	}
+	return answer{Term: s.Term, Status: r}
+}
+
+// lastTerm returns the term of the last entry in the log.
+func (c *Cluster) lastTerm() uint64 {
+	term, _ := strconv.ParseUint(c.engine().raft.Stats()["last_log_term"], 10, 64) // raft says it only so.
+	return term
+}
+
+// status is the inverse of report.
+func (a *answer) status() Status {
+	r := a.Status
+	s := Status{
+		Node: a.Node, Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last, Snapshot: r.Snapshot,
+	}
+	if node, address := parted(a.Leader); node != "" {
+		s.Leader = Node{Name: node, Address: address, Voter: true, Leads: true}
+	}
+	if r.Trouble != "" {
+		s.Trouble = errors.New(r.Trouble)
+	}
+	return s
+}
+
+// Survey asks all members for their status now, at the same time and as long as ctx lasts at most, and returns what they say in the order
+// of their names. A member that gives no answer has an error. Only this node is asked where it has been stopped, or is in no cluster yet.
+func (c *Cluster) Survey(ctx context.Context) []Report {
+	own := c.Status()
+	own.Members = nil
+	members, _ := c.Members(ctx)
+	if len(members) == 0 {
+		return []Report{{Node: Node{Name: c.opts.Node, Address: c.port.address}, Status: own}}
+	}
+	reports := make([]Report, len(members))
+	var asking sync.WaitGroup
+	for i, m := range members {
+		reports[i].Node = m
+		if m.Name == c.opts.Node {
+			reports[i].Status = own
+			continue
+		}
+		asking.Go(func() {
+			if a, err := c.askStatus(ctx, m); err != nil {
+				reports[i].Err = err
+			} else {
+				reports[i].Status = a.status()
+			}
+		})
+	}
+	asking.Wait()
+	newest := uint64(0)
+	for _, r := range reports {
+		newest = max(newest, r.Status.Committed)
+	}
+	for i := range reports {
+		if r := &reports[i]; r.Err == nil {
+			r.Lag = newest - min(newest, r.Status.Applied)
+		}
+	}
+	return reports
+}
+
+// askStatus asks another member.
+func (c *Cluster) askStatus(ctx context.Context, m Node) (answer, error) {
+	a, err := c.calls.ask(ctx, placed(m.Name, m.Address), question{Op: opStatus})
+	if err == nil {
+		err = a.err()
+	}
+	if err == nil && a.Status == nil {
+		err = errAnswer
+	}
+	return a, err
+}
