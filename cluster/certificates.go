@@ -3,13 +3,13 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/walnutkv/walnut/internal/mutual"
 )
 
 // TLS names the files by which nodes know each other: PEM files, which are read again after they have changed, so that certificates can be
@@ -35,13 +35,7 @@ type certificates struct {
 	mu      sync.Mutex
 	checked time.Time
 	stamps  [3]stamp // Of the files that were read last.
-	held    keys
-}
-
-// keys are what a connection needs.
-type keys struct {
-	own  tls.Certificate
-	pool *x509.CertPool
+	held    mutual.Keys
 }
 
 // stamp says which version of a file it is.
@@ -76,24 +70,16 @@ func (c *certificates) read() error {
 	if stamps == c.stamps {
 		return nil
 	}
-	own, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	held, err := mutual.Load(c.files.CertFile, c.files.KeyFile, c.files.CAFile)
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(c.files.CAFile)
-	if err != nil {
-		return err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return fmt.Errorf("%s holds no certificate", c.files.CAFile)
-	}
-	c.stamps, c.held = stamps, keys{own, pool}
+	c.stamps, c.held = stamps, held
 	return nil
 }
 
 // current returns what the files hold, or held when they could last be used.
-func (c *certificates) current() keys {
+func (c *certificates) current() mutual.Keys {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.checked) >= certificatesChecked {
@@ -124,43 +110,34 @@ func (c *certificates) watch(ctx context.Context) {
 
 // expires returns how long the certificate is valid still, and whether that is less than a tenth of its life.
 func (c *certificates) expires(now time.Time) (left time.Duration, late bool) {
-	leaf := c.current().own.Leaf
+	leaf := c.current().Own.Leaf
 	left = leaf.NotAfter.Sub(now)
 	return left, left < leaf.NotAfter.Sub(leaf.NotBefore)/10
 }
 
-// server returns the configuration of the end that is called. Sessions aren't resumed: each connection is proved by what counts now.
-func (c *certificates) server() *tls.Config {
+// server returns the configuration of an end that is called.
+func (c *certificates) server(callers tls.ClientAuthType) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			k := c.current()
-			return &tls.Config{
-				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{k.own}, ClientCAs: k.pool,
-				ClientAuth: tls.RequireAndVerifyClientCert, SessionTicketsDisabled: true,
-			}, nil
+			return c.current().Server(callers), nil
 		},
 	}
 }
 
-// client returns the configuration of the end that calls. It checks the other's certificate by the authority alone, since the handshake of
-// the nodes says which one it is.
-func (c *certificates) client() *tls.Config {
-	k := c.current()
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{k.own}, InsecureSkipVerify: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			if len(state.PeerCertificates) == 0 {
-				return errors.New("no certificate")
-			}
-			between := x509.NewCertPool()
-			for _, one := range state.PeerCertificates[1:] {
-				between.AddCert(one)
-			}
-			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-				Roots: k.pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-			})
-			return err
-		},
+// client returns the configuration of an end that calls. The handshake of the nodes says which node the other end is.
+func (c *certificates) client() *tls.Config { return c.current().Client() }
+
+// ServerConfig returns the configuration of another server of the program, such as one for probes and operators. It proves itself with the
+// node's certificate, and reads the files again after they have changed. A caller that shows a certificate must have one of the authority;
+// the server has to look into the connection's VerifiedChains whether it did. Errors are those of reading the files.
+func (t TLS) ServerConfig(log *slog.Logger) (*tls.Config, error) {
+	if t == (TLS{}) {
+		return nil, wrong("TLS", "is empty")
 	}
+	c, err := openCertificates(t, log)
+	if err != nil {
+		return nil, err
+	}
+	return c.server(tls.VerifyClientCertIfGiven), nil
 }

@@ -2,79 +2,26 @@ package cluster
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/mutual/mutualtest"
 )
 
 // authority makes certificates of nodes.
-type authority struct {
-	t    testing.TB
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	made int64
-}
+type authority struct{ *mutualtest.Authority }
 
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, dir: t.TempDir()}
-	a.key = a.newKey()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nodes"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	text, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
-	require.NoError(t, err)
-	a.cert, err = x509.ParseCertificate(text)
-	require.NoError(t, err)
-	a.write("ca.pem", "CERTIFICATE", text)
-	return a
-}
-
-func (a *authority) newKey() *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(a.t, err)
-	return key
-}
-
-func (a *authority) write(name, kind string, text []byte) string {
-	path := filepath.Join(a.dir, name)
-	require.NoError(a.t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: text}), 0o600))
-	return path
-}
+func newAuthority(t testing.TB) authority { return authority{mutualtest.New(t)} }
 
 // issue makes the files of a node.
-func (a *authority) issue(node string) TLS {
-	a.made++
-	key := a.newKey()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1 + a.made), Subject: pkix.Name{CommonName: node},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}
-	text, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	require.NoError(a.t, err)
-	secret, err := x509.MarshalECPrivateKey(key)
-	require.NoError(a.t, err)
-	return TLS{
-		CertFile: a.write(node+".pem", "CERTIFICATE", text),
-		KeyFile:  a.write(node+"-key.pem", "EC PRIVATE KEY", secret),
-		CAFile:   filepath.Join(a.dir, "ca.pem"),
-	}
+func (a authority) issue(node string) TLS {
+	cert, key := a.Issue(node)
+	return TLS{CertFile: cert, KeyFile: key, CAFile: a.File}
 }
 
 // recorder keeps what is logged, for a test that fails.

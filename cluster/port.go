@@ -95,7 +95,7 @@ func (p *port) accept() {
 // welcome does the handshakes with a caller.
 func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 	if p.certs != nil {
-		conn = tls.Server(conn, p.certs.server())
+		conn = tls.Server(conn, p.certs.server(tls.RequireAndVerifyClientCert))
 	}
 	held, err := p.conns.hold(conn)
 	if err != nil {

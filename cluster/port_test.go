@@ -133,7 +133,7 @@ func TestACertificateThatExpiresSoonIsWarnedOf(t *testing.T) {
 
 	lines := &logged{}
 	c.log = slog.New(slog.NewTextHandler(lines, nil))
-	c.held.own.Leaf.NotAfter = time.Now().Add(time.Minute)
+	c.held.Own.Leaf.NotAfter = time.Now().Add(time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(ctx) })
