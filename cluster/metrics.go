@@ -30,7 +30,7 @@ func (c *Cluster) WritePrometheus(w io.Writer, labels ...kv.Label) error {
 	for _, l := range labels {
 		page.labels = append(page.labels, label(l.Name, l.Value))
 	}
-	s := c.Status()
+	s := c.state()
 	page.state(&s)
 	page.lag(max(s.Committed, c.fresh.known()), s.Applied)
 	page.contact(c.engine().raft, s.Role)

@@ -28,6 +28,15 @@ type Status struct {
 
 // Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
 func (c *Cluster) Status() Status {
+	s := c.state()
+	if metas, err := c.history.noted(); err == nil && len(metas) > 0 {
+		s.Snapshot = metas[0].Index
+	}
+	return s
+}
+
+// state is Status without Snapshot: it waits for no disk.
+func (c *Cluster) state() Status {
 	e := c.engine()
 	s := Status{
 		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
@@ -36,9 +45,6 @@ func (c *Cluster) Status() Status {
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
 	s.Members, _ = c.Members(context.Background()) // Without them where the node was stopped.
-	if metas, err := c.history.noted(); err == nil && len(metas) > 0 {
-		s.Snapshot = metas[0].Index
-	}
 	return s
 }
 

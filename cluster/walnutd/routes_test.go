@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/kv"
+)
+
+func TestANodeIsReadyOnceTheClusterIsMade(t *testing.T) {
+	c := newTrio(t)
+	c.start("a")
+	why := ""
+	waitUntil(t, func() bool {
+		status, body := c.get("a", admin.PathReady)
+		why = body
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "no leader")
+	}, &why)
+	status, body := c.get("a", admin.PathHealth)
+	require.Equal(t, http.StatusOK, status, "a restart wouldn't help: %s", body)
+	require.Equal(t, "ok\n", body)
+	s, err := c.client("a").Status(soon(t))
+	require.NoError(t, err)
+	require.Empty(t, s.Leader)
+	require.Len(t, s.Nodes, 1, "it knows no other one")
+	members, err := c.client("a").Members(soon(t))
+	require.NoError(t, err)
+	require.Empty(t, members)
+	c.start("b")
+	c.start("c")
+	for _, name := range names {
+		c.waitReady(name)
+	}
+}
+
+func TestStatusSaysWhoLeadsAndHowFarEachNodeIs(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "value")
+	gone, leader := c.follower(), c.leader()
+	for _, name := range names {
+		c.requireShows(name, "key", "value")
+	}
+	s, err := c.client(gone).Status(soon(t))
+	require.NoError(t, err)
+	require.Equal(t, admin.KindCluster, s.Kind)
+	require.Equal(t, "test", s.Cluster)
+	require.Equal(t, gone, s.Node)
+	require.Equal(t, leader, s.Leader)
+	for i, n := range s.Nodes {
+		require.Equal(t, names[i], n.Name)
+		require.True(t, n.Voter)
+		require.Empty(t, n.Error)
+		require.Equal(t, n.Name == leader, n.Role == "leader")
+		require.Equal(t, leader, n.Leader)
+		require.Zero(t, n.Lag)
+		require.NotZero(t, n.Applied)
+	}
+	c.stop(gone)
+	s, err = c.client(leader).Status(soon(t))
+	require.NoError(t, err)
+	at := slices.Index(names, gone)
+	require.NotEmpty(t, s.Nodes[at].Error)
+	require.Empty(t, s.Nodes[at].Role)
+}
+
+func TestMembersCanBeChanged(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	for _, asked := range names {
+		other := c.follower()
+		r, err := c.client(asked).Transfer(soon(t), other)
+		require.NoError(t, err)
+		require.Equal(t, other, r.Node)
+		waitUntil(t, func() bool { return c.leader() == other }, new(string))
+	}
+	before := c.leader()
+	r, err := c.client(before).Transfer(soon(t), "")
+	require.NoError(t, err)
+	require.NotEqual(t, before, r.Node)
+	_, err = c.client("a").Transfer(soon(t), "nobody")
+	require.ErrorContains(t, err, `"nobody" is no voter`)
+	removed := c.follower()
+	_, err = c.client("a").Remove(soon(t), removed)
+	require.NoError(t, err)
+	members, err := c.client(c.leader()).Members(soon(t))
+	require.NoError(t, err)
+	require.Len(t, members, 2)
+	require.Equal(t, admin.KindMember, members[0].Kind)
+	_, err = c.client("a").Remove(soon(t), "")
+	require.ErrorContains(t, err, "name is missing")
+}
+
+func TestRequestsThatCanNotBeReadAreRefused(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	for _, row := range []struct {
+		name, method, path, body, origin string
+		want                             int
+	}{
+		{"no JSON", "POST", admin.PathRemove, "a", "", http.StatusBadRequest},
+		{"a member that isn't known", "POST", admin.PathRemove, `{"nodes":["a"]}`, "", http.StatusBadRequest},
+		{"nothing", "POST", admin.PathTransfer, "", "", http.StatusBadRequest},
+		{"more than a request has", "POST", admin.PathRemove, `{"node":"` + strings.Repeat("a", requestMax) + `"}`, "", http.StatusBadRequest},
+		{"a page in a browser", "POST", admin.PathRemove, `{"node":"a"}`, "http://elsewhere.example", http.StatusForbidden},
+		{"a wrong method", "GET", admin.PathRemove, "", "", http.StatusMethodNotAllowed},
+		{"no offset", "GET", admin.PathBackup + "?since=x", "", "", http.StatusBadRequest},
+		{"an increment from an offset that is to come", "GET", admin.PathBackup + "?since=1000000", "", "", http.StatusConflict},
+		{"no such path", "GET", "/", "", "", http.StatusNotFound},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), row.method, "http://"+c.admin["a"]+row.path, strings.NewReader(row.body))
+			require.NoError(t, err)
+			if row.origin != "" {
+				request.Header.Set("Origin", row.origin)
+			}
+			answer, err := http.DefaultClient.Do(request)
+			require.NoError(t, err)
+			defer func() { _ = answer.Body.Close() }()
+			require.Equal(t, row.want, answer.StatusCode)
+			if row.want == http.StatusBadRequest || row.want == http.StatusConflict {
+				var f admin.Failure
+				require.NoError(t, json.NewDecoder(answer.Body).Decode(&f))
+				require.Equal(t, admin.KindError, f.Kind)
+				require.NotEmpty(t, f.Error)
+			}
+		})
+	}
+	members, err := c.client("a").Members(soon(t))
+	require.NoError(t, err)
+	require.Len(t, members, 3)
+}
+
+func TestMetricsAreThoseOfTheStoreAndTheNode(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "value")
+	status, page := c.get("b", admin.PathMetrics)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, page, `walnut_cluster_members{cluster="test",node="b"} 3`)
+	require.Contains(t, page, `walnut_keys{cluster="test",node="b"} `)
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is missing (Debian: prometheus)")
+	}
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(page)
+	said, err := check.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	require.Empty(t, string(said))
+}
+
+func TestABackupHasItsOffsetAndIncrementsOutliveAFailover(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "1")
+	take := func(name, query string) ([]byte, uint64) {
+		answer, err := http.Get("http://" + c.admin[name] + admin.PathBackup + query)
+		require.NoError(t, err)
+		defer func() { _ = answer.Body.Close() }()
+		bytes, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		offset, err := strconv.ParseUint(answer.Trailer.Get(admin.OffsetTrailer), 10, 64)
+		require.NoError(t, err)
+		return bytes, offset
+	}
+	leader := c.leader()
+	whole, offset := take(leader, "")
+	c.stop(leader)
+	c.put("key", "2")
+	increment, last := take(c.leader(), "?since="+strconv.FormatUint(offset, 10))
+	require.Greater(t, last, offset)
+	dir := filepath.Join(t.TempDir(), "restored")
+	restored, err := kv.Restore(t.Context(), bytes.NewReader(whole), dir, kv.RestoreOptions{Increments: []io.Reader{bytes.NewReader(increment)}})
+	require.NoError(t, err)
+	require.Equal(t, last, restored)
+	db, err := kv.Open(dir, kv.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	value, err := db.Get([]byte("key"))
+	require.NoError(t, err)
+	require.Equal(t, "2", string(value))
+}
+
+// TestABackupThatBreaksIsNotTakenForWhole ends the node in the middle of one.
+func TestABackupThatBreaksIsNotTakenForWhole(t *testing.T) {
+	c, name := newTrio(t), "a"
+	c.alone(name)
+	c.start(name)
+	c.waitReady(name)
+	for i := range 16 { // More than the buffers between have room for, so that it waits for its reader.
+		value := make([]byte, 1<<20)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(value) // It never fails.
+		c.put(strconv.Itoa(i), string(value))
+	}
+	answer, err := http.Get("http://" + c.admin[name] + admin.PathBackup)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	_, err = io.ReadFull(answer.Body, make([]byte, 1000))
+	require.NoError(t, err)
+	n := c.nodes[name]
+	delete(c.nodes, name)
+	n.stop()
+	select {
+	case err := <-n.ended:
+		require.NoError(t, err)
+	case <-time.After(3 * endTimeout):
+		t.Fatal("it waits for a reader")
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Empty(t, answer.Trailer.Get(admin.OffsetTrailer))
+}
+
+func TestAClientSaysWhatIsWrong(t *testing.T) {
+	_, err := admin.NewClient(freeAddress(t), nil).Status(soon(t))
+	require.ErrorContains(t, err, "no walnutd answers")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = admin.NewClient(freeAddress(t), nil).Status(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}

@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	answerMax   = 4 << 20 // More bytes than an answer has.
+)
+
+// Client asks one walnutd. It may be used concurrently.
+type Client struct {
+	address string
+	scheme  string
+	http    *http.Client
+}
+
+// NewClient returns a client of the admin listener at an address. tls is nil where that listens without.
+func NewClient(address string, tls *tls.Config) *Client {
+	c := &Client{address: address, scheme: "http"}
+	if tls != nil {
+		c.scheme = "https"
+	}
+	c.http = &http.Client{
+		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: tls, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+	return c
+}
+
+// Status asks who leads and how far each node is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.ask(ctx, http.MethodGet, PathStatus, nil, &s)
+}
+
+// Members asks for the members.
+func (c *Client) Members(ctx context.Context) ([]Member, error) {
+	var m Members
+	err := c.ask(ctx, http.MethodGet, PathMembers, nil, &m)
+	return m.Members, err
+}
+
+// Transfer lets a node lead; any one where the name is empty.
+func (c *Client) Transfer(ctx context.Context, node string) (r Result, err error) {
+	return r, c.ask(ctx, http.MethodPost, PathTransfer, Change{node}, &r)
+}
+
+// Remove removes a member.
+func (c *Client) Remove(ctx context.Context, node string) (r Result, err error) {
+	return r, c.ask(ctx, http.MethodPost, PathRemove, Change{node}, &r)
+}
+
+// Recover gives a cluster that has lost most of its voters other members, or says what that would do.
+func (c *Client) Recover(ctx context.Context, what Recover) (r Recovery, err error) {
+	return r, c.ask(ctx, http.MethodPost, PathRecover, what, &r)
+}
+
+// ask sends a request and reads the answer.
+func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.scheme+"://"+c.address+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, answerMax+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: the answer is not whole: %w", c.address, err)
+	case len(answer) > answerMax:
+		return fmt.Errorf("%s: the answer has more than %d bytes", c.address, answerMax)
+	case response.StatusCode != http.StatusOK:
+		return c.failure(response.Status, answer)
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("%s: the answer can't be read: %w", c.address, err)
+	}
+	return nil
+}
+
+// explain takes the URL out of an error, which names the address already.
+func (c *Client) explain(err error) error {
+	if unwrapped := errors.Unwrap(err); unwrapped != nil {
+		err = unwrapped
+	}
+	return fmt.Errorf("%s: no walnutd answers: %w", c.address, err)
+}
+
+// failure is the error of an answer that is none of those wanted.
+func (c *Client) failure(status string, answer []byte) error {
+	var f Failure
+	if json.Unmarshal(answer, &f) == nil && f.Error != "" {
+		return fmt.Errorf("%s: %s", c.address, f.Error)
+	}
+	return fmt.Errorf("%s: %s", c.address, strings.ToLower(status))
+}
