@@ -53,6 +53,7 @@ type Cluster struct {
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 	counts    counts
+	renewing  sync.Mutex // One new run of the consensus at a time.
 
 	ctx    context.Context // Done when the node is closed.
 	cancel context.CancelFunc
@@ -254,19 +255,25 @@ func (c *Cluster) renewSoon() {
 }
 
 // renew ends the current run of the consensus and starts another one.
-func (c *Cluster) renew() error {
+func (c *Cluster) renew() error { return c.renewAfter(func() error { return nil }) }
+
+// renewAfter is renew, and does something between the runs. After an error of that the next run starts as well.
+func (c *Cluster) renewAfter(do func() error) error {
+	c.renewing.Lock()
+	defer c.renewing.Unlock()
 	if err := c.engine().end(); err != nil {
 		return err
 	}
+	done := do()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.watch.stopped() != nil {
-		return nil
+		return done
 	}
 	e, err := c.startEngine()
 	if err != nil {
-		return err
+		return errors.Join(done, err)
 	}
 	c.current = e
-	return nil
+	return done
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,6 +20,7 @@ type Status struct {
 	Applied   uint64 // Up to which entry the store shows all.
 	First     uint64 // The first entry of the log, if it has any.
 	Last      uint64 // The last one.
+	LastTerm  uint64 // The term in which that was proposed.
 	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
 	// ClockAhead is how far the leader's clock was ahead of this node's when it was asked last, within some minutes. Deadlines go by the
 	// leader's. 0 on the leader, and where the difference is less than the network's delay.
@@ -44,7 +46,8 @@ func (c *Cluster) state() Status {
 		ClockAhead: c.clocks.read(),
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
-	s.Members, _ = c.Members(context.Background()) // Without them where the node was stopped.
+	s.LastTerm, _ = strconv.ParseUint(e.raft.Stats()["last_log_term"], 10, 64) // raft says it only so.
+	s.Members, _ = c.Members(context.Background())                             // Without them where the node was stopped.
 	return s
 }
 

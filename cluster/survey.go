@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 )
 
@@ -31,7 +30,7 @@ type reported struct {
 func (c *Cluster) report() answer {
 	s := c.Status()
 	r := &reported{
-		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: c.lastTerm(), Snapshot: s.Snapshot,
+		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: s.LastTerm, Snapshot: s.Snapshot,
 	}
 	if s.Trouble != nil {
 		r.Trouble = s.Trouble.Error()
@@ -39,20 +38,15 @@ func (c *Cluster) report() answer {
 	return answer{Term: s.Term, Status: r}
 }
 
-// lastTerm returns the term of the last entry in the log.
-func (c *Cluster) lastTerm() uint64 {
-	term, _ := strconv.ParseUint(c.engine().raft.Stats()["last_log_term"], 10, 64) // raft says it only so.
-	return term
-}
-
 // status is the inverse of report.
 func (a *answer) status() Status {
 	r := a.Status
 	s := Status{
-		Node: a.Node, Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last, Snapshot: r.Snapshot,
+		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last,
+		LastTerm: r.LastTerm, Snapshot: r.Snapshot,
 	}
 	if node, address := parted(a.Leader); node != "" {
-		s.Leader = Node{Name: node, Address: address, Voter: true, Leads: true}
+		s.Leader = Node{Name: nameOf(node), Address: address, Voter: true, Leads: true}
 	}
 	if r.Trouble != "" {
 		s.Trouble = errors.New(r.Trouble)
@@ -63,22 +57,37 @@ func (a *answer) status() Status {
 // Survey asks all members for their status now, at the same time and as long as ctx lasts at most, and returns what they say in the order
 // of their names. A member that gives no answer has an error. Only this node is asked where it has been stopped, or is in no cluster yet.
 func (c *Cluster) Survey(ctx context.Context) []Report {
-	own := c.Status()
-	own.Members = nil
 	members, _ := c.Members(ctx)
 	if len(members) == 0 {
-		return []Report{{Node: Node{Name: c.opts.Node, Address: c.port.address}, Status: own}}
+		members = []Node{{Name: c.opts.Node, Address: c.port.address}}
 	}
+	ids, _ := c.identities(ctx)
+	return c.survey(ctx, members, ids)
+}
+
+// identities returns the members' identities by their names.
+func (c *Cluster) identities(ctx context.Context) (map[string]string, error) {
+	servers, err := c.members(ctx)
+	ids := map[string]string{}
+	for _, s := range servers {
+		ids[nameOf(string(s.ID))] = string(s.ID)
+	}
+	return ids, err
+}
+
+// survey asks some nodes, which have these identities.
+func (c *Cluster) survey(ctx context.Context, members []Node, ids map[string]string) []Report {
 	reports := make([]Report, len(members))
 	var asking sync.WaitGroup
 	for i, m := range members {
 		reports[i].Node = m
 		if m.Name == c.opts.Node {
-			reports[i].Status = own
+			reports[i].Status = c.Status()
+			reports[i].Status.Members = nil
 			continue
 		}
 		asking.Go(func() {
-			if a, err := c.askStatus(ctx, m); err != nil {
+			if a, err := c.askStatus(ctx, placed(ids[m.Name], m.Address)); err != nil {
 				reports[i].Err = err
 			} else {
 				reports[i].Status = a.status()
@@ -99,8 +108,8 @@ func (c *Cluster) Survey(ctx context.Context) []Report {
 }
 
 // askStatus asks another member.
-func (c *Cluster) askStatus(ctx context.Context, m Node) (answer, error) {
-	a, err := c.calls.ask(ctx, placed(m.Name, m.Address), question{Op: opStatus})
+func (c *Cluster) askStatus(ctx context.Context, place string) (answer, error) {
+	a, err := c.calls.ask(ctx, place, question{Op: opStatus})
 	if err == nil {
 		err = a.err()
 	}

@@ -105,3 +105,26 @@ func change(r *http.Request, do func(ctx context.Context, name string) (about st
 	about, err := do(ctx, want.Node)
 	return admin.Result{Kind: admin.KindResult, Node: about}, err
 }
+
+// recovery gives a cluster that has lost most of its voters other members, or says what that would do.
+func recovery(r *http.Request, node *cluster.Cluster) (any, error) {
+	var want admin.Recover
+	if err := read(r, &want); err != nil {
+		return nil, err
+	}
+	var members []cluster.Node
+	for _, m := range want.Members {
+		members = append(members, cluster.Node{Name: m.Name, Address: m.Address})
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
+	do := node.PlanRecovery
+	if want.Apply {
+		do = node.Recover
+	}
+	plan, err := do(ctx, members)
+	return admin.Recovery{
+		Kind: admin.KindRecovery, Node: node.Status().Node, Members: membersOf(plan.Members), Dropped: membersOf(plan.Dropped),
+		Last: plan.Last, Applied: want.Apply,
+	}, err
+}

@@ -33,6 +33,7 @@ func (d *daemon) routes() http.Handler {
 		"GET " + admin.PathMembers:   members,
 		"POST " + admin.PathTransfer: transfer,
 		"POST " + admin.PathRemove:   remove,
+		"POST " + admin.PathRecover:  recovery,
 	} {
 		mux.HandleFunc(path, d.guarded(d.object(answer)))
 	}

@@ -105,6 +105,37 @@ func TestMembersCanBeChanged(t *testing.T) {
 	require.ErrorContains(t, err, "name is missing")
 }
 
+func TestALostQuorumIsRecovered(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "value")
+	last := c.follower()
+	c.requireShows(last, "key", "value")
+	want := admin.Recover{Members: []admin.Member{{Name: last}}, Apply: true}
+	_, err := c.client(last).Recover(soon(t), want)
+	require.ErrorContains(t, err, "3 of 3 voters answer")
+	for _, name := range names {
+		if name != last {
+			c.stop(name)
+		}
+	}
+	plan, err := c.client(last).Recover(soon(t), admin.Recover{Members: want.Members})
+	require.NoError(t, err)
+	require.False(t, plan.Applied)
+	require.Len(t, plan.Dropped, 2)
+	require.NotZero(t, plan.Last)
+	s, err := c.client(last).Status(soon(t))
+	require.NoError(t, err)
+	require.Len(t, s.Nodes, 3, "a plan changes nothing")
+	done, err := c.client(last).Recover(soon(t), want)
+	require.NoError(t, err)
+	require.True(t, done.Applied)
+	require.Equal(t, []admin.Member{{Kind: admin.KindMember, Name: last, Address: done.Members[0].Address, Voter: true}}, done.Members)
+	c.waitReady(last)
+	c.requireShows(last, "key", "value")
+	c.put("key", "again")
+}
+
 func TestRequestsThatCanNotBeReadAreRefused(t *testing.T) {
 	c := newTrio(t)
 	c.startAll()

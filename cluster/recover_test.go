@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func TestALostQuorumIsRecoveredFromOneNode(t *testing.T) {
+	c := newTrio(t)
+	c.fill("", 50)
+	last := c.follower()
+	c.requireShows(last, "49", string(make([]byte, 200)))
+	for _, name := range c.names {
+		if name == last {
+			continue
+		}
+		_, err := c.nodes[last].PlanRecovery(soon(t), []Node{{Name: last}})
+		require.ErrorIs(t, err, ErrMember, "%d of 3 answer", len(c.nodes))
+		_, err = c.nodes[last].Recover(soon(t), []Node{{Name: last}})
+		require.ErrorIs(t, err, ErrMember)
+		require.ErrorContains(t, err, "voters answer")
+		require.Len(t, c.nodes[last].Status().Members, 3, "it was refused")
+		c.stop(name)
+	}
+	_, err := c.nodes[last].DB().Put([]byte("alone"), nil)
+	require.ErrorIs(t, err, kv.ErrNotLeader)
+	plan, err := c.nodes[last].PlanRecovery(soon(t), []Node{{Name: last}})
+	require.NoError(t, err)
+	require.Equal(t, last, plan.Members[0].Name)
+	require.Len(t, plan.Dropped, 2)
+	require.Equal(t, c.nodes[last].Status().Last, plan.Last)
+	require.Len(t, c.nodes[last].Status().Members, 3, "a plan changes nothing")
+
+	done, err := c.nodes[last].Recover(soon(t), []Node{{Name: last}})
+	require.NoError(t, err)
+	require.Equal(t, plan, done)
+	for i := range 50 {
+		c.requireShows(last, fmt.Sprint(i), string(make([]byte, 200)))
+	}
+	c.put("after", "the loss")
+	c.stop(last)
+	c.open(last)
+	c.requireShows(last, "after", "the loss")
+	require.Equal(t, []Node{{last, c.net.address(last), true, true}}, c.nodes[last].Status().Members)
+
+	// It grows again, under other names.
+	c.openWith("d", c.newcomer("d"))
+	waitUntil(t, func() bool { return c.member("d", "d").Voter })
+	c.requireShows("d", "after", "the loss")
+	c.requireAlike()
+}
+
+// TestWhatWasOnItsWayIsKept recovers a node whose last entries it doesn't know to be agreed upon, as when the leader has died with what it
+// acknowledged last.
+func TestWhatWasOnItsWayIsKept(t *testing.T) {
+	c := newTrioWith(t, func(o *Options) { o.CommitEvery = 5e9 }) // A follower isn't told what is agreed upon before more follows.
+	c.put("key", "1")
+	c.put("key", "2")
+	leader, last := c.leader(), c.follower()
+	waitUntil(t, func() bool { return c.nodes[last].Status().Last == c.nodes[leader].Status().Last })
+	require.Less(t, c.nodes[last].Status().Applied, c.nodes[last].Status().Last)
+	for _, name := range c.names {
+		if name != last {
+			c.net.isolate(name, true)
+		}
+	}
+	for _, name := range c.names {
+		if name != last {
+			c.stop(name)
+		}
+	}
+	_, err := c.nodes[last].Recover(soon(t), []Node{{Name: last}})
+	require.NoError(t, err)
+	c.requireShows(last, "key", "2")
+}
+
+func TestARecoveryOfSomeNodesIsMadeOnTheOneThatHasMost(t *testing.T) {
+	c := newTrio(t, "a", "b", "c", "d", "e")
+	c.put("key", "1")
+	lags := c.follower()
+	stay := slices.DeleteFunc(slices.Clone(c.names), func(name string) bool { return name == lags || name == c.leader() })
+	c.net.isolate(lags, true)
+	c.fill("", 20)
+	most := stay[0]
+	c.requireShows(most, "19", string(make([]byte, 200)))
+	for _, name := range c.names {
+		if name != most && name != lags {
+			c.stop(name)
+		}
+	}
+	c.net.isolate(lags, false)
+	members := []Node{{Name: most}, {Name: lags}}
+	_, err := c.nodes[lags].Recover(soon(t), members)
+	require.ErrorContains(t, err, "recover there")
+	_, err = c.nodes[most].Recover(soon(t), append(members, Node{Name: stay[1]}))
+	require.ErrorContains(t, err, "start it first")
+	_, err = c.nodes[most].Recover(soon(t), members)
+	require.NoError(t, err)
+	c.requireShows(lags, "19", string(make([]byte, 200)))
+	c.put("after", "the loss")
+	c.requireShows(lags, "after", "the loss")
+	require.Len(t, c.nodes[lags].Status().Members, 2)
+	c.requireAlike()
+}
+
+func TestMembersThatMakeNoSenseAreRefused(t *testing.T) {
+	c := newTrio(t)
+	last := c.follower()
+	for _, name := range c.names {
+		if name != last {
+			c.stop(name)
+		}
+	}
+	for _, row := range []struct {
+		name    string
+		members []Node
+		want    string
+	}{
+		{"none", nil, "isn't among the new ones"},
+		{"a node that was no member", []Node{{Name: last}, {Name: "stranger"}}, `"stranger" is none`},
+		{"one twice", []Node{{Name: last}, {Name: last}}, "named twice"},
+	} {
+		_, err := c.nodes[last].Recover(soon(t), row.members)
+		require.ErrorIs(t, err, ErrMember, row.name)
+		require.ErrorContains(t, err, row.want, row.name)
+	}
+}
