@@ -15,7 +15,7 @@ import (
 // missing, or the first that is too many.
 func asUsed(cmd *cobra.Command, args []string) error {
 	names := strings.Fields(cmd.Use)[1:]
-	missing := names[min(len(args), len(names)):]
+	missing := slices.DeleteFunc(slices.Clone(names[min(len(args), len(names)):]), func(name string) bool { return name[0] == '[' })
 	switch {
 	case len(missing) > 0:
 		return fmt.Errorf("missing %s; usage: %s", strings.Join(missing, " and "), cmd.UseLine())

@@ -62,7 +62,7 @@ func (a *app) keysLike(word string, given []string) (keys []string) {
 
 // valueFlags are the flags whose values are neither words to choose from nor names of files.
 var valueFlags = []string{
-	"at", "batch", "end", "format", "from", "keep", "key", "limit", "prefix", "since", "start", "to", "to-offset", "to-time", "ttl", "value",
+	"admin", "at", "batch", "end", "format", "from", "keep", "key", "limit", "members", "prefix", "since", "start", "timeout", "to", "to-offset", "to-time", "ttl", "value",
 }
 
 // completeNoFiles keeps names of files from completing whatever takes no FILE, on a command and those below it.

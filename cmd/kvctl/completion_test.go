@@ -28,7 +28,7 @@ func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl txn": true,
 		"kvctl snapshot inspect": true, "kvctl snapshot verify": true,
 	}
-	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true}
+	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true, "cert": true, "ca": true}
 	everyCommand(func(cmd *cobra.Command) {
 		path := cmd.CommandPath()
 		words := strings.Fields(path)[1:]
@@ -43,7 +43,8 @@ func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 				return // A switch takes no word.
 			}
 			_, directive := offered(t, append(words, "--"+flag.Name, "")...)
-			require.Equal(t, fileFlags[flag.Name], directive&cobra.ShellCompDirectiveNoFileComp == 0, "%s --%s", path, flag.Name)
+			isFile := fileFlags[flag.Name] || flag.Name == "key" && path != "kvctl import" // Whose key is a column.
+			require.Equal(t, isFile, directive&cobra.ShellCompDirectiveNoFileComp == 0, "%s --%s", path, flag.Name)
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -37,12 +38,14 @@ func everyCommand(do func(cmd *cobra.Command)) {
 
 // TestEveryExampleRuns runs the example of each command as a shell would, in an empty directory.
 func TestEveryExampleRuns(t *testing.T) {
+	address := newWalnutd(t)
 	everyCommand(func(cmd *cobra.Command) {
 		t.Run(strings.ReplaceAll(cmd.CommandPath(), " ", "_"), func(t *testing.T) {
 			require.NotEmpty(t, cmd.Example)
 			require.Contains(t, cmd.Example, cmd.CommandPath()[len("kvctl"):], "the example is of another command")
 			shell := exec.Command("sh", "-e", "-c", cmd.Example)
 			shell.Dir = t.TempDir()
+			shell.Env = append(os.Environ(), "KVCTL_ADMIN="+address)
 			out, err := shell.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			require.NotContains(t, string(out), "kvctl: ")

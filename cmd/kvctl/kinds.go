@@ -1,5 +1,7 @@
 package main
 
+import "github.com/walnutkv/walnut/internal/admin"
+
 // The kinds of objects in JSON output. Each object says its own as "kind", so that a program that reads several commands, or
 // one that writes objects of more than one kind, knows what it has. kinds_test.go lists which command writes which.
 const (
@@ -23,7 +25,11 @@ const (
 	kindBroken    = "broken" // A promise that a crash test found broken.
 	kindStats     = "stats"
 	kindVersion   = "version"
-	kindAcked     = "acked"   // A batch of an import that is acknowledged.
-	kindRemoved   = "removed" // A file that is gone: snapshot prune.
-	kindResult    = "result"  // The outcome of a command that changed or counted something.
+	kindAcked     = "acked"           // A batch of an import that is acknowledged.
+	kindRemoved   = "removed"         // A file that is gone: snapshot prune.
+	kindCluster   = admin.KindCluster // Who leads: cluster status.
+	kindNode      = admin.KindNode    // How far a node is.
+	kindMember    = admin.KindMember  // A node of the cluster: cluster members.
+	kindRecovery  = admin.KindRecovery
+	kindResult    = "result" // The outcome of a command that changed or counted something.
 )

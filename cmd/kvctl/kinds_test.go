@@ -49,22 +49,28 @@ var kindsOf = []struct {
 	{command: "wal repair", kinds: []string{kindRepair}},
 	{command: "bench --duration 1ms", kinds: append([]string{kindBench}, slices.Repeat([]string{kindMeasured}, 7)...)},
 	{command: "version", kinds: []string{kindVersion}},
+	{command: "cluster status", kinds: []string{kindCluster, kindNode, kindNode, kindNode}},
+	{command: "cluster members", kinds: []string{kindMember, kindMember}},
+	{command: "cluster transfer", kinds: []string{kindResult}},
+	{command: "cluster remove a", kinds: []string{kindResult}},
+	{command: "cluster recover --members c", kinds: []string{kindRecovery}},
 }
 
 func TestEachObjectSaysItsKind(t *testing.T) {
-	dir := t.TempDir()
+	dir, address := t.TempDir(), newWalnutd(t)
 	listed := map[string]bool{ // These write none.
-		"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true,
+		"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true, "kvctl cluster": true,
 		// What a shell's commands write; and TestCrashTest starts processes.
 		"kvctl shell": true, "kvctl crash-test": true, "kvctl crash-worker": true,
 	}
+	env := func(name string) string { return map[string]string{"KVCTL_ADMIN": address}[name] }
 	for _, row := range kindsOf {
 		if row.command == "check" {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "store", "letters.txt"), nil, 0o600))
 		}
 		args := strings.Fields(strings.ReplaceAll("-o json --dir DIR/store "+row.command, "DIR", dir))
 		var out, stderr bytes.Buffer
-		code := run(args, strings.NewReader(row.stdin), &out, &stderr, func(string) string { return "" })
+		code := run(args, strings.NewReader(row.stdin), &out, &stderr, env)
 		require.Zero(t, code, "%s: %s", row.command, stderr.String())
 		var kinds []string
 		for line := range strings.Lines(out.String()) {

@@ -104,7 +104,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newTxn(a), newImport(a), newExport(a), newWatch(a), newShell(a))
 	addTo(root, "care", newStats(a), newCheck(a), newCheckpoint(a), newSnapshot(a), newBackup(a), newRestore(a), newWal(a),
-		newBench(a), newCrashTest(a), newCrashWorker(a))
+		newBench(a), newCrashTest(a), newCrashWorker(a), newCluster(a))
 	addTo(root, "", newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))
 	_ = root.MarkPersistentFlagDirname("dir") // It fails only for a flag that doesn't exist.

@@ -14,7 +14,7 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{from: "cmd/kvctl", to: []string{"kv", "internal/histogram"}},
+	{from: "cmd/kvctl", to: []string{"kv", "internal/histogram", "internal/admin", "internal/mutual", "internal/mutual/mutualtest"}},
 	{from: "examples/...", to: []string{"kv", "examples/serve"}},
 	{from: "kv/kvpb"},
 	{from: "kv", to: []string{"wal", "snapshot", "kv/kvpb", "internal/..."}},

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/internal/mutual"
+	"github.com/walnutkv/walnut/internal/mutual/mutualtest"
+)
+
+// answers are those of a walnutd that says the same each time.
+func answers() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(pattern string, object func(r *http.Request) any) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			object := object(r)
+			if _, failed := object.(admin.Failure); failed {
+				w.WriteHeader(http.StatusConflict)
+			}
+			_ = json.NewEncoder(w).Encode(object) // The test sees it.
+		})
+	}
+	member := func(kind, name string) admin.Member {
+		return admin.Member{Kind: kind, Name: name, Address: name + ":7000", Voter: true, Leads: name == "b"}
+	}
+	answer("GET "+admin.PathStatus, func(*http.Request) any {
+		return admin.Status{Kind: admin.KindCluster, Cluster: "demo", Node: "a", Leader: "b", Term: 4, Nodes: []admin.Node{
+			{Member: member(admin.KindNode, "a"), Role: "follower", Leader: "b", Term: 4, Committed: 20, Applied: 18, Lag: 3, First: 1, Last: 20},
+			{Member: member(admin.KindNode, "b"), Role: "leader", Leader: "b", Term: 4, Committed: 21, Applied: 21, First: 1, Last: 21, Trouble: "no space"},
+			{Member: member(admin.KindNode, "c"), Error: "connection refused"},
+		}}
+	})
+	answer("GET "+admin.PathMembers, func(*http.Request) any {
+		return admin.Members{Kind: admin.KindMembers, Members: []admin.Member{member(admin.KindMember, "a"), member(admin.KindMember, "b")}}
+	})
+	change := func(r *http.Request) any {
+		var want admin.Change
+		if err := json.NewDecoder(r.Body).Decode(&want); err != nil || want.Node == "nobody" {
+			return admin.Failure{Kind: admin.KindError, Error: `"nobody" is no voter`}
+		}
+		if want.Node == "" {
+			want.Node = "c"
+		}
+		return admin.Result{Kind: admin.KindResult, Node: want.Node}
+	}
+	answer("POST "+admin.PathTransfer, change)
+	answer("POST "+admin.PathRemove, change)
+	answer("POST "+admin.PathRecover, func(r *http.Request) any {
+		var want admin.Recover
+		if err := json.NewDecoder(r.Body).Decode(&want); err != nil {
+			return admin.Failure{Kind: admin.KindError, Error: err.Error()}
+		}
+		done := admin.Recovery{Kind: admin.KindRecovery, Node: "c", Last: 21, Applied: want.Apply}
+		for _, m := range want.Members {
+			done.Members = append(done.Members, member(admin.KindMember, m.Name))
+		}
+		return done
+	})
+	return mux
+}
+
+// newWalnutd starts one that says the same each time, and returns where.
+func newWalnutd(t *testing.T) (address string) {
+	server := httptest.NewServer(answers())
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func TestClusterCommandsPrintWhatTheNodeSays(t *testing.T) {
+	address := newWalnutd(t)
+	for _, row := range []struct {
+		command string
+		code    int
+		out     string
+		stderr  string
+	}{
+		{
+			command: "status",
+			out: `cluster "demo", as node "a" sees it: term 4, leader b
+node  address  role       voter  term  committed  applied  lag  trouble
+a     a:7000   follower   yes    4     20         18       3    
+b     b:7000   leader     yes    4     21         21       0    no space
+c     c:7000   no answer  yes                                   connection refused
+`,
+		},
+		{command: "members", out: "node  address  voter  leads\na     a:7000   yes    no\nb     b:7000   yes    yes\n"},
+		{command: "transfer", out: "c\n"},
+		{command: "transfer a", out: "a\n"},
+		{command: "transfer nobody", code: exitFailed, stderr: `kvctl: ADDRESS: "nobody" is no voter` + "\n"},
+		{command: "transfer a b", code: exitUsage, stderr: `unexpected argument "b"`},
+		{command: "remove a", out: "a\n"},
+		{command: "remove", code: exitUsage, stderr: "missing NODE"},
+		{
+			command: "recover --members c,d=d:1", out: `members  c (c:7000), d (d:7000)
+dropped  none
+kept     all that node "c" has, up to entry 21
+nothing was changed; to do it: kvctl cluster recover --members c,d=d:1 --apply
+`,
+		},
+		{command: "recover --members c --apply", out: "members  c (c:7000)\ndropped  none\nkept     all that node \"c\" has, up to entry 21\n"},
+		{command: "recover", code: exitUsage, stderr: "which nodes are left?"},
+		{command: "status --timeout 0s", code: exitUsage, stderr: "want more than 0"},
+		{command: "status --cert a.pem", code: exitUsage, stderr: "want --cert, --key and --ca together"},
+		{command: "status --cert a --key b --ca c", code: exitFailed, stderr: "kvctl: cluster: certificates: open a: no such file or directory\n"},
+	} {
+		t.Run(row.command, func(t *testing.T) {
+			var out, stderr bytes.Buffer
+			args := append([]string{"cluster", "--admin", address}, strings.Fields(row.command)...)
+			require.Equal(t, row.code, run(args, nil, &out, &stderr, func(string) string { return "" }), stderr.String())
+			require.Equal(t, row.out, out.String())
+			require.Contains(t, stderr.String(), strings.ReplaceAll(row.stderr, "ADDRESS", address))
+		})
+	}
+}
+
+func TestANodeThatDoesNotAnswerIsAFailure(t *testing.T) {
+	server := httptest.NewServer(answers())
+	address := server.Listener.Addr().String()
+	server.Close()
+	env := func(name string) string { return map[string]string{"KVCTL_ADMIN": address}[name] }
+	var out, stderr bytes.Buffer
+	require.Equal(t, exitFailed, run([]string{"cluster", "status"}, nil, &out, &stderr, env))
+	require.Contains(t, stderr.String(), "kvctl: "+address+": no walnutd answers: ")
+	require.Empty(t, out.String())
+}
+
+func TestAnAdminListenerIsAskedWithACertificate(t *testing.T) {
+	ca := mutualtest.New(t)
+	load := func(name string) mutual.Keys {
+		cert, key := ca.Issue(name)
+		keys, err := mutual.Load(cert, key, ca.File)
+		require.NoError(t, err)
+		return keys
+	}
+	server := httptest.NewUnstartedServer(answers())
+	server.TLS = load("a").Server(tls.RequireAndVerifyClientCert)
+	server.StartTLS()
+	defer server.Close()
+	cert, key := ca.Issue("operator")
+	args := []string{"cluster", "members", "--admin", server.Listener.Addr().String(), "-o", "json"}
+	with := append(slices.Clone(args), "--cert", cert, "--key", key, "--ca", ca.File)
+	var out, stderr bytes.Buffer
+	require.Zero(t, run(with, nil, &out, &stderr, func(string) string { return "" }), stderr.String())
+	require.Contains(t, out.String(), `{"kind":"member","name":"a"`)
+	require.Equal(t, exitFailed, run(args, nil, &out, &stderr, func(string) string { return "" }))
+}
