@@ -23,6 +23,7 @@ const (
 	storeName     = "store"     // The replica.
 	consensusName = "CONSENSUS" // The stable file.
 	incomingName  = "incoming"  // A snapshot that is being received.
+	unpackedName  = "unpacked"  // The store of a backup that is being restored.
 	snapshotsName = "snapshot"  // In the store's directory.
 )
 
@@ -54,6 +55,8 @@ type Cluster struct {
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 	counts    counts
 	renewing  sync.Mutex // One new run of the consensus at a time.
+	restoring sync.Mutex // One restore at a time.
+	unpacked  string     // Where its backup is unpacked.
 
 	ctx    context.Context // Done when the node is closed.
 	cancel context.CancelFunc
@@ -154,6 +157,10 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.snapshots = &snapshots{history: c.history, watch: c.watch, incoming: filepath.Join(dir, incomingName)}
 	c.snapshots.drop()
+	c.unpacked = filepath.Join(dir, unpackedName)
+	if err := os.RemoveAll(c.unpacked); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
 	c.logs = c.opts.log(&logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
 		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,

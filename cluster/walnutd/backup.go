@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/kv"
 )
 
 // stallTimeout is how long the reader of a backup may leave a piece of it unread.
@@ -60,5 +62,41 @@ func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Del("Trailer")
 		fail(w, statusOf(err), err)
+	}
+}
+
+// uploaded reads a backup piece by piece, each within its time.
+type uploaded struct {
+	io.Reader
+	control *http.ResponseController
+}
+
+// Read reads a piece.
+func (u *uploaded) Read(piece []byte) (int, error) {
+	if err := u.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(piece)
+}
+
+// restore makes the pairs of the cluster those of a backup, which is the body of the request. The node must lead.
+func (d *daemon) restore(w http.ResponseWriter, r *http.Request) {
+	node := d.node.Load()
+	if node == nil {
+		fail(w, http.StatusServiceUnavailable, errOpening)
+		return
+	}
+	control := http.NewResponseController(w)
+	done, err := node.Restore(r.Context(), &uploaded{r.Body, control})
+	limitTime(w)
+	switch leader := node.Leader().Name; {
+	case errors.Is(err, kv.ErrNotLeader) && leader != d.flags.options.Node:
+		fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
+	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, kv.ErrMismatch):
+		fail(w, http.StatusBadRequest, err)
+	case err != nil:
+		fail(w, statusOf(err), err)
+	default:
+		writeJSON(w, http.StatusOK, admin.Result{Kind: admin.KindResult, Node: d.flags.options.Node, Puts: &done.Puts, Deletes: &done.Deletes})
 	}
 }

@@ -38,6 +38,7 @@ func (d *daemon) routes() http.Handler {
 		mux.HandleFunc(path, d.guarded(d.object(answer)))
 	}
 	mux.HandleFunc("GET "+admin.PathBackup, d.guarded(d.backup))
+	mux.HandleFunc("POST "+admin.PathRestore, d.guarded(d.restore))
 	return http.NewCrossOriginProtection().Handler(mux) // No page in a browser changes anything.
 }
 

@@ -227,6 +227,41 @@ func TestABackupHasItsOffsetAndIncrementsOutliveAFailover(t *testing.T) {
 	require.Equal(t, "2", string(value))
 }
 
+func TestABackupIsRestoredIntoTheRunningCluster(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "1")
+	var backup bytes.Buffer
+	_, err := c.node(c.leader()).DB().Backup(t.Context(), &backup)
+	require.NoError(t, err)
+	c.put("key", "2")
+	c.put("other", "3")
+	post := func(name string, body io.Reader) (status int, text string) {
+		answer, err := http.Post("http://"+c.admin[name]+admin.PathRestore, "application/octet-stream", body)
+		require.NoError(t, err)
+		defer func() { _ = answer.Body.Close() }()
+		said, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		return answer.StatusCode, string(said)
+	}
+	said := ""
+	until := func(want int, name func() string, body []byte) { // The leadership may be lost on a busy machine.
+		waitUntil(t, func() (as bool) {
+			var status int
+			status, said = post(name(), bytes.NewReader(body))
+			return status == want
+		}, &said)
+	}
+	until(http.StatusConflict, c.follower, backup.Bytes())
+	require.Contains(t, said, "doesn't lead")
+	until(http.StatusBadRequest, c.leader, []byte("nonsense"))
+	until(http.StatusOK, c.leader, backup.Bytes())
+	require.Contains(t, said, `"puts":`)
+	for _, name := range names {
+		c.requireShows(name, "key", "1")
+	}
+}
+
 // TestABackupThatBreaksIsNotTakenForWhole ends the node in the middle of one.
 func TestABackupThatBreaksIsNotTakenForWhole(t *testing.T) {
 	c, name := newTrio(t), "a"

@@ -85,7 +85,6 @@ type Result struct {
 	Node    string  `json:"node,omitempty"`    // What it was about, or the node that leads now.
 	Puts    *uint64 `json:"puts,omitempty"`    // Of a restore: pairs that were put.
 	Deletes *uint64 `json:"deletes,omitempty"` // And deleted.
-	Offset  uint64  `json:"offset,omitempty"`
 }
 
 // Recover asks for other members where most voters are lost. Without Apply nothing is changed.
