@@ -102,7 +102,8 @@ type Options struct {
 	log  func(raft.LogStore) raft.LogStore // What raft gets instead of its log.
 	now  func() time.Time
 
-	message int // In place of messageBytes.
+	message int    // In place of messageBytes.
+	knows   uint64 // In place of newestKind.
 }
 
 // withDefaults fills in what is zero and refuses what can't be.
@@ -119,6 +120,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.TrailingLogs = cmp.Or(o.TrailingLogs, DefaultTrailingLogs)
 	o.ReadyLag = cmp.Or(o.ReadyLag, DefaultReadyLag)
 	o.message = cmp.Or(o.message, messageBytes)
+	o.knows = cmp.Or(o.knows, newestKind)
 	if o.now == nil {
 		o.now = time.Now
 	}

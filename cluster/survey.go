@@ -23,6 +23,7 @@ type reported struct {
 	Last      uint64 `json:"last"`
 	LastTerm  uint64 `json:"lastTerm"` // The term of the last entry.
 	Snapshot  uint64 `json:"snapshot"`
+	Knows     uint64 `json:"knows"`
 	Trouble   string `json:"trouble,omitempty"`
 }
 
@@ -31,6 +32,7 @@ func (c *Cluster) report() answer {
 	s := c.Status()
 	r := &reported{
 		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: s.LastTerm, Snapshot: s.Snapshot,
+		Knows: s.Knows,
 	}
 	if s.Trouble != nil {
 		r.Trouble = s.Trouble.Error()
@@ -43,7 +45,7 @@ func (a *answer) status() Status {
 	r := a.Status
 	s := Status{
 		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last,
-		LastTerm: r.LastTerm, Snapshot: r.Snapshot,
+		LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows,
 	}
 	if node, address := parted(a.Leader); node != "" {
 		s.Leader = Node{Name: nameOf(node), Address: address, Voter: true, Leads: true}

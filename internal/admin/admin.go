@@ -55,6 +55,7 @@ type Node struct {
 	First     uint64 `json:"first"`     // Of its log.
 	Last      uint64 `json:"last"`
 	Snapshot  uint64 `json:"snapshot"`          // Where its newest snapshot ends.
+	Knows     uint64 `json:"knows"`             // The newest kind of entries that its program knows.
 	Trouble   string `json:"trouble,omitempty"` // Why it can't be relied on.
 	Error     string `json:"error,omitempty"`   // Why it gave no answer.
 }
