@@ -27,6 +27,7 @@ func TestALostQuorumIsRecoveredFromOneNode(t *testing.T) {
 		require.Len(t, c.nodes[last].Status().Members, 3, "it was refused")
 		c.stop(name)
 	}
+	waitUntil(t, func() bool { return !c.nodes[last].Leads() }) // The last one that was stopped has handed over.
 	_, err := c.nodes[last].DB().Put([]byte("alone"), nil)
 	require.ErrorIs(t, err, kv.ErrNotLeader)
 	plan, err := c.nodes[last].PlanRecovery(soon(t), []Node{{Name: last}})

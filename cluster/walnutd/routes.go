@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -39,7 +40,23 @@ func (d *daemon) routes() http.Handler {
 	}
 	mux.HandleFunc("GET "+admin.PathBackup, d.guarded(d.backup))
 	mux.HandleFunc("POST "+admin.PathRestore, d.guarded(d.restore))
-	return http.NewCrossOriginProtection().Handler(mux) // No page in a browser changes anything.
+	return fromHere(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// fromHere keeps out the pages in a browser on this machine, which reach a loopback address under a name that they have chosen. Those of
+// another origin change nothing anyway.
+func fromHere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if r.TLS == nil && !isLoopback(host) {
+			fail(w, http.StatusMisdirectedRequest, fmt.Errorf("%q is no loopback address", r.Host))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // errOpening is what is answered until the node is open.

@@ -148,6 +148,7 @@ func TestRequestsThatCanNotBeReadAreRefused(t *testing.T) {
 		{"nothing", "POST", admin.PathTransfer, "", "", http.StatusBadRequest},
 		{"more than a request has", "POST", admin.PathRemove, `{"node":"` + strings.Repeat("a", requestMax) + `"}`, "", http.StatusBadRequest},
 		{"a page in a browser", "POST", admin.PathRemove, `{"node":"a"}`, "http://elsewhere.example", http.StatusForbidden},
+		{"a page that has named this machine", "GET", admin.PathBackup, "", "host", http.StatusMisdirectedRequest},
 		{"a wrong method", "GET", admin.PathRemove, "", "", http.StatusMethodNotAllowed},
 		{"no offset", "GET", admin.PathBackup + "?since=x", "", "", http.StatusBadRequest},
 		{"an increment from an offset that is to come", "GET", admin.PathBackup + "?since=1000000", "", "", http.StatusConflict},
@@ -156,7 +157,11 @@ func TestRequestsThatCanNotBeReadAreRefused(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), row.method, "http://"+c.admin["a"]+row.path, strings.NewReader(row.body))
 			require.NoError(t, err)
-			if row.origin != "" {
+			switch row.origin {
+			case "":
+			case "host":
+				request.Host = "elsewhere.example:7070"
+			default:
 				request.Header.Set("Origin", row.origin)
 			}
 			answer, err := http.DefaultClient.Do(request)
