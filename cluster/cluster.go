@@ -231,6 +231,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
+// stopShare is for how long of its lease a node that stops tries to hand over its leadership: raft needs milliseconds, or hangs.
+const stopShare = 4
+
 // stop is what the watchdog does: the leadership is handed over, if raft still hears, and then the node leaves the consensus.
 func (c *Cluster) stop(why error) {
 	c.opts.Logger.Error("node stops taking part until it is opened again", "node", c.opts.Node, "error", why)
@@ -238,7 +241,7 @@ func (c *Cluster) stop(why error) {
 	if e == nil {
 		return
 	}
-	if err := e.handOver(min(c.opts.Handover, c.opts.Lease)); err != nil {
+	if err := e.handOver(min(c.opts.Handover, c.opts.Lease/stopShare)); err != nil {
 		c.opts.Logger.Warn("leadership was not handed over", "node", c.opts.Node, "error", err)
 	}
 	e.begin()

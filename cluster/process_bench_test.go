@@ -5,6 +5,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -118,7 +119,7 @@ func (f *fleet) putElsewhere(v *visitor, old string) {
 func BenchmarkReplacement(b *testing.B) {
 	f, v := newDefaultFleet(b)
 	f.load(v, load{Clients: 64, Keys: 200_000, Each: 200_000 / 64})
-	sick := &illness{fleet: f}
+	sick := newIllness(f, rand.New(rand.NewPCG(1, 2)))
 	for i := range b.N {
 		leader, old := f.leader(), ""
 		for _, name := range f.names {

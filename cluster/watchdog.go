@@ -37,7 +37,7 @@ func (w *watchdog) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-time.After(max(w.slow/10, time.Millisecond)):
+		case now := <-time.After(max(w.slow/20, time.Millisecond)):
 			if took := w.longest(now); took > w.slow {
 				w.trip(fmt.Errorf("the disk hangs: a write has taken %v so far", took.Round(time.Millisecond)))
 			}
