@@ -49,7 +49,6 @@ func TestACutIntoWhatIsAppliedStopsTheNode(t *testing.T) {
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			s := openShelf(t, t.TempDir())
-			s.watch.stop = func(error) {}
 			s.store(1, 9)
 			s.apply(5)
 			require.ErrorIs(t, c.do(s), kv.ErrConflict)
@@ -83,7 +82,6 @@ func TestEntriesThatWouldEndTheProcessAreRefused(t *testing.T) {
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			s := openShelf(t, t.TempDir())
-			s.watch.stop = func(error) {}
 			s.store(1, 3)
 			require.ErrorIs(t, s.StoreLog(&c.entry), c.want)
 			require.ErrorIs(t, s.watch.state(), c.want, "it shows in the status")
@@ -102,7 +100,6 @@ func TestEntriesThatWouldEndTheProcessAreRefused(t *testing.T) {
 
 func TestAnEntryThatIsAgreedUponAndMissingStopsTheNode(t *testing.T) {
 	s := openShelf(t, t.TempDir())
-	s.watch.stop = func(error) {}
 	s.store(1, 3)
 	s.committed = func() uint64 { return 5 }
 	require.ErrorIs(t, s.GetLog(6, &raft.Log{}), raft.ErrLogNotFound, "raft looks for what it may not have")

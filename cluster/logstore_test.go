@@ -39,6 +39,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 		log: s.replica.Log(), history: history, watch: newWatchdog(DefaultSlowSync),
 		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ },
 	}
+	s.watch.stop = func(error) {}
 	return s
 }
 

@@ -41,7 +41,7 @@ func BenchmarkRaft(b *testing.B) {
 // TestTheLogRefusesWhatRaftsBenchmarksDo is of StoreLog, which begins at index 0, and DeleteRange, which leaves gaps.
 func TestTheLogRefusesWhatRaftsBenchmarksDo(t *testing.T) {
 	s := openShelf(t, t.TempDir())
-	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 0, Data: []byte("data")}), kv.ErrOutOfRange)
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 0, Data: []byte("data")}), kv.ErrConflict)
 	require.ErrorIs(t, s.StoreLogs([]*raft.Log{{Index: 1}, {Index: 2}, {Index: 10}}), kv.ErrOutOfRange)
 	s.requireBounds(0, 0)
 	require.NoError(t, s.replica.DB().Close())

@@ -72,7 +72,7 @@ func TestWhatCanNotStartSaysWhy(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(damaged, "CONSENSUS"), []byte("walnut consensus 1\nnonsense\n"), 0o600))
 	var stderr bytes.Buffer
 	require.Equal(t, exitDamage, run(t.Context(), c.flags["a"], io.Discard, &stderr))
-	require.Contains(t, stderr.String(), "CONSENSUS: cluster: file is damaged")
+	require.Contains(t, stderr.String(), "cluster: file is damaged")
 
 	stderr.Reset()
 	require.Equal(t, exitFailed, run(t.Context(), append(c.flags["b"], "--bootstrap-expect", "2"), io.Discard, &stderr))
