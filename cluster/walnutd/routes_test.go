@@ -298,10 +298,10 @@ func TestABackupThatBreaksIsNotTakenForWhole(t *testing.T) {
 }
 
 func TestAClientSaysWhatIsWrong(t *testing.T) {
-	_, err := admin.NewClient(freeAddress(t), nil).Status(soon(t))
+	_, err := admin.NewClient(freeAddresses(t, 1)[0], nil).Status(soon(t))
 	require.ErrorContains(t, err, "no walnutd answers")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = admin.NewClient(freeAddress(t), nil).Status(ctx)
+	_, err = admin.NewClient(freeAddresses(t, 1)[0], nil).Status(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 }

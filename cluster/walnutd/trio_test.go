@@ -46,26 +46,27 @@ type running struct {
 
 var names = []string{"a", "b", "c"}
 
-// freeAddress returns an address that nothing listens on.
-func freeAddress(t *testing.T) string {
+// freeAddresses returns addresses that nothing listens on, each another one.
+func freeAddresses(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = listener.Close() }()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses
 }
 
 // newTrio makes the flags of three nodes, and starts none.
 func newTrio(t *testing.T) *trio {
 	c := &trio{t: t, dir: t.TempDir(), nodes: map[string]*running{}, flags: map[string][]string{}, admin: map[string]string{}}
-	places, join := map[string]string{}, []string(nil)
-	for _, name := range names {
-		places[name], c.admin[name] = freeAddress(t), freeAddress(t)
-		join = append(join, places[name])
-	}
-	for _, name := range names {
+	places := freeAddresses(t, 2*len(names))
+	join := places[:len(names)]
+	for i, name := range names {
+		c.admin[name] = places[len(names)+i]
 		c.flags[name] = []string{
-			"--dir", filepath.Join(c.dir, name), "--cluster", "test", "--id", name, "--listen", places[name], "--join", strings.Join(join, ","),
+			"--dir", filepath.Join(c.dir, name), "--cluster", "test", "--id", name, "--listen", join[i], "--join", strings.Join(join, ","),
 			"--bootstrap-expect", "3", "--insecure", "--admin", c.admin[name], "--heartbeat", "400ms", "--lease", "300ms",
 		}
 	}

@@ -38,10 +38,11 @@ type Trio struct {
 func Start(t *testing.T, program string, routes func(ctx context.Context, c *copies.Copy) http.Handler) *Trio {
 	c := &Trio{t: t, program: program, routes: routes, dir: t.TempDir(), web: map[string]string{}, stops: map[string]func(){}}
 	var nodes []string
-	for _, name := range Names {
-		web := freeAddress(t)
+	places := freeAddresses(t, 2*len(Names))
+	for i, name := range Names {
+		web := places[2*i]
 		c.web[name] = "http://" + web
-		nodes = append(nodes, name+"="+freeAddress(t)+"="+web)
+		nodes = append(nodes, name+"="+places[2*i+1]+"="+web)
 	}
 	c.nodes = strings.Join(nodes, ",")
 	for _, name := range Names {
@@ -56,13 +57,16 @@ func Start(t *testing.T, program string, routes func(ctx context.Context, c *cop
 	return c
 }
 
-// freeAddress returns an address that nothing listens on.
-func freeAddress(t *testing.T) string {
+// freeAddresses returns addresses that nothing listens on, each another one.
+func freeAddresses(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = listener.Close() }()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses
 }
 
 // Start starts a copy.
