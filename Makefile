@@ -41,6 +41,10 @@ build: ## Build bin/kvctl
 build-migrate: ## Build bin/walnut-migrate, which copies from bbolt, buntdb and Badger
 	cd tools/migrate && go build -o ../../bin/walnut-migrate .
 
+.PHONY: build-walnutd
+build-walnutd: ## Build bin/walnutd, a node of a replicated store
+	cd cluster && go build -o ../bin/walnutd ./walnutd
+
 .PHONY: manual
 manual: ## Make docs/kvctl.md of kvctl's help texts
 	go test -count=1 ./cmd/kvctl -run=TheManual -manual

@@ -32,8 +32,7 @@ func (p *pieces) Write(piece []byte) (int, error) {
 	return p.ResponseWriter.Write(piece)
 }
 
-// backup streams a backup of what this node shows, or with since=OFFSET an increment. The offset follows as a trailer. Where it breaks the
-// connection does, too, before the last chunk: so no client takes it for whole.
+// backup streams a backup of what this node shows, or with since=OFFSET an increment.
 func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 	node := d.node.Load()
 	if node == nil {
@@ -49,6 +48,12 @@ func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 		}
 		take = func(ctx context.Context, w io.Writer) (uint64, error) { return node.DB().BackupSince(ctx, w, since) }
 	}
+	d.stream(w, r, take)
+}
+
+// stream answers with what is taken. The offset follows as a trailer. Where it breaks the connection does, too, before the last chunk: so
+// no client takes it for whole.
+func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx context.Context, w io.Writer) (uint64, error)) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", admin.OffsetTrailer)
 	out := &pieces{ResponseWriter: w, control: http.NewResponseController(w)}

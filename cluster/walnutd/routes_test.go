@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -264,6 +265,33 @@ func TestABackupIsRestoredIntoTheRunningCluster(t *testing.T) {
 	require.Contains(t, said, `"puts":`)
 	for _, name := range names {
 		c.requireShows(name, "key", "1")
+	}
+}
+
+func TestABackupThatFailsIsNotTakenForWhole(t *testing.T) {
+	for _, written := range []int{0, 1, 1 << 20} {
+		d := newDaemon(&flags{}, io.Discard)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			d.stream(w, r, func(_ context.Context, w io.Writer) (uint64, error) {
+				if written > 0 {
+					_, err := w.Write(make([]byte, written))
+					require.NoError(t, err)
+				}
+				return 0, kv.ErrFailed
+			})
+		}))
+		answer, err := http.Get(server.URL)
+		if written == 0 {
+			require.NoError(t, err)
+			require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, answer.Body)
+			require.Equal(t, written > 0, err != nil, "%d bytes: %v", written, err)
+			require.Empty(t, answer.Trailer.Get(admin.OffsetTrailer))
+			require.NoError(t, answer.Body.Close())
+		}
+		server.Close()
 	}
 }
 
