@@ -67,7 +67,7 @@ type Options struct {
 	// Logger gets what happens, that of the consensus included; slog.Default() by default.
 	Logger *slog.Logger
 
-	// Heartbeat is how long a follower without word from its leader waits before it stands for election, up to twice that. The
+	// Heartbeat is how long a follower without word from its leader waits before it stands for election, up to three times that. The
 	// default, 2 s, is twice what the consensus proposes: with all processors busy a node may be late by a second, and each needless
 	// election stops all writes.
 	Heartbeat time.Duration
