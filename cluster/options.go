@@ -18,8 +18,8 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultHeartbeat    = 2 * time.Second
-	DefaultElection     = 2 * time.Second
+	DefaultHeartbeat    = 1300 * time.Millisecond
+	DefaultElection     = 1300 * time.Millisecond
 	DefaultLease        = time.Second
 	DefaultCommitEvery  = 50 * time.Millisecond
 	DefaultDialTimeout  = 10 * time.Second
@@ -68,10 +68,10 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Heartbeat is how long a follower without word from its leader waits before it stands for election, up to three times that. The
-	// default, 2 s, is twice what the consensus proposes: with all processors busy a node may be late by a second, and each needless
-	// election stops all writes.
+	// default, 1.3 s, is more than the consensus proposes, since with all processors busy a node may be late by a second, and each needless
+	// election stops all writes; three times that is less than 4 s.
 	Heartbeat time.Duration
-	// Election is after how long an election without a winner begins again, up to twice that: at least Heartbeat, and 2 s by default for
+	// Election is after how long an election without a winner begins again, up to twice that: at least Heartbeat, and 1.3 s by default for
 	// the same reason.
 	Election time.Duration
 	// Lease is how long a leader goes on to lead without word from most nodes: at most Heartbeat. The default is 1 s: half a second was

@@ -47,7 +47,7 @@ Operation:
   --log-format text|json how lines of the log are written (default text)
   --log-level LEVEL      debug, info, warn or error (default info)
   --heartbeat TIME       how long a follower without word from the leader waits
-                         before it stands for election (default 2s)
+                         before it stands for election (default 1.3s)
   --lease TIME           how long a leader without word from most nodes leads
                          (default 1s)
   --slow-sync TIME       how long one write to the log may take before the node
