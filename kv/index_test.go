@@ -733,7 +733,7 @@ func TestAStartGoesOnAfterPairsThatFail(t *testing.T) {
 // TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded makes commits, clones and drops of clones after a start whose entries aren't loaded
 // yet, up to more steps than wait for that, and then looks at every state.
 func TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range viewSeeds(100) {
 		random := rand.New(rand.NewPCG(seed, 39))
 		s := newState()
 		s.indexes = startIndexes(testIndexes)

@@ -16,7 +16,7 @@ import (
 // TestAnOverlayKnowsTheLastMutationOfEachKey gives random mutations to overlays that sort what they gather seldom and often, with a
 // snapshot and without, and compares what they say about every key with a model that applies one after the other.
 func TestAnOverlayKnowsTheLastMutationOfEachKey(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range viewSeeds(150) {
 		random := rand.New(rand.NewPCG(seed, 41))
 		alone, reverse := seed%2 == 0, random.IntN(2) == 0
 		o := newOverlay(span{[]byte("k03"), []byte("k97")}, reverse, alone, math.MaxInt64)
