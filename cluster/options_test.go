@@ -15,8 +15,8 @@ func least() Options {
 func TestTheZeroValueOfWhatIsNotRequiredWorks(t *testing.T) {
 	o, err := least().withDefaults()
 	require.NoError(t, err)
-	require.Equal(t, 2*time.Second, o.Heartbeat)
-	require.Equal(t, 2*time.Second, o.Election)
+	require.Equal(t, 1300*time.Millisecond, o.Heartbeat)
+	require.Equal(t, 1300*time.Millisecond, o.Election)
 	require.Equal(t, time.Second, o.Lease)
 	require.NotNil(t, o.Store.Logger)
 }
