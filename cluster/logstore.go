@@ -32,7 +32,6 @@ type logStore struct {
 	applied   func() uint64
 	shortened func()      // Called where the log has fewer entries than raft counts.
 	cut       atomic.Bool // Entries were cut of which raft hears only once others are appended.
-	recent    recent
 }
 
 var (
@@ -63,9 +62,6 @@ func (s *logStore) LastIndex() (uint64, error) {
 
 // GetLog implements raft.LogStore. raft compares the error of an index that isn't there.
 func (s *logStore) GetLog(index uint64, into *raft.Log) error {
-	if s.recent.get(index, into) {
-		return nil
-	}
 	e, err := s.log.Read(index)
 	if errors.Is(err, kv.ErrTruncated) || errors.Is(err, kv.ErrOutOfRange) {
 		return s.getEnd(index, into)
@@ -154,19 +150,13 @@ func (s *logStore) store(logs []*raft.Log) error {
 		return err
 	}
 	ended := s.watch.begin()
-	err := s.log.Append(s.committed(), entries)
-	if ended(); err != nil {
-		s.recent.forget() // Some may be in the log.
-		return err
-	}
-	s.recent.keep(logs)
-	return nil
+	defer ended()
+	return s.log.Append(s.committed(), entries)
 }
 
 // DeleteRange implements raft.LogStore. raft deletes what was never agreed upon, up to the last entry; or what a snapshot has, from the
 // first one on; or, after an install, all: then what the snapshot doesn't have stays.
 func (s *logStore) DeleteRange(from, to uint64) error {
-	s.recent.forget()
 	first, last := s.log.Bounds()
 	switch applied := s.applied(); {
 	case from > applied:
