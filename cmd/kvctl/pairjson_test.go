@@ -64,6 +64,9 @@ func FuzzPairJSON(f *testing.F) {
 }
 
 func TestTheLargestPairsFitALineOfImport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
 	key, value := bytes.Repeat([]byte{1}, kv.MaxKeySize), make([]byte, kv.MaxValueSize)
 	for _, c := range []struct {
 		name string
