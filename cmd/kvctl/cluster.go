@@ -121,7 +121,7 @@ func (a *app) printClusterStatus(s admin.Status) error {
 		}
 		return printJSONLines(a, nodes, func(n admin.Node) admin.Node { return n })
 	}
-	leader := s.Leader
+	leader := printable(s.Leader)
 	if leader == "" {
 		leader = "none is known"
 	}
@@ -130,13 +130,17 @@ func (a *app) printClusterStatus(s admin.Status) error {
 	fmt.Fprintln(table, "node\taddress\trole\tvoter\tterm\tcommitted\tapplied\tlag\ttrouble")
 	for _, n := range s.Nodes {
 		if n.Error != "" {
-			fmt.Fprintf(table, "%s\t%s\tno answer\t%s\t\t\t\t\t%s\n", n.Name, n.Address, yesOrNo(n.Voter), n.Error)
+			fmt.Fprintf(table, "%s\t%s\tno answer\t%s\t\t\t\t\t%s\n", printable(n.Name), printable(n.Address), yesOrNo(n.Voter), printable(n.Error))
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Address, n.Role, yesOrNo(n.Voter), n.Term, n.Committed, n.Applied, n.Lag, n.Trouble)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", printable(n.Name), printable(n.Address), printable(n.Role), yesOrNo(n.Voter),
+			n.Term, n.Committed, n.Applied, n.Lag, printable(n.Trouble))
 	}
 	return table.Flush()
 }
+
+// printable returns what a node says of itself or others, escaped where it would do more to a terminal than print.
+func printable(text string) string { return string(appendEscaped(nil, []byte(text))) }
 
 func yesOrNo(holds bool) string {
 	if holds {
@@ -170,7 +174,7 @@ func (a *app) printMembers(members []admin.Member) error {
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "node\taddress\tvoter\tleads")
 	for _, m := range members {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Name, m.Address, yesOrNo(m.Voter), yesOrNo(m.Leads))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(m.Name), printable(m.Address), yesOrNo(m.Voter), yesOrNo(m.Leads))
 	}
 	return table.Flush()
 }
@@ -206,7 +210,8 @@ func newClusterRemove(a *app, flags *clusterFlags) *cobra.Command {
 lets another node lead first. The last voter can't be removed. That the node is
 no member is no error.
 
-A node that was removed asks to be let in when it is started again.`,
+A node that was removed says so when it is started again, and stays out. To have
+one under its name, start it with an empty directory.`,
 		Example: `  kvctl cluster remove c`,
 		Args:    asUsed,
 		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
@@ -224,6 +229,6 @@ func (a *app) printNode(r admin.Result) error {
 	if a.wantsJSON() {
 		return a.printJSON(r)
 	}
-	_, err := fmt.Fprintln(a.stdout, r.Node)
+	_, err := fmt.Fprintln(a.stdout, printable(r.Node))
 	return err
 }

@@ -68,7 +68,7 @@ func listed(members []admin.Member) string {
 	}
 	var all []string
 	for _, m := range members {
-		all = append(all, fmt.Sprintf("%s (%s)", m.Name, m.Address))
+		all = append(all, fmt.Sprintf("%s (%s)", printable(m.Name), printable(m.Address)))
 	}
 	return strings.Join(all, ", ")
 }

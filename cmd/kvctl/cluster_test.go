@@ -36,7 +36,7 @@ func answers() http.Handler {
 		return admin.Status{Kind: admin.KindCluster, Cluster: "demo", Node: "a", Leader: "b", Term: 4, Nodes: []admin.Node{
 			{Member: member(admin.KindNode, "a"), Role: "follower", Leader: "b", Term: 4, Committed: 20, Applied: 18, Lag: 3, First: 1, Last: 20},
 			{Member: member(admin.KindNode, "b"), Role: "leader", Leader: "b", Term: 4, Committed: 21, Applied: 21, First: 1, Last: 21, Trouble: "no space"},
-			{Member: member(admin.KindNode, "c"), Error: "connection refused"},
+			{Member: member(admin.KindNode, "c"), Error: "connection \x1b[31mrefused"},
 		}}
 	})
 	answer("GET "+admin.PathMembers, func(*http.Request) any {
@@ -45,7 +45,7 @@ func answers() http.Handler {
 	change := func(r *http.Request) any {
 		var want admin.Change
 		if err := json.NewDecoder(r.Body).Decode(&want); err != nil || want.Node == "nobody" {
-			return admin.Failure{Kind: admin.KindError, Error: `"nobody" is no voter`}
+			return admin.Failure{Kind: admin.KindError, Error: "\"nobody\"\x1b is no voter"}
 		}
 		if want.Node == "" {
 			want.Node = "c"
@@ -89,7 +89,7 @@ func TestClusterCommandsPrintWhatTheNodeSays(t *testing.T) {
 node  address  role       voter  term  committed  applied  lag  trouble
 a     a:7000   follower   yes    4     20         18       3    
 b     b:7000   leader     yes    4     21         21       0    no space
-c     c:7000   no answer  yes                                   connection refused
+c     c:7000   no answer  yes                                   connection \x1b[31mrefused
 `,
 		},
 		{command: "members", out: "node  address  voter  leads\na     a:7000   yes    no\nb     b:7000   yes    yes\n"},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -110,11 +111,16 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("%s: no walnutd answers: %w", c.address, err)
 }
 
-// failure is the error of an answer that is none of those wanted.
+// failure is the error of an answer that is none of those wanted. What a terminal would not just print is left out of its text.
 func (c *Client) failure(status string, answer []byte) error {
 	var f Failure
 	if json.Unmarshal(answer, &f) == nil && f.Error != "" {
-		return fmt.Errorf("%s: %s", c.address, f.Error)
+		return fmt.Errorf("%s: %s", c.address, strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return -1
+		}, f.Error))
 	}
 	return fmt.Errorf("%s: %s", c.address, strings.ToLower(status))
 }
