@@ -26,7 +26,7 @@ type Restored struct {
 // What is written meanwhile may stay or not, so writers should be stopped first. The backup is unpacked in the node's directory, which must
 // have the room, and is checked whole before anything is changed. Pairs whose deadline has passed are left out.
 //
-// Errors are kv.ErrNotLeader, those of kv.Restore and of commits, and ErrMember while another restore runs here.
+// Errors are kv.ErrNotLeader, those of kv.Restore, of Linearizable and of commits, and ErrMember while another restore runs here.
 func (c *Cluster) Restore(ctx context.Context, backup io.Reader) (done Restored, err error) {
 	if !c.Leads() {
 		return done, fmt.Errorf("cluster: restore: %w: %w", kv.ErrNotLeader, errNotHere)
@@ -47,6 +47,9 @@ func (c *Cluster) Restore(ctx context.Context, backup io.Reader) (done Restored,
 		return done, fmt.Errorf("cluster: restore: %w", err)
 	}
 	defer func() { err = errors.Join(err, wanted.Close()) }()
+	if err := c.Linearizable(ctx); err != nil { // What is held is compared, so nothing that was acknowledged may be missing in it.
+		return done, fmt.Errorf("cluster: restore: %w", err)
+	}
 	held, err := c.DB().ReadView()
 	if err != nil {
 		return done, fmt.Errorf("cluster: restore: %w", err)
