@@ -102,7 +102,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found (get), 4 damage found.`
 	a.equip(root)
 	a.addGlobalFlags(root)
 	root.AddGroup(&cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "care", Title: "Care:"})
-	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newTxn(a), newImport(a), newExport(a), newWatch(a), newShell(a))
+	addTo(root, "data", newPut(a), newGet(a), newDel(a), newScan(a), newTxn(a), newImport(a), newExport(a), newWatch(a), newServe(a),
+		newShell(a))
 	addTo(root, "care", newStats(a), newCheck(a), newCheckpoint(a), newSnapshot(a), newBackup(a), newRestore(a), newWal(a),
 		newBench(a), newCrashTest(a), newCrashWorker(a), newCluster(a))
 	addTo(root, "", newVersion(a), newCompletion(a))

@@ -12,7 +12,7 @@ import (
 )
 
 // publicPackages are the packages of the module that other programs import.
-var publicPackages = []string{"kv", "wal", "snapshot"}
+var publicPackages = []string{"kv", "wal", "snapshot", "server"}
 
 // explainedPackages are those of nested modules, too.
 var explainedPackages = append(slices.Clone(publicPackages), "cluster")

@@ -14,8 +14,9 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{from: "cmd/kvctl", to: []string{"kv", "internal/histogram", "internal/admin", "internal/mutual", "internal/mutual/mutualtest"}},
+	{from: "cmd/kvctl", to: []string{"kv", "server", "internal/histogram", "internal/admin", "internal/mutual", "internal/mutual/mutualtest"}},
 	{from: "examples/...", to: []string{"kv", "examples/serve"}},
+	{from: "server", to: []string{"kv", "internal/..."}},
 	{from: "kv/kvpb"},
 	{from: "kv", to: []string{"wal", "snapshot", "kv/kvpb", "internal/..."}},
 	{from: "wal", to: []string{"internal/..."}},

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"slices"
+	"strings"
+)
+
+// class says where a command runs.
+type class uint8
+
+const (
+	// onSession commands need no transaction. They run by themselves, between groups.
+	onSession class = iota
+	// anywhere commands need no transaction either, and change nothing, so that a group goes on through them.
+	anywhere
+	// reading commands are quick, and read in the transaction of their group.
+	reading
+	// scanning commands may take long. They read in a view, since all writers would wait for them in an Update.
+	scanning
+	// writing commands read and write in the Update of their group.
+	writing
+)
+
+// command is what the server does for a name. Its function writes exactly one reply, unless it says otherwise.
+type command struct {
+	name   string // In lower case.
+	arity  int    // How many arguments, the name included; at least that many where it is negative.
+	class  class
+	run    func(c *call)
+	keys   keyPlaces
+	always permission // What it may run in spite of.
+	grows  bool       // It may need memory, so that it is refused where the store has all that it may have.
+}
+
+// permission is a set of states in which most commands are refused.
+type permission uint8
+
+const (
+	unauthenticated permission = 1 << iota // Before AUTH.
+	subscribed                             // While a RESP2 client is subscribed.
+	insideMulti                            // It runs at once inside MULTI, rather than with EXEC.
+)
+
+// keyPlaces says which arguments are keys, as COMMAND does: first to last, every step; none where first is 0. A negative last counts from
+// the end.
+type keyPlaces struct{ first, last, step int }
+
+var (
+	noKeys  = keyPlaces{}
+	oneKey  = keyPlaces{1, 1, 1}
+	twoKeys = keyPlaces{1, 2, 1}
+	allKeys = keyPlaces{1, -1, 1}
+)
+
+// of returns the keys among a command's arguments.
+func (p keyPlaces) of(args [][]byte) (keys [][]byte) {
+	if p.first == 0 {
+		return nil
+	}
+	last := p.last
+	if last < 0 {
+		last += len(args)
+	}
+	for i := p.first; i <= last && i < len(args); i += p.step {
+		keys = append(keys, args[i])
+	}
+	return keys
+}
+
+// takes reports whether a command can have that many arguments.
+func (c *command) takes(count int) bool {
+	return count == c.arity || c.arity < 0 && count >= -c.arity
+}
+
+// commandTable has every command by its name in lower case. It doesn't change.
+type commandTable map[string]*command
+
+func newCommandTable() commandTable {
+	all := slices.Concat(connectionCommands, transactionCommands, stringCommands)
+	table := make(commandTable, len(all))
+	for i := range all {
+		table[all[i].name] = &all[i]
+	}
+	return table
+}
+
+// nameMax is more bytes than any command's name has.
+const nameMax = 32
+
+// find returns the command of a name in any case, nil where there is none.
+func (t commandTable) find(name []byte) *command {
+	var lower [nameMax]byte
+	if len(name) > nameMax {
+		return nil
+	}
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return t[string(lower[:len(name)])]
+}
+
+// is reports whether an argument is a word, in any case.
+func is(arg []byte, word string) bool {
+	return len(arg) == len(word) && strings.EqualFold(string(arg), word)
+}

@@ -1,0 +1,263 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Limits of what a client sends, in bytes. Those before a client is authenticated are Redis'.
+const (
+	inlineMax     = 64 << 10 // Of a line: an inline command, or a length.
+	argumentsMax  = 1 << 20  // How many arguments a command has.
+	requestMax    = 80 << 20 // Of a command: more than the largest commit.
+	strangerCount = 10       // How many arguments a command has before its client is authenticated.
+	strangerBytes = 16 << 10 // Of an argument before that.
+)
+
+// inputSmall is what an idle connection keeps for the next command, and inputLarge what it has for a pipeline.
+const (
+	inputSmall = 512
+	inputLarge = 16 << 10
+)
+
+// largeInputs holds buffers of inputLarge bytes.
+var largeInputs = sync.Pool{New: func() any { return new([inputLarge]byte) }}
+
+// protocolError is a request that can't be read, after which the next one can't be found.
+type protocolError string
+
+func (e protocolError) Error() string { return "ERR Protocol error: " + string(e) }
+
+// input reads the requests of a connection. The bytes of arguments are those of its buffer, valid until the next fill.
+//
+// Invariants: buf[start:end] is what was read and is part of no request that next returned. Memory is taken for bytes that have arrived,
+// never for a length that was announced: buf has at most twice the bytes in it, but for the first two sizes.
+type input struct {
+	from     io.Reader
+	small    [inputSmall]byte
+	pooled   *[inputLarge]byte // What buf is, if it is from the pool.
+	buf      []byte
+	start    int
+	end      int
+	known    bool // The client is authenticated.
+	partial  partial
+	args     [][]byte // The arguments of requests since the last fill.
+	consumed int      // Bytes of requests since the last fill.
+}
+
+// partial is the request that begins at start, as far as it was read.
+type partial struct {
+	at    int    // Where to go on, from start.
+	left  int    // How many arguments are missing; 0 before the request's head was read.
+	bulk  int    // The length of the next argument, -1 before that was read.
+	spans []span // The arguments that are there.
+}
+
+// span is an argument's bytes, from start.
+type span struct{ from, to int }
+
+func (p *partial) reset() { *p = partial{bulk: -1, spans: p.spans[:0]} }
+
+// newInput returns the input of a connection. Without a password every client is known.
+func newInput(from io.Reader, known bool) *input {
+	in := &input{from: from, known: known}
+	in.buf = in.small[:]
+	in.partial.reset()
+	return in
+}
+
+// fill waits for bytes and reads them. What next returned before is invalid then.
+func (in *input) fill() error {
+	clear(in.args)
+	in.args = in.args[:0]
+	in.makeRoom()
+	in.consumed = 0
+	n, err := in.from.Read(in.buf[in.end:])
+	in.end += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// makeRoom moves what is there to the buffer's start, and takes a larger buffer where it is full.
+func (in *input) makeRoom() {
+	if in.start > 0 {
+		copy(in.buf, in.buf[in.start:in.end])
+		in.start, in.end = 0, in.end-in.start
+	}
+	switch {
+	case in.end == 0 && (len(in.buf) > inputLarge || in.consumed < inputSmall): // The wait for the next bytes may be long.
+		in.replace(in.small[:])
+	case in.end < len(in.buf):
+	case len(in.buf) < inputLarge:
+		large := largeInputs.Get().(*[inputLarge]byte)
+		in.replace(large[:])
+		in.pooled = large
+	default:
+		in.replace(make([]byte, 2*len(in.buf)))
+	}
+}
+
+// replace goes on in another buffer.
+func (in *input) replace(with []byte) {
+	copy(with, in.buf[:in.end])
+	in.buf = with
+	in.release()
+}
+
+// release gives a pooled buffer back that is in use no longer.
+func (in *input) release() {
+	if in.pooled != nil {
+		largeInputs.Put(in.pooled)
+		in.pooled = nil
+	}
+}
+
+// errMore says that the next request isn't there whole.
+var errMore = errors.New("server: more bytes are needed")
+
+// next returns the next request, which has at least one argument. The error is errMore, or a protocolError.
+func (in *input) next() (args [][]byte, err error) {
+	for in.start < in.end {
+		first := in.buf[in.start] == '*'
+		if !first && in.partial.left == 0 {
+			args, err = in.inline()
+		} else {
+			args, err = in.multibulk()
+		}
+		if err != nil || len(args) > 0 {
+			return args, err
+		}
+	}
+	return nil, errMore
+}
+
+// line returns the line at the request's place, without its end, and goes after it.
+func (in *input) line(tooLong protocolError) ([]byte, error) {
+	from := in.start + in.partial.at
+	length := bytes.IndexByte(in.buf[from:in.end], '\n')
+	switch {
+	case length < 0 && in.end-from > inlineMax:
+		return nil, tooLong
+	case length < 0:
+		return nil, errMore
+	}
+	in.partial.at += length + 1
+	return bytes.TrimSuffix(in.buf[from:from+length], []byte{'\r'}), nil
+}
+
+// inline returns the command of a line that a person may have typed.
+func (in *input) inline() ([][]byte, error) {
+	line, err := in.line("too big inline request")
+	if err != nil {
+		return nil, err
+	}
+	words, balanced := splitWords(line)
+	if !balanced {
+		return nil, protocolError("unbalanced quotes in request")
+	}
+	in.took()
+	return words, nil
+}
+
+// took ends the request.
+func (in *input) took() {
+	in.start += in.partial.at
+	in.consumed += in.partial.at
+	in.partial.reset()
+}
+
+// multibulk returns the command that is an array of arguments. An empty array is none.
+func (in *input) multibulk() ([][]byte, error) {
+	if in.partial.left == 0 {
+		count, err := in.count()
+		if err != nil {
+			return nil, err
+		}
+		if count <= 0 {
+			in.took()
+			return nil, nil
+		}
+		in.partial.left = count
+	}
+	for in.partial.left > 0 {
+		if err := in.argument(); err != nil {
+			return nil, err
+		}
+	}
+	first := len(in.args)
+	for _, s := range in.partial.spans {
+		in.args = append(in.args, in.buf[in.start+s.from:in.start+s.to:in.start+s.to])
+	}
+	in.took()
+	return in.args[first:len(in.args):len(in.args)], nil
+}
+
+// count reads how many arguments a request has.
+func (in *input) count() (int, error) {
+	line, err := in.line("too big mbulk count string")
+	if err != nil {
+		return 0, err
+	}
+	count, ok := parseInt(line[1:])
+	switch {
+	case !ok || count > argumentsMax:
+		return 0, protocolError("invalid multibulk length")
+	case count > strangerCount && !in.known:
+		return 0, protocolError("unauthenticated multibulk length")
+	}
+	return int(count), nil
+}
+
+// argument reads the next argument.
+func (in *input) argument() error {
+	p := &in.partial
+	if p.bulk < 0 {
+		if err := in.bulkLength(); err != nil {
+			return err
+		}
+	}
+	if in.start+p.at+p.bulk+2 > in.end {
+		return errMore
+	}
+	p.spans = append(p.spans, span{p.at, p.at + p.bulk})
+	p.at += p.bulk + 2
+	p.bulk = -1
+	p.left--
+	return nil
+}
+
+// bulkLength reads how long the next argument is.
+func (in *input) bulkLength() error {
+	line, err := in.line("too big bulk count string")
+	if err != nil {
+		return err
+	}
+	if len(line) == 0 || line[0] != '$' {
+		return protocolError(fmt.Sprintf("expected '$', got '%s'", firstOf(line)))
+	}
+	length, ok := parseInt(line[1:])
+	switch {
+	case !ok || length < 0 || length > requestMax-int64(in.partial.at):
+		return protocolError("invalid bulk length")
+	case length > strangerBytes && !in.known:
+		return protocolError("unauthenticated bulk length")
+	}
+	in.partial.bulk = int(length)
+	return nil
+}
+
+// firstOf returns the first byte of a line as a message shows it.
+func firstOf(line []byte) string {
+	if len(line) == 0 || line[0] < ' ' || line[0] > '~' {
+		return " "
+	}
+	return string(line[:1])
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// reply encodes replies, in RESP2 or RESP3. Where the two differ, a method writes what the connection's protocol has.
+//
+// Invariant: buf holds whole replies, but while a command runs.
+type reply struct {
+	buf   []byte
+	resp3 bool
+}
+
+// simple is a status, such as OK.
+func (r *reply) simple(text string) {
+	r.buf = append(r.buf, '+')
+	r.buf = append(r.buf, text...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+func (r *reply) ok() { r.buf = append(r.buf, "+OK\r\n"...) }
+
+// oneLine has what would end the line of an error.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
+// fail is an error. Its first word is its code, ERR as a rule.
+func (r *reply) fail(text string) {
+	r.buf = append(r.buf, '-')
+	r.buf = append(r.buf, oneLine.Replace(text)...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+func (r *reply) integer(n int64) { r.head(':', n) }
+
+// truth is 1 or 0.
+func (r *reply) truth(yes bool) {
+	if yes {
+		r.integer(1)
+	} else {
+		r.integer(0)
+	}
+}
+
+func (r *reply) bulk(value []byte) {
+	r.head('$', int64(len(value)))
+	r.buf = append(r.buf, value...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+func (r *reply) text(value string) {
+	r.head('$', int64(len(value)))
+	r.buf = append(r.buf, value...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+// verbatim is a text for people.
+func (r *reply) verbatim(value string) {
+	if !r.resp3 {
+		r.text(value)
+		return
+	}
+	r.head('=', int64(len(value))+4)
+	r.buf = append(r.buf, "txt:"...)
+	r.buf = append(r.buf, value...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+// null says that there is no value.
+func (r *reply) null() {
+	if r.resp3 {
+		r.buf = append(r.buf, "_\r\n"...)
+	} else {
+		r.buf = append(r.buf, "$-1\r\n"...)
+	}
+}
+
+// nullArray says that there is no list of values.
+func (r *reply) nullArray() {
+	if r.resp3 {
+		r.buf = append(r.buf, "_\r\n"...)
+	} else {
+		r.buf = append(r.buf, "*-1\r\n"...)
+	}
+}
+
+// array begins a list of replies.
+func (r *reply) array(n int) { r.head('*', int64(n)) }
+
+// pairs begins a map with n keys: each is a reply, and so is the value after it.
+func (r *reply) pairs(n int) {
+	if r.resp3 {
+		r.head('%', int64(n))
+	} else {
+		r.array(2 * n)
+	}
+}
+
+// push begins a message of n replies that the client didn't ask for.
+func (r *reply) push(n int) {
+	if r.resp3 {
+		r.head('>', int64(n))
+	} else {
+		r.array(n)
+	}
+}
+
+// double is a number that may have a fraction.
+func (r *reply) double(n float64) {
+	text := strconv.FormatFloat(n, 'g', 17, 64)
+	switch {
+	case math.IsInf(n, 1):
+		text = "inf"
+	case math.IsInf(n, -1):
+		text = "-inf"
+	}
+	if !r.resp3 {
+		r.text(text)
+		return
+	}
+	r.buf = append(r.buf, ',')
+	r.buf = append(r.buf, text...)
+	r.buf = append(r.buf, '\r', '\n')
+}
+
+// head is a reply's kind and a number.
+func (r *reply) head(kind byte, n int64) {
+	r.buf = append(r.buf, kind)
+	r.buf = strconv.AppendInt(r.buf, n, 10)
+	r.buf = append(r.buf, '\r', '\n')
+}

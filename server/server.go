@@ -1,0 +1,192 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// ErrClosed reports that a server was closed. Serve returns it after Shutdown and Close.
+var ErrClosed = errors.New("server: closed")
+
+// Server serves a store. It doesn't own it: the store must be closed after the server.
+//
+// Invariant: mu guards listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
+type Server struct {
+	store      Store
+	opts       Options
+	commands   commandTable
+	getCommand *command
+	started    time.Time
+	watched    watchedKeys
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	lastID    int64
+	running   sync.WaitGroup // Sessions.
+}
+
+// New returns a server of a store, which Serve starts. The error names an option that can't be.
+func New(store Store, opts Options) (*Server, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
+		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
+	}
+	s.getCommand = s.commands["get"]
+	return s, nil
+}
+
+// Serve takes connections from a listener, and closes it at the end. It returns ErrClosed once the server is closed, ctx's error once ctx
+// is done, which closes the server, or the listener's. It may be called for several listeners at a time; for TLS they are tls.NewListener's.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	defer listener.Close()
+	if !s.listen(listener) {
+		return ErrClosed
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+			s.accept(ctx, conn)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.isClosed():
+			return ErrClosed
+		case isTemporary(err):
+			s.opts.Logger.Warn("connection not accepted", "error", err)
+			time.Sleep(acceptPause)
+		default:
+			return fmt.Errorf("server: accept: %w", err)
+		}
+	}
+}
+
+// acceptPause is how long no connection is accepted after none could be, for want of file descriptors.
+const acceptPause = 50 * time.Millisecond
+
+// isTemporary reports whether a later Accept may succeed.
+func isTemporary(err error) bool {
+	var failed net.Error
+	return errors.As(err, &failed) && !errors.Is(err, net.ErrClosed)
+}
+
+func (s *Server) listen(listener net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.listeners[listener] = struct{}{}
+	}
+	return !s.closed
+}
+
+// accept serves a connection, or refuses it.
+func (s *Server) accept(ctx context.Context, conn net.Conn) {
+	session, refusal := s.admit(conn)
+	if session == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = conn.Write([]byte(refusal)) // It is only a courtesy.
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer s.running.Done()
+		defer s.forget(session)
+		defer func() {
+			if fault := recover(); fault != nil {
+				s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
+					"stack", string(debug.Stack()))
+			}
+		}()
+		session.run(ctx)
+	}()
+}
+
+// admit makes a session of a connection. Where it may not be one, it returns what to answer.
+func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, "-ERR server is closed\r\n"
+	case len(s.sessions) >= s.opts.MaxClients:
+		return nil, "-ERR max number of clients reached\r\n"
+	}
+	s.lastID++
+	admitted = newSession(s, s.lastID, conn)
+	s.sessions[admitted] = struct{}{}
+	s.running.Add(1)
+	return admitted, ""
+}
+
+// forget ends a session.
+func (s *Server) forget(session *session) {
+	session.end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, session)
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// now returns the time that commands go by.
+func (s *Server) now() time.Time { return s.opts.Clock() }
+
+// refuseNew closes the listeners, so that no session is added, and returns the sessions that there are.
+func (s *Server) refuseNew() (left []*session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for l := range s.listeners {
+		_ = l.Close() // Its Serve returns.
+	}
+	for session := range s.sessions {
+		left = append(left, session)
+	}
+	return left
+}
+
+// Shutdown ends the server without breaking off a command: listeners are closed, and each connection is once the commands that have arrived
+// are answered. If ctx is done before, the rest is closed as by Close, and ctx's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	for _, session := range s.refuseNew() {
+		session.stop()
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), s.Close())
+	}
+}
+
+// Close closes all listeners and connections, and waits for the commands in progress, whose replies are lost. Calling it again does
+// nothing. The error is always nil: it makes a Server an io.Closer.
+func (s *Server) Close() error {
+	for _, session := range s.refuseNew() {
+		session.stop()
+		_ = session.conn.Close()
+	}
+	s.running.Wait()
+	return nil
+}

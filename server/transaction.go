@@ -1,0 +1,186 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// transactionCommands make commands one transaction.
+var transactionCommands = []command{
+	{name: "multi", arity: 1, class: onSession, run: multi, always: insideMulti},
+	{name: "exec", arity: 1, class: onSession, run: exec, always: insideMulti},
+	{name: "discard", arity: 1, class: onSession, run: discard, always: insideMulti},
+	{name: "watch", arity: -2, class: onSession, run: watchKeys, keys: allKeys, always: insideMulti},
+	{name: "unwatch", arity: 1, class: onSession, run: unwatch},
+}
+
+// queue has the commands between MULTI and EXEC.
+type queue struct {
+	requests []request
+	bytes    int
+	broken   bool // One of them was refused, so that none will run.
+}
+
+func multi(c *call) {
+	if c.session.queue != nil {
+		c.fail("ERR MULTI calls can not be nested")
+		return
+	}
+	c.session.queue = new(queue)
+	c.ok()
+}
+
+// enqueue keeps a request for EXEC.
+func (s *session) enqueue(r *request) {
+	q := s.queue
+	switch {
+	case r.command == nil:
+		s.out.fail(r.problem)
+		q.broken = true
+	case q.bytes+r.size() > requestMax:
+		s.out.fail("ERR transaction is too large")
+		q.broken = true
+	default:
+		kept := request{command: r.command, args: make([][]byte, len(r.args))}
+		for i, arg := range r.args { // They are the connection's, which goes on to read.
+			kept.args[i] = bytes.Clone(arg)
+		}
+		q.requests, q.bytes = append(q.requests, kept), q.bytes+r.size()
+		s.out.simple("QUEUED")
+	}
+}
+
+func discard(c *call) {
+	if c.session.queue == nil {
+		c.fail("ERR DISCARD without MULTI")
+		return
+	}
+	c.session.queue = nil
+	c.session.unwatch()
+	c.ok()
+}
+
+// exec runs the commands since MULTI in one transaction, unless what the connection watches has changed.
+func exec(c *call) {
+	s, q := c.session, c.session.queue
+	if q == nil {
+		c.fail("ERR EXEC without MULTI")
+		return
+	}
+	s.queue = nil
+	defer s.unwatch()
+	if q.broken {
+		c.fail("EXECABORT Transaction discarded because of previous errors.")
+		return
+	}
+	s.transact(c, q.requests)
+}
+
+// transact runs a transaction and answers with its replies, or null where a watched key has changed.
+func (s *session) transact(c *call, requests []request) {
+	start, ctx := len(s.out.buf), c.ctx
+	body := func(tx *kv.Tx) error {
+		s.out.buf = s.out.buf[:start]
+		now := s.server.now()
+		if s.watch.changed(tx) {
+			s.out.nullArray()
+			return nil
+		}
+		s.out.array(len(requests))
+		for i := range requests {
+			s.runOne(ctx, &requests[i], tx, now)
+		}
+		return nil
+	}
+	var err error
+	if s.mustUpdate(requests) {
+		_, err = s.server.store.UpdateOffset(ctx, body)
+	} else {
+		err = s.server.store.View(body)
+	}
+	if err != nil {
+		s.out.buf = s.out.buf[:start]
+		s.out.fail(failure(err))
+	}
+}
+
+// mustUpdate reports whether a transaction writes. One that doesn't reads what is acknowledged, and what was watched is compared with that.
+func (s *session) mustUpdate(requests []request) bool {
+	for i := range requests {
+		if requests[i].class() == writing {
+			return true
+		}
+	}
+	return false
+}
+
+// watchKeys watches keys from now on.
+func watchKeys(c *call) {
+	s := c.session
+	if s.queue != nil {
+		c.fail("ERR WATCH inside MULTI is not allowed")
+		return
+	}
+	for _, key := range c.args[1:] {
+		if _, watched := s.watch.seen[string(key)]; !watched {
+			if s.watch.seen == nil {
+				s.watch.seen = make(map[string]seenPair)
+			}
+			s.watch.seen[string(key)] = seenPair{}
+			s.server.watched.add(&s.watch, string(key))
+			if err := s.see(string(key)); err != nil {
+				c.fail(failure(err))
+				return
+			}
+		}
+	}
+	c.ok()
+}
+
+// see notes the pair of a key that is watched already.
+func (s *session) see(key string) error {
+	return s.server.store.View(func(tx *kv.Tx) error {
+		s.watch.seen[key] = pairNow(tx, key)
+		return nil
+	})
+}
+
+// pairNow returns a pair as a transaction sees it.
+func pairNow(tx *kv.Tx, key string) seenPair {
+	value, err := tx.Get([]byte(key))
+	if err != nil {
+		return seenPair{}
+	}
+	seen := seenPair{found: true, value: value}
+	if at, err := tx.Deadline([]byte(key)); err == nil && !at.IsZero() {
+		seen.deadline = at.UnixNano()
+	}
+	return seen
+}
+
+// changed reports whether a watched key has changed since it began to be watched.
+func (w *watch) changed(tx *kv.Tx) bool {
+	if w.dirty.Load() {
+		return true
+	}
+	for key, before := range w.seen {
+		now := pairNow(tx, key)
+		if now.found != before.found || now.deadline != before.deadline || !bytes.Equal(now.value, before.value) {
+			return true
+		}
+	}
+	return false
+}
+
+func unwatch(c *call) {
+	c.session.unwatch()
+	c.ok()
+}
+
+// unwatch ends what the session watches.
+func (s *session) unwatch() {
+	s.server.watched.remove(&s.watch)
+	s.watch.seen = nil
+	s.watch.dirty.Store(false)
+}
