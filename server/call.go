@@ -56,7 +56,7 @@ func (c *call) remove(key []byte) bool {
 // removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns false the store has
 // refused, and the reply is written.
 func (c *call) removeRange(start, end []byte) bool {
-	c.session.server.watched.touchAll()
+	c.session.server.watched.touchRange(start, end, c.tx.Has)
 	return c.wrote(c.tx.DeleteRange(start, end))
 }
 
