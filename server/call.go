@@ -77,6 +77,8 @@ func failure(err error) string {
 		return "UNDECIDED " + err.Error()
 	case errors.Is(err, kv.ErrNotLeader), errors.Is(err, kv.ErrConflict):
 		return "TRYAGAIN " + err.Error()
+	case errors.Is(err, kv.ErrTruncated):
+		return "TRUNCATED " + err.Error()
 	case errors.Is(err, kv.ErrReadOnly):
 		return "READONLY You can't write against a read only replica."
 	case errors.Is(err, kv.ErrNoSpace), errors.Is(err, kv.ErrFailed):

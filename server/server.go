@@ -23,6 +23,7 @@ type Server struct {
 	getCommand *command
 	started    time.Time
 	watched    watchedKeys
+	past       sync.Mutex // Held while a past state is in memory.
 
 	mu        sync.Mutex
 	closed    bool
