@@ -23,6 +23,7 @@ type Server struct {
 	getCommand *command
 	started    time.Time
 	watched    watchedKeys
+	topics     topics
 	past       sync.Mutex // Held while a past state is in memory.
 
 	mu        sync.Mutex
@@ -41,7 +42,7 @@ func New(store Store, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
-		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
+		topics: newTopics(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
 	s.getCommand = s.commands["get"]
 	return s, nil

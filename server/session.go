@@ -25,6 +25,11 @@ type session struct {
 	queue *queue // Of MULTI, nil outside.
 	watch watch
 
+	topics       map[topic]struct{} // What it listens to.
+	commits      *commitWatch       // Of KV.WATCH, nil without.
+	messages     *messages          // Nil until it listens or watches for the first time.
+	publications []publication      // Of the transaction that runs.
+
 	name string // As the client has named it.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
@@ -74,6 +79,9 @@ func (s *session) flush() {
 			s.ending = true
 		}
 	}
+	if s.messages != nil {
+		s.messages.release(s.out.resp3)
+	}
 	if cap(s.out.buf) > outputKept {
 		s.out.buf = nil
 	}
@@ -84,6 +92,11 @@ func (s *session) flush() {
 func (s *session) send(replies []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	return s.write(replies)
+}
+
+// write is send for a caller that holds the lock.
+func (s *session) write(replies []byte) error {
 	if limit := s.server.opts.WriteTimeout; limit > 0 {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 			return err
@@ -103,10 +116,16 @@ func (s *session) stop() {
 func (s *session) end() {
 	s.server.watched.remove(&s.watch)
 	_ = s.conn.Close() // Nothing is left to be sent.
+	s.endMessages()
 }
 
-// subscriptions returns how many channels the session listens to.
-func (s *session) subscriptions() int { return 0 }
+// subscriptions returns how many things the session gets messages about.
+func (s *session) subscriptions() (count int) {
+	if s.watchesCommits() {
+		count = 1
+	}
+	return count + len(s.topics)
+}
 
 // getOne answers a GET without a view.
 func (s *session) getOne(key []byte) {

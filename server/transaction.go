@@ -83,7 +83,7 @@ func exec(c *call) {
 func (s *session) transact(c *call, requests []request) {
 	start, ctx := len(s.out.buf), c.ctx
 	body := func(tx *kv.Tx) error {
-		s.out.buf = s.out.buf[:start]
+		s.out.buf, s.publications = s.out.buf[:start], nil
 		now := s.server.now()
 		if s.watch.changed(tx) {
 			s.out.nullArray()
@@ -104,7 +104,10 @@ func (s *session) transact(c *call, requests []request) {
 	if err != nil {
 		s.out.buf = s.out.buf[:start]
 		s.out.fail(failure(err))
+		return
 	}
+	s.publishAll()
+	s.publications = nil
 }
 
 // mustUpdate reports whether a transaction writes. One that doesn't reads what is acknowledged, and what was watched is compared with that.
