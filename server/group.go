@@ -33,7 +33,7 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
-	case first.class() == onSession:
+	case first.class() == onSession && s.findBlock(requests) == 0:
 		s.runOne(ctx, first, nil, s.server.now())
 	case first.class() == scanning:
 		s.view(ctx, requests[:1])
@@ -56,14 +56,18 @@ func (s *session) cutGroup(requests []request) (n int, writes bool) {
 	for n < len(requests) && n < groupCommands {
 		r := &requests[n]
 		s.resolve(r)
-		if r.class() == onSession || r.class() == scanning {
+		if r.class() == scanning || r.class() == onSession && s.findBlock(requests[n:]) == 0 {
 			break
 		}
-		if bytes += r.size(); bytes > groupBytes && n > 0 {
+		length, writing := unit(requests[n:])
+		for i := range length {
+			bytes += requests[n+i].size()
+		}
+		if n > 0 && (bytes > groupBytes || n+length > groupCommands) {
 			break
 		}
-		writes = writes || r.class() == writing
-		n++
+		writes = writes || writing
+		n += length
 	}
 	return n, writes
 }
@@ -97,15 +101,17 @@ func (s *session) view(ctx context.Context, group []request) {
 	start := len(s.out.buf)
 	err := s.server.store.View(func(tx *kv.Tx) error {
 		now := s.server.now()
-		for i := range group {
-			s.runOne(ctx, &group[i], tx, now)
+		for i := 0; i < len(group); {
+			i += s.runUnit(ctx, group[i:], tx, now)
 		}
 		return nil
 	})
 	if err != nil {
 		s.out.buf = s.out.buf[:start]
-		for range group {
-			s.out.fail(failure(err))
+		for i := 0; i < len(group); {
+			s.refuseUnit(group[i:], err)
+			length, _ := unit(group[i:])
+			i += length
 		}
 	}
 }
@@ -117,8 +123,8 @@ func (s *session) update(ctx context.Context, group []request) {
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		now := s.server.now()
-		for i := range group {
-			s.runOne(ctx, &group[i], tx, now)
+		for i := 0; i < len(group); {
+			i += s.runUnit(ctx, group[i:], tx, now)
 		}
 		return nil
 	})
@@ -126,11 +132,13 @@ func (s *session) update(ctx context.Context, group []request) {
 		return
 	}
 	s.out.buf = s.out.buf[:start]
-	for i := range group {
-		if group[i].class() == writing {
-			s.out.fail(failure(err))
+	for i := 0; i < len(group); {
+		length, writes := unit(group[i:])
+		if writes {
+			s.refuseUnit(group[i:], err)
 		} else {
-			s.view(ctx, group[i:i+1])
+			s.view(ctx, group[i:i+length])
 		}
+		i += length
 	}
 }

@@ -17,14 +17,15 @@ var ErrClosed = errors.New("server: closed")
 //
 // Invariant: mu guards listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
 type Server struct {
-	store      Store
-	opts       Options
-	commands   commandTable
-	getCommand *command
-	started    time.Time
-	watched    watchedKeys
-	topics     topics
-	past       sync.Mutex // Held while a past state is in memory.
+	store                     Store
+	opts                      Options
+	commands                  commandTable
+	getCommand                *command
+	multiCommand, execCommand *command
+	started                   time.Time
+	watched                   watchedKeys
+	topics                    topics
+	past                      sync.Mutex // Held while a past state is in memory.
 
 	mu        sync.Mutex
 	closed    bool
@@ -45,6 +46,7 @@ func New(store Store, opts Options) (*Server, error) {
 		topics: newTopics(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
 	s.getCommand = s.commands["get"]
+	s.multiCommand, s.execCommand = s.commands["multi"], s.commands["exec"]
 	return s, nil
 }
 
