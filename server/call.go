@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -16,6 +17,7 @@ type call struct {
 	command *command
 	args    [][]byte  // The first is the command's name. They belong to the connection: what keeps one must copy it.
 	tx      *kv.Tx    // Nil for commands that need none.
+	batch   *kv.Batch // What blind writes write to, in place of tx; nil elsewhere.
 	now     time.Time // The same for all commands of a transaction.
 }
 
@@ -43,8 +45,29 @@ func (c *call) deadline(key []byte) time.Time {
 
 // put writes a pair, until a deadline unless that is zero. Where it returns false the store has refused, and the reply is written.
 func (c *call) put(key, value []byte, deadline time.Time) bool {
+	if c.batch == nil {
+		c.session.server.watched.touch(key)
+		return c.wrote(c.tx.PutDeadline(key, value, deadline))
+	}
+	if !c.wrote(refusal(key, value)) {
+		return false
+	}
 	c.session.server.watched.touch(key)
-	return c.wrote(c.tx.PutDeadline(key, value, deadline))
+	c.batch.PutDeadline(key, value, deadline)
+	return true
+}
+
+// refusal returns why a batch can't have a pair: it would refuse all of its commands, where a transaction refuses one.
+func refusal(key, value []byte) error {
+	switch {
+	case len(key) == 0:
+		return kv.ErrEmptyKey
+	case len(key) > kv.MaxKeySize:
+		return fmt.Errorf("%w: %d bytes, limit %d", kv.ErrKeyTooLarge, len(key), kv.MaxKeySize)
+	case len(value) > kv.MaxValueSize:
+		return fmt.Errorf("%w: %d bytes, limit %d", kv.ErrValueTooLarge, len(value), kv.MaxValueSize)
+	}
+	return nil
 }
 
 // remove deletes a key, which need not be there. Where it returns false the store has refused, and the reply is written.

@@ -30,6 +30,9 @@ type command struct {
 	keys   keyPlaces
 	always permission // What it may run in spite of.
 	grows  bool       // It may need memory, so that it is refused where the store has all that it may have.
+	// blind reports whether a writing command with these arguments reads nothing, so that neither what it writes nor its reply depends on
+	// what is there. It then writes by put alone. Nil is never.
+	blind func(args [][]byte) bool
 }
 
 // permission is a set of states in which most commands are refused.

@@ -38,21 +38,32 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	case first.class() == scanning:
 		s.view(ctx, requests[:1])
 	default:
-		n, writes := s.cutGroup(requests)
-		if writes {
-			s.update(ctx, requests[:n])
-		} else {
+		n, needs := s.cutGroup(requests)
+		switch needs {
+		case toRead:
 			s.read(ctx, requests[:n])
+		case toApply:
+			s.apply(ctx, requests[:n])
+		case toUpdate:
+			s.update(ctx, requests[:n])
 		}
 		return n
 	}
 	return 1
 }
 
-// cutGroup returns how many of the requests run in one transaction, and whether one of them writes. The first does or doesn't, and
-// belongs into a group.
-func (s *session) cutGroup(requests []request) (n int, writes bool) {
-	bytes := 0
+// need is what a group needs of the store.
+type need uint8
+
+const (
+	toRead   need = iota // One state.
+	toApply              // A batch: all that it does is to write blindly. Nothing else waits while its commands run.
+	toUpdate             // A transaction that reads and writes.
+)
+
+// cutGroup returns how many of the requests run together, and what they need. The first belongs into a group.
+func (s *session) cutGroup(requests []request) (n int, needs need) {
+	bytes, reads, writes, blind := 0, false, false, true
 	for n < len(requests) && n < groupCommands {
 		r := &requests[n]
 		s.resolve(r)
@@ -62,10 +73,22 @@ func (s *session) cutGroup(requests []request) (n int, writes bool) {
 		if bytes += r.size(); bytes > groupBytes && n > 0 {
 			break
 		}
-		writes = writes || r.class() == writing
+		switch r.class() {
+		case writing:
+			writes = true
+			blind = blind && r.blind()
+		case reading:
+			reads = true
+		}
 		n++
 	}
-	return n, writes
+	switch {
+	case !writes:
+		return n, toRead
+	case blind && !reads:
+		return n, toApply
+	}
+	return n, toUpdate
 }
 
 // runOne runs a request, in a transaction if it needs one.
@@ -79,6 +102,9 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 		c = new(call) // It may run others.
 	}
 	*c = call{reply: &s.out, session: s, ctx: ctx, command: r.command, args: r.args, tx: tx, now: now}
+	if tx == nil && r.command.class == writing {
+		c.batch = &s.batch
+	}
 	r.command.run(c)
 	*c = call{}
 }
@@ -110,8 +136,22 @@ func (s *session) view(ctx context.Context, group []request) {
 	}
 }
 
-// update runs commands in one transaction. Its replies are what they are once the commit is acknowledged; where that fails, each command
-// that writes gets the error, and the others run again without them.
+// apply runs commands that write blindly, as one commit. Its replies are what they are once that is acknowledged.
+func (s *session) apply(ctx context.Context, group []request) {
+	start, now := len(s.out.buf), s.server.now()
+	s.batch.Reset()
+	for i := range group {
+		s.runOne(ctx, &group[i], nil, now)
+	}
+	if _, err := s.server.store.ApplyContext(ctx, &s.batch); err != nil {
+		s.failed(ctx, start, group, err)
+	}
+	if group[0].size() > groupBytes {
+		s.batch = kv.Batch{} // It would keep that much memory.
+	}
+}
+
+// update runs commands in one transaction. Its replies are what they are once the commit is acknowledged.
 func (s *session) update(ctx context.Context, group []request) {
 	start := len(s.out.buf)
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
@@ -122,9 +162,13 @@ func (s *session) update(ctx context.Context, group []request) {
 		}
 		return nil
 	})
-	if err == nil {
-		return
+	if err != nil {
+		s.failed(ctx, start, group, err)
 	}
+}
+
+// failed answers a group whose commit failed: each command that writes gets the error, and the others run again without them.
+func (s *session) failed(ctx context.Context, start int, group []request, err error) {
 	s.out.buf = s.out.buf[:start]
 	for i := range group {
 		if group[i].class() == writing {

@@ -28,6 +28,11 @@ func (r *request) class() class {
 	return r.command.class
 }
 
+// blind reports whether the request writes without reading.
+func (r *request) blind() bool {
+	return r.command != nil && r.command.blind != nil && r.command.blind(r.args)
+}
+
 // resolve finds a request's command, and whether it may run as the session is now.
 func (s *session) resolve(r *request) {
 	if r.command != nil || r.problem != "" {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 // outputKept is how much memory for replies an idle connection keeps.
@@ -19,6 +21,7 @@ type session struct {
 	in       *input
 	out      reply
 	call     call
+	batch    kv.Batch // Of blind writes.
 	requests []request
 	ending   bool // It ends after the replies that are written.
 

@@ -10,7 +10,7 @@ import (
 // stringCommands are those about the value of a key.
 var stringCommands = []command{
 	{name: "get", arity: 2, class: reading, run: get, keys: oneKey},
-	{name: "set", arity: -3, class: writing, run: set, keys: oneKey, grows: true},
+	{name: "set", arity: -3, class: writing, run: set, keys: oneKey, grows: true, blind: blindSet},
 }
 
 func get(c *call) {
@@ -29,6 +29,9 @@ func answerValue(r *reply, value []byte, err error) {
 		r.fail(failure(err))
 	}
 }
+
+// blindSet reports whether SET has no option that reads.
+func blindSet(args [][]byte) bool { return len(args) == 3 }
 
 func set(c *call) {
 	if len(c.args) > 3 {

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package server
+
+import "io"
+
+// readyReader can't be had on this system.
+type readyReader struct{}
+
+func newReadyReader(io.Reader, func() []byte, func()) *readyReader { return nil }
+
+// Read is never called.
+func (*readyReader) Read() (n int, err error) { return 0, io.EOF }
