@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -18,8 +19,14 @@ const (
 // runAll runs requests in order, consecutive ones as a group where they can be.
 func (s *session) runAll(ctx context.Context, requests []request) {
 	for len(requests) > 0 && !s.ending {
+		start := len(s.out.buf)
 		n := s.runSome(ctx, requests)
 		requests = requests[n:]
+		if s.out.overflown {
+			s.out.buf = s.out.buf[:start]
+			s.out.fail(fmt.Sprintf("ERR replies have more than %d bytes: the connection is closed", s.out.max))
+			s.ending = true
+		}
 		if len(s.out.buf) > groupReplies {
 			s.flush()
 		}
@@ -36,17 +43,16 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	case first.class() == onSession:
 		s.runOne(ctx, first, nil, s.server.now())
 	case first.class() == scanning:
-		s.view(ctx, requests[:1])
+		return s.view(ctx, requests[:1])
 	default:
 		n, needs := s.cutGroup(requests)
 		switch needs {
 		case toRead:
-			s.read(ctx, requests[:n])
-		case toApply:
-			s.apply(ctx, requests[:n])
+			return s.read(ctx, requests[:n])
 		case toUpdate:
-			s.update(ctx, requests[:n])
+			return s.update(ctx, requests[:n])
 		}
+		s.apply(ctx, requests[:n])
 		return n
 	}
 	return 1
@@ -109,31 +115,40 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	*c = call{}
 }
 
-// read runs commands that write nothing. A single GET needs no view.
-func (s *session) read(ctx context.Context, group []request) {
+// read runs commands that write nothing, and returns how many. A single GET needs no view.
+func (s *session) read(ctx context.Context, group []request) (n int) {
 	if len(group) == 1 && group[0].command == s.server.getCommand {
 		s.getOne(group[0].args[1])
-		return
+		return 1
 	}
-	s.view(ctx, group)
+	return s.view(ctx, group)
 }
 
-// view runs commands that write nothing, on one state.
-func (s *session) view(ctx context.Context, group []request) {
+// view runs commands that write nothing, on one state, and returns how many.
+func (s *session) view(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	err := s.server.store.View(func(tx *kv.Tx) error {
-		now := s.server.now()
-		for i := range group {
-			s.runOne(ctx, &group[i], tx, now)
-		}
+		n = s.runIn(ctx, tx, group)
 		return nil
 	})
-	if err != nil {
-		s.out.buf = s.out.buf[:start]
-		for range group {
-			s.out.fail(failure(err))
-		}
+	if err == nil {
+		return n
 	}
+	s.out.buf = s.out.buf[:start]
+	for range group {
+		s.out.fail(failure(err))
+	}
+	return len(group)
+}
+
+// runIn runs requests in a transaction until their replies are enough for one group, and returns how many.
+func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int) {
+	start, now := len(s.out.buf), s.server.now()
+	for n < len(group) && len(s.out.buf)-start < groupReplies {
+		s.runOne(ctx, &group[n], tx, now)
+		n++
+	}
+	return n
 }
 
 // apply runs commands that write blindly, as one commit. Its replies are what they are once that is acknowledged.
@@ -151,20 +166,22 @@ func (s *session) apply(ctx context.Context, group []request) {
 	}
 }
 
-// update runs commands in one transaction. Its replies are what they are once the commit is acknowledged.
-func (s *session) update(ctx context.Context, group []request) {
+// update runs commands in one transaction, and returns how many. Its replies are what they are once the commit is acknowledged.
+func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
-		now := s.server.now()
-		for i := range group {
-			s.runOne(ctx, &group[i], tx, now)
-		}
+		n = s.runIn(ctx, tx, group)
 		return nil
 	})
-	if err != nil {
-		s.failed(ctx, start, group, err)
+	switch {
+	case err == nil:
+		return n
+	case n == 0: // The function wasn't called.
+		n = len(group)
 	}
+	s.failed(ctx, start, group[:n], err)
+	return n
 }
 
 // failed answers a group whose commit failed: each command that writes gets the error, and the others run again without them.

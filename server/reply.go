@@ -8,10 +8,12 @@ import (
 
 // reply encodes replies, in RESP2 or RESP3. Where the two differ, a method writes what the connection's protocol has.
 //
-// Invariant: buf holds whole replies, but while a command runs.
+// Invariant: buf holds whole replies, but while a command runs, and where overflown is set.
 type reply struct {
-	buf   []byte
-	resp3 bool
+	buf       []byte
+	resp3     bool
+	max       int  // How many bytes buf may have. One command can ask for the same large value a million times.
+	overflown bool // A value was left out, since buf would have had more.
 }
 
 // simple is a status, such as OK.
@@ -45,6 +47,10 @@ func (r *reply) truth(yes bool) {
 }
 
 func (r *reply) bulk(value []byte) {
+	if len(r.buf)+len(value) > r.max {
+		r.overflown = true
+		return
+	}
 	r.head('$', int64(len(value)))
 	r.buf = append(r.buf, value...)
 	r.buf = append(r.buf, '\r', '\n')

@@ -35,7 +35,7 @@ type session struct {
 }
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
-	return &session{server: server, id: id, conn: conn, in: newInput(conn, true)}
+	return &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
 }
 
 // run serves the connection until it ends, or ctx is done.
