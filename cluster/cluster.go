@@ -54,7 +54,7 @@ type Cluster struct {
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 	counts    counts
-	renewing  sync.Mutex // One new run of the consensus at a time.
+	renewing  sync.Mutex // Held from the end of one run of the consensus to the next, and while the store is closed.
 	restoring sync.Mutex // One restore at a time.
 	unpacked  string     // Where its backup is unpacked.
 
@@ -220,6 +220,8 @@ func (c *Cluster) Close() error {
 	c.lives.Wait()
 	c.reads.close()
 	c.confirms.close()
+	c.renewing.Lock() // A recovery may write its members still, which is for this process to do.
+	defer c.renewing.Unlock()
 	if e != nil && c.watch.stopped() == nil {
 		if err := c.stable.settle(); err != nil { // It would only have helped to notice what is lost later.
 			c.opts.Logger.Info("what is applied was not noted", "node", c.opts.Node, "error", err)
@@ -258,20 +260,20 @@ func (c *Cluster) renewSoon() {
 		case <-c.ctx.Done():
 			return
 		}
-		if err := c.renew(); err != nil && c.ctx.Err() == nil {
-			c.watch.trip(err)
-		}
+		_ = c.renewAfter(func() error { return nil }) // After an error the node is stopped or closed.
 	})
 }
 
-// renew ends the current run of the consensus and starts another one.
-func (c *Cluster) renew() error { return c.renewAfter(func() error { return nil }) }
-
-// renewAfter is renew, and does something between the runs. After an error of that the next run starts as well.
+// renewAfter ends the current run of the consensus, does something, and starts another run. After an error of what it does the next run
+// starts as well. A run that doesn't end or start stops the node. Close waits for it: nothing is written into the directory after that.
 func (c *Cluster) renewAfter(do func() error) error {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
+	if c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	if err := c.engine().end(); err != nil {
+		c.watch.trip(err)
 		return err
 	}
 	done := do()
@@ -282,6 +284,7 @@ func (c *Cluster) renewAfter(do func() error) error {
 	}
 	e, err := c.startEngine()
 	if err != nil {
+		c.watch.trip(err)
 		return errors.Join(done, err)
 	}
 	c.current = e
