@@ -23,7 +23,7 @@ const (
 	storeName     = "store"     // The replica.
 	consensusName = "CONSENSUS" // The stable file.
 	incomingName  = "incoming"  // A snapshot that is being received.
-	unpackedName  = "unpacked"  // The store of a backup that is being restored.
+	unpackedName  = "unpacked"  // The stores of backups that are being restored.
 	snapshotsName = "snapshot"  // In the store's directory.
 )
 
@@ -157,8 +157,8 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.snapshots = &snapshots{history: c.history, watch: c.watch, incoming: filepath.Join(dir, incomingName)}
 	c.snapshots.drop()
-	c.unpacked = filepath.Join(dir, unpackedName)
-	if err := os.RemoveAll(c.unpacked); err != nil {
+	c.unpacked = filepath.Join(dir, unpackedName, c.run) // A restore of the last opening may not have noticed yet that it is over.
+	if err := os.RemoveAll(filepath.Dir(c.unpacked)); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	c.logs = c.opts.log(&logStore{
