@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,19 +14,20 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// stallTimeout is how long the reader of a backup may leave a piece of it unread.
+// stallTimeout is how long a caller may leave a piece of a backup unread, or let its next piece wait.
 const stallTimeout = time.Minute
 
 // pieces writes a backup piece by piece, each within its time.
 type pieces struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	stall   time.Duration
 	begun   bool
 }
 
 // Write writes a piece.
 func (p *pieces) Write(piece []byte) (int, error) {
-	if err := p.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := p.control.SetWriteDeadline(time.Now().Add(p.stall)); err != nil {
 		return 0, err
 	}
 	p.begun = true
@@ -56,7 +58,7 @@ func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx context.Context, w io.Writer) (uint64, error)) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", admin.OffsetTrailer)
-	out := &pieces{ResponseWriter: w, control: http.NewResponseController(w)}
+	out := &pieces{ResponseWriter: w, control: http.NewResponseController(w), stall: d.stall}
 	offset, err := take(r.Context(), out)
 	switch {
 	case err == nil:
@@ -74,14 +76,22 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx co
 type uploaded struct {
 	io.Reader
 	control *http.ResponseController
+	stall   time.Duration
 }
 
-// Read reads a piece.
+// upload returns the body of a request as one.
+func (d *daemon) upload(w http.ResponseWriter, r *http.Request) *uploaded {
+	return &uploaded{r.Body, http.NewResponseController(w), d.stall}
+}
+
+// Read reads a piece. No limit stays after it: once the body has ended net/http waits for the caller to hang up, and takes a limit that has
+// passed for that.
 func (u *uploaded) Read(piece []byte) (int, error) {
-	if err := u.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := u.control.SetReadDeadline(time.Now().Add(u.stall)); err != nil {
 		return 0, err
 	}
-	return u.Reader.Read(piece)
+	n, err := u.Reader.Read(piece)
+	return n, cmp.Or(err, u.control.SetReadDeadline(time.Time{}))
 }
 
 // restore makes the pairs of the cluster those of a backup, which is the body of the request. The node must lead.
@@ -91,8 +101,7 @@ func (d *daemon) restore(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, errOpening)
 		return
 	}
-	control := http.NewResponseController(w)
-	done, err := node.Restore(r.Context(), &uploaded{r.Body, control})
+	done, err := node.Restore(r.Context(), d.upload(w, r))
 	limitTime(w)
 	switch leader := node.Leader().Name; {
 	case errors.Is(err, kv.ErrNotLeader) && leader != d.flags.options.Node:

@@ -30,11 +30,12 @@ const (
 type daemon struct {
 	flags *flags
 	log   *slog.Logger
+	stall time.Duration // How long a backup may make no progress to or from a caller.
 	node  atomic.Pointer[cluster.Cluster]
 }
 
 func newDaemon(f *flags, stderr io.Writer) *daemon {
-	return &daemon{flags: f, log: f.logger(stderr)}
+	return &daemon{flags: f, log: f.logger(stderr), stall: stallTimeout}
 }
 
 // run runs the node until ctx is done, or the admin listener fails. Then it hands the leadership over and closes the node.

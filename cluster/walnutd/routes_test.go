@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/admin"
@@ -266,6 +268,49 @@ func TestABackupIsRestoredIntoTheRunningCluster(t *testing.T) {
 	for _, name := range names {
 		c.requireShows(name, "key", "1")
 	}
+}
+
+// receive lets a daemon whose limit is short read what is sent to it, and once more after its end as a reader may, and hands what came of
+// that to a function.
+func receive(t *testing.T, body io.Reader, then func(r *http.Request, received []byte, err error)) {
+	d := newDaemon(&flags{}, io.Discard)
+	d.stall = 200 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := d.upload(w, r)
+		received, err := io.ReadAll(body)
+		if err == nil {
+			_, end := body.Read(make([]byte, 1))
+			assert.ErrorIs(t, end, io.EOF)
+		}
+		then(r, received, err)
+	}))
+	defer server.Close()
+	answer, err := http.Post(server.URL, "application/octet-stream", body)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+}
+
+func TestARestoreMayTakeLongerThanItsUpload(t *testing.T) {
+	receive(t, strings.NewReader("all of it"), func(r *http.Request, received []byte, err error) {
+		assert.NoError(t, err)
+		assert.Equal(t, "all of it", string(received))
+		select {
+		case <-r.Context().Done():
+			t.Error("the caller waits, and is taken for gone")
+		case <-time.After(time.Second):
+		}
+	})
+}
+
+func TestAnUploadThatStallsIsGivenUp(t *testing.T) {
+	body, more := io.Pipe()
+	go func() { _, _ = more.Write([]byte("half of it")) }() // It ends with the test.
+	receive(t, body, func(_ *http.Request, received []byte, err error) {
+		assert.Equal(t, "half of it", string(received))
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.NoError(t, more.Close())
+	})
 }
 
 func TestABackupThatFailsIsNotTakenForWhole(t *testing.T) {
