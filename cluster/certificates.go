@@ -130,7 +130,8 @@ func (c *certificates) client() *tls.Config { return c.current().Client() }
 
 // ServerConfig returns the configuration of another server of the program, such as one for probes and operators. It proves itself with the
 // node's certificate, and reads the files again after they have changed. A caller that shows a certificate must have one of the authority;
-// the server has to look into the connection's VerifiedChains whether it did. Errors are those of reading the files.
+// the server has to look into the connection's VerifiedChains whether it did. Errors are ErrOption where no file is named, and those of
+// reading the files.
 func (t TLS) ServerConfig(log *slog.Logger) (*tls.Config, error) {
 	if t == (TLS{}) {
 		return nil, wrong("TLS", "is empty")

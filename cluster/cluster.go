@@ -71,7 +71,7 @@ type Cluster struct {
 // Open opens the node in a directory, or makes one where the directory is missing or empty. It returns once the store has recovered, and
 // doesn't wait for the other nodes: Ready says when the node is part of a cluster with a leader. ctx limits opening alone.
 //
-// Errors are those of options, of kv.OpenReplica, ErrCorrupt, or of the network.
+// Errors are ErrOption, those of kv.OpenReplica, ErrCorrupt, or of the network.
 func Open(ctx context.Context, dir string, opts Options) (*Cluster, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {

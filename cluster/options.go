@@ -214,7 +214,7 @@ func (o *Options) checkBootstrap() error {
 }
 
 func wrong(option, format string, args ...any) error {
-	return fmt.Errorf("cluster: option %s: %w", option, fmt.Errorf(format, args...))
+	return fmt.Errorf("%w %s: %w", ErrOption, option, fmt.Errorf(format, args...))
 }
 
 // clusterID returns the identity of the cluster with a name, as logs, snapshots and connections have it.

@@ -51,7 +51,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, cluster.ErrOption):
 		return exitUsage
 	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, cluster.ErrCorrupt):
 		return exitDamage

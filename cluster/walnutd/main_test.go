@@ -75,7 +75,7 @@ func TestWhatCanNotStartSaysWhy(t *testing.T) {
 	require.Contains(t, stderr.String(), "cluster: file is damaged")
 
 	stderr.Reset()
-	require.Equal(t, exitFailed, run(t.Context(), append(c.flags["b"], "--bootstrap-expect", "2"), io.Discard, &stderr))
+	require.Equal(t, exitUsage, run(t.Context(), append(c.flags["b"], "--bootstrap-expect", "2"), io.Discard, &stderr))
 	require.Contains(t, stderr.String(), "option BootstrapExpect: 2 nodes, but Join names 3")
 
 	c.start("c")
