@@ -203,7 +203,7 @@ func (c *Cluster) Close() error {
 	var errs []error
 	if e != nil {
 		if c.watch.stopped() == nil {
-			if err := e.handOver(c.opts.Handover); err != nil {
+			if err := c.handOver(e, c.opts.Handover); err != nil {
 				c.opts.Logger.Info("leadership was not handed over", "node", c.opts.Node, "error", err)
 			}
 			e.settle(c.opts.Handover)
@@ -243,7 +243,7 @@ func (c *Cluster) stop(why error) {
 	if e == nil {
 		return
 	}
-	if err := e.handOver(min(c.opts.Handover, c.opts.Lease/stopShare)); err != nil {
+	if err := c.handOver(e, min(c.opts.Handover, c.opts.Lease/stopShare)); err != nil {
 		c.opts.Logger.Warn("leadership was not handed over", "node", c.opts.Node, "error", err)
 	}
 	e.begin()

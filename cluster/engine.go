@@ -154,16 +154,6 @@ func (c *Cluster) followLeadership(e *engine) {
 	}
 }
 
-// handOver lets another node lead, if this one does and there is another voter.
-func (e *engine) handOver(limit time.Duration) error {
-	if !e.leads() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return e.await(ctx, e.raft.LeadershipTransfer())
-}
-
 // settle waits until raft has answered what it was asked, which it does soon unless it hangs.
 func (e *engine) settle(limit time.Duration) {
 	select {

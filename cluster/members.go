@@ -90,8 +90,8 @@ func (c *Cluster) Remove(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opRemove, Node: node}, func() error { return c.remove(ctx, node) })
 }
 
-// Transfer lets another node lead, which must be a voter; any one where the name is empty. It returns once that node was told to, and the
-// cluster has taken no commits for some milliseconds. Any node takes the call. Errors are those of Remove.
+// Transfer lets another node lead, which must be a voter; where the name is empty, one that answers and lacks least. It returns once that
+// node was told to, and the cluster has taken no commits for some milliseconds. Any node takes the call. Errors are those of Remove.
 func (c *Cluster) Transfer(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opTransfer, Node: node}, func() error { return c.transfer(ctx, node) })
 }
@@ -173,7 +173,9 @@ func (c *Cluster) transfer(ctx context.Context, node string) error {
 	case voters(servers) == 1:
 		return fmt.Errorf("%w: there is no other voter to lead", ErrMember)
 	case node == "":
-		return c.named("transfer", e.await(ctx, e.raft.LeadershipTransfer()))
+		if node, err = c.heir(ctx, servers); err != nil {
+			return err
+		}
 	}
 	for _, s := range servers {
 		if nameOf(string(s.ID)) == node && s.Suffrage == raft.Voter {

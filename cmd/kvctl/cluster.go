@@ -183,8 +183,9 @@ func newClusterTransfer(a *app, flags *clusterFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "transfer [NODE]",
 		Short: "Let another node lead",
-		Long: `transfer lets a node lead, which must be a voter, or without a name any other
-one. It prints which node leads then. For some milliseconds there is no leader.`,
+		Long: `transfer lets a node lead, which must be a voter, or without a name the one that
+lacks least of the others that answer. It prints which node leads then. For some
+milliseconds there is no leader.`,
 		Example: `  kvctl cluster transfer
   kvctl cluster transfer b`,
 		Args: asUsed,
