@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -268,6 +269,44 @@ func TestABackupIsRestoredIntoTheRunningCluster(t *testing.T) {
 	for _, name := range names {
 		c.requireShows(name, "key", "1")
 	}
+}
+
+// TestAClientTakesABackupAndRestoresIt takes one on a follower, and restores it by way of each node.
+func TestAClientTakesABackupAndRestoresIt(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "1")
+	from := c.follower()
+	c.requireShows(from, "key", "1")
+	var backup, increment bytes.Buffer
+	offset, err := c.client(from).Backup(soon(t), &backup, nil)
+	require.NoError(t, err)
+	c.put("key", "2")
+	last, err := c.client(c.leader()).Backup(soon(t), &increment, &offset)
+	require.NoError(t, err)
+	require.Greater(t, last, offset)
+	_, err = c.client(from).Backup(soon(t), io.Discard, new(uint64(1<<40)))
+	require.ErrorContains(t, err, c.admin[from]+": ")
+
+	why := ""
+	waitUntil(t, func() bool { // The leadership may be lost on a busy machine.
+		_, err := c.client(c.follower()).Restore(soon(t), bytes.NewReader(backup.Bytes()))
+		why = fmt.Sprint(err)
+		return strings.Contains(why, "doesn't lead") || strings.Contains(why, `ask node "`)
+	}, &why)
+	waitUntil(t, func() bool {
+		r, err := c.client(c.leader()).Restore(soon(t), bytes.NewReader(backup.Bytes()))
+		why = fmt.Sprint(err)
+		return err == nil && *r.Deletes == 0
+	}, &why)
+	for _, name := range names {
+		c.requireShows(name, "key", "1")
+	}
+	waitUntil(t, func() bool {
+		_, err := c.client(c.leader()).Restore(soon(t), strings.NewReader(strings.Repeat("nonsense", 1<<20)))
+		why = fmt.Sprint(err)
+		return strings.Contains(why, "damage") || strings.Contains(why, "no backup")
+	}, &why)
 }
 
 // receive lets a daemon whose limit is short read what is sent to it, and once more after its end as a reader may, and hands what came of

@@ -26,7 +26,7 @@ func newCluster(a *app) *cobra.Command {
 		Use:   "cluster",
 		Short: "Show and change a replicated store, by way of one of its nodes",
 		Long: `cluster asks a walnutd, one node of a replicated store, at the address of its
-admin listener. Any node will do, but for recover.
+admin listener. Any node will do, but for recover and restore.
 
 An admin listener that isn't on a loopback address wants a certificate: name
 one with --cert, --key and --ca, as walnutd does.`,
@@ -45,7 +45,7 @@ one with --cert, --key and --ca, as walnutd does.`,
 		completeFiles(cmd, file)
 	}
 	addTo(cmd, "", newClusterStatus(a, flags), newClusterMembers(a, flags), newClusterTransfer(a, flags), newClusterRemove(a, flags),
-		newClusterRecover(a, flags))
+		newClusterRecover(a, flags), newClusterBackup(a, flags), newClusterRestore(a, flags))
 	return cmd
 }
 

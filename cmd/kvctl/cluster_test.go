@@ -65,6 +65,8 @@ func answers() http.Handler {
 		}
 		return done
 	})
+	mux.Handle("GET "+admin.PathBackup, &store{kept: "pairs"})
+	mux.Handle("POST "+admin.PathRestore, &store{})
 	return mux
 }
 

@@ -54,6 +54,8 @@ var kindsOf = []struct {
 	{command: "cluster transfer", kinds: []string{kindResult}},
 	{command: "cluster remove a", kinds: []string{kindResult}},
 	{command: "cluster recover --members c", kinds: []string{kindRecovery}},
+	{command: "cluster backup DIR/cluster", kinds: []string{kindResult}},
+	{command: "cluster restore DIR/cluster", kinds: []string{kindResult}},
 }
 
 func TestEachObjectSaysItsKind(t *testing.T) {

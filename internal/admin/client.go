@@ -34,7 +34,10 @@ func NewClient(address string, tls *tls.Config) *Client {
 		c.scheme = "https"
 	}
 	c.http = &http.Client{
-		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: tls, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: tls, DisableKeepAlives: true,
+			ExpectContinueTimeout: dialTimeout,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -87,6 +90,11 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	if err != nil {
 		return c.explain(err)
 	}
+	return c.read(response, into)
+}
+
+// read reads an answer.
+func (c *Client) read(response *http.Response, into any) error {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, answerMax+1))
 	switch {
