@@ -181,7 +181,7 @@ func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, want, answer.StatusCode, path)
 	}
-	for _, path := range []string{admin.PathTransfer, admin.PathRemove} {
+	for _, path := range []string{admin.PathJoin, admin.PathTransfer, admin.PathRemove} {
 		answer, err := stranger.Post("https://"+c.admin["a"]+path, "application/json", strings.NewReader(`{"node":"a"}`))
 		require.NoError(t, err)
 		require.NoError(t, answer.Body.Close())

@@ -56,6 +56,17 @@ func members(r *http.Request, node *cluster.Cluster) (any, error) {
 	return admin.Members{Kind: admin.KindMembers, Members: membersOf(nodes)}, err
 }
 
+// join lets a new node in.
+func join(r *http.Request, node *cluster.Cluster) (any, error) {
+	var want admin.Join
+	if err := read(r, &want); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
+	return admin.Result{Kind: admin.KindResult, Node: want.Node}, node.Add(ctx, want.Node, want.Address)
+}
+
 // transferAsk is how often a transfer looks whether the other node leads.
 const transferAsk = 5 * time.Millisecond
 

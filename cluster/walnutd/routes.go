@@ -32,6 +32,7 @@ func (d *daemon) routes() http.Handler {
 	for path, answer := range map[string]func(r *http.Request, node *cluster.Cluster) (any, error){
 		"GET " + admin.PathStatus:    d.status,
 		"GET " + admin.PathMembers:   members,
+		"POST " + admin.PathJoin:     join,
 		"POST " + admin.PathTransfer: transfer,
 		"POST " + admin.PathRemove:   remove,
 		"POST " + admin.PathRecover:  recovery,

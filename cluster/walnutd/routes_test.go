@@ -109,6 +109,33 @@ func TestMembersCanBeChanged(t *testing.T) {
 	require.ErrorContains(t, err, "name is missing")
 }
 
+func TestANodeThatAsksNobodyIsLetIn(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "value")
+	places := freeAddresses(t, 2)
+	c.admin["d"] = places[1]
+	c.flags["d"] = []string{
+		"--dir", filepath.Join(c.dir, "d"), "--cluster", "test", "--id", "d", "--listen", places[0], "--insecure", "--admin", places[1],
+		"--heartbeat", "400ms", "--lease", "300ms",
+	}
+	c.start("d")
+	waitUntil(t, func() bool { return c.node("d") != nil }, new(string))
+	_, err := c.client("a").Join(soon(t), "d", freeAddresses(t, 1)[0])
+	require.ErrorContains(t, err, "there is no node")
+	_, err = c.client("a").Join(soon(t), "e", places[0])
+	require.ErrorContains(t, err, `is "d", not "e"`)
+	r, err := c.client("a").Join(soon(t), "d", places[0])
+	require.NoError(t, err)
+	require.Equal(t, "d", r.Node)
+	c.waitReady("d")
+	c.requireShows("d", "key", "value")
+	waitUntil(t, func() bool {
+		members, err := c.client("d").Members(soon(t))
+		return err == nil && len(members) == 4 && members[3].Voter
+	}, new(string))
+}
+
 func TestALostQuorumIsRecovered(t *testing.T) {
 	c := newTrio(t)
 	c.startAll()

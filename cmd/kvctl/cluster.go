@@ -44,8 +44,8 @@ one with --cert, --key and --ca, as walnutd does.`,
 	for _, file := range []string{"cert", "key", "ca"} {
 		completeFiles(cmd, file)
 	}
-	addTo(cmd, "", newClusterStatus(a, flags), newClusterMembers(a, flags), newClusterTransfer(a, flags), newClusterRemove(a, flags),
-		newClusterRecover(a, flags), newClusterBackup(a, flags), newClusterRestore(a, flags))
+	addTo(cmd, "", newClusterStatus(a, flags), newClusterMembers(a, flags), newClusterJoin(a, flags), newClusterTransfer(a, flags),
+		newClusterRemove(a, flags), newClusterRecover(a, flags), newClusterBackup(a, flags), newClusterRestore(a, flags))
 	return cmd
 }
 
@@ -177,6 +177,29 @@ func (a *app) printMembers(members []admin.Member) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(m.Name), printable(m.Address), yesOrNo(m.Voter), yesOrNo(m.Leads))
 	}
 	return table.Flush()
+}
+
+func newClusterJoin(a *app, flags *clusterFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "join NODE ADDRESS",
+		Short: "Let a new node into the cluster",
+		Long: `join lets a new node in, which runs and listens at an address, and prints its
+name. It is for one that was started without --join: the others ask by
+themselves. The node has no vote at first, and gets it once it has caught up.
+That the node is a member already is no error.
+
+A node that has ever been in a cluster, this one or another, is refused: start
+it with an empty directory.`,
+		Example: `  kvctl cluster join d 127.0.0.1:7004`,
+		Args:    asUsed,
+		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
+			r, err := c.Join(ctx, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.printNode(r)
+		}),
+	}
 }
 
 func newClusterTransfer(a *app, flags *clusterFlags) *cobra.Command {

@@ -57,6 +57,11 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	return m.Members, err
 }
 
+// Join lets a new node in, which is reached at an address.
+func (c *Client) Join(ctx context.Context, node, address string) (r Result, err error) {
+	return r, c.ask(ctx, http.MethodPost, PathJoin, Join{node, address}, &r)
+}
+
 // Transfer lets a node lead; any one where the name is empty.
 func (c *Client) Transfer(ctx context.Context, node string) (r Result, err error) {
 	return r, c.ask(ctx, http.MethodPost, PathTransfer, Change{node}, &r)
