@@ -788,3 +788,34 @@ func TestCommitsWaitForAnIndexOnceManyStepsDo(t *testing.T) {
 	require.Empty(t, tree.waiting)
 	require.Equal(t, waitingToLoad, tree.entries.Len())
 }
+
+// TestACommitDoesNotWaitForAScanOfALoadingIndex clones a state while a scan of an index that is loading holds it, as the next commit does.
+func TestACommitDoesNotWaitForAScanOfALoadingIndex(t *testing.T) {
+	s := newState()
+	s.indexes = startIndexes(testIndexes)
+	s.put(newPair([]byte("k"), []byte("v"), 0), nil)
+	require.NoError(t, s.finishIndexes())
+	load := s.indexes.trees[0].loading
+	<-load.done
+	load.done = make(chan struct{})
+	scanned := make(chan []string)
+	go func() { scanned <- lines(s.scanIndex("value", Range{}, 0)) }()
+	time.Sleep(20 * time.Millisecond) // The scan has begun to wait, most likely.
+	next := make(chan *state)
+	go func() {
+		second := s.clone()
+		second.put(newPair([]byte("l"), []byte("w"), 0), nil)
+		next <- second
+	}()
+	select {
+	case second := <-next:
+		require.Equal(t, []string{"k=v", "l=w"}, lines(second.scanIndex("nothing", Range{}, 0)), "nor does a scan of another index")
+		close(load.done)
+		require.Equal(t, []string{"k=v", "l=w"}, lines(second.scanIndex("value", Range{}, 0)))
+	case <-time.After(5 * time.Second):
+		close(load.done)
+		<-next
+		t.Error("the commit waits until the index is loaded")
+	}
+	require.Equal(t, []string{"k=v"}, <-scanned)
+}

@@ -206,8 +206,13 @@ type indexes struct {
 	starting *indexStart // Gets the changes while a start loads and replays; nil afterwards.
 }
 
-// settle applies what waits in an index, before it is read.
+// settle applies what waits in an index, before it is read. Where the index is loading, the lock is free until it is loaded, since the next
+// commit, which clones the state, and readers of other indexes don't wait for that.
 func (x *indexes) settle(t *indexTree) {
+	x.settling.Lock()
+	loading := t.loading
+	x.settling.Unlock()
+	loading.wait()
 	x.settling.Lock()
 	defer x.settling.Unlock()
 	t.settle()

@@ -42,9 +42,16 @@ func (l *indexLoad) isDone() bool {
 	}
 }
 
+// wait waits until the tree is whole.
+func (l *indexLoad) wait() {
+	if l != nil {
+		<-l.done
+	}
+}
+
 // take returns the tree once it is whole, for one state to change.
 func (l *indexLoad) take() *entryTree {
-	<-l.done
+	l.wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.shared {
