@@ -89,8 +89,12 @@ const (
 // time than one by one, as long as nothing reads the index: in their order they meet the same nodes again.
 const waitingMax = 512
 
-// waitingToLoad is how many steps wait while a start's entries are loading. Then commits wait for that, too.
-const waitingToLoad = 64 * waitingMax
+// waitingToLoad is how many steps wait while a start's entries are loading, until further commits wait for that, before they hold a lock. A
+// commit that comes to waitingAtMost waits wherever it is, and with it what waits for its locks.
+const (
+	waitingToLoad = 64 * waitingMax
+	waitingAtMost = 4 * waitingToLoad
+)
 
 // change replaces a pair by another one with the same key. No pair is the zero pair. come are the entries of the pair that is made,
 // if they are known. It returns what the function failed with.
@@ -128,7 +132,7 @@ func (t *indexTree) replace(gone, come []indexEntry) {
 	for _, e := range come {
 		t.waiting = append(t.waiting, indexStep{e, stepAdd})
 	}
-	if len(t.waiting) >= waitingToLoad || len(t.waiting) >= waitingMax && (t.loading == nil || t.loading.isDone()) {
+	if len(t.waiting) >= waitingAtMost || len(t.waiting) >= waitingMax && (t.loading == nil || t.loading.isDone()) {
 		t.settle()
 	}
 }
@@ -238,6 +242,19 @@ func (x *indexes) clone() *indexes {
 		t.waiting = nil // Its memory is the clone's, which changes next.
 	}
 	return second
+}
+
+// overdue returns what further commits should wait for, nil where nothing.
+func (x *indexes) overdue() *indexLoad {
+	if x == nil {
+		return nil
+	}
+	for i := range x.trees {
+		if t := &x.trees[i]; t.loading != nil && len(t.waiting) >= waitingToLoad {
+			return t.loading
+		}
+	}
+	return nil
 }
 
 // change says that a pair of the state was replaced by another one with the same key. No pair is the zero pair. made's entries may be
