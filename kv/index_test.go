@@ -887,3 +887,27 @@ func TestReadersDoNotWaitWhereCommitsWaitForAnIndex(t *testing.T) {
 		})
 	}
 }
+
+// TestAClonePaysForItsChangesAlone makes a clone for each commit, as beside readers, while an index has many steps that wait.
+func TestAClonePaysForItsChangesAlone(t *testing.T) {
+	const clones = 1000
+	s := newState()
+	s.indexes = startIndexes(testIndexes[:1])
+	require.NoError(t, s.finishIndexes())
+	load := s.indexes.trees[0].loading
+	<-load.done
+	load.done = make(chan struct{})
+	for i := range waitingToLoad {
+		s.put(newPair(fmt.Append(nil, i), []byte("value"), 0), nil)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range clones {
+		s = s.clone()
+		s.put(newPair(fmt.Append(nil, "later", i), []byte("value"), 0), nil)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/clones, uint64(100<<10), "bytes a commit")
+	close(load.done)
+	require.Len(t, lines(s.scanIndex("value", Range{}, 0)), waitingToLoad+clones)
+}

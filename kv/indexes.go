@@ -61,7 +61,7 @@ func (e indexEntry) less(other indexEntry) bool {
 //
 // Invariant: entries, once they are loaded and waiting is applied, are those of every pair of the state, in memory of these very pairs,
 // except for the pairs that failed. Entries with a rank were loaded together, and are ranked in their order. While they are loading,
-// several states may have waiting in the same memory, which none of them changes.
+// several states may have waiting in the same memory, which none of them changes, and one of them alone has the room after it.
 type indexTree struct {
 	*Index
 	entries *entryTree
@@ -232,14 +232,14 @@ func (x *indexes) clone() *indexes {
 	for i := range x.trees {
 		t := &x.trees[i]
 		if t.loading.share() {
-			t.waiting = slices.Clip(t.waiting)
 			second.trees[i] = *t
+			t.waiting = slices.Clip(t.waiting) // The room after them is the clone's, which changes next.
 			continue
 		}
 		t.settle()
 		second.trees[i] = *t
 		second.trees[i].entries = t.entries.Clone()
-		t.waiting = nil // Its memory is the clone's, which changes next.
+		t.waiting = nil // As above.
 	}
 	return second
 }
