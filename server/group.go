@@ -7,8 +7,8 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// Limits of a group. The transaction of one holds up all writers while its commands run, and their replies are in memory until it is
-// acknowledged. A command that is larger is a group by itself.
+// Limits of a group. The transaction of one holds up all writers while its commands run, and their replies are in
+// memory until it is acknowledged. A command that is larger is a group by itself.
 const (
 	groupCommands = 256
 	groupBytes    = 256 << 10
@@ -49,8 +49,8 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	return 1
 }
 
-// cutGroup returns how many of the requests run in one transaction, and whether one of them writes. The first does or doesn't, and
-// belongs into a group.
+// cutGroup returns how many of the requests run in one transaction, and whether one of them writes. The first does or
+// doesn't, and belongs into a group.
 func (s *session) cutGroup(requests []request) (n int, writes bool) {
 	bytes := 0
 	for n < len(requests) && n < groupCommands {
@@ -110,22 +110,31 @@ func (s *session) view(ctx context.Context, group []request) {
 	}
 }
 
-// update runs commands in one transaction. Its replies are what they are once the commit is acknowledged; where that fails, each command
-// that writes gets the error, and the others run again without them.
+// update runs commands in one transaction. Its replies are what they are once the commit is acknowledged; where that
+// fails, each command that writes gets the error, and the others run again without them. Where the store refuses a
+// single write, since the commit would be too large for example, smaller groups are tried, so that each command is done
+// or refused as if it had come alone.
 func (s *session) update(ctx context.Context, group []request) {
 	start := len(s.out.buf)
+	var refusal error
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		now := s.server.now()
 		for i := range group {
 			s.runOne(ctx, &group[i], tx, now)
 		}
-		return nil
+		refusal = s.takeRefusal()
+		return refusal
 	})
 	if err == nil {
 		return
 	}
 	s.out.buf = s.out.buf[:start]
+	if half := len(group) / 2; half > 0 && refusal != nil {
+		s.update(ctx, group[:half])
+		s.update(ctx, group[half:])
+		return
+	}
 	for i := range group {
 		if group[i].class() == writing {
 			s.out.fail(failure(err))
@@ -133,4 +142,11 @@ func (s *session) update(ctx context.Context, group []request) {
 			s.view(ctx, group[i:i+1])
 		}
 	}
+}
+
+// takeRefusal returns why the store refused a write of the transaction whose commands have run, nil where it took all.
+func (s *session) takeRefusal() error {
+	refusal := s.refusal
+	s.refusal = nil
+	return refusal
 }

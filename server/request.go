@@ -60,9 +60,11 @@ func wrongArity(name string) string {
 	return fmt.Sprintf("ERR wrong number of arguments for '%s' command", name)
 }
 
+// shownMax is how many bytes of an argument an error shows.
+const shownMax = 128
+
 // unknownCommand is worded as Redis does, with the first arguments up to 128 bytes.
 func unknownCommand(args [][]byte) string {
-	const shownMax = 128
 	var shown strings.Builder
 	for _, arg := range args[1:] {
 		if shown.Len() >= shownMax {

@@ -91,7 +91,7 @@ func (s *session) transact(c *call, requests []request) {
 		for i := range requests {
 			s.runOne(ctx, &requests[i], tx, now)
 		}
-		return nil
+		return s.takeRefusal()
 	}
 	var err error
 	if s.mustUpdate(requests) {

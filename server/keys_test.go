@@ -1,0 +1,60 @@
+package server_test
+
+import "testing"
+
+func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
+	play(t, []scene{
+		{"a key that comes twice is deleted once, and counted twice", []step{
+			{"MSET a 1 b 2 c 3", "OK"},
+			{"EXISTS a a x b", "3"},
+			{"TOUCH a a x b", "3"},
+			{"DEL a a x", "1"},
+			{"UNLINK b c x", "2"},
+			{"EXISTS a b c", "0"},
+		}},
+		{"every value is a string", []step{
+			{"SET a 1", "OK"},
+			{"TYPE a", "string"},
+			{"TYPE x", "none"},
+		}},
+		{"RENAME takes the deadline along, and replaces", []step{
+			{"SET a 1 EX 100", "OK"},
+			{"SET b 2", "OK"},
+			{"RENAME a b", "OK"},
+			{"MGET a b", `[nil "1"]`},
+			{"TTL b", "100"},
+			{"RENAME b b", "OK"},
+			{"TTL b", "100"},
+			{"RENAME x b", "-ERR no such key"},
+			{"RENAME x x", "-ERR no such key"},
+			{"GET b", `"1"`},
+		}},
+		{"RENAMENX doesn't replace", []step{
+			{"MSET a 1 b 2", "OK"},
+			{"RENAMENX a b", "0"},
+			{"RENAMENX a a", "0"},
+			{"RENAMENX a c", "1"},
+			{"MGET a b c", `[nil "2" "1"]`},
+			{"RENAMENX x b", "-ERR no such key"},
+		}},
+		{"COPY copies the deadline, and replaces where it is to", []step{
+			{"SET a 1 EX 100", "OK"},
+			{"COPY a b", "1"},
+			{"TTL b", "100"},
+			{"SET a 2", "OK"},
+			{"COPY a b", "0"},
+			{"COPY a b db 0 REPLACE", "1"},
+			{"MGET a b", `["2" "2"]`},
+			{"TTL b", "-1"},
+			{"COPY x b REPLACE", "0"},
+		}},
+		{"COPY refuses what isn't right", []step{
+			{"COPY a a", "-ERR source and destination objects are the same"},
+			{"COPY a a foo", "-ERR syntax error"},
+			{"COPY a b DB", "-ERR syntax error"},
+			{"COPY a b DB x", "-ERR value is not an integer or out of range"},
+			{"COPY a b DB 1", "-ERR DB index is out of range"},
+			{"COPY a b DB -1", "-ERR DB index is out of range"},
+		}},
+	})
+}
