@@ -77,7 +77,7 @@ type commandTable map[string]*command
 
 func newCommandTable() commandTable {
 	all := slices.Concat(connectionCommands, transactionCommands, stringCommands, setCommands, rangeCommands, counterCommands,
-		lcsCommands, keyCommands, expiryCommands)
+		lcsCommands, keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands)
 	table := make(commandTable, len(all))
 	for i := range all {
 		table[all[i].name] = &all[i]

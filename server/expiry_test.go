@@ -31,13 +31,16 @@ func TestAPairIsGoneOnceItsDeadlineHasCome(t *testing.T) {
 	c, at := newTimedClient(t)
 	c.follow(step{"SET a 1 PX 1500", "OK"}, step{"PTTL a", "1500"}, step{"TTL a", "2"})
 	at.advance(600 * time.Millisecond)
-	c.follow(step{"PTTL a", "900"}, step{"TTL a", "1"})
+	c.follow(step{"PTTL a", "900"}, step{"TTL a", "1"}, step{"DBSIZE", "1"})
 	at.advance(899 * time.Millisecond)
 	c.follow(step{"PTTL a", "1"}, step{"TTL a", "0"}, step{"GET a", `"1"`})
 	at.advance(time.Millisecond)
 	c.follow(
-		step{"GET a", "nil"}, step{"PTTL a", "-2"}, step{"TTL a", "-2"}, step{"EXPIRETIME a", "-2"}, step{"EXISTS a", "0"},
-		step{"SET a 2 XX", "nil"}, step{"PERSIST a", "0"}, step{"DEL a", "0"}, step{"INCR a", "1"}, step{"TTL a", "-1"},
+		step{"GET a", "nil"}, step{"PTTL a", "-2"}, step{"TTL a", "-2"}, step{"EXPIRETIME a", "-2"},
+		step{"EXISTS a", "0"},
+		step{"KEYS *", "[]"}, step{"SCAN 0", `["0" []]`}, step{"RANDOMKEY", "nil"}, step{"DBSIZE", "0"},
+		step{"SET a 2 XX", "nil"},
+		step{"PERSIST a", "0"}, step{"DEL a", "0"}, step{"INCR a", "1"}, step{"TTL a", "-1"},
 	)
 }
 
@@ -46,8 +49,10 @@ func TestDeadlinesAreInstantsOfWholeMilliseconds(t *testing.T) {
 	at.advance(123456789)
 	c.follow(
 		step{"SET a 1", "OK"},
-		step{"EXPIRE a 100", "1"}, step{"PEXPIRETIME a", "1767225700123"}, step{"EXPIRETIME a", "1767225700"}, step{"TTL a", "100"},
-		step{"PEXPIRE a 1600", "1"}, step{"PEXPIRETIME a", "1767225601723"}, step{"EXPIRETIME a", "1767225602"}, step{"TTL a", "2"},
+		step{"EXPIRE a 100", "1"}, step{"PEXPIRETIME a", "1767225700123"}, step{"EXPIRETIME a", "1767225700"},
+		step{"TTL a", "100"},
+		step{"PEXPIRE a 1600", "1"}, step{"PEXPIRETIME a", "1767225601723"}, step{"EXPIRETIME a", "1767225602"},
+		step{"TTL a", "2"},
 		step{"EXPIREAT a 1767225700", "1"}, step{"PEXPIRETIME a", "1767225700000"}, step{"PTTL a", "99877"},
 		step{"PEXPIREAT a 1767225700001", "1"}, step{"PEXPIRETIME a", "1767225700001"},
 		step{"PERSIST a", "1"}, step{"TTL a", "-1"}, step{"PEXPIRETIME a", "-1"}, step{"PERSIST a", "0"},
@@ -102,7 +107,8 @@ func TestExpireRefusesWhatRedisRefuses(t *testing.T) {
 
 func TestADeadlineThatHasPassedDeletes(t *testing.T) {
 	for _, command := range []string{
-		"EXPIRE a 0", "EXPIRE a -1", "PEXPIRE a -9223372036854775808", "EXPIREAT a 0", "EXPIREAT a 1767225600", "PEXPIREAT a -5", "EXPIRE a -1 LT",
+		"EXPIRE a 0", "EXPIRE a -1", "PEXPIRE a -9223372036854775808", "EXPIREAT a 0", "EXPIREAT a 1767225600",
+		"PEXPIREAT a -5", "EXPIRE a -1 LT",
 	} {
 		c, _ := newTimedClient(t)
 		c.follow(step{"SET a 1", "OK"}, step{command, "1"}, step{"EXISTS a", "0"}, step{command, "0"})

@@ -56,5 +56,39 @@ func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
 			{"COPY a b DB 1", "-ERR DB index is out of range"},
 			{"COPY a b DB -1", "-ERR DB index is out of range"},
 		}},
+		{"OBJECT answers what clients ask", []step{
+			{"MSET int -12 short hello long xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "OK"},
+			{"OBJECT ENCODING int", `"int"`},
+			{"OBJECT encoding short", `"embstr"`},
+			{"OBJECT ENCODING long", `"raw"`},
+			{"OBJECT ENCODING x", "nil"},
+			{"OBJECT REFCOUNT short", "1"},
+			{"OBJECT IDLETIME short", "0"},
+			{"OBJECT FREQ x", "nil"},
+			{"OBJECT FREQ short", "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. " +
+				"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."},
+			{"OBJECT foo short", "-ERR unknown subcommand 'foo'. Try OBJECT HELP."},
+			{"OBJECT Encoding", "-ERR wrong number of arguments for 'object|encoding' command"},
+			{"OBJECT HELP x", "-ERR wrong number of arguments for 'object|help' command"},
+		}},
 	})
+}
+
+func TestFlushDeletesEverything(t *testing.T) {
+	for _, command := range []string{"FLUSHALL", "FLUSHDB", "FLUSHALL ASYNC", "flushdb sync"} {
+		newClient(t).follow(
+			step{"MSET a 1 b 2", "OK"}, step{"DBSIZE", "2"}, step{command, "OK"}, step{"DBSIZE", "0"},
+			step{"GET a", "nil"},
+			step{command + " foo", "-ERR syntax error"},
+		)
+	}
+}
+
+func TestDBSizeSeesTheWritesOfItsTransaction(t *testing.T) {
+	newClient(t).follow(
+		step{"MSET a 1 b 2", "OK"}, step{"MULTI", "OK"}, step{"DEL a", "QUEUED"}, step{"MSET c 3 d 4", "QUEUED"},
+		step{"DBSIZE", "QUEUED"},
+		step{"EXEC", "[1 OK 3]"}, step{"DBSIZE", "3"}, step{"MULTI", "OK"}, step{"DBSIZE", "QUEUED"},
+		step{"EXEC", "[3]"},
+	)
 }
