@@ -120,7 +120,7 @@ func (s *session) update(ctx context.Context, group []request) {
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		now := s.server.now()
-		for i := range group {
+		for i := 0; i < len(group) && s.refusal == nil; i++ {
 			s.runOne(ctx, &group[i], tx, now)
 		}
 		refusal = s.takeRefusal()

@@ -3,10 +3,12 @@ package server_test
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/kv"
@@ -169,6 +171,37 @@ func TestCursorsOfLongKeysAreForgottenSooner(t *testing.T) {
 	}
 	require.Equal(t, "-ERR invalid cursor", c.do("SCAN", first))
 	require.NotContains(t, c.do("SCAN", second, "COUNT", "1"), "invalid")
+}
+
+func TestConnectionsScanAtTheSameTime(t *testing.T) {
+	db := openStore(t, kv.Options{})
+	_, address := serveStore(t, db, server.Options{})
+	for i := range 500 {
+		_, err := db.Put(fmt.Appendf(nil, "key%03d", i), nil)
+		require.NoError(t, err)
+	}
+	counts := make(chan int)
+	const connections = 4
+	for range connections {
+		c := dial(t, address)
+		go func() {
+			count := 0
+			for cursor := "0"; cursor != "0" || count == 0; {
+				_, _ = io.WriteString(c.conn, encode("SCAN", cursor, "COUNT", "3"))
+				reply, err := c.read()
+				if !assert.NoError(t, err) {
+					break
+				}
+				var keys []string
+				cursor, keys = scanned(t, reply)
+				count += len(keys)
+			}
+			counts <- count
+		}()
+	}
+	for range connections {
+		require.Equal(t, 500, <-counts)
+	}
 }
 
 func TestRandomKeyReachesEveryKey(t *testing.T) {
