@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -26,6 +25,15 @@ const (
 	errSyntax     = "ERR syntax error"
 	errNotInteger = "ERR value is not an integer or out of range"
 	errNotFloat   = "ERR value is not a valid float"
+	errNoDatabase = "ERR DB index is out of range"
+	errTooLong    = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+)
+
+// Texts of errors that Redis has no words for.
+const (
+	errEmptyKey      = "ERR the key is empty, which this store can't hold"
+	errKeyTooLarge   = "ERR the key is larger than 64 KiB, which this store can't hold"
+	errValueTooLarge = "ERR the value is larger than 32 MiB, which this store can't hold"
 )
 
 // get returns the value of a key, and whether there is one. The value is the store's: read-only, and valid for good.
@@ -43,59 +51,74 @@ func (c *call) deadline(key []byte) time.Time {
 	return at
 }
 
-// put writes a pair, until a deadline unless that is zero. Where it returns false the store has refused, and the reply is written.
-func (c *call) put(key, value []byte, deadline time.Time) bool {
-	if c.batch == nil {
-		c.session.server.watched.touch(key)
-		return c.wrote(c.tx.PutDeadline(key, value, deadline))
+// has reports whether there is a pair with that key.
+func (c *call) has(key []byte) bool {
+	_, found := c.get(key)
+	return found
+}
+
+// storable reports whether the store can hold a pair. Otherwise it writes the error as the reply. A command that writes
+// several pairs asks for all of them before it writes the first, since what it has written stays.
+func (c *call) storable(key, value []byte) bool {
+	switch {
+	case len(key) == 0:
+		c.fail(errEmptyKey)
+	case len(key) > kv.MaxKeySize:
+		c.fail(errKeyTooLarge)
+	case len(value) > kv.MaxValueSize:
+		c.fail(errValueTooLarge)
+	default:
+		return true
 	}
-	if !c.wrote(refusal(key, value)) {
+	return false
+}
+
+// put writes a pair, until a deadline unless that is zero. Where it returns false the pair was refused, and the reply
+// is written.
+func (c *call) put(key, value []byte, deadline time.Time) bool {
+	if !c.storable(key, value) {
 		return false
 	}
 	c.session.server.watched.touch(key)
-	c.batch.PutDeadline(key, value, deadline)
-	return true
-}
-
-// refusal returns why a batch can't have a pair: it would refuse all of its commands, where a transaction refuses one.
-func refusal(key, value []byte) error {
-	switch {
-	case len(key) == 0:
-		return kv.ErrEmptyKey
-	case len(key) > kv.MaxKeySize:
-		return fmt.Errorf("%w: %d bytes, limit %d", kv.ErrKeyTooLarge, len(key), kv.MaxKeySize)
-	case len(value) > kv.MaxValueSize:
-		return fmt.Errorf("%w: %d bytes, limit %d", kv.ErrValueTooLarge, len(value), kv.MaxValueSize)
+	if c.batch != nil {
+		c.batch.PutDeadline(key, value, deadline)
+		return true
 	}
-	return nil
+	return c.wrote(c.tx.PutDeadline(key, value, deadline))
 }
 
-// remove deletes a key, which need not be there. Where it returns false the store has refused, and the reply is written.
+// remove deletes a key, which need not be there. Where it returns false the store has refused, and the reply is
+// written.
 func (c *call) remove(key []byte) bool {
 	c.session.server.watched.touch(key)
 	return c.wrote(c.tx.Delete(key))
 }
 
-// removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns false the store has
-// refused, and the reply is written.
+// removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns
+// false the store has refused, and the reply is written.
 func (c *call) removeRange(start, end []byte) bool {
 	c.session.server.watched.touchAll()
 	return c.wrote(c.tx.DeleteRange(start, end))
 }
 
-// wrote reports whether a write was taken. Otherwise it writes the error as the reply.
+// wrote reports whether a write was taken. Otherwise it writes the error as the reply, and the transaction won't
+// happen: the command may have written before, and so would be half done.
 func (c *call) wrote(err error) bool {
 	if err != nil {
 		c.fail(failure(err))
+		c.session.refusal = err
 	}
 	return err == nil
 }
 
-// failure returns the text of a store's error for a client. Its first word tells what a client should do: see docs/server.md.
+// failure returns the text of a store's error for a client. Its first word tells what a client should do: see
+// docs/server.md.
 func failure(err error) string {
 	switch {
 	case errors.Is(err, kv.ErrEmptyKey):
-		return "ERR the key is empty, which this store can't hold"
+		return errEmptyKey
+	case errors.Is(err, kv.ErrKeyTooLarge) && !errors.Is(err, kv.ErrIndex):
+		return errKeyTooLarge
 	case errors.Is(err, kv.ErrUndecided):
 		return "UNDECIDED " + err.Error()
 	case errors.Is(err, kv.ErrNotLeader), errors.Is(err, kv.ErrConflict):

@@ -79,7 +79,8 @@ func (c *command) takes(count int) bool {
 type commandTable map[string]*command
 
 func newCommandTable() commandTable {
-	all := slices.Concat(connectionCommands, transactionCommands, stringCommands)
+	all := slices.Concat(connectionCommands, transactionCommands, stringCommands, setCommands, rangeCommands, counterCommands,
+		lcsCommands, keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands)
 	table := make(commandTable, len(all))
 	for i := range all {
 		table[all[i].name] = &all[i]

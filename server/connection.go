@@ -38,7 +38,7 @@ func selectDatabase(c *call) {
 	case !ok:
 		c.fail(errNotInteger)
 	case n != 0:
-		c.fail("ERR DB index is out of range")
+		c.fail(errNoDatabase)
 	default:
 		c.ok()
 	}

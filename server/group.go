@@ -2,14 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
 )
 
-// Limits of a group. The transaction of one holds up all writers while its commands run, and their replies are in memory until it is
-// acknowledged. A command that is larger is a group by itself.
+// Limits of a group. The transaction of one holds up all writers while its commands run, and their replies are in
+// memory until it is acknowledged. A command that is larger is a group by itself.
 const (
 	groupCommands = 256
 	groupBytes    = 256 << 10
@@ -141,10 +142,10 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 	return len(group)
 }
 
-// runIn runs requests in a transaction until their replies are enough for one group, and returns how many.
+// runIn runs requests in a transaction until their replies are enough for one group, or the store refuses a write, and returns how many.
 func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int) {
 	start, now := len(s.out.buf), s.server.now()
-	for n < len(group) && len(s.out.buf)-start < groupReplies {
+	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
 		s.runOne(ctx, &group[n], tx, now)
 		n++
 	}
@@ -158,25 +159,40 @@ func (s *session) apply(ctx context.Context, group []request) {
 	for i := range group {
 		s.runOne(ctx, &group[i], nil, now)
 	}
-	if _, err := s.server.store.ApplyContext(ctx, &s.batch); err != nil {
-		s.failed(ctx, start, group, err)
-	}
+	_, err := s.server.store.ApplyContext(ctx, &s.batch)
 	if group[0].size() > groupBytes {
 		s.batch = kv.Batch{} // It would keep that much memory.
 	}
+	switch {
+	case err == nil:
+	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
+		s.out.buf = s.out.buf[:start]
+		for n := 0; n < len(group); {
+			n += s.update(ctx, group[n:]) // It refuses only the commands that are the reason.
+		}
+	default:
+		s.failed(ctx, start, group, err)
+	}
 }
 
-// update runs commands in one transaction, and returns how many. Its replies are what they are once the commit is acknowledged.
+// update runs commands in one transaction, and returns how many. Its replies are what they are once the commit is acknowledged. Where the
+// store refuses a single write, since the commit would be too large for example, smaller groups are tried, so that each command is done or
+// refused as if it had come alone.
 func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
+	var refusal error
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		n = s.runIn(ctx, tx, group)
-		return nil
+		refusal = s.takeRefusal()
+		return refusal
 	})
 	switch {
 	case err == nil:
 		return n
+	case refusal != nil && n > 1:
+		s.out.buf = s.out.buf[:start]
+		return s.update(ctx, group[:n/2])
 	case n == 0: // The function wasn't called.
 		n = len(group)
 	}
@@ -194,4 +210,11 @@ func (s *session) failed(ctx context.Context, start int, group []request, err er
 			s.view(ctx, group[i:i+1])
 		}
 	}
+}
+
+// takeRefusal returns why the store refused a write of the transaction whose commands have run, nil where it took all.
+func (s *session) takeRefusal() error {
+	refusal := s.refusal
+	s.refusal = nil
+	return refusal
 }

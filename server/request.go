@@ -33,6 +33,9 @@ func (r *request) blind() bool {
 	return r.command != nil && r.command.blind != nil && r.command.blind(r.args)
 }
 
+// blindly makes a command blind whatever its arguments are.
+func blindly([][]byte) bool { return true }
+
 // resolve finds a request's command, and whether it may run as the session is now.
 func (s *session) resolve(r *request) {
 	if r.command != nil || r.problem != "" {
@@ -65,9 +68,11 @@ func wrongArity(name string) string {
 	return fmt.Sprintf("ERR wrong number of arguments for '%s' command", name)
 }
 
+// shownMax is how many bytes of an argument an error shows.
+const shownMax = 128
+
 // unknownCommand is worded as Redis does, with the first arguments up to 128 bytes.
 func unknownCommand(args [][]byte) string {
-	const shownMax = 128
 	var shown strings.Builder
 	for _, arg := range args[1:] {
 		if shown.Len() >= shownMax {

@@ -23,6 +23,7 @@ type Server struct {
 	getCommand *command
 	started    time.Time
 	watched    watchedKeys
+	cursors    *cursors
 
 	mu        sync.Mutex
 	closed    bool
@@ -40,7 +41,7 @@ func New(store Store, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
-		listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
+		cursors: newCursors(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
 	s.getCommand = s.commands["get"]
 	return s, nil

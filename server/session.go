@@ -23,7 +23,8 @@ type session struct {
 	call     call
 	batch    kv.Batch // Of blind writes.
 	requests []request
-	ending   bool // It ends after the replies that are written.
+	ending   bool  // It ends after the replies that are written.
+	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
 
 	queue *queue // Of MULTI, nil outside.
 	watch watch

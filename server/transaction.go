@@ -88,10 +88,10 @@ func (s *session) transact(c *call, requests []request) {
 			return nil
 		}
 		s.out.array(len(requests))
-		for i := range requests {
+		for i := 0; i < len(requests) && s.refusal == nil; i++ {
 			s.runOne(ctx, &requests[i], tx, now)
 		}
-		return nil
+		return s.takeRefusal()
 	}
 	var err error
 	if s.mustUpdate(requests) {
