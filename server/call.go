@@ -97,7 +97,7 @@ func (c *call) remove(key []byte) bool {
 // removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns
 // false the store has refused, and the reply is written.
 func (c *call) removeRange(start, end []byte) bool {
-	c.session.server.watched.touchAll()
+	c.session.server.watched.touchRange(start, end, c.tx.Has)
 	return c.wrote(c.tx.DeleteRange(start, end))
 }
 
@@ -123,6 +123,8 @@ func failure(err error) string {
 		return "UNDECIDED " + err.Error()
 	case errors.Is(err, kv.ErrNotLeader), errors.Is(err, kv.ErrConflict):
 		return "TRYAGAIN " + err.Error()
+	case errors.Is(err, kv.ErrTruncated):
+		return "TRUNCATED " + err.Error()
 	case errors.Is(err, kv.ErrReadOnly):
 		return "READONLY You can't write against a read only replica."
 	case errors.Is(err, kv.ErrNoSpace), errors.Is(err, kv.ErrFailed):

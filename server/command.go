@@ -80,7 +80,8 @@ type commandTable map[string]*command
 
 func newCommandTable() commandTable {
 	all := slices.Concat(connectionCommands, transactionCommands, stringCommands, setCommands, rangeCommands, counterCommands,
-		lcsCommands, keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands)
+		lcsCommands, keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands,
+		orderedCommands, nativeCommands)
 	table := make(commandTable, len(all))
 	for i := range all {
 		table[all[i].name] = &all[i]

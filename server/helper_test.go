@@ -162,3 +162,11 @@ func (c *client) readList(length string, each int) (string, error) {
 	}
 	return "[" + strings.Join(items, " ") + "]", nil
 }
+
+// speakRESP3 goes over to RESP3.
+func (c *client) speakRESP3() {
+	c.t.Helper()
+	if reply := c.words("HELLO 3"); strings.HasPrefix(reply, "-ERR unknown command") {
+		c.t.Skip("the server has no HELLO")
+	}
+}

@@ -24,6 +24,7 @@ type Server struct {
 	started    time.Time
 	watched    watchedKeys
 	cursors    *cursors
+	past       sync.Mutex // Held while a past state is in memory.
 
 	mu        sync.Mutex
 	closed    bool

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"errors"
 
 	"github.com/walnutkv/walnut/kv"
 )
@@ -122,28 +124,41 @@ func watchKeys(c *call) {
 		c.fail("ERR WATCH inside MULTI is not allowed")
 		return
 	}
-	for _, key := range c.args[1:] {
-		if _, watched := s.watch.seen[string(key)]; !watched {
-			if s.watch.seen == nil {
-				s.watch.seen = make(map[string]seenPair)
-			}
-			s.watch.seen[string(key)] = seenPair{}
-			s.server.watched.add(&s.watch, string(key))
-			if err := s.see(string(key)); err != nil {
-				c.fail(failure(err))
-				return
-			}
+	if s.watch.seen == nil {
+		s.watch.seen = make(map[string]seenPair)
+	}
+	var added []string
+	for _, arg := range c.args[1:] {
+		key := string(arg)
+		if _, watched := s.watch.seen[key]; !watched {
+			s.watch.seen[key] = seenPair{}
+			s.server.watched.add(&s.watch, key)
+			added = append(added, key)
 		}
+	}
+	if err := s.see(c.ctx, added); err != nil {
+		s.watch.dirty.Store(true) // What it can't compare may have changed.
+		c.fail(failure(err))
+		return
 	}
 	c.ok()
 }
 
-// see notes the pair of a key that is watched already.
-func (s *session) see(key string) error {
-	return s.server.store.View(func(tx *kv.Tx) error {
-		s.watch.seen[key] = pairNow(tx, key)
+// see notes the pairs of keys that are watched already. It reads in an Update, which sees commits that no reader sees
+// yet. The commands of those may have marked nothing, since they ran before the keys were watched. Noting what readers
+// see would miss two such commits of which the second takes the first one back, while the client reads between them.
+func (s *session) see(ctx context.Context, keys []string) error {
+	note := func(tx *kv.Tx) error {
+		for _, key := range keys {
+			s.watch.seen[key] = pairNow(tx, key)
+		}
 		return nil
-	})
+	}
+	_, err := s.server.store.UpdateOffset(ctx, note)
+	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
+		err = s.server.store.View(note)
+	}
+	return err
 }
 
 // pairNow returns a pair as a transaction sees it.

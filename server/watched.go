@@ -5,12 +5,12 @@ import (
 	"sync/atomic"
 )
 
-// watchedKeys are the keys that connections watch. A command that writes marks them, before it writes, so that no version is kept for
-// pairs.
+// watchedKeys are the keys that connections watch. A command that writes marks them, before it writes, so that no
+// version is kept for pairs.
 //
-// EXEC decides in its transaction. Commits that came before it have run their functions before it, and so have marked. What was being
-// committed when a key began to be watched may have marked nothing: the value that WATCH saw, which was the one before that, differs then, or
-// is the same. Writes that don't come through this server are found in that way too.
+// EXEC decides in its transaction. Commands that wrote in an earlier one have marked then, if the key was watched
+// before they ran. What ran before that shows in what WATCH noted, since WATCH reads in a transaction as well. Writes
+// that don't come through this server mark nothing. They are found where the pair differs from the one noted.
 type watchedKeys struct {
 	count atomic.Int64 // Of watches, so that a write to a store in which nothing is watched takes no lock.
 	mu    sync.Mutex
@@ -74,14 +74,21 @@ func (k *watchedKeys) touch(key []byte) {
 	}
 }
 
-// touchAll marks every connection that watches.
-func (k *watchedKeys) touchAll() {
+// touchRange marks the connections that watch a key of a pair which is about to be deleted: one from start to before
+// end, where an empty end is past the last key.
+func (k *watchedKeys) touchRange(start, end []byte, has func(key []byte) (bool, error)) {
 	if k.count.Load() == 0 {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, watches := range k.keys {
+	for key, watches := range k.keys {
+		if key < string(start) || len(end) > 0 && key >= string(end) {
+			continue
+		}
+		if found, err := has([]byte(key)); err == nil && !found {
+			continue
+		}
 		for w := range watches {
 			w.dirty.Store(true)
 		}
