@@ -21,6 +21,9 @@ CLUSTER_SOAK_TIME ?= 1h
 # `make cluster-verify` takes.
 CLUSTER_HISTORIES ?= 1000
 VERIFY_TIME ?= 10m
+# How far `make redis-differential` goes, and which server the judges of the Redis protocol look at: walnut, redis, or an address.
+REDIS_COMMANDS ?= 200000
+JUDGED ?= walnut
 # The packages that `make fuzz`, `make microbench` and `make race` run.
 PACKAGES ?= ./...
 
@@ -75,6 +78,14 @@ test-migrate: ## Check and test walnut-migrate, which is a module of its own
 .PHONY: test-cluster
 test-cluster: ## Check and test the replicated store, which is a module of its own, under the race detector
 	cd cluster && go vet ./... && go run $(STATICCHECK) ./... && go test -race -short -timeout=20m ./...
+
+.PHONY: test-redis
+test-redis: ## Check and run the judges of kvctl serve, a module of their own; redis-server should be in PATH
+	cd tools/redis-judge && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout=20m ./...
+
+.PHONY: redis-differential
+redis-differential: ## Send REDIS_COMMANDS (200000) random commands to redis-server and to kvctl serve, and compare the replies
+	cd tools/redis-judge && go test -count=1 -timeout=0 -run=Random -v ./differential -target=$(JUDGED) -commands=$(REDIS_COMMANDS)
 
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
