@@ -368,7 +368,8 @@ func (g *generator) administration() []string {
 // described are commands whose place in COMMAND INFO is compared.
 var described = []string{
 	"get", "set", "SETEX", "mget", "mset", "msetnx", "del", "exists", "rename", "copy", "expire",
-	"pexpireat", "ttl", "scan", "keys", "multi", "exec", "watch", "ping", "hello", "incrbyfloat", "lcs", "getex", "object", "touch", "wait", "type",
+	"pexpireat", "ttl", "scan", "keys", "multi", "exec", "watch", "ping", "hello", "incrbyfloat", "lcs", "getex",
+	"object", "touch", "wait", "type",
 }
 
 func (g *generator) unknown() []string {
