@@ -87,6 +87,10 @@ test-redis: ## Check and run the judges of kvctl serve, a module of their own; r
 redis-differential: ## Send REDIS_COMMANDS (200000) random commands to redis-server and to kvctl serve, and compare the replies
 	cd tools/redis-judge && go test -count=1 -timeout=0 -run=Random -v ./differential -target=$(JUDGED) -commands=$(REDIS_COMMANDS)
 
+.PHONY: redis-specs
+redis-specs: ## Run go-redis' own specs on kvctl serve, and show how many pass
+	cd tools/redis-judge && go test -count=1 -v ./specs -target=$(JUDGED)
+
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
 	cd cluster && go test -count=1 -timeout=0 -run=Histories -v . -processes=$(CLUSTER_HISTORIES) \
