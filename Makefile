@@ -21,8 +21,10 @@ CLUSTER_SOAK_TIME ?= 1h
 # `make cluster-verify` takes.
 CLUSTER_HISTORIES ?= 1000
 VERIFY_TIME ?= 10m
-# How far `make redis-differential` goes, and which server the judges of the Redis protocol look at: walnut, redis, or an address.
+# How far `make redis-differential` and `make redis-kill` go, and which server the judges of the Redis protocol look at:
+# walnut, redis, or an address.
 REDIS_COMMANDS ?= 200000
+REDIS_ROUNDS ?= 100
 JUDGED ?= walnut
 # The packages that `make fuzz`, `make microbench` and `make race` run.
 PACKAGES ?= ./...
@@ -90,6 +92,10 @@ redis-differential: ## Send REDIS_COMMANDS (200000) random commands to redis-ser
 .PHONY: redis-specs
 redis-specs: ## Run go-redis' own specs on kvctl serve, and show how many pass
 	cd tools/redis-judge && go test -count=1 -v ./specs -target=$(JUDGED)
+
+.PHONY: redis-kill
+redis-kill: ## Kill kvctl serve amid 50 pipelining clients REDIS_ROUNDS (100) times, and look for what it acknowledged
+	cd tools/redis-judge && go test -count=1 -timeout=0 -v ./kill -target=$(JUDGED) -rounds=$(REDIS_ROUNDS)
 
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
