@@ -97,6 +97,11 @@ redis-specs: ## Run go-redis' own specs on kvctl serve, and show how many pass
 redis-kill: ## Kill kvctl serve amid 50 pipelining clients REDIS_ROUNDS (100) times, and look for what it acknowledged
 	cd tools/redis-judge && go test -count=1 -timeout=0 -v ./kill -target=$(JUDGED) -rounds=$(REDIS_ROUNDS)
 
+.PHONY: redis-bench
+redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in about half an hour; dist/server.md is the page
+	@mkdir -p dist
+	cd tools/redis-judge && go run ./bench -o $(CURDIR)/dist/server.md
+
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
 	cd cluster && go test -count=1 -timeout=0 -run=Histories -v . -processes=$(CLUSTER_HISTORIES) \
