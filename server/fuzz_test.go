@@ -99,6 +99,7 @@ func encodeRequest(to []byte, args [][]byte) []byte {
 func FuzzGlob(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"*", "a"},
+		{"*ab", "aab"},
 		{"user:*", "user:1"},
 		{"a*b*c", "axxbxxc"},
 		{"[^a-c]?", "dx"},

@@ -153,10 +153,13 @@ func TestTheSamePlaceHasTheSameCursorUntilItIsForgotten(t *testing.T) {
 	}
 	again, _ := scanned(t, c.words("SCAN 0 COUNT 1"))
 	require.Equal(t, cursors[1], again)
-	scanned(t, c.do("SCAN", cursors[kept], "COUNT", "1")) // One more than there is room for: the second goes.
-	require.Equal(t, "-ERR invalid cursor", c.do("SCAN", cursors[2]))
-	scanned(t, c.do("SCAN", cursors[1], "COUNT", "100"))
-	scanned(t, c.do("SCAN", cursors[4], "COUNT", "100"))
+	end, _ := scanned(t, c.do("SCAN", cursors[2], "COUNT", "100000"))
+	require.Equal(t, "0", end)
+	scanned(t, c.do("SCAN", cursors[kept], "COUNT", "1")) // One more than there is room for: the third goes.
+	require.Equal(t, "-ERR invalid cursor", c.do("SCAN", cursors[3]))
+	for _, used := range []string{cursors[1], cursors[2], cursors[5]} {
+		scanned(t, c.do("SCAN", used, "COUNT", "1"))
+	}
 }
 
 func TestCursorsOfLongKeysAreForgottenSooner(t *testing.T) {
