@@ -62,6 +62,10 @@ var metrics = []metric{
 		func(s *Stats) float64 { return float64(s.DataBytes) },
 	},
 	{
+		"walnut_deadline_keys", "Pairs that readers see and that have a deadline.",
+		func(s *Stats) float64 { return float64(s.Deadlines) },
+	},
+	{
 		"walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.",
 		func(s *Stats) float64 { return float64(s.Expired) },
 	},
