@@ -46,6 +46,7 @@ type input struct {
 	partial  partial
 	args     [][]byte // The arguments of requests since the last fill.
 	consumed int      // Bytes of requests since the last fill.
+	filled   int      // Bytes that the last fill read.
 }
 
 // partial is the request that begins at start, as far as it was read.
@@ -77,6 +78,7 @@ func (in *input) fill() error {
 	in.consumed = 0
 	n, err := in.from.Read(in.buf[in.end:])
 	in.end += n
+	in.filled = n
 	if n > 0 {
 		return nil
 	}

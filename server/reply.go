@@ -10,8 +10,9 @@ import (
 //
 // Invariant: buf holds whole replies, but while a command runs.
 type reply struct {
-	buf   []byte
-	resp3 bool
+	buf      []byte
+	resp3    bool
+	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
 // simple is a status, such as OK.
@@ -28,6 +29,7 @@ var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // fail is an error. Its first word is its code, ERR as a rule.
 func (r *reply) fail(text string) {
+	r.failures++
 	r.buf = append(r.buf, '-')
 	r.buf = append(r.buf, oneLine.Replace(text)...)
 	r.buf = append(r.buf, '\r', '\n')
@@ -95,6 +97,15 @@ func (r *reply) pairs(n int) {
 		r.head('%', int64(n))
 	} else {
 		r.array(2 * n)
+	}
+}
+
+// set begins a set of n replies.
+func (r *reply) set(n int) {
+	if r.resp3 {
+		r.head('~', int64(n))
+	} else {
+		r.array(n)
 	}
 }
 

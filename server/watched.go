@@ -29,7 +29,7 @@ type watch struct {
 type seenPair struct {
 	found    bool
 	value    []byte
-	deadline int64  // Nanoseconds since 1970; 0 where it has none.
+	deadline int64 // Nanoseconds since 1970; 0 where it has none.
 }
 
 // add lets a connection watch a key, which must not be in its watch yet.
