@@ -17,11 +17,21 @@ const (
 	groupReplies  = 1 << 20
 )
 
-// runAll runs requests in order, consecutive ones as a group where they can be.
-func (s *session) runAll(ctx context.Context, requests []request) {
+// runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
+func (s *session) runAll(ctx context.Context, requests []request, now time.Time) time.Time {
+	var last *command
 	for len(requests) > 0 && !s.ending {
-		start := len(s.out.buf)
-		n := s.runSome(ctx, requests)
+		start, muted := len(s.out.buf), s.muted
+		group := requests
+		if muted == muteNext {
+			group = requests[:1]
+		}
+		n := s.runSome(ctx, group)
+		s.quieten(start, muted)
+		now = s.ran(requests[:n], now)
+		if ran := requests[n-1].command; ran != nil {
+			last = ran
+		}
 		requests = requests[n:]
 		if s.out.overflown {
 			s.out.buf = s.out.buf[:start]
@@ -30,8 +40,40 @@ func (s *session) runAll(ctx context.Context, requests []request) {
 		}
 		if len(s.out.buf) > groupReplies {
 			s.flush()
+			now = time.Now() // The client may have been slow.
 		}
 	}
+	s.show(last)
+	return now
+}
+
+// quieten drops the replies from start on where the client doesn't want them. muted is what it wanted when they began.
+func (s *session) quieten(start int, muted muted) {
+	if muted != loud && s.muted != loud {
+		s.out.buf = s.out.buf[:start]
+	}
+	if muted == muteNext && s.muted == muteNext {
+		s.muted = loud
+	}
+}
+
+// ran counts requests that have run together since a time, and returns what time it is.
+func (s *session) ran(group []request, since time.Time) time.Time {
+	now := time.Now()
+	took, writes := now.Sub(since), false
+	for i := 0; i < len(group); {
+		first := i
+		for i < len(group) && group[i].command == group[first].command {
+			i++
+		}
+		if ran := group[first].command; ran != nil {
+			ran.calls.Add(uint64(i - first))
+			writes = writes || ran.class == writing
+		}
+	}
+	s.server.counters().took(took, writes)
+	s.server.slow.note(s, group, now, took)
+	return now
 }
 
 // runSome runs the next requests, and returns how many.

@@ -22,6 +22,18 @@ type Options struct {
 	// MaxReplies is how many bytes of replies one connection may have waiting to be sent, 512 MiB by default. One that asks for more at a
 	// time gets an error and is closed.
 	MaxReplies int
+	// IdleTimeout is how long a client may be silent, without limit by default. Then its connection is closed. A client that is subscribed
+	// may be silent for good.
+	IdleTimeout time.Duration
+	// MaxMemory is how much memory the store may take, in bytes, without limit by default. What is counted is what lives in the Go heap, which
+	// is all of the process: as the last collection found it, with what the store has grown by since. While there is more, commands that may
+	// need memory are refused, and others go on.
+	MaxMemory int64
+	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
+	Users *Users
+	// SlowerThan is how long a command may take before it gets into the slow log, 10 ms by default; a negative value keeps the log empty.
+	// Commands that ran together take the time of all of them.
+	SlowerThan time.Duration
 	// Clock returns the time that commands go by for deadlines; nil is the system's clock. It is for tests, as kv.Options.Clock is, and should
 	// be the same.
 	Clock func() time.Time
@@ -36,11 +48,22 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	switch {
-	case o.MaxClients < 0:
-		return o, fmt.Errorf("server: option MaxClients: %d is negative", o.MaxClients)
-	case o.MaxReplies < 0:
-		return o, fmt.Errorf("server: option MaxReplies: %d is negative", o.MaxReplies)
+	if o.Users == nil {
+		o.Users = everybody
+	}
+	o.SlowerThan = cmp.Or(o.SlowerThan, 10*time.Millisecond)
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxClients", int64(o.MaxClients)},
+		{"MaxReplies", int64(o.MaxReplies)},
+		{"IdleTimeout", int64(o.IdleTimeout)},
+		{"MaxMemory", o.MaxMemory},
+	} {
+		if number.value < 0 {
+			return o, fmt.Errorf("server: option %s: %d is negative", number.name, number.value)
+		}
 	}
 	return o, nil
 }

@@ -12,8 +12,9 @@ import (
 type reply struct {
 	buf       []byte
 	resp3     bool
-	max       int  // How many bytes buf may have. One command can ask for the same large value a million times.
-	overflown bool // A value was left out, since buf would have had more.
+	max       int    // How many bytes buf may have. One command can ask for the same large value a million times.
+	overflown bool   // A value was left out, since buf would have had more.
+	failures  uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
 // simple is a status, such as OK.
@@ -30,6 +31,7 @@ var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // fail is an error. Its first word is its code, ERR as a rule.
 func (r *reply) fail(text string) {
+	r.failures++
 	r.buf = append(r.buf, '-')
 	r.buf = append(r.buf, oneLine.Replace(text)...)
 	r.buf = append(r.buf, '\r', '\n')
@@ -101,6 +103,15 @@ func (r *reply) pairs(n int) {
 		r.head('%', int64(n))
 	} else {
 		r.array(2 * n)
+	}
+}
+
+// set begins a set of n replies.
+func (r *reply) set(n int) {
+	if r.resp3 {
+		r.head('~', int64(n))
+	} else {
+		r.array(n)
 	}
 }
 
