@@ -201,7 +201,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 	for i := range group {
 		s.runOne(ctx, &group[i], nil, now)
 	}
-	_, err := s.server.store.ApplyContext(ctx, &s.batch)
+	_, err := s.server.store.ApplyContext(s.patient, &s.batch)
 	if group[0].size() > groupBytes {
 		s.batch = kv.Batch{} // It would keep that much memory.
 	}
@@ -223,7 +223,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	var refusal error
-	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
+	_, err := s.server.store.UpdateOffset(s.patient, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		n = s.runIn(ctx, tx, group)
 		refusal = s.takeRefusal()

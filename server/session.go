@@ -27,6 +27,9 @@ type session struct {
 	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
 	limited  bool  // There is a time by which bytes must arrive.
 
+	// patient is the context of commits, which never ends: the store would need a goroutine for each commit whose caller may give up.
+	patient context.Context
+
 	queue *queue // Of MULTI, nil outside.
 	watch watch
 	muted muted
@@ -53,6 +56,7 @@ func (s *session) become(user *user) {
 
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
+	s.patient = context.WithoutCancel(ctx)
 	for !s.ending && !s.stopping.Load() {
 		s.awaitBytes()
 		if err := s.in.fill(); err != nil {

@@ -107,7 +107,7 @@ func (s *session) transact(c *call, requests []request) {
 	}
 	var err error
 	if s.mustUpdate(requests) {
-		_, err = s.server.store.UpdateOffset(ctx, body)
+		_, err = s.server.store.UpdateOffset(s.patient, body)
 	} else {
 		err = s.server.store.View(body)
 	}
@@ -164,7 +164,7 @@ func (s *session) see(ctx context.Context, keys []string) error {
 		}
 		return nil
 	}
-	_, err := s.server.store.UpdateOffset(ctx, note)
+	_, err := s.server.store.UpdateOffset(s.patient, note)
 	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
 		err = s.server.store.View(note)
 	}
