@@ -71,6 +71,8 @@ func (c *call) wrote(err error) bool {
 // failure returns the text of a store's error for a client. Its first word tells what a client should do: see docs/server.md.
 func failure(err error) string {
 	switch {
+	case errors.Is(err, errCrowded):
+		return errCrowded.Error()
 	case errors.Is(err, kv.ErrEmptyKey):
 		return "ERR the key is empty, which this store can't hold"
 	case errors.Is(err, kv.ErrUndecided):

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -72,6 +73,7 @@ func (s *session) ran(group []request, since time.Time) time.Time {
 // runSome runs the next requests, and returns how many.
 func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	first := &requests[0]
+	s.out.base = len(s.out.buf)
 	s.resolve(first)
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
@@ -83,11 +85,9 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	default:
 		n, writes := s.cutGroup(requests)
 		if writes {
-			s.update(ctx, requests[:n])
-		} else {
-			s.read(ctx, requests[:n])
+			return s.update(ctx, requests[:n])
 		}
-		return n
+		return s.read(ctx, requests[:n])
 	}
 	return 1
 }
@@ -121,27 +121,38 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	if r.command.class == onSession {
 		c = new(call) // It may run others.
 	}
+	start := len(s.out.buf)
 	*c = call{reply: &s.out, session: s, ctx: ctx, command: r.command, args: r.args, tx: tx, now: now}
 	r.command.run(c)
 	*c = call{}
+	if s.out.full {
+		s.out.buf, s.out.full, s.crowded = s.out.buf[:start], false, true
+		s.out.fail(errCrowded.Error())
+	}
 }
 
-// read runs commands that write nothing. A single GET needs no view.
-func (s *session) read(ctx context.Context, group []request) {
+// repliesMax is how many bytes of replies commands that run together may have. A command whose reply is larger fails.
+const repliesMax = 256 << 20
+
+// errCrowded ends a transaction whose replies are too large.
+var errCrowded = errors.New("ERR the reply is larger than 256 MiB")
+
+// read runs commands that write nothing, and returns how many. A single GET needs no view.
+func (s *session) read(ctx context.Context, group []request) (n int) {
 	if len(group) == 1 && group[0].command == s.server.getCommand {
 		s.getOne(group[0].args[1])
-		return
+		return 1
 	}
-	s.view(ctx, group)
+	return s.view(ctx, group)
 }
 
-// view runs commands that write nothing, on one state.
-func (s *session) view(ctx context.Context, group []request) {
+// view runs commands that write nothing, on one state, until their replies are many. It returns how many have run.
+func (s *session) view(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	err := s.server.store.View(func(tx *kv.Tx) error {
 		now := s.server.now()
-		for i := range group {
-			s.runOne(ctx, &group[i], tx, now)
+		for n = 0; n < len(group) && len(s.out.buf)-start <= groupReplies; n++ {
+			s.runOne(ctx, &group[n], tx, now)
 		}
 		return nil
 	})
@@ -150,25 +161,33 @@ func (s *session) view(ctx context.Context, group []request) {
 		for range group {
 			s.out.fail(failure(err))
 		}
+		return len(group)
 	}
+	return n
 }
 
 // update runs commands in one transaction. Its replies are what they are once the commit is acknowledged; where that fails, each command
-// that writes gets the error, and the others run again without them.
-func (s *session) update(ctx context.Context, group []request) {
+// that writes gets the error, and the others run again without them. It returns how many have run: fewer where the replies of all are too large.
+func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	_, err := s.server.store.UpdateOffset(ctx, func(tx *kv.Tx) error {
-		s.out.buf = s.out.buf[:start]
+		s.out.buf, s.crowded = s.out.buf[:start], false
 		now := s.server.now()
 		for i := range group {
 			s.runOne(ctx, &group[i], tx, now)
 		}
+		if s.crowded && len(group) > 1 {
+			return errCrowded
+		}
 		return nil
 	})
 	if err == nil {
-		return
+		return len(group)
 	}
 	s.out.buf = s.out.buf[:start]
+	if errors.Is(err, errCrowded) {
+		return s.update(ctx, group[:len(group)/2])
+	}
 	for i := range group {
 		if group[i].class() == writing {
 			s.out.fail(failure(err))
@@ -176,4 +195,5 @@ func (s *session) update(ctx context.Context, group []request) {
 			s.view(ctx, group[i:i+1])
 		}
 	}
+	return len(group)
 }

@@ -12,6 +12,9 @@ import (
 type reply struct {
 	buf      []byte
 	resp3    bool
+	base     int    // Where the replies of the commands begin that run together.
+	max      int    // How many bytes those may have.
+	full     bool   // A value was left out, since they would have more.
 	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
@@ -46,13 +49,25 @@ func (r *reply) truth(yes bool) {
 	}
 }
 
+// hasRoom reports whether a value fits, and otherwise notes that it doesn't.
+func (r *reply) hasRoom(length int) bool {
+	r.full = r.full || len(r.buf)-r.base+length > r.max
+	return !r.full
+}
+
 func (r *reply) bulk(value []byte) {
+	if !r.hasRoom(len(value)) {
+		return
+	}
 	r.head('$', int64(len(value)))
 	r.buf = append(r.buf, value...)
 	r.buf = append(r.buf, '\r', '\n')
 }
 
 func (r *reply) text(value string) {
+	if !r.hasRoom(len(value)) {
+		return
+	}
 	r.head('$', int64(len(value)))
 	r.buf = append(r.buf, value...)
 	r.buf = append(r.buf, '\r', '\n')

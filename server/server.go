@@ -29,6 +29,7 @@ type Server struct {
 	watched    watchedKeys
 	memory     memory
 	slow       slowLog
+	repliesMax int
 	saving     atomic.Bool // A checkpoint that a client has asked for.
 
 	maxClients  atomic.Int64
@@ -67,6 +68,7 @@ func New(store Store, opts Options) (*Server, error) {
 	s.maxClients.Store(int64(opts.MaxClients))
 	s.idleTimeout.Store(int64(opts.IdleTimeout))
 	s.counted.Store(newCounters())
+	s.repliesMax = repliesMax
 	return s, nil
 }
 

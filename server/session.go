@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type session struct {
 	call     call
 	requests []request
 	ending   bool // It ends after the replies that are written.
+	crowded  bool // A reply of the transaction that runs was too large.
 	limited  bool // There is a time by which bytes must arrive.
 
 	queue *queue // Of MULTI, nil outside.
@@ -36,6 +38,7 @@ type session struct {
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
 	s := &session{server: server, id: id, conn: conn, in: newInput(conn, true)}
+	s.out.max = server.repliesMax
 	s.face.began = time.Now()
 	s.face.active, s.face.queued = s.face.began, -1
 	return s
@@ -49,6 +52,9 @@ func (s *session) become(user *user) {
 
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
+	if !s.handshake(ctx) {
+		return
+	}
 	for !s.ending && !s.stopping.Load() {
 		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
@@ -57,6 +63,24 @@ func (s *session) run(ctx context.Context) {
 		s.server.counters().in.Add(uint64(s.in.filled))
 		s.answer(ctx)
 	}
+}
+
+// handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
+const handshakeTimeout = 10 * time.Second
+
+// handshake makes a connection secure that is to be, and reports whether the client did its part.
+func (s *session) handshake(ctx context.Context) bool {
+	secure, ok := s.conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	err := secure.HandshakeContext(limited)
+	if err != nil {
+		s.server.opts.Logger.Debug("handshake failed", "client", s.remote(), "error", err)
+	}
+	return err == nil
 }
 
 // awaitBytes limits how long the next bytes may take.
@@ -83,14 +107,22 @@ func (s *session) answer(ctx context.Context) {
 		var err error
 		more, err = s.arrived()
 		now = s.runAll(ctx, s.requests, now)
-		clear(s.requests)
-		s.requests = s.requests[:0]
+		s.forgetRequests()
 		if err != nil && !s.ending {
 			s.out.fail(err.Error())
 			s.ending = true
 		}
 	}
 	s.flush()
+}
+
+// forgetRequests lets go of the arguments of what has run, and of more memory than an idle connection should keep.
+func (s *session) forgetRequests() {
+	if cap(s.requests) > groupCommands {
+		s.requests = nil
+	}
+	clear(s.requests)
+	s.requests = s.requests[:0]
 }
 
 // arrived puts the requests that are there into requests, and reports whether there may be more: those that follow one of a client that

@@ -91,7 +91,7 @@ func exec(c *call) {
 func (s *session) transact(c *call, requests []request) {
 	start, ctx := len(s.out.buf), c.ctx
 	body := func(tx *kv.Tx) error {
-		s.out.buf = s.out.buf[:start]
+		s.out.buf, s.crowded = s.out.buf[:start], false
 		now := s.server.now()
 		if s.watch.changed(tx) {
 			s.out.nullArray()
@@ -100,6 +100,9 @@ func (s *session) transact(c *call, requests []request) {
 		s.out.array(len(requests))
 		for i := range requests {
 			s.runOne(ctx, &requests[i], tx, now)
+		}
+		if s.crowded {
+			return errCrowded
 		}
 		return nil
 	}
