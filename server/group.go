@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -33,11 +32,6 @@ func (s *session) runAll(ctx context.Context, requests []request, now time.Time)
 			last = ran
 		}
 		requests = requests[n:]
-		if s.out.overflown {
-			s.out.buf = s.out.buf[:start]
-			s.out.fail(fmt.Sprintf("ERR replies have more than %d bytes: the connection is closed", s.out.max))
-			s.ending = true
-		}
 		if len(s.out.buf) > groupReplies {
 			s.flush()
 			now = time.Now() // The client may have been slow.
@@ -79,6 +73,7 @@ func (s *session) ran(group []request, since time.Time) time.Time {
 // runSome runs the next requests, and returns how many.
 func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	first := &requests[0]
+	s.out.base = len(s.out.buf)
 	s.resolve(first)
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
@@ -150,13 +145,21 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	if r.command.class == onSession {
 		c = new(call) // It may run others.
 	}
+	start := len(s.out.buf)
 	*c = call{reply: &s.out, session: s, ctx: ctx, command: r.command, args: r.args, tx: tx, now: now}
 	if tx == nil && r.command.class == writing {
 		c.batch = &s.batch
 	}
 	r.command.run(c)
 	*c = call{}
+	if s.out.full {
+		s.out.buf, s.out.full, s.refusal = s.out.buf[:start], false, errLargeReply
+		s.out.fail(failure(errLargeReply))
+	}
 }
+
+// errLargeReply refuses a command or a transaction whose replies would be larger than Options.MaxReplies.
+var errLargeReply = errors.New("the replies are too large to be kept until they can be sent")
 
 // read runs commands that write nothing, and returns how many. A single GET needs no view.
 func (s *session) read(ctx context.Context, group []request) (n int) {
@@ -188,7 +191,15 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int) {
 	start, now := len(s.out.buf), s.server.now()
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
+		before := len(s.out.buf)
 		s.runOne(ctx, &group[n], tx, now)
+		if s.refusal != nil && !tx.Writable() {
+			s.refusal = nil
+			if n > 0 { // It may have room when it runs alone.
+				s.out.buf = s.out.buf[:before]
+				return n
+			}
+		}
 		n++
 	}
 	return n

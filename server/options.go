@@ -19,8 +19,8 @@ type Options struct {
 	// WriteTimeout is how long a client may take to receive replies that are ready, a minute by default. Then its connection is closed. A
 	// client that doesn't read holds up nothing but its own commands.
 	WriteTimeout time.Duration
-	// MaxReplies is how many bytes of replies one connection may have waiting to be sent, 512 MiB by default. One that asks for more at a
-	// time gets an error and is closed.
+	// MaxReplies is how many bytes the reply of one command may have, and the replies of one transaction, 256 MiB by default. A larger one is
+	// an error, and its transaction changes nothing.
 	MaxReplies int
 	// IdleTimeout is how long a client may be silent, without limit by default. Then its connection is closed. A client that is subscribed
 	// may be silent for good.
@@ -44,7 +44,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.MaxClients = cmp.Or(o.MaxClients, DefaultMaxClients)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
-	o.MaxReplies = cmp.Or(o.MaxReplies, 512<<20)
+	o.MaxReplies = cmp.Or(o.MaxReplies, 256<<20)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

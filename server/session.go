@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"runtime"
 	"sync"
@@ -58,6 +59,9 @@ func (s *session) become(user *user) {
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
 	s.patient = context.WithoutCancel(ctx)
+	if !s.handshake(ctx) {
+		return
+	}
 	for !s.ending && !s.stopping.Load() {
 		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
@@ -67,6 +71,24 @@ func (s *session) run(ctx context.Context) {
 		s.answer(ctx)
 		runtime.Gosched() // The next command may have come by the time it runs again. Reading at once mostly finds nothing, and waits.
 	}
+}
+
+// handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
+const handshakeTimeout = 10 * time.Second
+
+// handshake makes a connection secure that is to be, and reports whether the client did its part.
+func (s *session) handshake(ctx context.Context) bool {
+	secure, ok := s.conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	err := secure.HandshakeContext(limited)
+	if err != nil {
+		s.server.opts.Logger.Debug("handshake failed", "client", s.remote(), "error", err)
+	}
+	return err == nil
 }
 
 // awaitBytes limits how long the next bytes may take.
@@ -93,14 +115,22 @@ func (s *session) answer(ctx context.Context) {
 		var err error
 		more, err = s.arrived()
 		now = s.runAll(ctx, s.requests, now)
-		clear(s.requests)
-		s.requests = s.requests[:0]
+		s.forgetRequests()
 		if err != nil && !s.ending {
 			s.out.fail(err.Error())
 			s.ending = true
 		}
 	}
 	s.flush()
+}
+
+// forgetRequests lets go of the arguments of what has run, and of more memory than an idle connection should keep.
+func (s *session) forgetRequests() {
+	if cap(s.requests) > groupCommands {
+		s.requests = nil
+	}
+	clear(s.requests)
+	s.requests = s.requests[:0]
 }
 
 // arrived puts the requests that are there into requests, and reports whether there may be more: those that follow one of a client that
