@@ -81,7 +81,7 @@ type commandTable map[string]*command
 func newCommandTable() commandTable {
 	all := slices.Concat(connectionCommands, transactionCommands, stringCommands, setCommands, rangeCommands, counterCommands,
 		lcsCommands, keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands,
-		orderedCommands, nativeCommands)
+		orderedCommands, nativeCommands, clusteringCommands)
 	table := make(commandTable, len(all))
 	for i := range all {
 		table[all[i].name] = &all[i]

@@ -22,6 +22,12 @@ type Options struct {
 	// MaxReplies is how many bytes of replies one connection may have waiting to be sent, 512 MiB by default. One that asks for more at a
 	// time gets an error and is closed.
 	MaxReplies int
+	// Cluster is what a replicated store adds; nil for a store alone.
+	Cluster Cluster
+	// StaleBound is how old what a connection reads may be after READONLY, a second by default. It counts with a Cluster alone.
+	StaleBound time.Duration
+	// LeaderWait is how long a command waits while no leader is known, 5 s by default: longer than an election takes. Then it is refused.
+	LeaderWait time.Duration
 	// Clock returns the time that commands go by for deadlines; nil is the system's clock. It is for tests, as kv.Options.Clock is, and should
 	// be the same.
 	Clock func() time.Time
@@ -33,6 +39,8 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxClients = cmp.Or(o.MaxClients, DefaultMaxClients)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
 	o.MaxReplies = cmp.Or(o.MaxReplies, 512<<20)
+	o.StaleBound = cmp.Or(o.StaleBound, time.Second)
+	o.LeaderWait = cmp.Or(o.LeaderWait, 5*time.Second)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -41,6 +49,10 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("server: option MaxClients: %d is negative", o.MaxClients)
 	case o.MaxReplies < 0:
 		return o, fmt.Errorf("server: option MaxReplies: %d is negative", o.MaxReplies)
+	case o.StaleBound < 0:
+		return o, fmt.Errorf("server: option StaleBound: %v is negative", o.StaleBound)
+	case o.LeaderWait < 0:
+		return o, fmt.Errorf("server: option LeaderWait: %v is negative", o.LeaderWait)
 	}
 	return o, nil
 }

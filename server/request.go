@@ -42,6 +42,9 @@ func (s *session) resolve(r *request) {
 		return
 	}
 	found := s.server.commands.find(r.args[0])
+	if found == nil && s.guest && is(r.args[0], forwardName) {
+		found = &forwardCommand
+	}
 	switch {
 	case found == nil:
 		r.problem = unknownCommand(r.args)

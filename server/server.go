@@ -30,8 +30,13 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	guests    int // Of the sessions, those of other nodes.
 	lastID    int64
 	running   sync.WaitGroup // Sessions.
+
+	// closing is done once the server is closed, so that what takes long ends.
+	closing context.Context
+	cancel  context.CancelFunc
 }
 
 // New returns a server of a store, which Serve starts. The error names an option that can't be.
@@ -44,6 +49,7 @@ func New(store Store, opts Options) (*Server, error) {
 		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
 		cursors: newCursors(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
+	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.getCommand = s.commands["get"]
 	return s, nil
 }
@@ -57,11 +63,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	running, cancel := context.WithCancel(ctx) // It outlasts Serve: after Shutdown commands go on.
+	context.AfterFunc(s.closing, cancel)
 	for {
 		conn, err := listener.Accept()
 		switch {
 		case err == nil:
-			s.accept(ctx, conn)
+			s.accept(running, conn)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.isClosed():
@@ -102,17 +110,20 @@ func (s *Server) accept(ctx context.Context, conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	go func() {
-		defer s.running.Done()
-		defer s.forget(session)
-		defer func() {
-			if fault := recover(); fault != nil {
-				s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
-					"stack", string(debug.Stack()))
-			}
-		}()
-		session.run(ctx)
+	go s.serve(ctx, session)
+}
+
+// serve runs a session until it ends.
+func (s *Server) serve(ctx context.Context, session *session) {
+	defer s.running.Done()
+	defer s.forget(session)
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
+				"stack", string(debug.Stack()))
+		}
 	}()
+	session.run(ctx)
 }
 
 // admit makes a session of a connection. Where it may not be one, it returns what to answer.
@@ -122,14 +133,19 @@ func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
 	switch {
 	case s.closed:
 		return nil, "-ERR server is closed\r\n"
-	case len(s.sessions) >= s.opts.MaxClients:
+	case len(s.sessions)-s.guests >= s.opts.MaxClients:
 		return nil, "-ERR max number of clients reached\r\n"
 	}
+	return s.add(conn), ""
+}
+
+// add makes a session of a connection. mu is held.
+func (s *Server) add(conn net.Conn) (added *session) {
 	s.lastID++
-	admitted = newSession(s, s.lastID, conn)
-	s.sessions[admitted] = struct{}{}
+	added = newSession(s, s.lastID, conn)
+	s.sessions[added] = struct{}{}
 	s.running.Add(1)
-	return admitted, ""
+	return added
 }
 
 // forget ends a session.
@@ -138,6 +154,9 @@ func (s *Server) forget(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
+	if session.guest {
+		s.guests--
+	}
 }
 
 func (s *Server) isClosed() bool {
@@ -176,6 +195,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
+		s.cancel()
 		return nil
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), s.Close())
@@ -189,6 +209,7 @@ func (s *Server) Close() error {
 		session.stop()
 		_ = session.conn.Close()
 	}
+	s.cancel()
 	s.running.Wait()
 	return nil
 }

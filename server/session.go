@@ -31,6 +31,14 @@ type session struct {
 
 	name string // As the client has named it.
 
+	// In a replicated store:
+	guest      bool      // Another node's server forwards commands over it.
+	readOnly   bool      // READONLY was sent.
+	toldLeader string    // Which node leads, as the client was last answered when it asked for the nodes.
+	up         *upstream // To the leader's server; nil where there is none.
+	patience   time.Time // Until when the group that runs waits for a leader, noPatience before it has had to.
+	wrote      bool      // The transaction that runs has written.
+
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
 	stopping atomic.Bool // Shared: the server ends.
 }
@@ -43,7 +51,7 @@ func newSession(server *Server, id int64, conn net.Conn) *session {
 func (s *session) run(ctx context.Context) {
 	for !s.ending && !s.stopping.Load() {
 		if err := s.in.fill(); err != nil {
-			return
+			break
 		}
 		err := s.arrived()
 		s.runAll(ctx, s.requests)
@@ -55,6 +63,7 @@ func (s *session) run(ctx context.Context) {
 		clear(s.requests)
 		s.requests = s.requests[:0]
 	}
+	s.leave()
 }
 
 // arrived puts the requests that are there into requests. The error is a protocolError, after which there are no more.
@@ -106,6 +115,7 @@ func (s *session) stop() {
 // end releases what the session has.
 func (s *session) end() {
 	s.server.watched.remove(&s.watch)
+	s.hangUp()
 	_ = s.conn.Close() // Nothing is left to be sent.
 }
 
