@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A session of a node that doesn't lead sends commands to the leader's server, and its client the replies. MULTI keeps commands here as
@@ -112,13 +113,18 @@ func (s *session) reach(ctx context.Context) (*upstream, error) {
 		s.hangUp()
 	}
 	if s.up == nil {
-		ctx, cancel := context.WithTimeout(ctx, s.server.opts.LeaderWait)
+		limit := time.Now().Add(s.server.opts.LeaderWait)
+		ctx, cancel := context.WithDeadline(ctx, limit)
 		defer cancel()
 		conn, err := s.server.opts.Cluster.DialLeader(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotRun, err)
 		}
 		s.up = newUpstream(s.server.closing, conn)
+		if err := s.up.greet(limit); err != nil {
+			s.hangUp()
+			return nil, err
+		}
 	}
 	s.up.speak(s.out.resp3)
 	return s.up, nil

@@ -235,6 +235,17 @@ func TestAServerThatEndsLeavesNothingUndecided(t *testing.T) {
 	require.Positive(t, n.all[2].commits.Load())
 }
 
+func TestALeaderThatServesNoForwardedCommandsLeavesNothingUndecided(t *testing.T) {
+	n := newNodes(t)
+	n.deaf.Store(true)
+	c := n.client(1)
+	require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("SET a 1"))
+	c.send(encode("SET", "a", "1"))
+	time.Sleep(leaderWait / 4)
+	n.deaf.Store(false)
+	require.Equal(t, "OK", c.reply())
+}
+
 func TestWithoutALeaderCommandsWaitAndAreRefused(t *testing.T) {
 	n := newNodes(t)
 	n.lead(-1)

@@ -4,7 +4,8 @@ import "net"
 
 // A guest is a session that another node's server forwards the commands of one client over. Its replies are the client's.
 //
-//   - It begins with the command forward, which has no reply, and may have it again.
+//   - It begins with a reply, so that the other server knows that its commands are read.
+//   - The command forward, which has no reply, comes first, and again when the client's protocol changes.
 //   - Where this node doesn't run a command, since it doesn't lead or the server ends, a guest's last reply is one of an error NOTLEADER.
 //     That command and those after it were not run.
 
@@ -25,6 +26,8 @@ func (s *Server) ServeForwarded(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
+	guest.out.simple("FORWARD")
+	guest.flush()
 	s.serve(s.closing, guest)
 }
 

@@ -24,6 +24,7 @@ type nodes struct {
 	leader  int // -1 where none does.
 	term    uint64
 	changed map[net.Conn]int // The connections to leaders, and to which.
+	deaf    atomic.Bool      // Connections to leaders are closed at once, as older programs do.
 }
 
 // leaderWait is Options.LeaderWait of nodes.
@@ -191,6 +192,9 @@ func (at *node) DialLeader(context.Context) (net.Conn, error) {
 	for _, end := range []net.Conn{conn, there} { // What doesn't fit into a buffer waits for a reader.
 		_ = end.(*net.TCPConn).SetReadBuffer(64 << 10)
 		_ = end.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	}
+	if at.of.deaf.Load() {
+		return conn, there.Close()
 	}
 	go at.of.all[leader].server.ServeForwarded(there)
 	at.of.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Limits of an upstream.
@@ -41,11 +42,21 @@ type upstream struct {
 	sent    int           // How many bytes of out were. Read it after writing is closed.
 }
 
+// newUpstream returns one that is closed once ctx is done.
 func newUpstream(ctx context.Context, conn net.Conn) *upstream {
 	return &upstream{
 		conn: conn, from: bufio.NewReader(conn),
-		release: context.AfterFunc(ctx, func() { _ = conn.Close() }), // Whoever reads sees that.
+		release: context.AfterFunc(ctx, func() { _ = conn.Close() }), // What reads sees that.
 	}
+}
+
+// greet waits until the other server says that it reads commands.
+func (u *upstream) greet(limit time.Time) error {
+	_ = u.conn.SetReadDeadline(limit)
+	var greeting reply
+	err := u.reply(&greeting)
+	_ = u.conn.SetReadDeadline(time.Time{})
+	return err
 }
 
 // isAlive reports whether the connection can be used, as far as can be known without sending anything.
