@@ -51,6 +51,7 @@ type Cluster struct {
 	confirms  confirmations
 	fresh     freshness
 	clocks    clocks
+	dialled   dialled
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 	counts    counts
@@ -122,6 +123,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.lives.Go(func() { c.watch.watch(c.ctx) })
 	c.lives.Go(c.belong)
 	c.lives.Go(c.watchClocks)
+	c.lives.Go(c.watchDialled)
 	if certs := c.port.certs; certs != nil {
 		c.lives.Go(func() { certs.Watch(c.ctx) })
 	}

@@ -30,7 +30,16 @@ func (c *Cluster) Leader() Node {
 }
 
 // Leads reports whether this node leads and takes commits, or believes so.
-func (c *Cluster) Leads() bool { return !c.closing.Load() && c.engine().isEstablished() }
+func (c *Cluster) Leads() bool { return c.Term() != 0 }
+
+// Term returns the term of the consensus in which this node leads and takes commits, or believes so, and 0 where it doesn't. Terms grow: if
+// it returns the same one twice, no other node has led in between.
+func (c *Cluster) Term() uint64 {
+	if c.closing.Load() {
+		return 0
+	}
+	return c.engine().term()
+}
 
 // Members returns the members in the order of their names, as far as is known here. Errors are ctx's and ErrStopped.
 func (c *Cluster) Members(ctx context.Context) ([]Node, error) {

@@ -107,8 +107,10 @@ func (c *call) wrote(err error) bool {
 	if err != nil {
 		c.fail(failure(err))
 		c.session.refusal = err
+		return false
 	}
-	return err == nil
+	c.session.wrote = true
+	return true
 }
 
 // failure returns the text of a store's error for a client. Its first word tells what a client should do: see
@@ -119,6 +121,8 @@ func failure(err error) string {
 		return errEmptyKey
 	case errors.Is(err, kv.ErrKeyTooLarge) && !errors.Is(err, kv.ErrIndex):
 		return errKeyTooLarge
+	case errors.Is(err, errNotFresh):
+		return errNoLeader
 	case errors.Is(err, kv.ErrUndecided):
 		return "UNDECIDED " + err.Error()
 	case errors.Is(err, kv.ErrNotLeader), errors.Is(err, kv.ErrConflict):

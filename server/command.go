@@ -100,7 +100,7 @@ func newCommandTable() commandTable {
 	table.add("string", stringCommands, setCommands, rangeCommands, counterCommands, lcsCommands)
 	table.add("generic", keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands)
 	table.add("kv", orderedCommands, nativeCommands)
-	table.add("", serverCommands, configCommands, aclCommands)
+	table.add("", serverCommands, configCommands, aclCommands, clusteringCommands)
 	return table
 }
 

@@ -75,38 +75,52 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	first := &requests[0]
 	s.out.base = len(s.out.buf)
 	s.resolve(first)
+	s.patience = noPatience
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
 	case first.class() == onSession:
 		s.runOne(ctx, first, nil, s.server.now())
-	case first.class() == scanning:
-		return s.view(ctx, requests[:1])
 	default:
 		n, needs := s.cutGroup(requests)
-		switch needs {
-		case toRead:
-			return s.read(ctx, requests[:n])
-		case toUpdate:
-			return s.update(ctx, requests[:n])
+		if needs == toAnswer || s.runsHere(needs) {
+			return s.runHere(ctx, requests[:n], needs)
 		}
-		s.apply(ctx, requests[:n])
+		s.forward(ctx, requests[:n])
 		return n
 	}
 	return 1
+}
+
+// runHere runs a group on this node, and returns how many of its requests.
+func (s *session) runHere(ctx context.Context, group []request, needs need) (n int) {
+	switch needs {
+	case toAnswer:
+		return s.runIn(ctx, nil, group)
+	case toRead:
+		return s.read(ctx, group)
+	case toUpdate:
+		return s.update(ctx, group)
+	}
+	s.apply(ctx, group)
+	return len(group)
 }
 
 // need is what a group needs of the store.
 type need uint8
 
 const (
-	toRead   need = iota // One state.
+	toAnswer need = iota // Nothing.
+	toRead               // One state.
 	toApply              // A batch: all that it does is to write blindly. Nothing else waits while its commands run.
 	toUpdate             // A transaction that reads and writes.
 )
 
-// cutGroup returns how many of the requests run together, and what they need. The first belongs into a group.
+// cutGroup returns how many of the requests run together, and what they need. The first belongs into a group, or is a scan, which is one.
 func (s *session) cutGroup(requests []request) (n int, needs need) {
+	if requests[0].class() == scanning {
+		return 1, toRead
+	}
 	bytes, reads, writes, blind := 0, false, false, true
 	for n < len(requests) && n < groupCommands {
 		r := &requests[n]
@@ -127,6 +141,8 @@ func (s *session) cutGroup(requests []request) (n int, needs need) {
 		n++
 	}
 	switch {
+	case !writes && !reads:
+		return n, toAnswer
 	case !writes:
 		return n, toRead
 	case blind && !reads:
@@ -163,17 +179,29 @@ var errLargeReply = errors.New("the replies are too large to be kept until they 
 
 // read runs commands that write nothing, and returns how many. A single GET needs no view.
 func (s *session) read(ctx context.Context, group []request) (n int) {
-	if len(group) == 1 && group[0].command == s.server.getCommand {
-		s.getOne(group[0].args[1])
-		return 1
+	if len(group) > 1 || group[0].command != s.server.getCommand {
+		return s.view(ctx, group)
 	}
-	return s.view(ctx, group)
+	if err := s.fresh(ctx); err != nil {
+		s.out.fail(failure(err))
+	} else {
+		s.getOne(group[0].args[1])
+	}
+	return 1
+}
+
+// look runs a function in a View of what the session may expect.
+func (s *session) look(ctx context.Context, body func(tx *kv.Tx) error) error {
+	if err := s.fresh(ctx); err != nil {
+		return err
+	}
+	return s.server.store.View(body)
 }
 
 // view runs commands that write nothing, on one state, and returns how many.
 func (s *session) view(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
-	err := s.server.store.View(func(tx *kv.Tx) error {
+	err := s.look(ctx, func(tx *kv.Tx) error {
 		n = s.runIn(ctx, tx, group)
 		return nil
 	})
@@ -193,7 +221,7 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
 		before := len(s.out.buf)
 		s.runOne(ctx, &group[n], tx, now)
-		if s.refusal != nil && !tx.Writable() {
+		if s.refusal != nil && (tx == nil || !tx.Writable()) {
 			s.refusal = nil
 			if n > 0 { // It may have room when it runs alone.
 				s.out.buf = s.out.buf[:before]
@@ -234,7 +262,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	var refusal error
-	_, err := s.server.store.UpdateOffset(s.patient, func(tx *kv.Tx) error {
+	err := s.commit(ctx, func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		n = s.runIn(ctx, tx, group)
 		refusal = s.takeRefusal()
@@ -253,9 +281,14 @@ func (s *session) update(ctx context.Context, group []request) (n int) {
 	return n
 }
 
-// failed answers a group whose commit failed: each command that writes gets the error, and the others run again without them.
+// failed answers a group whose commit failed: each command that writes gets the error, and the others run again without them. In a
+// replicated store all of them run again where they may.
 func (s *session) failed(ctx context.Context, start int, group []request, err error) {
 	s.out.buf = s.out.buf[:start]
+	if s.isRefused(err) {
+		s.again(ctx, group)
+		return
+	}
 	for i := range group {
 		if group[i].class() == writing {
 			s.out.fail(failure(err))

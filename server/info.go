@@ -155,13 +155,6 @@ func infoStats(p *infoPage, s *Server) {
 	p.field("slowlog_commands_count", n.slow.Load())
 }
 
-func infoReplication(p *infoPage, s *Server) {
-	p.field("role", "master")
-	p.field("connected_slaves", 0)
-	p.field("master_replid", s.runID)
-	p.field("master_repl_offset", s.store.Offset())
-}
-
 func infoCPU(p *infoPage, _ *Server) {
 	user, system, known := cpuTimes()
 	if known {

@@ -2,7 +2,10 @@
 
 package server
 
-import "io"
+import (
+	"io"
+	"net"
+)
 
 // readyReader can't be had on this system.
 type readyReader struct{}
@@ -11,3 +14,6 @@ func newReadyReader(io.Reader, func() []byte, func()) *readyReader { return nil 
 
 // Read is never called.
 func (*readyReader) Read() (n int, err error) { return 0, io.EOF }
+
+// hasInput says no.
+func hasInput(net.Conn) bool { return false }

@@ -63,3 +63,27 @@ func (r *readyReader) read(fd uintptr) bool {
 		}
 	}
 }
+
+// hasInput reports whether a connection has something to read, its end included. It doesn't wait. Of one that is no socket it says no.
+func hasInput(conn net.Conn) (has bool) {
+	for {
+		outer, ok := conn.(interface{ NetConn() net.Conn }) // One with TLS, for example.
+		if !ok {
+			break
+		}
+		conn = outer.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err == nil {
+		err = raw.Read(func(fd uintptr) bool {
+			_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+			has = !errors.Is(err, syscall.EAGAIN)
+			return true
+		})
+	}
+	return has || err != nil
+}

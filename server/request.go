@@ -42,6 +42,9 @@ func (s *session) resolve(r *request) {
 		return
 	}
 	found, problem := s.server.commands.lookup(r.args)
+	if s.guest && is(r.args[0], forwardName) {
+		found, problem = &forwardCommand, ""
+	}
 	if problem == "" {
 		problem = s.objection(found, r.args)
 	}

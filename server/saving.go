@@ -12,7 +12,6 @@ var serverCommands = []command{
 	{name: "lastsave", arity: 1, class: anywhere, run: lastSave, admin: true},
 	{name: "save", arity: 1, class: onSession, run: save, admin: true, alone: true},
 	{name: "bgsave", arity: -1, class: onSession, run: saveLater, admin: true},
-	{name: "wait", arity: 3, class: onSession, run: wait, always: confined},
 	slowLogCommand,
 }
 
@@ -62,21 +61,5 @@ func (s *Server) checkpoint(ctx context.Context) {
 	defer s.saving.Store(false)
 	if _, err := s.store.Checkpoint(ctx); err != nil {
 		s.opts.Logger.Error("checkpoint failed", "error", err)
-	}
-}
-
-// wait answers that no replica has what was written: there is none to wait for.
-func wait(c *call) {
-	_, ok := parseInt(c.args[1])
-	timeout, isTime := parseInt(c.args[2])
-	switch {
-	case !ok:
-		c.fail(errNotInteger)
-	case !isTime:
-		c.fail("ERR timeout is not an integer or out of range")
-	case timeout < 0:
-		c.fail("ERR timeout is negative")
-	default:
-		c.integer(0)
 	}
 }

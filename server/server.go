@@ -42,6 +42,7 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	guests    int // Of the sessions, those of other nodes.
 	lastID    int64
 	running   sync.WaitGroup // Sessions, and what they have begun.
 
@@ -135,17 +136,20 @@ func (s *Server) accept(ctx context.Context, conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	go func() {
-		defer s.running.Done()
-		defer s.forget(session)
-		defer func() {
-			if fault := recover(); fault != nil {
-				s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
-					"stack", string(debug.Stack()))
-			}
-		}()
-		session.run(ctx)
+	go s.serve(ctx, session)
+}
+
+// serve runs a session until it ends.
+func (s *Server) serve(ctx context.Context, session *session) {
+	defer s.running.Done()
+	defer s.forget(session)
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
+				"stack", string(debug.Stack()))
+		}
 	}()
+	session.run(ctx)
 }
 
 // admit makes a session of a connection. Where it may not be one, it returns what to answer.
@@ -155,17 +159,22 @@ func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
 	switch {
 	case s.closed:
 		return nil, "-ERR server is closed\r\n"
-	case int64(len(s.sessions)) >= s.maxClients.Load():
+	case int64(len(s.sessions)-s.guests) >= s.maxClients.Load():
 		s.counters().refused.Add(1)
 		return nil, "-ERR max number of clients reached\r\n"
 	}
+	return s.add(conn), ""
+}
+
+// add makes a session of a connection. mu is held.
+func (s *Server) add(conn net.Conn) (added *session) {
 	s.lastID++
 	s.counters().connections.Add(1)
-	admitted = newSession(s, s.lastID, conn)
-	admitted.become(s.users.stranger())
-	s.sessions[admitted] = struct{}{}
+	added = newSession(s, s.lastID, conn)
+	added.become(s.users.stranger())
+	s.sessions[added] = struct{}{}
 	s.running.Add(1)
-	return admitted, ""
+	return added
 }
 
 // forget ends a session.
@@ -174,6 +183,9 @@ func (s *Server) forget(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
+	if session.guest {
+		s.guests--
+	}
 }
 
 func (s *Server) isClosed() bool {

@@ -29,7 +29,8 @@ type session struct {
 	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
 	limited  bool  // There is a time by which bytes must arrive.
 
-	// patient is the context of commits, which never ends: the store would need a goroutine for each commit whose caller may give up.
+	// patient is the context of commits. With one store alone it never ends: the store would need a goroutine for each commit whose caller
+	// may give up.
 	patient context.Context
 
 	queue *queue // Of MULTI, nil outside.
@@ -38,6 +39,14 @@ type session struct {
 
 	face face                 // Shared.
 	user atomic.Pointer[user] // Shared: nil before AUTH, where clients must authenticate.
+
+	// In a replicated store:
+	guest      bool      // Another node's server forwards commands over it.
+	readOnly   bool      // READONLY was sent.
+	toldLeader string    // Which node leads, as the client was last answered when it asked for the nodes.
+	up         *upstream // To the leader's server; nil where there is none.
+	patience   time.Time // Until when the group that runs waits for a leader, noPatience before it has had to.
+	wrote      bool      // The transaction that runs has written.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
 	stopping atomic.Bool // Shared: the server ends.
@@ -58,19 +67,22 @@ func (s *session) become(user *user) {
 
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
-	s.patient = context.WithoutCancel(ctx)
+	if s.patient = ctx; s.server.opts.Cluster == nil {
+		s.patient = context.WithoutCancel(ctx)
+	}
 	if !s.handshake(ctx) {
 		return
 	}
 	for !s.ending && !s.stopping.Load() {
 		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
-			return
+			break
 		}
 		s.server.counters().in.Add(uint64(s.in.filled))
 		s.answer(ctx)
 		runtime.Gosched() // The next command may have come by the time it runs again. Reading at once mostly finds nothing, and waits.
 	}
+	s.leave()
 }
 
 // handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
@@ -197,6 +209,7 @@ func (s *session) kill() {
 // end releases what the session has.
 func (s *session) end() {
 	s.server.watched.remove(&s.watch)
+	s.hangUp()
 	_ = s.conn.Close() // Nothing is left to be sent.
 }
 

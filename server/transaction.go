@@ -86,16 +86,17 @@ func exec(c *call) {
 		c.fail("EXECABORT Transaction discarded because of: " + errOutOfMemory)
 		return
 	}
-	s.transact(c, q.requests)
+	s.transact(c.ctx, q.requests)
 }
 
-// transact runs a transaction and answers with its replies, or null where a watched key has changed.
-func (s *session) transact(c *call, requests []request) {
-	start, ctx := len(s.out.buf), c.ctx
+// transactHere runs a transaction and answers with its replies, or null where a watched key has changed. After an error it has written
+// no reply.
+func (s *session) transactHere(ctx context.Context, requests []request, needs need) (err error) {
+	start := len(s.out.buf)
 	body := func(tx *kv.Tx) error {
 		s.out.buf = s.out.buf[:start]
 		now := s.server.now()
-		if s.watch.changed(tx) {
+		if s.isWatchLost() || s.watch.changed(tx) {
 			s.out.nullArray()
 			return nil
 		}
@@ -105,16 +106,15 @@ func (s *session) transact(c *call, requests []request) {
 		}
 		return s.takeRefusal()
 	}
-	var err error
-	if s.mustUpdate(requests) {
-		_, err = s.server.store.UpdateOffset(s.patient, body)
+	if needs == toUpdate {
+		err = s.commit(ctx, body)
 	} else {
-		err = s.server.store.View(body)
+		err = s.look(ctx, body)
 	}
 	if err != nil {
 		s.out.buf = s.out.buf[:start]
-		s.out.fail(failure(err))
 	}
+	return err
 }
 
 // mustUpdate reports whether a transaction writes. One that doesn't reads what is acknowledged, and what was watched is compared with that.
@@ -132,6 +132,9 @@ func watchKeys(c *call) {
 	s := c.session
 	if s.queue != nil {
 		c.fail("ERR WATCH inside MULTI is not allowed")
+		return
+	}
+	if s.watchThere(c) {
 		return
 	}
 	if s.watch.seen == nil {
@@ -208,4 +211,5 @@ func (s *session) unwatch() {
 	s.server.watched.remove(&s.watch)
 	s.watch.seen = nil
 	s.watch.dirty.Store(false)
+	s.unwatchThere()
 }
