@@ -21,6 +21,11 @@ CLUSTER_SOAK_TIME ?= 1h
 # `make cluster-verify` takes.
 CLUSTER_HISTORIES ?= 1000
 VERIFY_TIME ?= 10m
+# How far `make redis-differential` and `make redis-kill` go, and which server the judges of the Redis protocol look at:
+# walnut, redis, or an address.
+REDIS_COMMANDS ?= 200000
+REDIS_ROUNDS ?= 100
+JUDGED ?= walnut
 # The packages that `make fuzz`, `make microbench` and `make race` run.
 PACKAGES ?= ./...
 
@@ -75,6 +80,27 @@ test-migrate: ## Check and test walnut-migrate, which is a module of its own
 .PHONY: test-cluster
 test-cluster: ## Check and test the replicated store, which is a module of its own, under the race detector
 	cd cluster && go vet ./... && go run $(STATICCHECK) ./... && go test -race -short -timeout=20m ./...
+
+.PHONY: test-redis
+test-redis: ## Check and run the judges of kvctl serve, a module of their own; redis-server should be in PATH
+	cd tools/redis-judge && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout=20m ./...
+
+.PHONY: redis-differential
+redis-differential: ## Send REDIS_COMMANDS (200000) random commands to redis-server and to kvctl serve, and compare the replies
+	cd tools/redis-judge && go test -count=1 -timeout=0 -run=Random -v ./differential -target=$(JUDGED) -commands=$(REDIS_COMMANDS)
+
+.PHONY: redis-specs
+redis-specs: ## Run go-redis' own specs on kvctl serve, and show how many pass
+	cd tools/redis-judge && go test -count=1 -v ./specs -target=$(JUDGED)
+
+.PHONY: redis-kill
+redis-kill: ## Kill kvctl serve amid 50 pipelining clients REDIS_ROUNDS (100) times, and look for what it acknowledged
+	cd tools/redis-judge && go test -count=1 -timeout=0 -v ./kill -target=$(JUDGED) -rounds=$(REDIS_ROUNDS)
+
+.PHONY: redis-bench
+redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in about a quarter of an hour; dist/server.md is the page
+	@mkdir -p dist
+	cd tools/redis-judge && go run ./bench -o $(CURDIR)/dist/server.md
 
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each

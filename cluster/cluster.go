@@ -23,7 +23,7 @@ const (
 	storeName     = "store"     // The replica.
 	consensusName = "CONSENSUS" // The stable file.
 	incomingName  = "incoming"  // A snapshot that is being received.
-	unpackedName  = "unpacked"  // The store of a backup that is being restored.
+	unpackedName  = "unpacked"  // The stores of backups that are being restored.
 	snapshotsName = "snapshot"  // In the store's directory.
 )
 
@@ -51,10 +51,11 @@ type Cluster struct {
 	confirms  confirmations
 	fresh     freshness
 	clocks    clocks
+	dialled   dialled
 	standing  standing
 	changing  chan struct{} // Holds a token while the members aren't being changed here.
 	counts    counts
-	renewing  sync.Mutex // One new run of the consensus at a time.
+	renewing  sync.Mutex // Held from the end of one run of the consensus to the next, and while the store is closed.
 	restoring sync.Mutex // One restore at a time.
 	unpacked  string     // Where its backup is unpacked.
 
@@ -71,7 +72,7 @@ type Cluster struct {
 // Open opens the node in a directory, or makes one where the directory is missing or empty. It returns once the store has recovered, and
 // doesn't wait for the other nodes: Ready says when the node is part of a cluster with a leader. ctx limits opening alone.
 //
-// Errors are those of options, of kv.OpenReplica, ErrCorrupt, or of the network.
+// Errors are ErrOption, those of kv.OpenReplica, ErrCorrupt, or of the network.
 func Open(ctx context.Context, dir string, opts Options) (*Cluster, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -122,8 +123,9 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.lives.Go(func() { c.watch.watch(c.ctx) })
 	c.lives.Go(c.belong)
 	c.lives.Go(c.watchClocks)
+	c.lives.Go(c.watchDialled)
 	if certs := c.port.certs; certs != nil {
-		c.lives.Go(func() { certs.watch(c.ctx) })
+		c.lives.Go(func() { certs.Watch(c.ctx) })
 	}
 	return nil
 }
@@ -157,8 +159,8 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.snapshots = &snapshots{history: c.history, watch: c.watch, incoming: filepath.Join(dir, incomingName)}
 	c.snapshots.drop()
-	c.unpacked = filepath.Join(dir, unpackedName)
-	if err := os.RemoveAll(c.unpacked); err != nil {
+	c.unpacked = filepath.Join(dir, unpackedName, c.run) // A restore of the last opening may not have noticed yet that it is over.
+	if err := os.RemoveAll(filepath.Dir(c.unpacked)); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	c.logs = c.opts.log(&logStore{
@@ -203,7 +205,7 @@ func (c *Cluster) Close() error {
 	var errs []error
 	if e != nil {
 		if c.watch.stopped() == nil {
-			if err := e.handOver(c.opts.Handover); err != nil {
+			if err := c.handOver(e, c.opts.Handover); err != nil {
 				c.opts.Logger.Info("leadership was not handed over", "node", c.opts.Node, "error", err)
 			}
 			e.settle(c.opts.Handover)
@@ -220,6 +222,8 @@ func (c *Cluster) Close() error {
 	c.lives.Wait()
 	c.reads.close()
 	c.confirms.close()
+	c.renewing.Lock() // A recovery may write its members still, which is for this process to do.
+	defer c.renewing.Unlock()
 	if e != nil && c.watch.stopped() == nil {
 		if err := c.stable.settle(); err != nil { // It would only have helped to notice what is lost later.
 			c.opts.Logger.Info("what is applied was not noted", "node", c.opts.Node, "error", err)
@@ -241,7 +245,7 @@ func (c *Cluster) stop(why error) {
 	if e == nil {
 		return
 	}
-	if err := e.handOver(min(c.opts.Handover, c.opts.Lease/stopShare)); err != nil {
+	if err := c.handOver(e, min(c.opts.Handover, c.opts.Lease/stopShare)); err != nil {
 		c.opts.Logger.Warn("leadership was not handed over", "node", c.opts.Node, "error", err)
 	}
 	e.begin()
@@ -258,20 +262,20 @@ func (c *Cluster) renewSoon() {
 		case <-c.ctx.Done():
 			return
 		}
-		if err := c.renew(); err != nil && c.ctx.Err() == nil {
-			c.watch.trip(err)
-		}
+		_ = c.renewAfter(func() error { return nil }) // After an error the node is stopped or closed.
 	})
 }
 
-// renew ends the current run of the consensus and starts another one.
-func (c *Cluster) renew() error { return c.renewAfter(func() error { return nil }) }
-
-// renewAfter is renew, and does something between the runs. After an error of that the next run starts as well.
+// renewAfter ends the current run of the consensus, does something, and starts another run. After an error of what it does the next run
+// starts as well. A run that doesn't end or start stops the node. Close waits for it: nothing is written into the directory after that.
 func (c *Cluster) renewAfter(do func() error) error {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
+	if c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	if err := c.engine().end(); err != nil {
+		c.watch.trip(err)
 		return err
 	}
 	done := do()
@@ -282,6 +286,7 @@ func (c *Cluster) renewAfter(do func() error) error {
 	}
 	e, err := c.startEngine()
 	if err != nil {
+		c.watch.trip(err)
 		return errors.Join(done, err)
 	}
 	c.current = e

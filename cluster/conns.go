@@ -29,6 +29,9 @@ func (h *heldConn) Close() error {
 	return h.Conn.Close()
 }
 
+// NetConn returns the connection that is held, for what must reach the socket.
+func (h *heldConn) NetConn() net.Conn { return h.Conn }
+
 // hold makes a connection one that is closed with the others. After close it is closed at once: ErrClosed.
 func (c *connections) hold(conn net.Conn) (net.Conn, error) {
 	held := &heldConn{conn, c}

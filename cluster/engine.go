@@ -122,8 +122,14 @@ func (e *engine) await(ctx context.Context, f raft.Future) error {
 func (e *engine) leads() bool { return e.raft.State() == raft.Leader }
 
 // isEstablished reports whether this node leads, or believes so, and has applied all that was acknowledged before it did.
-func (e *engine) isEstablished() bool {
-	return e.leads() && e.established.Load() == e.raft.CurrentTerm()
+func (e *engine) isEstablished() bool { return e.term() != 0 }
+
+// term returns the term in which this node leads and is established, 0 where it isn't.
+func (e *engine) term() uint64 {
+	if term := e.raft.CurrentTerm(); e.leads() && e.established.Load() == term {
+		return term
+	}
+	return 0
 }
 
 // followLeadership makes the node's leadership established each time that it begins: once an entry of its term is applied, so is all that
@@ -152,16 +158,6 @@ func (c *Cluster) followLeadership(e *engine) {
 			c.opts.Logger.Info("node leads", "node", c.opts.Node, "term", entry.Term)
 		}
 	}
-}
-
-// handOver lets another node lead, if this one does and there is another voter.
-func (e *engine) handOver(limit time.Duration) error {
-	if !e.leads() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return e.await(ctx, e.raft.LeadershipTransfer())
 }
 
 // settle waits until raft has answered what it was asked, which it does soon unless it hangs.

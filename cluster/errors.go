@@ -4,6 +4,8 @@ import "errors"
 
 // Errors of a cluster. Those of commits are kv's: ErrNotLeader, ErrConflict, ErrUndecided.
 var (
+	// ErrOption reports options that can't be.
+	ErrOption = errors.New("cluster: option")
 	// ErrClosed reports a call of a cluster that is closed.
 	ErrClosed = errors.New("cluster: closed")
 	// ErrStopped reports a node that has left the consensus until it is opened again: its disk failed or hung. It still reads what it has.

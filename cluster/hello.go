@@ -21,8 +21,9 @@ const (
 type purpose byte
 
 const (
-	forRaft  purpose = 'r'
-	forCalls purpose = 'c'
+	forRaft    purpose = 'r'
+	forCalls   purpose = 'c'
+	forProgram purpose = 'p'
 )
 
 // The verdicts.

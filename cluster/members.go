@@ -30,7 +30,16 @@ func (c *Cluster) Leader() Node {
 }
 
 // Leads reports whether this node leads and takes commits, or believes so.
-func (c *Cluster) Leads() bool { return !c.closing.Load() && c.engine().isEstablished() }
+func (c *Cluster) Leads() bool { return c.Term() != 0 }
+
+// Term returns the term of the consensus in which this node leads and takes commits, or believes so, and 0 where it doesn't. Terms grow: if
+// it returns the same one twice, no other node has led in between.
+func (c *Cluster) Term() uint64 {
+	if c.closing.Load() {
+		return 0
+	}
+	return c.engine().term()
+}
 
 // Members returns the members in the order of their names, as far as is known here. Errors are ctx's and ErrStopped.
 func (c *Cluster) Members(ctx context.Context) ([]Node, error) {
@@ -90,8 +99,8 @@ func (c *Cluster) Remove(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opRemove, Node: node}, func() error { return c.remove(ctx, node) })
 }
 
-// Transfer lets another node lead, which must be a voter; any one where the name is empty. It returns once that node was told to, and the
-// cluster has taken no commits for some milliseconds. Any node takes the call. Errors are those of Remove.
+// Transfer lets another node lead, which must be a voter; where the name is empty, one that answers and lacks least. It returns once that
+// node was told to, and the cluster has taken no commits for some milliseconds. Any node takes the call. Errors are those of Remove.
 func (c *Cluster) Transfer(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opTransfer, Node: node}, func() error { return c.transfer(ctx, node) })
 }
@@ -173,7 +182,9 @@ func (c *Cluster) transfer(ctx context.Context, node string) error {
 	case voters(servers) == 1:
 		return fmt.Errorf("%w: there is no other voter to lead", ErrMember)
 	case node == "":
-		return c.named("transfer", e.await(ctx, e.raft.LeadershipTransfer()))
+		if node, err = c.heir(ctx, servers); err != nil {
+			return err
+		}
 	}
 	for _, s := range servers {
 		if nameOf(string(s.ID)) == node && s.Suffrage == raft.Voter {

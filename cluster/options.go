@@ -44,6 +44,9 @@ type Options struct {
 	// Advertise is the address under which other nodes reach this one; the one that is listened on by default. At each start the node
 	// sees to it that the cluster knows it.
 	Advertise string
+	// Announce is what the node says of itself besides, such as where its program serves clients: at most 255 bytes of printable ASCII without
+	// spaces. Survey has it, of each node.
+	Announce string
 	// TLS names the files by which nodes prove that they are ones.
 	TLS TLS
 	// Insecure does without TLS: anybody who reaches the port can change the store. It is for tests on one machine, so Listen and Advertise
@@ -137,6 +140,8 @@ func (o *Options) checkNames() error {
 	switch {
 	case o.Cluster == "":
 		return wrong("Cluster", "is empty")
+	case len(o.Announce) > 255 || strings.ContainsFunc(o.Announce, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return wrong("Announce", "%q has more than 255 bytes, or other than printable ASCII", o.Announce)
 	case o.Node == "" || len(o.Node) > nameMax || strings.Contains(o.Node, "@"):
 		return wrong("Node", "%q is empty, has more than %d bytes or an @", o.Node, nameMax)
 	}
@@ -214,7 +219,7 @@ func (o *Options) checkBootstrap() error {
 }
 
 func wrong(option, format string, args ...any) error {
-	return fmt.Errorf("cluster: option %s: %w", option, fmt.Errorf(format, args...))
+	return fmt.Errorf("%w %s: %w", ErrOption, option, fmt.Errorf(format, args...))
 }
 
 // clusterID returns the identity of the cluster with a name, as logs, snapshots and connections have it.

@@ -45,6 +45,7 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 			o := least()
 			c.with(&o)
 			_, err := o.withDefaults()
+			require.ErrorIs(t, err, ErrOption)
 			require.ErrorContains(t, err, "cluster: option ")
 			require.ErrorContains(t, err, c.want)
 		})

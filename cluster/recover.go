@@ -141,7 +141,7 @@ func (c *Cluster) judge(plan Recovery, reports []Report, old []Node) error {
 		switch s := r.Status; {
 		case !r.takesPart():
 			return fmt.Errorf("%w: %q is to be one and doesn't answer: start it first, or leave it out: %w", ErrMember, r.Name, r.why())
-		case s.LastTerm > own.LastTerm || s.LastTerm == own.LastTerm && s.Last > own.Last:
+		case own.endsBefore(&s):
 			return fmt.Errorf("%w: %q has entries up to %d of term %d, this node up to %d of term %d: recover there", ErrMember, r.Name,
 				s.Last, s.LastTerm, own.Last, own.LastTerm)
 		}

@@ -1,10 +1,16 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/kv"
@@ -130,4 +136,70 @@ func TestMembersThatMakeNoSenseAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, ErrMember, row.name)
 		require.ErrorContains(t, err, row.want, row.name)
 	}
+}
+
+// TestCloseWaitsForARecovery closes a node between two runs of the consensus. The directory is the next process's afterwards: whatever the
+// recovery wrote into it then would replace that one's vote.
+func TestCloseWaitsForARecovery(t *testing.T) {
+	c := newTrio(t, "alone")
+	node := c.nodes["alone"]
+	begun, wait, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- node.renewAfter(func() error {
+			close(begun)
+			<-wait
+			return node.stable.Set([]byte("written"), []byte("late"))
+		})
+	}()
+	<-begun
+	time.AfterFunc(300*time.Millisecond, func() { close(wait) })
+	c.stop("alone")
+	read := func() string {
+		text, err := os.ReadFile(filepath.Join(c.dir, "alone", consensusName))
+		require.NoError(t, err)
+		return string(text)
+	}
+	closed := read()
+	require.NoError(t, <-done)
+	require.Equal(t, closed, read())
+	require.Contains(t, closed, "late")
+	require.ErrorIs(t, node.renewAfter(func() error { return errors.New("it is closed") }), ErrClosed)
+}
+
+// closedBook is a log of which raft can't read where it ends, once it is shut.
+type closedBook struct {
+	raft.LogStore
+	shut atomic.Bool
+}
+
+var errShut = errors.New("the book is closed")
+
+func (b *closedBook) LastIndex() (uint64, error) {
+	if b.shut.Load() {
+		return 0, errShut
+	}
+	return b.LogStore.LastIndex()
+}
+
+// TestANodeWhoseNextRunDoesNotStartIsStopped shows that such a node says so, instead of being restarted for ever.
+func TestANodeWhoseNextRunDoesNotStartIsStopped(t *testing.T) {
+	book := &closedBook{}
+	c := newTrioWith(t, func(o *Options) {
+		o.log = func(log raft.LogStore) raft.LogStore {
+			book.LogStore = log
+			return book
+		}
+	}, "alone")
+	node := c.nodes["alone"]
+	book.shut.Store(true)
+	require.ErrorContains(t, node.renewAfter(func() error { return nil }), errShut.Error())
+	err := node.Ready(soon(t))
+	require.ErrorIs(t, err, ErrStopped)
+	require.ErrorContains(t, err, errShut.Error())
+	_, err = node.Members(soon(t))
+	require.ErrorIs(t, err, ErrStopped)
+	book.shut.Store(false)
+	c.stop("alone")
+	c.open("alone")
+	c.put("key", "value")
 }

@@ -26,7 +26,8 @@ type Restored struct {
 // What is written meanwhile may stay or not, so writers should be stopped first. The backup is unpacked in the node's directory, which must
 // have the room, and is checked whole before anything is changed. Pairs whose deadline has passed are left out.
 //
-// Errors are kv.ErrNotLeader, those of kv.Restore, of Linearizable and of commits, and ErrMember while another restore runs here.
+// It ends with the node; Close doesn't wait for it, since the backup may be long in coming. Errors are kv.ErrNotLeader, those of kv.Restore,
+// of Linearizable and of commits, and ErrMember while another restore runs here.
 func (c *Cluster) Restore(ctx context.Context, backup io.Reader) (done Restored, err error) {
 	if !c.Leads() {
 		return done, fmt.Errorf("cluster: restore: %w: %w", kv.ErrNotLeader, errNotHere)
@@ -35,16 +36,19 @@ func (c *Cluster) Restore(ctx context.Context, backup io.Reader) (done Restored,
 		return done, fmt.Errorf("%w: a restore is in progress", ErrMember)
 	}
 	defer c.restoring.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
 	defer func() { err = errors.Join(err, os.RemoveAll(c.unpacked)) }()
 	if err := os.RemoveAll(c.unpacked); err != nil {
 		return done, fmt.Errorf("cluster: restore: %w", err)
 	}
 	if _, err := kv.Restore(ctx, backup, c.unpacked, kv.RestoreOptions{Logger: c.opts.Logger}); err != nil {
-		return done, fmt.Errorf("cluster: restore: %w", err)
+		return done, c.named("restore", err)
 	}
 	wanted, err := kv.OpenDiskView(ctx, c.unpacked, kv.Options{Logger: c.opts.Logger})
 	if err != nil {
-		return done, fmt.Errorf("cluster: restore: %w", err)
+		return done, c.named("restore", err)
 	}
 	defer func() { err = errors.Join(err, wanted.Close()) }()
 	if err := c.Linearizable(ctx); err != nil { // What is held is compared, so nothing that was acknowledged may be missing in it.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,8 +143,56 @@ func TestWhatIsNoBackupRestoresNothing(t *testing.T) {
 	node.restoring.Unlock()
 
 	c.stop("alone")
-	require.NoError(t, os.Mkdir(node.unpacked, 0o700)) // As a node leaves it that was killed.
+	require.NoError(t, os.MkdirAll(node.unpacked, 0o700)) // As a node leaves it that was killed.
 	c.open("alone")
+	require.NoDirExists(t, node.unpacked)
+}
+
+// upload is a backup that comes slowly: it waits after its first piece.
+type upload struct {
+	io.Reader
+	begun, wait chan struct{}
+	once        sync.Once
+}
+
+func (u *upload) Read(piece []byte) (int, error) {
+	n, err := u.Reader.Read(piece[:min(len(piece), 1000)])
+	u.once.Do(func() {
+		close(u.begun)
+		<-u.wait
+	})
+	return n, err
+}
+
+// TestARestoreThatOutlivesItsNodeLeavesTheNextAlone closes the node while a restore waits for its backup, and opens the directory again.
+func TestARestoreThatOutlivesItsNodeLeavesTheNextAlone(t *testing.T) {
+	c := newTrio(t, "alone")
+	node := c.nodes["alone"]
+	for i := range 8 {
+		value := make([]byte, 1<<20)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(value) // It never fails.
+		c.put(fmt.Sprint(i), string(value))
+	}
+	var backup bytes.Buffer
+	_, err := node.DB().Backup(t.Context(), &backup)
+	require.NoError(t, err)
+	slow := &upload{Reader: &backup, begun: make(chan struct{}), wait: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		_, err := node.Restore(soon(t), slow)
+		done <- err
+	}()
+	<-slow.begun
+	c.stop("alone")
+	next := c.open("alone")
+	require.NotEqual(t, node.unpacked, next.unpacked)
+	mark := filepath.Join(next.unpacked, "mark")
+	require.NoError(t, os.MkdirAll(next.unpacked, 0o700))
+	require.NoError(t, os.WriteFile(mark, nil, 0o600))
+	close(slow.wait)
+	require.ErrorIs(t, <-done, ErrClosed)
+	require.NotZero(t, backup.Len(), "it doesn't wait for the rest")
+	require.FileExists(t, mark, "what the next restore has unpacked")
 	require.NoDirExists(t, node.unpacked)
 }
 

@@ -23,6 +23,7 @@ type Status struct {
 	LastTerm  uint64 // The term in which that was proposed.
 	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
 	Knows     uint64 // The newest kind of entries that the node's program knows.
+	Announced string // Options.Announce of the node.
 	// ClockAhead is how far the leader's clock was ahead of this node's when it was asked last, within some minutes. Deadlines go by the
 	// leader's. 0 on the leader, and where the difference is less than the network's delay.
 	ClockAhead time.Duration
@@ -44,7 +45,7 @@ func (c *Cluster) state() Status {
 	s := Status{
 		Node: c.opts.Node, Role: role(e.raft.State()), Term: e.raft.CurrentTerm(), Leader: c.Leader(),
 		Committed: e.raft.CommitIndex(), Applied: c.replica.Applied(), Trouble: errors.Join(c.watch.state(), c.membership()),
-		ClockAhead: c.clocks.read(), Knows: c.opts.knows,
+		ClockAhead: c.clocks.read(), Announced: c.opts.Announce, Knows: c.opts.knows,
 	}
 	s.First, s.Last = c.replica.Log().Bounds()
 	s.LastTerm, _ = strconv.ParseUint(e.raft.Stats()["last_log_term"], 10, 64) // raft says it only so.

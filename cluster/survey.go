@@ -24,6 +24,7 @@ type reported struct {
 	LastTerm  uint64 `json:"lastTerm"` // The term of the last entry.
 	Snapshot  uint64 `json:"snapshot"`
 	Knows     uint64 `json:"knows"`
+	Announced string `json:"announced,omitempty"`
 	Trouble   string `json:"trouble,omitempty"`
 }
 
@@ -32,7 +33,7 @@ func (c *Cluster) report() answer {
 	s := c.Status()
 	r := &reported{
 		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: s.LastTerm, Snapshot: s.Snapshot,
-		Knows: s.Knows,
+		Knows: s.Knows, Announced: s.Announced,
 	}
 	if s.Trouble != nil {
 		r.Trouble = s.Trouble.Error()
@@ -45,7 +46,7 @@ func (a *answer) status() Status {
 	r := a.Status
 	s := Status{
 		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last,
-		LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows,
+		LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows, Announced: r.Announced,
 	}
 	if node, address := parted(a.Leader); node != "" {
 		s.Leader = Node{Name: nameOf(node), Address: address, Voter: true, Leads: true}

@@ -84,8 +84,13 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	db.committing.Add(1)
 	defer func() { db.yield(offset) }()
 	started := db.commits.start()
-	if fill == nil && len(db.opts.Indexes) > 0 {
-		b = indexable(db.opts.Indexes, b)
+	if len(db.opts.Indexes) > 0 {
+		if err := db.visible.overdue.Load().waitFor(ctx); err != nil {
+			return 0, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
+		}
+		if fill == nil {
+			b = indexable(db.opts.Indexes, b)
+		}
 	}
 	switch {
 	case db.replica != nil:

@@ -127,6 +127,9 @@ func (f *follower) apply(ctx context.Context) error {
 		if c.Offset < db.log.Last() && len(l.decoded) < followMutations && size < followBytes {
 			continue
 		}
+		if err := db.visible.overdue.Load().waitFor(ctx); err != nil {
+			return err
+		}
 		db.visible.mu.Lock()
 		db.visible.show(&l)
 		db.visible.mu.Unlock()

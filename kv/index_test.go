@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -778,13 +779,135 @@ func TestCommitsWaitForAnIndexOnceManyStepsDo(t *testing.T) {
 	tree := &s.indexes.trees[0]
 	<-tree.loading.done
 	tree.loading.done = make(chan struct{})
-	for i := range waitingToLoad - 1 {
+	for i := range waitingAtMost - 1 {
 		s.put(newPair(fmt.Append(nil, i), []byte("value"), 0), nil)
 	}
-	require.Len(t, tree.waiting, waitingToLoad-1)
+	require.Len(t, tree.waiting, waitingAtMost-1)
 	close(tree.loading.done)
 	s.put(newPair([]byte("last"), []byte("value"), 0), nil)
 	require.Nil(t, tree.loading)
 	require.Empty(t, tree.waiting)
-	require.Equal(t, waitingToLoad, tree.entries.Len())
+	require.Equal(t, waitingAtMost, tree.entries.Len())
+}
+
+// TestACommitDoesNotWaitForAScanOfALoadingIndex clones a state while a scan of an index that is loading holds it, as the next commit does.
+func TestACommitDoesNotWaitForAScanOfALoadingIndex(t *testing.T) {
+	s := newState()
+	s.indexes = startIndexes(testIndexes)
+	s.put(newPair([]byte("k"), []byte("v"), 0), nil)
+	require.NoError(t, s.finishIndexes())
+	load := s.indexes.trees[0].loading
+	<-load.done
+	load.done = make(chan struct{})
+	scanned := make(chan []string)
+	go func() { scanned <- lines(s.scanIndex("value", Range{}, 0)) }()
+	time.Sleep(20 * time.Millisecond) // The scan has begun to wait, most likely.
+	next := make(chan *state)
+	go func() {
+		second := s.clone()
+		second.put(newPair([]byte("l"), []byte("w"), 0), nil)
+		next <- second
+	}()
+	select {
+	case second := <-next:
+		require.Equal(t, []string{"k=v", "l=w"}, lines(second.scanIndex("nothing", Range{}, 0)), "nor does a scan of another index")
+		close(load.done)
+		require.Equal(t, []string{"k=v", "l=w"}, lines(second.scanIndex("value", Range{}, 0)))
+	case <-time.After(5 * time.Second):
+		close(load.done)
+		<-next
+		t.Error("the commit waits until the index is loaded")
+	}
+	require.Equal(t, []string{"k=v"}, <-scanned)
+}
+
+// holdLoading opens a store of one pair whose first index, of values, is loading until finish is called.
+func holdLoading(t *testing.T, opts Options) (db *DB, finish func()) {
+	t.Helper()
+	plain, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	put(t, plain, "k", "v")
+	require.NoError(t, plain.Close())
+	opts.Indexes = testIndexes[:1]
+	db = openStore(t, storeDir, opts)
+	load := db.visible.current.indexes.trees[0].loading
+	<-load.done
+	load.done = make(chan struct{})
+	finish = sync.OnceFunc(func() { close(load.done) })
+	t.Cleanup(finish)
+	return db, finish
+}
+
+// TestReadersDoNotWaitWhereCommitsWaitForAnIndex commits, in batches and one by one, until commits wait for an index that is loading.
+func TestReadersDoNotWaitWhereCommitsWaitForAnIndex(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		t.Run(mode.String(), func(t *testing.T) {
+			opts := Options{fs: vfs.NewMem(), Sync: mode, CheckpointFactor: -1}
+			db, finish := holdLoading(t, opts)
+			commits, committed := atomic.Int64{}, make(chan error, 1)
+			go func() {
+				for i := range waitingToLoad / 100 {
+					var b Batch
+					for j := range 200 {
+						b.Put(fmt.Append(nil, i, " ", j), []byte("value"))
+					}
+					if _, err := db.Apply(&b); err != nil {
+						committed <- err
+						return
+					}
+					commits.Add(1)
+				}
+				committed <- db.Update(func(tx *Tx) error { return tx.Put([]byte("last"), nil) })
+			}()
+			for before := int64(-1); before != commits.Load(); time.Sleep(100 * time.Millisecond) {
+				before = commits.Load()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			read := make(chan error, 1)
+			go func() {
+				_, err := db.Get([]byte("k"))
+				err = errors.Join(err, db.View(func(tx *Tx) error { return nil }))
+				_, gaveUp := db.ApplyContext(ctx, &Batch{})
+				if !errors.Is(gaveUp, context.DeadlineExceeded) {
+					err = errors.Join(err, fmt.Errorf("a commit whose time is over: %w", gaveUp))
+				}
+				read <- err
+			}()
+			select {
+			case err := <-read:
+				require.NoError(t, err)
+			case <-time.After(5 * time.Second):
+				t.Error("readers wait until the index is loaded")
+			}
+			require.Less(t, commits.Load(), int64(waitingToLoad/100), "commits wait")
+			finish()
+			require.NoError(t, <-committed)
+			require.Equal(t, waitingToLoad/100*200+2, counted(t, db, Range{}))
+		})
+	}
+}
+
+// TestAClonePaysForItsChangesAlone makes a clone for each commit, as beside readers, while an index has many steps that wait.
+func TestAClonePaysForItsChangesAlone(t *testing.T) {
+	const clones = 1000
+	s := newState()
+	s.indexes = startIndexes(testIndexes[:1])
+	require.NoError(t, s.finishIndexes())
+	load := s.indexes.trees[0].loading
+	<-load.done
+	load.done = make(chan struct{})
+	for i := range waitingToLoad {
+		s.put(newPair(fmt.Append(nil, i), []byte("value"), 0), nil)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range clones {
+		s = s.clone()
+		s.put(newPair(fmt.Append(nil, "later", i), []byte("value"), 0), nil)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/clones, uint64(100<<10), "bytes a commit")
+	close(load.done)
+	require.Len(t, lines(s.scanIndex("value", Range{}, 0)), waitingToLoad+clones)
 }

@@ -61,7 +61,7 @@ func (e indexEntry) less(other indexEntry) bool {
 //
 // Invariant: entries, once they are loaded and waiting is applied, are those of every pair of the state, in memory of these very pairs,
 // except for the pairs that failed. Entries with a rank were loaded together, and are ranked in their order. While they are loading,
-// several states may have waiting in the same memory, which none of them changes.
+// several states may have waiting in the same memory, which none of them changes, and one of them alone has the room after it.
 type indexTree struct {
 	*Index
 	entries *entryTree
@@ -89,8 +89,12 @@ const (
 // time than one by one, as long as nothing reads the index: in their order they meet the same nodes again.
 const waitingMax = 512
 
-// waitingToLoad is how many steps wait while a start's entries are loading. Then commits wait for that, too.
-const waitingToLoad = 64 * waitingMax
+// waitingToLoad is how many steps wait while a start's entries are loading, until further commits wait for that, before they hold a lock. A
+// commit that comes to waitingAtMost waits wherever it is, and with it what waits for its locks.
+const (
+	waitingToLoad = 64 * waitingMax
+	waitingAtMost = 4 * waitingToLoad
+)
 
 // change replaces a pair by another one with the same key. No pair is the zero pair. come are the entries of the pair that is made,
 // if they are known. It returns what the function failed with.
@@ -128,7 +132,7 @@ func (t *indexTree) replace(gone, come []indexEntry) {
 	for _, e := range come {
 		t.waiting = append(t.waiting, indexStep{e, stepAdd})
 	}
-	if len(t.waiting) >= waitingToLoad || len(t.waiting) >= waitingMax && (t.loading == nil || t.loading.isDone()) {
+	if len(t.waiting) >= waitingAtMost || len(t.waiting) >= waitingMax && (t.loading == nil || t.loading.isDone()) {
 		t.settle()
 	}
 }
@@ -206,8 +210,13 @@ type indexes struct {
 	starting *indexStart // Gets the changes while a start loads and replays; nil afterwards.
 }
 
-// settle applies what waits in an index, before it is read.
+// settle applies what waits in an index, before it is read. Where the index is loading, the lock is free until it is loaded, since the next
+// commit, which clones the state, and readers of other indexes don't wait for that.
 func (x *indexes) settle(t *indexTree) {
+	x.settling.Lock()
+	loading := t.loading
+	x.settling.Unlock()
+	loading.wait()
 	x.settling.Lock()
 	defer x.settling.Unlock()
 	t.settle()
@@ -223,16 +232,29 @@ func (x *indexes) clone() *indexes {
 	for i := range x.trees {
 		t := &x.trees[i]
 		if t.loading.share() {
-			t.waiting = slices.Clip(t.waiting)
 			second.trees[i] = *t
+			t.waiting = slices.Clip(t.waiting) // The room after them is the clone's, which changes next.
 			continue
 		}
 		t.settle()
 		second.trees[i] = *t
 		second.trees[i].entries = t.entries.Clone()
-		t.waiting = nil // Its memory is the clone's, which changes next.
+		t.waiting = nil // As above.
 	}
 	return second
+}
+
+// overdue returns what further commits should wait for, nil where nothing.
+func (x *indexes) overdue() *indexLoad {
+	if x == nil {
+		return nil
+	}
+	for i := range x.trees {
+		if t := &x.trees[i]; t.loading != nil && len(t.waiting) >= waitingToLoad {
+			return t.loading
+		}
+	}
+	return nil
 }
 
 // change says that a pair of the state was replaced by another one with the same key. No pair is the zero pair. made's entries may be

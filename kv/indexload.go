@@ -1,6 +1,9 @@
 package kv
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // indexLoad is entries on their way into a tree after a start has gathered them. So a start doesn't wait until they are sorted; what
 // first needs the tree does.
@@ -42,9 +45,29 @@ func (l *indexLoad) isDone() bool {
 	}
 }
 
+// wait waits until the tree is whole.
+func (l *indexLoad) wait() {
+	if l != nil {
+		<-l.done
+	}
+}
+
+// waitFor is wait for as long as ctx lasts.
+func (l *indexLoad) waitFor(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // take returns the tree once it is whole, for one state to change.
 func (l *indexLoad) take() *entryTree {
-	<-l.done
+	l.wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.shared {

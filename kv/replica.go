@@ -137,6 +137,7 @@ func (r *Replica) moment() (seen moment, open bool) {
 // ErrOutOfRange for an entry that isn't in the log, ErrVersion for one of a newer program.
 func (r *Replica) Apply(offset uint64, record []byte) error {
 	db := r.db
+	db.visible.overdue.Load().wait()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := r.apply(offset, record); err != nil {

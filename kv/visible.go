@@ -25,11 +25,12 @@ const publishAhead = 16
 //   - current is changed, or replaced, by one goroutine at a time, which holds mu; it is nil once the store is closed.
 type visibleState struct {
 	published atomic.Pointer[state]
-	offset    atomic.Uint64 // Of the last visible commit.
-	reads     atomic.Int32  // Reads of a key that found nothing published since the last commit.
-	loose     atomic.Bool   // The tree wants to be tightened.
-	clones    timer         // How long clones take.
-	sweep     func()        // Called, with mu held, with a current state that has deadlines; nil where nothing may be swept.
+	offset    atomic.Uint64             // Of the last visible commit.
+	reads     atomic.Int32              // Reads of a key that found nothing published since the last commit.
+	loose     atomic.Bool               // The tree wants to be tightened.
+	clones    timer                     // How long clones take.
+	overdue   atomic.Pointer[indexLoad] // What a commit waits for before it is made; nil for nothing.
+	sweep     func()                    // Called, with mu held, with a current state that has deadlines; nil where nothing may be swept.
 
 	mu      sync.RWMutex // Held while commits are applied in place, and shared to read or publish what isn't published.
 	current *state
@@ -133,6 +134,9 @@ func (v *visibleState) replace(next *state) {
 	}
 	if next.tree.loose != v.loose.Load() {
 		v.loose.Store(next.tree.loose)
+	}
+	if overdue := next.indexes.overdue(); overdue != v.overdue.Load() {
+		v.overdue.Store(overdue)
 	}
 	v.current = next
 	v.published.Store(nil)

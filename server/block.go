@@ -9,11 +9,11 @@ import (
 
 // A block is a transaction that has arrived whole: MULTI, commands and EXEC. If nothing in it has an effect outside of
 // the store, and nothing is watched, it runs as a part of its group, so that a pipeline of such transactions is one
-// commit. Otherwise its commands run as if they had arrived one by one.
+// commit. Otherwise, and in a replicated store, its commands run as if they had arrived one by one.
 
 // findBlock returns how many requests the block has that begins with the first, 0 where none does.
 func (s *session) findBlock(requests []request) (length int) {
-	if first := &requests[0]; first.command != s.server.multiCommand || s.queue != nil || len(s.watch.seen) > 0 {
+	if requests[0].command != s.server.multi || s.queue != nil || s.isWatching() || s.server.opts.Cluster != nil {
 		return 0
 	}
 	if requests[0].block > 0 {
@@ -23,7 +23,7 @@ func (s *session) findBlock(requests []request) (length int) {
 	for ; seen < len(requests) && seen < groupCommands && bytes <= groupBytes; seen++ {
 		r := &requests[seen]
 		s.resolve(r)
-		if r.command == s.server.execCommand {
+		if r.command == s.server.exec {
 			requests[0].block = seen + 1
 			return seen + 1
 		}
@@ -54,12 +54,32 @@ func (s *session) runUnit(ctx context.Context, group []request, tx *kv.Tx, now t
 		s.runOne(ctx, &group[0], tx, now)
 		return 1
 	}
+	start := len(s.out.buf)
 	s.answerQueued(length)
 	s.out.array(length - 2)
-	for i := range group[1 : length-1] {
-		s.runOne(ctx, &group[1+i], tx, now)
+	for i := 1; i < length-1 && s.refusal == nil; i++ {
+		s.runOne(ctx, &group[i], tx, now)
+	}
+	if s.refusal != nil {
+		s.out.buf = s.out.buf[:start]
+		s.refuseUnit(group, s.refusal)
 	}
 	return length
+}
+
+// half returns how many requests at the start of a group are about half of it and belong together, 0 where all do.
+func half(group []request) (n int) {
+	for n < len(group)/2 {
+		length, _ := unit(group[n:])
+		if n > 0 && n+length > len(group)/2 {
+			break
+		}
+		n += length
+	}
+	if n == len(group) {
+		return 0
+	}
+	return n
 }
 
 // refuseUnit answers requests that belong together and have failed.

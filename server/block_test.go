@@ -70,23 +70,45 @@ func TestATransactionOfAPipelineThatIsRefusedIsAnsweredWhole(t *testing.T) {
 	require.Equal(t, "OK QUEUED QUEUED "+refusal+" nil OK QUEUED [nil] "+refusal, strings.Join(c.replies(9), " "))
 }
 
+func TestAGroupThatIsTooLargeIsNotCutInATransaction(t *testing.T) {
+	db := openStore(t, kv.Options{MaxCommitSize: 500})
+	_, address := serveStore(t, db, server.Options{})
+	c := dial(t, address)
+	value := strings.Repeat("x", 200)
+	c.send(pipeline("SET a " + value + ";GET b;MULTI;SET b " + value + ";EXEC;SET c " + value))
+	require.Equal(t, "OK nil OK QUEUED [OK] OK", strings.Join(c.replies(6), " "))
+	require.EqualValues(t, 2, db.Offset())
+	c.send(pipeline("MULTI;SET a " + value + ";SET b " + value + ";SET c " + value + ";EXEC;GET c"))
+	require.Equal(t, []string{"OK", "QUEUED", "QUEUED", "QUEUED"}, c.replies(4))
+	require.Regexp(t, "^-ERR .*commit is too large", c.reply())
+	require.Equal(t, `"`+value+`"`, c.reply())
+	require.EqualValues(t, 2, db.Offset())
+}
+
 func TestAPipelineIsAnsweredAsItsCommandsOneByOne(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	commands := strings.Split("MULTI;MULTI;EXEC;EXEC;EXEC;DISCARD;WATCH a;UNWATCH;GET a;GET b;SET a 1;SET b 2;SET a 3;"+
 		"GET;NOPE;PING;ECHO x;KV.RANGE a c;KV.DELRANGE a b;KV.CAS a 1 4;KV.AT 0 GET a;PUBLISH c x;EXEC x;MULTI x;SELECT 0;KV.UNWATCH", ";")
+	value := strings.Repeat("x", 200)
+	commands = append(commands, "SET a "+value, "SET b "+value)
 	rounds := 300
 	if testing.Short() {
 		rounds = 50
 	}
-	for range rounds {
+	for round := range rounds {
+		var opts kv.Options
+		var limits server.Options
+		if round%2 == 1 { // So that a transaction may be too large, and a group often is.
+			opts.MaxCommitSize, limits.MaxReplies = 500, 700
+		}
 		var chosen []string
 		for range 1 + random.IntN(40) {
 			chosen = append(chosen, commands[random.IntN(len(commands))])
 		}
-		_, whole := serveStore(t, openStore(t, kv.Options{}), server.Options{})
-		_, pieces := serveStore(t, openStore(t, kv.Options{}), server.Options{})
+		_, whole := serveStore(t, openStore(t, opts), limits)
+		_, pieces := serveStore(t, openStore(t, opts), limits)
 		one, other := dial(t, whole), dial(t, pieces)
 		one.send(pipeline(strings.Join(chosen, ";")))
 		for i, command := range chosen {

@@ -16,6 +16,7 @@ type call struct {
 	command *command
 	args    [][]byte  // The first is the command's name. They belong to the connection: what keeps one must copy it.
 	tx      *kv.Tx    // Nil for commands that need none.
+	batch   *kv.Batch // What blind writes write to, in place of tx; nil elsewhere.
 	now     time.Time // The same for all commands of a transaction.
 }
 
@@ -24,6 +25,15 @@ const (
 	errSyntax     = "ERR syntax error"
 	errNotInteger = "ERR value is not an integer or out of range"
 	errNotFloat   = "ERR value is not a valid float"
+	errNoDatabase = "ERR DB index is out of range"
+	errTooLong    = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+)
+
+// Texts of errors that Redis has no words for.
+const (
+	errEmptyKey      = "ERR the key is empty, which this store can't hold"
+	errKeyTooLarge   = "ERR the key is larger than 64 KiB, which this store can't hold"
+	errValueTooLarge = "ERR the value is larger than 32 MiB, which this store can't hold"
 )
 
 // get returns the value of a key, and whether there is one. The value is the store's: read-only, and valid for good.
@@ -41,38 +51,78 @@ func (c *call) deadline(key []byte) time.Time {
 	return at
 }
 
-// put writes a pair, until a deadline unless that is zero. Where it returns false the store has refused, and the reply is written.
+// has reports whether there is a pair with that key.
+func (c *call) has(key []byte) bool {
+	_, found := c.get(key)
+	return found
+}
+
+// storable reports whether the store can hold a pair. Otherwise it writes the error as the reply. A command that writes
+// several pairs asks for all of them before it writes the first, since what it has written stays.
+func (c *call) storable(key, value []byte) bool {
+	switch {
+	case len(key) == 0:
+		c.fail(errEmptyKey)
+	case len(key) > kv.MaxKeySize:
+		c.fail(errKeyTooLarge)
+	case len(value) > kv.MaxValueSize:
+		c.fail(errValueTooLarge)
+	default:
+		return true
+	}
+	return false
+}
+
+// put writes a pair, until a deadline unless that is zero. Where it returns false the pair was refused, and the reply
+// is written.
 func (c *call) put(key, value []byte, deadline time.Time) bool {
+	if !c.storable(key, value) {
+		return false
+	}
 	c.session.server.watched.touch(key)
+	if c.batch != nil {
+		c.batch.PutDeadline(key, value, deadline)
+		return true
+	}
 	return c.wrote(c.tx.PutDeadline(key, value, deadline))
 }
 
-// remove deletes a key, which need not be there. Where it returns false the store has refused, and the reply is written.
+// remove deletes a key, which need not be there. Where it returns false the store has refused, and the reply is
+// written.
 func (c *call) remove(key []byte) bool {
 	c.session.server.watched.touch(key)
 	return c.wrote(c.tx.Delete(key))
 }
 
-// removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns false the store has
-// refused, and the reply is written.
+// removeRange deletes the keys from start to before end, where an empty end is past the last key. Where it returns
+// false the store has refused, and the reply is written.
 func (c *call) removeRange(start, end []byte) bool {
 	c.session.server.watched.touchRange(start, end, c.tx.Has)
 	return c.wrote(c.tx.DeleteRange(start, end))
 }
 
-// wrote reports whether a write was taken. Otherwise it writes the error as the reply.
+// wrote reports whether a write was taken. Otherwise it writes the error as the reply, and the transaction won't
+// happen: the command may have written before, and so would be half done.
 func (c *call) wrote(err error) bool {
 	if err != nil {
 		c.fail(failure(err))
+		c.session.refusal = err
+		return false
 	}
-	return err == nil
+	c.session.wrote = true
+	return true
 }
 
-// failure returns the text of a store's error for a client. Its first word tells what a client should do: see docs/server.md.
+// failure returns the text of a store's error for a client. Its first word tells what a client should do: see
+// docs/server.md.
 func failure(err error) string {
 	switch {
 	case errors.Is(err, kv.ErrEmptyKey):
-		return "ERR the key is empty, which this store can't hold"
+		return errEmptyKey
+	case errors.Is(err, kv.ErrKeyTooLarge) && !errors.Is(err, kv.ErrIndex):
+		return errKeyTooLarge
+	case errors.Is(err, errNotFresh):
+		return errNoLeader
 	case errors.Is(err, kv.ErrUndecided):
 		return "UNDECIDED " + err.Error()
 	case errors.Is(err, kv.ErrNotLeader), errors.Is(err, kv.ErrConflict):

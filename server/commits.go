@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"iter"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -101,7 +102,7 @@ func (s *session) stopCommits() (next uint64) {
 
 // run makes messages of commits until ctx is done, the connection is over, or the feed ends.
 func (w *commitWatch) run(ctx context.Context, commits iter.Seq2[kv.Commit, error]) {
-	var message reply
+	message := reply{max: math.MaxInt}
 	for commit, err := range commits {
 		message.buf = message.buf[:0]
 		if err != nil {

@@ -86,7 +86,6 @@ func TestAWatchThatCannotBeIsRefused(t *testing.T) {
 }
 
 func TestAWatchGoesOnWhereItEnded(t *testing.T) {
-	newClient(t).speakRESP3() // Or the test is skipped.
 	db := openDisk(t, kv.Options{Sync: kv.SyncNever})
 	_, address := serveStore(t, db, server.Options{})
 	const clients, each = 4, 500

@@ -2,10 +2,13 @@ package server
 
 // connectionCommands are about the connection.
 var connectionCommands = []command{
-	{name: "ping", arity: -1, class: anywhere, run: ping, always: subscribed},
-	{name: "echo", arity: 2, class: anywhere, run: func(c *call) { c.bulk(c.args[1]) }},
-	{name: "quit", arity: -1, class: onSession, run: quit, always: unauthenticated | subscribed},
-	{name: "select", arity: 2, class: onSession, run: selectDatabase},
+	{name: "ping", arity: -1, class: anywhere, run: ping, always: subscribed | confined},
+	{name: "echo", arity: 2, class: anywhere, run: func(c *call) { c.bulk(c.args[1]) }, always: confined},
+	{name: "quit", arity: -1, class: onSession, run: quit, always: unauthenticated | subscribed | insideMulti},
+	{name: "reset", arity: 1, class: onSession, run: reset, always: unauthenticated | subscribed | insideMulti},
+	{name: "select", arity: 2, class: onSession, run: selectDatabase, always: confined},
+	{name: "auth", arity: -2, class: onSession, run: auth, always: unauthenticated},
+	{name: "hello", arity: -1, class: onSession, run: hello, always: unauthenticated},
 }
 
 func ping(c *call) {
@@ -32,13 +35,25 @@ func quit(c *call) {
 	c.session.ending = true
 }
 
+// reset makes the connection what it was when it began.
+func reset(c *call) {
+	s := c.session
+	s.queue = nil
+	s.unwatch()
+	s.forgetMessages()
+	s.muted, s.out.resp3 = loud, false
+	s.face.rename("")
+	s.server.becomeStranger(s)
+	c.simple("RESET")
+}
+
 // selectDatabase accepts the one database that there is.
 func selectDatabase(c *call) {
 	switch n, ok := parseInt(c.args[1]); {
 	case !ok:
 		c.fail(errNotInteger)
 	case n != 0:
-		c.fail("ERR DB index is out of range")
+		c.fail(errNoDatabase)
 	default:
 		c.ok()
 	}

@@ -17,14 +17,12 @@ const (
 	strangerBytes = 16 << 10 // Of an argument before that.
 )
 
-// inputSmall is what an idle connection keeps for the next command, and inputLarge what it has for a pipeline.
-const (
-	inputSmall = 512
-	inputLarge = 16 << 10
-)
+// inputSize is the buffer that a connection has while commands arrive, unless one needs more. Where the system can say that bytes have
+// arrived, an idle connection has none.
+const inputSize = 16 << 10
 
-// largeInputs holds buffers of inputLarge bytes.
-var largeInputs = sync.Pool{New: func() any { return new([inputLarge]byte) }}
+// inputs holds buffers for use again.
+var inputs = sync.Pool{New: func() any { return new([inputSize]byte) }}
 
 // protocolError is a request that can't be read, after which the next one can't be found.
 type protocolError string
@@ -34,18 +32,18 @@ func (e protocolError) Error() string { return "ERR Protocol error: " + string(e
 // input reads the requests of a connection. The bytes of arguments are those of its buffer, valid until the next fill.
 //
 // Invariants: buf[start:end] is what was read and is part of no request that next returned. Memory is taken for bytes that have arrived,
-// never for a length that was announced: buf has at most twice the bytes in it, but for the first two sizes.
+// never for a length that was announced: buf has inputSize bytes, or at most twice those in it.
 type input struct {
-	from     io.Reader
-	small    [inputSmall]byte
-	pooled   *[inputLarge]byte // What buf is, if it is from the pool.
-	buf      []byte
-	start    int
-	end      int
-	known    bool // The client is authenticated.
-	partial  partial
-	args     [][]byte // The arguments of requests since the last fill.
-	consumed int      // Bytes of requests since the last fill.
+	from    io.Reader
+	ready   *readyReader     // Nil where the system can't say that bytes have arrived.
+	pooled  *[inputSize]byte // What buf is, if it is from the pool.
+	buf     []byte
+	start   int
+	end     int
+	known   bool // The client is authenticated.
+	partial partial
+	args    [][]byte // The arguments of requests since the last fill.
+	filled  int      // Bytes that the last fill read.
 }
 
 // partial is the request that begins at start, as far as it was read.
@@ -64,7 +62,7 @@ func (p *partial) reset() { *p = partial{bulk: -1, spans: p.spans[:0]} }
 // newInput returns the input of a connection. Without a password every client is known.
 func newInput(from io.Reader, known bool) *input {
 	in := &input{from: from, known: known}
-	in.buf = in.small[:]
+	in.ready = newReadyReader(from, in.room, in.rest)
 	in.partial.reset()
 	return in
 }
@@ -73,49 +71,60 @@ func newInput(from io.Reader, known bool) *input {
 func (in *input) fill() error {
 	clear(in.args)
 	in.args = in.args[:0]
-	in.makeRoom()
-	in.consumed = 0
-	n, err := in.from.Read(in.buf[in.end:])
-	in.end += n
-	if n > 0 {
-		return nil
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
-}
-
-// makeRoom moves what is there to the buffer's start, and takes a larger buffer where it is full.
-func (in *input) makeRoom() {
 	if in.start > 0 {
 		copy(in.buf, in.buf[in.start:in.end])
 		in.start, in.end = 0, in.end-in.start
 	}
-	switch {
-	case in.end == 0 && (len(in.buf) > inputLarge || in.consumed < inputSmall): // The wait for the next bytes may be long.
-		in.replace(in.small[:])
-	case in.end < len(in.buf):
-	case len(in.buf) < inputLarge:
-		large := largeInputs.Get().(*[inputLarge]byte)
-		in.replace(large[:])
-		in.pooled = large
-	default:
-		in.replace(make([]byte, 2*len(in.buf)))
+	if len(in.buf) > inputSize {
+		in.rest()
 	}
+	n, err := in.read()
+	in.end += n
+	in.filled = n
+	switch {
+	case n > 0:
+		return nil
+	case err == nil:
+		return io.ErrNoProgress
+	}
+	return err
 }
 
-// replace goes on in another buffer.
-func (in *input) replace(with []byte) {
-	copy(with, in.buf[:in.end])
-	in.buf = with
-	in.release()
+func (in *input) read() (n int, err error) {
+	if in.ready != nil {
+		return in.ready.Read()
+	}
+	return in.from.Read(in.room())
+}
+
+// room returns where to read to, and takes a larger buffer where this one is full.
+func (in *input) room() []byte {
+	switch {
+	case in.end < len(in.buf):
+	case in.end == 0:
+		in.pooled = inputs.Get().(*[inputSize]byte)
+		in.buf = in.pooled[:]
+	default:
+		larger := make([]byte, 2*len(in.buf))
+		copy(larger, in.buf)
+		in.release()
+		in.buf = larger
+	}
+	return in.buf[in.end:]
+}
+
+// rest lets an empty buffer go, since the wait for the next bytes may be long.
+func (in *input) rest() {
+	if in.end == 0 {
+		in.release()
+		in.buf = nil
+	}
 }
 
 // release gives a pooled buffer back that is in use no longer.
 func (in *input) release() {
 	if in.pooled != nil {
-		largeInputs.Put(in.pooled)
+		inputs.Put(in.pooled)
 		in.pooled = nil
 	}
 }
@@ -170,7 +179,6 @@ func (in *input) inline() ([][]byte, error) {
 // took ends the request.
 func (in *input) took() {
 	in.start += in.partial.at
-	in.consumed += in.partial.at
 	in.partial.reset()
 }
 

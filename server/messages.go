@@ -208,8 +208,8 @@ func (s *session) sendPending() error {
 
 // settleMessages puts what is pending before the reply that comes next. Within EXEC that is a part of a reply.
 func (s *session) settleMessages(c *call) {
-	if s.messages != nil && c.tx == nil {
-		s.out.buf = s.messages.appendTo(s.out.buf)
+	if c.tx == nil {
+		s.settle()
 	}
 }
 
@@ -217,8 +217,15 @@ func (s *session) settleMessages(c *call) {
 func (s *session) forgetMessages() {
 	s.forgetTopics()
 	s.stopCommits()
+	s.settle()
+}
+
+// settle puts what is pending before the reply that comes next. It doesn't count as a reply.
+func (s *session) settle() {
 	if s.messages != nil {
+		before := len(s.out.buf)
 		s.out.buf = s.messages.appendTo(s.out.buf)
+		s.out.base += len(s.out.buf) - before
 	}
 }
 

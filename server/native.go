@@ -38,11 +38,15 @@ func compareAndSet(c *call) {
 
 // offsetNow answers with the offset of the last commit. It is no part of a group, so that it has the client's own writes.
 func offsetNow(c *call) {
-	offset := c.session.server.store.Offset()
 	if c.tx != nil {
-		offset = c.tx.Offset()
+		c.integer(int64(c.tx.Offset()))
+		return
 	}
-	c.integer(int64(offset))
+	if err := c.session.fresh(c.ctx); err != nil {
+		c.fail(failure(err))
+		return
+	}
+	c.integer(int64(c.session.server.store.Offset()))
 }
 
 // inThePast answers with what there was after a commit. It makes the state of then in memory, as a start does: one at
@@ -61,6 +65,10 @@ func inThePast(c *call) {
 	answer := pastAnswer(c.args[2:])
 	if answer == nil {
 		c.fail(errSyntax)
+		return
+	}
+	if err := s.fresh(c.ctx); err != nil { // The commit may not have come here yet.
+		c.fail(failure(err))
 		return
 	}
 	s.server.past.Lock()

@@ -1,6 +1,6 @@
 package server
 
-import "strings"
+import "fmt"
 
 // pubsubCommands are about messages from client to client, and from the store.
 var pubsubCommands = []command{
@@ -9,7 +9,16 @@ var pubsubCommands = []command{
 	{name: "unsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
 	{name: "punsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
 	{name: "publish", arity: 3, class: onSession, run: publish},
-	{name: "pubsub", arity: -2, class: anywhere, run: aboutTopics},
+	{name: "pubsub", arity: -2, class: anywhere, under: []command{
+		{name: "pubsub|channels", arity: -2, class: anywhere, run: listChannels},
+		{name: "pubsub|numsub", arity: -2, class: anywhere, run: countListeners},
+		{name: "pubsub|numpat", arity: 2, class: anywhere, run: countPatterns},
+		{name: "pubsub|help", arity: 2, class: anywhere, always: confined, run: helpOf("pubsub",
+			"CHANNELS [<pattern>]", "    Return the currently active channels matching a <pattern> (default: '*').",
+			"NUMPAT", "    Return number of subscriptions to patterns.",
+			"NUMSUB [<channel> ...]", "    Return the number of subscribers for the specified channels, excluding",
+			"    pattern subscriptions(default: no channels).")},
+	}},
 }
 
 // namesPatterns reports whether a command's arguments are patterns rather than channels.
@@ -95,38 +104,35 @@ func (s *session) publishAll() {
 	for _, p := range s.publications {
 		s.server.topics.publish(p.channel, p.message)
 	}
+	s.publications = nil
 }
 
-// aboutTopics says what clients listen to.
-func aboutTopics(c *call) {
-	t := &c.session.server.topics
-	switch what, rest := strings.ToLower(string(c.args[1])), c.args[2:]; {
-	case what == "channels" && len(rest) <= 1:
-		pattern := []byte("*")
-		if len(rest) == 1 {
-			pattern = rest[0]
-		}
-		names := t.names(pattern)
-		c.array(len(names))
-		for _, name := range names {
-			c.text(name)
-		}
-	case what == "channels":
-		c.fail("ERR unknown subcommand or wrong number of arguments for '" + string(c.args[1]) + "'. Try PUBSUB HELP.")
-	case what == "numsub":
-		c.array(2 * len(rest))
-		for _, channel := range rest {
-			c.bulk(channel)
-			c.integer(int64(t.listening(channel)))
-		}
-	case what == "numpat" && len(rest) == 0:
-		c.integer(int64(t.patternCount()))
-	case what == "numpat":
-		c.fail(wrongArity("pubsub|numpat"))
-	default:
-		c.fail("ERR unknown subcommand '" + string(cut(c.args[1], nameMax)) + "'. Try PUBSUB HELP.")
+func listChannels(c *call) {
+	pattern := []byte("*")
+	switch {
+	case len(c.args) > 3:
+		c.fail(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%s'. Try PUBSUB HELP.", c.args[1]))
+		return
+	case len(c.args) == 3:
+		pattern = c.args[2]
+	}
+	names := c.session.server.topics.names(pattern)
+	c.array(len(names))
+	for _, name := range names {
+		c.text(name)
 	}
 }
+
+func countListeners(c *call) {
+	channels := c.args[2:]
+	c.array(2 * len(channels))
+	for _, channel := range channels {
+		c.bulk(channel)
+		c.integer(int64(c.session.server.topics.listening(channel)))
+	}
+}
+
+func countPatterns(c *call) { c.integer(int64(c.session.server.topics.patternCount())) }
 
 // forgetTopics ends what the session listens to.
 func (s *session) forgetTopics() {

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,24 +18,40 @@ var ErrClosed = errors.New("server: closed")
 
 // Server serves a store. It doesn't own it: the store must be closed after the server.
 //
-// Invariant: mu guards listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
+// Invariant: mu guards users, listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
 type Server struct {
-	store                     Store
-	opts                      Options
-	commands                  commandTable
-	getCommand                *command
-	multiCommand, execCommand *command
-	started                   time.Time
-	watched                   watchedKeys
-	topics                    topics
-	past                      sync.Mutex // Held while a past state is in memory.
+	store      Store
+	opts       Options
+	commands   commandTable
+	getCommand *command
+	multi      *command
+	exec       *command
+	started    time.Time
+	runID      string // 40 hexadecimal digits.
+	watched    watchedKeys
+	cursors    *cursors
+	topics     topics
+	past       sync.Mutex // Held while a past state is in memory.
+	memory     memory
+	slow       slowLog
+	saving     atomic.Bool // A checkpoint that a client has asked for.
+
+	maxClients  atomic.Int64
+	idleTimeout atomic.Int64 // In nanoseconds.
+	counted     atomic.Pointer[counters]
 
 	mu        sync.Mutex
+	users     *Users
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
+	guests    int // Of the sessions, those of other nodes.
 	lastID    int64
-	running   sync.WaitGroup // Sessions.
+	running   sync.WaitGroup // Sessions, and what they have begun.
+
+	// closing is done once the server is closed, so that what takes long ends.
+	closing context.Context
+	cancel  context.CancelFunc
 }
 
 // New returns a server of a store, which Serve starts. The error names an option that can't be.
@@ -42,12 +61,26 @@ func New(store Store, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
-		topics: newTopics(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
+		store: store, opts: opts, commands: newCommandTable(), started: time.Now(), runID: newRunID(), users: opts.Users,
+		cursors: newCursors(), topics: newTopics(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
-	s.getCommand = s.commands["get"]
-	s.multiCommand, s.execCommand = s.commands["multi"], s.commands["exec"]
+	s.closing, s.cancel = context.WithCancel(context.Background())
+	s.getCommand, s.multi, s.exec = s.commands["get"], s.commands["multi"], s.commands["exec"]
+	s.memory.store, s.memory.began = store, s.started
+	s.memory.limit.Store(opts.MaxMemory)
+	s.slow.threshold.Store(int64(opts.SlowerThan))
+	s.slow.limit.Store(slowLogDefault)
+	s.maxClients.Store(int64(opts.MaxClients))
+	s.idleTimeout.Store(int64(opts.IdleTimeout))
+	s.counted.Store(newCounters())
 	return s, nil
+}
+
+// newRunID returns a name that no other server has.
+func newRunID() string {
+	var name [20]byte
+	_, _ = rand.Read(name[:]) // It never fails.
+	return hex.EncodeToString(name[:])
 }
 
 // Serve takes connections from a listener, and closes it at the end. It returns ErrClosed once the server is closed, ctx's error once ctx
@@ -59,11 +92,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	running, cancel := context.WithCancel(ctx) // It outlasts Serve: after Shutdown commands go on.
+	context.AfterFunc(s.closing, cancel)
 	for {
 		conn, err := listener.Accept()
 		switch {
 		case err == nil:
-			s.accept(ctx, conn)
+			s.accept(running, conn)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.isClosed():
@@ -104,17 +139,20 @@ func (s *Server) accept(ctx context.Context, conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	go func() {
-		defer s.running.Done()
-		defer s.forget(session)
-		defer func() {
-			if fault := recover(); fault != nil {
-				s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
-					"stack", string(debug.Stack()))
-			}
-		}()
-		session.run(ctx)
+	go s.serve(ctx, session)
+}
+
+// serve runs a session until it ends.
+func (s *Server) serve(ctx context.Context, session *session) {
+	defer s.running.Done()
+	defer s.forget(session)
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.opts.Logger.Error("command failed: its connection is closed", "client", session.id, "fault", fault,
+				"stack", string(debug.Stack()))
+		}
 	}()
+	session.run(ctx)
 }
 
 // admit makes a session of a connection. Where it may not be one, it returns what to answer.
@@ -124,14 +162,22 @@ func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
 	switch {
 	case s.closed:
 		return nil, "-ERR server is closed\r\n"
-	case len(s.sessions) >= s.opts.MaxClients:
+	case int64(len(s.sessions)-s.guests) >= s.maxClients.Load():
+		s.counters().refused.Add(1)
 		return nil, "-ERR max number of clients reached\r\n"
 	}
+	return s.add(conn), ""
+}
+
+// add makes a session of a connection. mu is held.
+func (s *Server) add(conn net.Conn) (added *session) {
 	s.lastID++
-	admitted = newSession(s, s.lastID, conn)
-	s.sessions[admitted] = struct{}{}
+	s.counters().connections.Add(1)
+	added = newSession(s, s.lastID, conn)
+	added.become(s.users.stranger())
+	s.sessions[added] = struct{}{}
 	s.running.Add(1)
-	return admitted, ""
+	return added
 }
 
 // forget ends a session.
@@ -140,6 +186,9 @@ func (s *Server) forget(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
+	if session.guest {
+		s.guests--
+	}
 }
 
 func (s *Server) isClosed() bool {
@@ -178,6 +227,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
+		s.cancel()
 		return nil
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), s.Close())
@@ -191,6 +241,7 @@ func (s *Server) Close() error {
 		session.stop()
 		_ = session.conn.Close()
 	}
+	s.cancel()
 	s.running.Wait()
 	return nil
 }

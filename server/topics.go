@@ -40,6 +40,7 @@ func newTopics() topics {
 		channels: make(map[string]listeners),
 		patterns: make(map[string]map[string]*patternListeners),
 		starts:   make(map[int]int),
+		frame:    reply{max: math.MaxInt},
 	}
 }
 

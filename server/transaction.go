@@ -4,17 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/walnutkv/walnut/kv"
 )
 
 // transactionCommands make commands one transaction.
 var transactionCommands = []command{
-	{name: "multi", arity: 1, class: onSession, run: multi, always: insideMulti},
-	{name: "exec", arity: 1, class: onSession, run: exec, always: insideMulti},
-	{name: "discard", arity: 1, class: onSession, run: discard, always: insideMulti},
+	{name: "multi", arity: 1, class: onSession, run: multi, always: insideMulti | confined},
+	{name: "exec", arity: 1, class: onSession, run: exec, always: insideMulti | confined},
+	{name: "discard", arity: 1, class: onSession, run: discard, always: insideMulti | confined},
 	{name: "watch", arity: -2, class: onSession, run: watchKeys, keys: allKeys, always: insideMulti},
-	{name: "unwatch", arity: 1, class: onSession, run: unwatch},
+	{name: "unwatch", arity: 1, class: onSession, run: unwatch, always: confined},
 }
 
 // queue has the commands between MULTI and EXEC.
@@ -53,6 +54,11 @@ func (s *session) enqueue(r *request) {
 	}
 }
 
+// grows reports whether a command may need memory.
+func (q *queue) grows() bool {
+	return slices.ContainsFunc(q.requests, func(r request) bool { return r.command.grows })
+}
+
 func discard(c *call) {
 	if c.session.queue == nil {
 		c.fail("ERR DISCARD without MULTI")
@@ -76,38 +82,39 @@ func exec(c *call) {
 		c.fail("EXECABORT Transaction discarded because of previous errors.")
 		return
 	}
-	s.transact(c, q.requests)
+	if q.grows() && s.server.memory.full() {
+		c.fail("EXECABORT Transaction discarded because of: " + errOutOfMemory)
+		return
+	}
+	s.transact(c.ctx, q.requests)
 }
 
-// transact runs a transaction and answers with its replies, or null where a watched key has changed.
-func (s *session) transact(c *call, requests []request) {
-	start, ctx := len(s.out.buf), c.ctx
+// transactHere runs a transaction and answers with its replies, or null where a watched key has changed. After an error it has written
+// no reply.
+func (s *session) transactHere(ctx context.Context, requests []request, needs need) (err error) {
+	start := len(s.out.buf)
 	body := func(tx *kv.Tx) error {
 		s.out.buf, s.publications = s.out.buf[:start], nil
 		now := s.server.now()
-		if s.watch.changed(tx) {
+		if s.isWatchLost() || s.watch.changed(tx) {
 			s.out.nullArray()
 			return nil
 		}
 		s.out.array(len(requests))
-		for i := range requests {
+		for i := 0; i < len(requests) && s.refusal == nil; i++ {
 			s.runOne(ctx, &requests[i], tx, now)
 		}
-		return nil
+		return s.takeRefusal()
 	}
-	var err error
-	if s.mustUpdate(requests) {
-		_, err = s.server.store.UpdateOffset(ctx, body)
+	if needs == toUpdate {
+		err = s.commit(ctx, body)
 	} else {
-		err = s.server.store.View(body)
+		err = s.look(ctx, body)
 	}
 	if err != nil {
 		s.out.buf = s.out.buf[:start]
-		s.out.fail(failure(err))
-		return
 	}
-	s.publishAll()
-	s.publications = nil
+	return err
 }
 
 // mustUpdate reports whether a transaction writes. One that doesn't reads what is acknowledged, and what was watched is compared with that.
@@ -125,6 +132,9 @@ func watchKeys(c *call) {
 	s := c.session
 	if s.queue != nil {
 		c.fail("ERR WATCH inside MULTI is not allowed")
+		return
+	}
+	if s.watchThere(c) {
 		return
 	}
 	if s.watch.seen == nil {
@@ -157,7 +167,7 @@ func (s *session) see(ctx context.Context, keys []string) error {
 		}
 		return nil
 	}
-	_, err := s.server.store.UpdateOffset(ctx, note)
+	_, err := s.server.store.UpdateOffset(s.patient, note)
 	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
 		err = s.server.store.View(note)
 	}
@@ -201,4 +211,5 @@ func (s *session) unwatch() {
 	s.server.watched.remove(&s.watch)
 	s.watch.seen = nil
 	s.watch.dirty.Store(false)
+	s.unwatchThere()
 }

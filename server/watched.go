@@ -19,10 +19,12 @@ type watchedKeys struct {
 
 // watch is what one connection watches.
 //
-// Invariant: only the connection's goroutine changes seen.
+// Invariant: only the connection's goroutine changes what is in it, apart from dirty.
 type watch struct {
 	dirty atomic.Bool
 	seen  map[string]seenPair
+	term  uint64 // In a replicated store, that in which this node led when the first of them was seen.
+	lost  bool   // What was watched isn't known any more.
 }
 
 // seenPair is a pair as WATCH saw it.

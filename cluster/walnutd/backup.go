@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,19 +14,20 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// stallTimeout is how long the reader of a backup may leave a piece of it unread.
+// stallTimeout is how long a caller may leave a piece of a backup unread, or let its next piece wait.
 const stallTimeout = time.Minute
 
 // pieces writes a backup piece by piece, each within its time.
 type pieces struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	stall   time.Duration
 	begun   bool
 }
 
 // Write writes a piece.
 func (p *pieces) Write(piece []byte) (int, error) {
-	if err := p.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := p.control.SetWriteDeadline(time.Now().Add(p.stall)); err != nil {
 		return 0, err
 	}
 	p.begun = true
@@ -36,14 +38,14 @@ func (p *pieces) Write(piece []byte) (int, error) {
 func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 	node := d.node.Load()
 	if node == nil {
-		fail(w, http.StatusServiceUnavailable, errOpening)
+		admin.Fail(w, http.StatusServiceUnavailable, errOpening)
 		return
 	}
 	take := node.DB().Backup
 	if text := r.URL.Query().Get("since"); text != "" {
 		since, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			fail(w, http.StatusBadRequest, fmt.Errorf("since=%q is no offset", text))
+			admin.Fail(w, http.StatusBadRequest, fmt.Errorf("since=%q is no offset", text))
 			return
 		}
 		take = func(ctx context.Context, w io.Writer) (uint64, error) { return node.DB().BackupSince(ctx, w, since) }
@@ -56,7 +58,7 @@ func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx context.Context, w io.Writer) (uint64, error)) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", admin.OffsetTrailer)
-	out := &pieces{ResponseWriter: w, control: http.NewResponseController(w)}
+	out := &pieces{ResponseWriter: w, control: http.NewResponseController(w), stall: d.stall}
 	offset, err := take(r.Context(), out)
 	switch {
 	case err == nil:
@@ -66,7 +68,7 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx co
 		panic(http.ErrAbortHandler)
 	default:
 		w.Header().Del("Trailer")
-		fail(w, statusOf(err), err)
+		admin.Fail(w, statusOf(err), err)
 	}
 }
 
@@ -74,34 +76,41 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx co
 type uploaded struct {
 	io.Reader
 	control *http.ResponseController
+	stall   time.Duration
 }
 
-// Read reads a piece.
+// upload returns the body of a request as one.
+func (d *daemon) upload(w http.ResponseWriter, r *http.Request) *uploaded {
+	return &uploaded{r.Body, http.NewResponseController(w), d.stall}
+}
+
+// Read reads a piece. No limit stays after it: once the body has ended net/http waits for the caller to hang up, and takes a limit that has
+// passed for that.
 func (u *uploaded) Read(piece []byte) (int, error) {
-	if err := u.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := u.control.SetReadDeadline(time.Now().Add(u.stall)); err != nil {
 		return 0, err
 	}
-	return u.Reader.Read(piece)
+	n, err := u.Reader.Read(piece)
+	return n, cmp.Or(err, u.control.SetReadDeadline(time.Time{}))
 }
 
 // restore makes the pairs of the cluster those of a backup, which is the body of the request. The node must lead.
 func (d *daemon) restore(w http.ResponseWriter, r *http.Request) {
 	node := d.node.Load()
 	if node == nil {
-		fail(w, http.StatusServiceUnavailable, errOpening)
+		admin.Fail(w, http.StatusServiceUnavailable, errOpening)
 		return
 	}
-	control := http.NewResponseController(w)
-	done, err := node.Restore(r.Context(), &uploaded{r.Body, control})
-	limitTime(w)
+	done, err := node.Restore(r.Context(), d.upload(w, r))
+	admin.LimitTime(w)
 	switch leader := node.Leader().Name; {
 	case errors.Is(err, kv.ErrNotLeader) && leader != d.flags.options.Node:
-		fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
+		admin.Fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
 	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, kv.ErrMismatch):
-		fail(w, http.StatusBadRequest, err)
+		admin.Fail(w, http.StatusBadRequest, err)
 	case err != nil:
-		fail(w, statusOf(err), err)
+		admin.Fail(w, statusOf(err), err)
 	default:
-		writeJSON(w, http.StatusOK, admin.Result{Kind: admin.KindResult, Node: d.flags.options.Node, Puts: &done.Puts, Deletes: &done.Deletes})
+		admin.WriteJSON(w, http.StatusOK, admin.Result{Kind: admin.KindResult, Node: d.flags.options.Node, Puts: &done.Puts, Deletes: &done.Deletes})
 	}
 }

@@ -159,7 +159,7 @@ func (f *flags) check() error {
 	if err != nil {
 		return usagef("--admin: %w", err)
 	}
-	if !isLoopback(host) && f.options.Insecure {
+	if !admin.IsLoopback(host) && f.options.Insecure {
 		return usagef("--admin %s: it is no loopback address, which needs --cert, --key and --ca", f.admin)
 	}
 	for _, d := range []struct {
@@ -176,11 +176,6 @@ func (f *flags) check() error {
 		}
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // logger returns what the node logs to.

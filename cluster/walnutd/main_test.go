@@ -75,7 +75,7 @@ func TestWhatCanNotStartSaysWhy(t *testing.T) {
 	require.Contains(t, stderr.String(), "cluster: file is damaged")
 
 	stderr.Reset()
-	require.Equal(t, exitFailed, run(t.Context(), append(c.flags["b"], "--bootstrap-expect", "2"), io.Discard, &stderr))
+	require.Equal(t, exitUsage, run(t.Context(), append(c.flags["b"], "--bootstrap-expect", "2"), io.Discard, &stderr))
 	require.Contains(t, stderr.String(), "option BootstrapExpect: 2 nodes, but Join names 3")
 
 	c.start("c")
@@ -151,7 +151,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, node.Wait(), &exit)
 	require.Equal(t, syscall.SIGTERM, exit.Sys().(syscall.WaitStatus).Signal())
-	require.Less(t, time.Since(began), endTimeout)
+	require.Less(t, time.Since(began), admin.EndTimeout)
 }
 
 func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
@@ -162,7 +162,7 @@ func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
 	c.flags["a"] = append(args, "--cert", cert, "--key", key, "--ca", ca.File, "--admin", "0.0.0.0"+port)
 	c.start("a")
 	cert, key = ca.Issue("operator")
-	keys, err := mutual.Load(cert, key, ca.File)
+	keys, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 	require.NoError(t, err)
 	why := ""
 	waitUntil(t, func() bool {
@@ -181,14 +181,14 @@ func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, want, answer.StatusCode, path)
 	}
-	for _, path := range []string{admin.PathTransfer, admin.PathRemove} {
+	for _, path := range []string{admin.PathJoin, admin.PathTransfer, admin.PathRemove} {
 		answer, err := stranger.Post("https://"+c.admin["a"]+path, "application/json", strings.NewReader(`{"node":"a"}`))
 		require.NoError(t, err)
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, http.StatusForbidden, answer.StatusCode, path)
 	}
 	cert, key = mutualtest.New(t).Issue("a")
-	others, err := mutual.Load(cert, key, ca.File)
+	others, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 	require.NoError(t, err)
 	_, err = admin.NewClient(c.admin["a"], others.Client()).Status(soon(t))
 	require.Error(t, err, "a certificate of another authority")

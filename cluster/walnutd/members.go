@@ -30,10 +30,10 @@ func nodeOf(r cluster.Report) admin.Node {
 		Lag: r.Lag, First: s.First, Last: s.Last, Snapshot: s.Snapshot, Knows: s.Knows,
 	}
 	if s.Trouble != nil {
-		n.Trouble = oneLine(s.Trouble)
+		n.Trouble = admin.OneLine(s.Trouble)
 	}
 	if r.Err != nil {
-		n.Error = oneLine(r.Err)
+		n.Error = admin.OneLine(r.Err)
 	}
 	return n
 }
@@ -54,6 +54,17 @@ func membersOf(nodes []cluster.Node) []admin.Member {
 func members(r *http.Request, node *cluster.Cluster) (any, error) {
 	nodes, err := node.Members(r.Context())
 	return admin.Members{Kind: admin.KindMembers, Members: membersOf(nodes)}, err
+}
+
+// join lets a new node in.
+func join(r *http.Request, node *cluster.Cluster) (any, error) {
+	var want admin.Join
+	if err := read(r, &want); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
+	defer cancel()
+	return admin.Result{Kind: admin.KindResult, Node: want.Node}, node.Add(ctx, want.Node, want.Address)
 }
 
 // transferAsk is how often a transfer looks whether the other node leads.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/admin"
@@ -104,6 +107,33 @@ func TestMembersCanBeChanged(t *testing.T) {
 	require.Equal(t, admin.KindMember, members[0].Kind)
 	_, err = c.client("a").Remove(soon(t), "")
 	require.ErrorContains(t, err, "name is missing")
+}
+
+func TestANodeThatAsksNobodyIsLetIn(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "value")
+	places := freeAddresses(t, 2)
+	c.admin["d"] = places[1]
+	c.flags["d"] = []string{
+		"--dir", filepath.Join(c.dir, "d"), "--cluster", "test", "--id", "d", "--listen", places[0], "--insecure", "--admin", places[1],
+		"--heartbeat", "400ms", "--lease", "300ms",
+	}
+	c.start("d")
+	waitUntil(t, func() bool { return c.node("d") != nil }, new(string))
+	_, err := c.client("a").Join(soon(t), "d", freeAddresses(t, 1)[0])
+	require.ErrorContains(t, err, "there is no node")
+	_, err = c.client("a").Join(soon(t), "e", places[0])
+	require.ErrorContains(t, err, `is "d", not "e"`)
+	r, err := c.client("a").Join(soon(t), "d", places[0])
+	require.NoError(t, err)
+	require.Equal(t, "d", r.Node)
+	c.waitReady("d")
+	c.requireShows("d", "key", "value")
+	waitUntil(t, func() bool {
+		members, err := c.client("d").Members(soon(t))
+		return err == nil && len(members) == 4 && members[3].Voter
+	}, new(string))
 }
 
 func TestALostQuorumIsRecovered(t *testing.T) {
@@ -268,6 +298,87 @@ func TestABackupIsRestoredIntoTheRunningCluster(t *testing.T) {
 	}
 }
 
+// TestAClientTakesABackupAndRestoresIt takes one on a follower, and restores it by way of each node.
+func TestAClientTakesABackupAndRestoresIt(t *testing.T) {
+	c := newTrio(t)
+	c.startAll()
+	c.put("key", "1")
+	from := c.follower()
+	c.requireShows(from, "key", "1")
+	var backup, increment bytes.Buffer
+	offset, err := c.client(from).Backup(soon(t), &backup, nil)
+	require.NoError(t, err)
+	c.put("key", "2")
+	last, err := c.client(c.leader()).Backup(soon(t), &increment, &offset)
+	require.NoError(t, err)
+	require.Greater(t, last, offset)
+	_, err = c.client(from).Backup(soon(t), io.Discard, new(uint64(1<<40)))
+	require.ErrorContains(t, err, c.admin[from]+": ")
+
+	why := ""
+	waitUntil(t, func() bool { // The leadership may be lost on a busy machine.
+		_, err := c.client(c.follower()).Restore(soon(t), bytes.NewReader(backup.Bytes()))
+		why = fmt.Sprint(err)
+		return strings.Contains(why, "doesn't lead") || strings.Contains(why, `ask node "`)
+	}, &why)
+	waitUntil(t, func() bool {
+		r, err := c.client(c.leader()).Restore(soon(t), bytes.NewReader(backup.Bytes()))
+		why = fmt.Sprint(err)
+		return err == nil && *r.Deletes == 0
+	}, &why)
+	for _, name := range names {
+		c.requireShows(name, "key", "1")
+	}
+	waitUntil(t, func() bool {
+		_, err := c.client(c.leader()).Restore(soon(t), strings.NewReader(strings.Repeat("nonsense", 1<<20)))
+		why = fmt.Sprint(err)
+		return strings.Contains(why, "damage") || strings.Contains(why, "no backup")
+	}, &why)
+}
+
+// receive lets a daemon whose limit is short read what is sent to it, and once more after its end as a reader may, and hands what came of
+// that to a function.
+func receive(t *testing.T, body io.Reader, then func(r *http.Request, received []byte, err error)) {
+	d := newDaemon(&flags{}, io.Discard)
+	d.stall = 200 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := d.upload(w, r)
+		received, err := io.ReadAll(body)
+		if err == nil {
+			_, end := body.Read(make([]byte, 1))
+			assert.ErrorIs(t, end, io.EOF)
+		}
+		then(r, received, err)
+	}))
+	defer server.Close()
+	answer, err := http.Post(server.URL, "application/octet-stream", body)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+}
+
+func TestARestoreMayTakeLongerThanItsUpload(t *testing.T) {
+	receive(t, strings.NewReader("all of it"), func(r *http.Request, received []byte, err error) {
+		assert.NoError(t, err)
+		assert.Equal(t, "all of it", string(received))
+		select {
+		case <-r.Context().Done():
+			t.Error("the caller waits, and is taken for gone")
+		case <-time.After(time.Second):
+		}
+	})
+}
+
+func TestAnUploadThatStallsIsGivenUp(t *testing.T) {
+	body, more := io.Pipe()
+	go func() { _, _ = more.Write([]byte("half of it")) }() // It ends with the test.
+	receive(t, body, func(_ *http.Request, received []byte, err error) {
+		assert.Equal(t, "half of it", string(received))
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.NoError(t, more.Close())
+	})
+}
+
 func TestABackupThatFailsIsNotTakenForWhole(t *testing.T) {
 	for _, written := range []int{0, 1, 1 << 20} {
 		d := newDaemon(&flags{}, io.Discard)
@@ -317,7 +428,7 @@ func TestABackupThatBreaksIsNotTakenForWhole(t *testing.T) {
 	select {
 	case err := <-n.ended:
 		require.NoError(t, err)
-	case <-time.After(3 * endTimeout):
+	case <-time.After(3 * admin.EndTimeout):
 		t.Fatal("it waits for a reader")
 	}
 	_, err = io.Copy(io.Discard, answer.Body)

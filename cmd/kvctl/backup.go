@@ -60,18 +60,34 @@ func (a *app) backup(name string, flags backupFlags) error {
 	if err != nil {
 		return err
 	}
-	if name == "-" && a.toTerminal {
-		return usagef("backup: standard output is a terminal; redirect it, or name a file")
+	if err := a.refuseTerminal(name); err != nil {
+		return err
 	}
 	ctx, stop := interruptible()
 	defer stop()
 	err = a.withStoreUntil(ctx, forReading, func(db *kv.DB) error {
-		b := &backup{app: a, ctx: ctx, db: db, flags: flags, name: name}
-		if name == "-" {
-			return b.toStdout()
+		b := &backup{app: a, ctx: ctx, flags: flags, name: name}
+		b.take = func(to io.Writer) (uint64, error) {
+			if flags.increment {
+				return db.BackupSince(ctx, to, flags.since)
+			}
+			return db.Backup(ctx, to)
 		}
-		return b.toFile()
+		return b.run()
 	}, func(opts *kv.Options) { opts.SnapshotCompression = compression })
+	return whyNoBackup(ctx, err)
+}
+
+// refuseTerminal refuses to write a backup to one.
+func (a *app) refuseTerminal(name string) error {
+	if name == "-" && a.toTerminal {
+		return usagef("backup: standard output is a terminal; redirect it, or name a file")
+	}
+	return nil
+}
+
+// whyNoBackup makes an error of a backup what the user gets.
+func whyNoBackup(ctx context.Context, err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		// Not wrapped: half a backup is a failure even if its reader closed the pipe.
 		return fmt.Errorf("backup: %v", err)
@@ -86,9 +102,17 @@ func (a *app) backup(name string, flags backupFlags) error {
 type backup struct {
 	app   *app
 	ctx   context.Context
-	db    *kv.DB
 	flags backupFlags
 	name  string
+	take  func(to io.Writer) (offset uint64, err error) // Writes the backup or increment.
+}
+
+// run writes it to where it is wanted.
+func (b *backup) run() error {
+	if b.name == "-" {
+		return b.toStdout()
+	}
+	return b.toFile()
 }
 
 // backupJSON is the outcome of a backup as JSON output has it.
@@ -139,13 +163,11 @@ func (b *backup) write(to io.Writer) (backupJSON, error) {
 	bar := b.app.newTaskBar("backup", -1, written.Load)
 	defer bar.finish()
 	outcome := backupJSON{Kind: kindResult}
-	var err error
 	if b.flags.increment {
 		outcome.Since = &b.flags.since
-		outcome.Offset, err = b.db.BackupSince(b.ctx, out, b.flags.since)
-	} else {
-		outcome.Offset, err = b.db.Backup(b.ctx, out)
 	}
+	var err error
+	outcome.Offset, err = b.take(out)
 	outcome.Bytes = written.Load()
 	return outcome, err
 }

@@ -26,7 +26,7 @@ func newCluster(a *app) *cobra.Command {
 		Use:   "cluster",
 		Short: "Show and change a replicated store, by way of one of its nodes",
 		Long: `cluster asks a walnutd, one node of a replicated store, at the address of its
-admin listener. Any node will do, but for recover.
+admin listener. Any node will do, but for recover and restore.
 
 An admin listener that isn't on a loopback address wants a certificate: name
 one with --cert, --key and --ca, as walnutd does.`,
@@ -44,8 +44,8 @@ one with --cert, --key and --ca, as walnutd does.`,
 	for _, file := range []string{"cert", "key", "ca"} {
 		completeFiles(cmd, file)
 	}
-	addTo(cmd, "", newClusterStatus(a, flags), newClusterMembers(a, flags), newClusterTransfer(a, flags), newClusterRemove(a, flags),
-		newClusterRecover(a, flags))
+	addTo(cmd, "", newClusterStatus(a, flags), newClusterMembers(a, flags), newClusterJoin(a, flags), newClusterTransfer(a, flags),
+		newClusterRemove(a, flags), newClusterRecover(a, flags), newClusterBackup(a, flags), newClusterRestore(a, flags))
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func (a *app) client(flags *clusterFlags) (*admin.Client, error) {
 		if flags.cert == "" || flags.key == "" || flags.ca == "" {
 			return nil, usagef("cluster: want --cert, --key and --ca together")
 		}
-		keys, err := mutual.Load(flags.cert, flags.key, flags.ca)
+		keys, err := mutual.Load(mutual.Files{Cert: flags.cert, Key: flags.key, Authority: flags.ca})
 		if err != nil {
 			return nil, fmt.Errorf("cluster: certificates: %w", err)
 		}
@@ -179,12 +179,36 @@ func (a *app) printMembers(members []admin.Member) error {
 	return table.Flush()
 }
 
+func newClusterJoin(a *app, flags *clusterFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "join NODE ADDRESS",
+		Short: "Let a new node into the cluster",
+		Long: `join lets a new node in, which runs and listens at an address, and prints its
+name. It is for one that was started without --join: the others ask by
+themselves. The node has no vote at first, and gets it once it has caught up.
+That the node is a member already is no error.
+
+A node that has ever been in a cluster, this one or another, is refused: start
+it with an empty directory.`,
+		Example: `  kvctl cluster join d 127.0.0.1:7004`,
+		Args:    asUsed,
+		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
+			r, err := c.Join(ctx, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.printNode(r)
+		}),
+	}
+}
+
 func newClusterTransfer(a *app, flags *clusterFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "transfer [NODE]",
 		Short: "Let another node lead",
-		Long: `transfer lets a node lead, which must be a voter, or without a name any other
-one. It prints which node leads then. For some milliseconds there is no leader.`,
+		Long: `transfer lets a node lead, which must be a voter, or without a name the one that
+lacks least of the others that answer. It prints which node leads then. For some
+milliseconds there is no leader.`,
 		Example: `  kvctl cluster transfer
   kvctl cluster transfer b`,
 		Args: asUsed,

@@ -52,6 +52,13 @@ func answers() http.Handler {
 		}
 		return admin.Result{Kind: admin.KindResult, Node: want.Node}
 	}
+	answer("POST "+admin.PathJoin, func(r *http.Request) any {
+		var want admin.Join
+		if err := json.NewDecoder(r.Body).Decode(&want); err != nil || want.Address != "a:7000" {
+			return admin.Failure{Kind: admin.KindError, Error: "there is no node"}
+		}
+		return admin.Result{Kind: admin.KindResult, Node: want.Node}
+	})
 	answer("POST "+admin.PathTransfer, change)
 	answer("POST "+admin.PathRemove, change)
 	answer("POST "+admin.PathRecover, func(r *http.Request) any {
@@ -65,6 +72,8 @@ func answers() http.Handler {
 		}
 		return done
 	})
+	mux.Handle("GET "+admin.PathBackup, &store{kept: "pairs"})
+	mux.Handle("POST "+admin.PathRestore, &store{})
 	return mux
 }
 
@@ -93,6 +102,9 @@ c     c:7000   no answer  yes                                   connection \x1b[
 `,
 		},
 		{command: "members", out: "node  address  voter  leads\na     a:7000   yes    no\nb     b:7000   yes    yes\n"},
+		{command: "join a a:7000", out: "a\n"},
+		{command: "join a b:7000", code: exitFailed, stderr: "kvctl: ADDRESS: there is no node\n"},
+		{command: "join a", code: exitUsage, stderr: "usage: kvctl cluster join NODE"},
 		{command: "transfer", out: "c\n"},
 		{command: "transfer a", out: "a\n"},
 		{command: "transfer nobody", code: exitFailed, stderr: `kvctl: ADDRESS: "nobody" is no voter` + "\n"},
@@ -137,7 +149,7 @@ func TestAnAdminListenerIsAskedWithACertificate(t *testing.T) {
 	ca := mutualtest.New(t)
 	load := func(name string) mutual.Keys {
 		cert, key := ca.Issue(name)
-		keys, err := mutual.Load(cert, key, ca.File)
+		keys, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 		require.NoError(t, err)
 		return keys
 	}

@@ -26,7 +26,7 @@ func offered(t *testing.T, words ...string) (names []string, directive cobra.She
 func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 	files := map[string]bool{
 		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl txn": true,
-		"kvctl snapshot inspect": true, "kvctl snapshot verify": true,
+		"kvctl snapshot inspect": true, "kvctl snapshot verify": true, "kvctl cluster backup": true, "kvctl cluster restore": true,
 	}
 	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true, "cert": true, "ca": true}
 	everyCommand(func(cmd *cobra.Command) {

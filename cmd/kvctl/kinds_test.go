@@ -51,9 +51,12 @@ var kindsOf = []struct {
 	{command: "version", kinds: []string{kindVersion}},
 	{command: "cluster status", kinds: []string{kindCluster, kindNode, kindNode, kindNode}},
 	{command: "cluster members", kinds: []string{kindMember, kindMember}},
+	{command: "cluster join a a:7000", kinds: []string{kindResult}},
 	{command: "cluster transfer", kinds: []string{kindResult}},
 	{command: "cluster remove a", kinds: []string{kindResult}},
 	{command: "cluster recover --members c", kinds: []string{kindRecovery}},
+	{command: "cluster backup DIR/cluster", kinds: []string{kindResult}},
+	{command: "cluster restore DIR/cluster", kinds: []string{kindResult}},
 }
 
 func TestEachObjectSaysItsKind(t *testing.T) {

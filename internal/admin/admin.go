@@ -12,6 +12,7 @@ const (
 	PathMetrics  = "/metrics"
 	PathStatus   = "/v1/status"
 	PathMembers  = "/v1/members"
+	PathJoin     = "/v1/join"
 	PathTransfer = "/v1/transfer"
 	PathRemove   = "/v1/remove"
 	PathRecover  = "/v1/recover"
@@ -78,6 +79,12 @@ type Members struct {
 // Change asks for a change that is about one node.
 type Change struct {
 	Node string `json:"node"`
+}
+
+// Join asks for a new node to be let in.
+type Join struct {
+	Node    string `json:"node"`
+	Address string `json:"address"` // Where it is reached.
 }
 
 // Result says that what was asked for is done.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -34,7 +35,10 @@ func NewClient(address string, tls *tls.Config) *Client {
 		c.scheme = "https"
 	}
 	c.http = &http.Client{
-		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: tls, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: tls, DisableKeepAlives: true,
+			ExpectContinueTimeout: dialTimeout,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -52,6 +56,11 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	var m Members
 	err := c.ask(ctx, http.MethodGet, PathMembers, nil, &m)
 	return m.Members, err
+}
+
+// Join lets a new node in, which is reached at an address.
+func (c *Client) Join(ctx context.Context, node, address string) (r Result, err error) {
+	return r, c.ask(ctx, http.MethodPost, PathJoin, Join{node, address}, &r)
 }
 
 // Transfer lets a node lead; any one where the name is empty.
@@ -87,6 +96,11 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	if err != nil {
 		return c.explain(err)
 	}
+	return c.read(response, into)
+}
+
+// read reads an answer.
+func (c *Client) read(response *http.Response, into any) error {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, answerMax+1))
 	switch {
@@ -103,12 +117,21 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	return nil
 }
 
-// explain takes the URL out of an error, which names the address already.
+// explain says that no answer came since there is no node, or it doesn't take the connection.
 func (c *Client) explain(err error) error {
+	return fmt.Errorf("%s: no walnutd answers: %w", c.address, cause(err))
+}
+
+// cause takes the URL out of an error, since the address is named anyway. A connection that broke isn't wrapped: the caller may take a broken
+// pipe for a reader of its output that has had enough.
+func cause(err error) error {
 	if unwrapped := errors.Unwrap(err); unwrapped != nil {
 		err = unwrapped
 	}
-	return fmt.Errorf("%s: no walnutd answers: %w", c.address, err)
+	if errors.Is(err, syscall.EPIPE) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // failure is the error of an answer that is none of those wanted. What a terminal would not just print is left out of its text.

@@ -1,0 +1,232 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A session of a node that doesn't lead sends commands to the leader's server, and its client the replies. MULTI keeps commands here as
+// well, and EXEC sends all of them at once, so that only WATCH leaves anything on the leader. What is lost there by a change of the leader
+// makes EXEC answer null, as when a watched key had changed.
+
+// forward lets the leader run a group. It waits for a leader if none is known, and runs the group here if this node has become that.
+func (s *session) forward(ctx context.Context, group []request) {
+	if s.redirect(group) {
+		return
+	}
+	for len(group) > 0 && !s.ending {
+		if s.leads() {
+			n, needs := s.cutGroup(group)
+			group = group[s.runHere(ctx, group[:n], needs):]
+			continue
+		}
+		n, err := s.relay(ctx, group)
+		group = group[n:]
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, errBroken):
+			s.answerBroken(ctx, group)
+			return
+		case !s.await(ctx):
+			s.refuse(group)
+			return
+		}
+	}
+}
+
+// again runs a group whose commit was refused. Nothing of it has happened.
+func (s *session) again(ctx context.Context, group []request) {
+	switch {
+	case s.guest:
+		s.giveBack()
+	case s.await(ctx):
+		s.forward(ctx, group)
+	default:
+		s.refuse(group)
+	}
+}
+
+// refuse answers a group for which there is no leader.
+func (s *session) refuse(group []request) {
+	s.answerEach(group, func(*request) { s.out.fail(errNoLeader) })
+}
+
+// answerEach answers each request of a group that needs the store by a function. Others run.
+func (s *session) answerEach(group []request, answer func(r *request)) {
+	for i := range group {
+		if r := &group[i]; r.isStored() {
+			answer(r)
+		} else {
+			s.runOne(s.server.closing, r, nil, s.server.now())
+		}
+	}
+}
+
+// answerBroken answers a group whose replies the leader didn't send. Commands that only read run again.
+func (s *session) answerBroken(ctx context.Context, group []request) {
+	s.answerEach(group, func(r *request) {
+		switch {
+		case r.class() == writing:
+			s.out.fail(errUndecided)
+		case s.await(ctx):
+			s.forward(ctx, []request{*r})
+		default:
+			s.out.fail(errNoLeader)
+		}
+	})
+}
+
+// isStored reports whether a request needs the store, so that it must be forwarded. Others run here.
+func (r *request) isStored() bool {
+	class := r.class()
+	return class == reading || class == scanning || class == writing
+}
+
+// relay sends a group to the leader, and takes the replies. It returns how many commands are answered.
+func (s *session) relay(ctx context.Context, group []request) (answered int, err error) {
+	up, err := s.reach(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i := range group {
+		if group[i].isStored() {
+			up.add(group[i].args...)
+		}
+	}
+	up.flush()
+	now := s.server.now()
+	for i := range group {
+		if !group[i].isStored() {
+			s.runOne(ctx, &group[i], nil, now)
+		} else if err := up.reply(&s.out); err != nil {
+			s.hangUp()
+			return i, err
+		}
+	}
+	up.rest()
+	return len(group), nil
+}
+
+// reach returns the connection to the leader's server, and makes one where there is none that works.
+func (s *session) reach(ctx context.Context) (*upstream, error) {
+	if s.up != nil && !s.up.isAlive() {
+		s.hangUp()
+	}
+	if s.up == nil {
+		limit := time.Now().Add(s.server.opts.LeaderWait)
+		ctx, cancel := context.WithDeadline(ctx, limit)
+		defer cancel()
+		conn, err := s.server.opts.Cluster.DialLeader(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotRun, err)
+		}
+		s.up = newUpstream(s.server.closing, conn)
+		if err := s.up.greet(limit); err != nil {
+			s.hangUp()
+			return nil, err
+		}
+	}
+	s.up.speak(s.out.resp3, s.user.Load().name)
+	return s.up, nil
+}
+
+// hangUp closes the connection to the leader's server. What was watched there is lost.
+func (s *session) hangUp() {
+	if s.up != nil {
+		s.watch.lost = s.watch.lost || s.up.watching
+		s.up.close()
+		s.up = nil
+	}
+}
+
+// redirect answers a group with the address of the leader, if the connection has asked for the nodes and got another one. The client of
+// such a connection knows several nodes, and is to look at them again. It reports whether it has answered.
+func (s *session) redirect(group []request) bool {
+	if s.toldLeader == "" {
+		return false
+	}
+	leader, known := leaderOf(s.server.opts.Cluster.Members())
+	if !known || leader.Self || leader.Name == s.toldLeader {
+		return false
+	}
+	s.answerEach(group, func(r *request) { s.out.fail(fmt.Sprintf("MOVED %d %s", r.slot(), leader.Address)) })
+	return true
+}
+
+// transact runs a transaction here or on the leader, and answers with its replies, or null where a watched key has changed.
+func (s *session) transact(ctx context.Context, requests []request) {
+	s.patience = noPatience
+	needs := toRead
+	if s.mustUpdate(requests) {
+		needs = toUpdate
+	}
+	for {
+		if s.isWatchLost() {
+			s.out.nullArray()
+			return
+		}
+		var err error
+		if s.runsHere(needs) && !s.watchesThere() {
+			err = s.transactHere(ctx, requests, needs)
+		} else {
+			err = s.transactThere(ctx, requests)
+		}
+		switch {
+		case err == nil:
+			s.publishAll()
+			return
+		case errors.Is(err, errBroken) && needs == toUpdate:
+			s.out.fail(errUndecided)
+			return
+		case !s.isRefused(err) && !errors.Is(err, errBroken):
+			s.out.fail(failure(err))
+			return
+		case s.guest:
+			s.giveBack()
+			return
+		case !s.isWatching() && !s.await(ctx):
+			s.out.fail(errNoLeader)
+			return
+		case s.isWatching():
+			s.watch.lost = true
+		}
+	}
+}
+
+// transactThere lets the leader run a transaction.
+func (s *session) transactThere(ctx context.Context, requests []request) error {
+	if s.watchesThere() && !s.up.isAlive() {
+		s.hangUp()
+		return errNotRun
+	}
+	up, err := s.reach(ctx)
+	if err != nil {
+		return err
+	}
+	up.add([]byte("MULTI"))
+	for i := range requests {
+		up.add(requests[i].args...)
+	}
+	up.add([]byte("EXEC"))
+	up.flush()
+	var queued reply // MULTI's and that each is queued, or an error, after which EXEC's is one, too.
+	for range 1 + len(requests) {
+		if err == nil {
+			err = up.reply(&queued)
+			queued.buf = queued.buf[:0]
+		}
+	}
+	if err == nil {
+		err = up.reply(&s.out)
+	}
+	if err != nil {
+		s.hangUp()
+		return err
+	}
+	up.watching = false
+	up.rest()
+	return nil
+}

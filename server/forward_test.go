@@ -1,0 +1,327 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+func TestEveryNodeTakesEveryCommand(t *testing.T) {
+	n := newNodes(t)
+	for i := range n.all {
+		c := n.client(i)
+		key := fmt.Sprint("k", i)
+		require.Equal(t, "OK", c.do("SET", key, "a\r\nb\x00"))
+		for j := range n.all {
+			require.Equal(t, `"a\r\nb\x00"`, n.client(j).do("GET", key))
+		}
+	}
+	require.EqualValues(t, 0, n.all[1].commits.Load()+n.all[2].commits.Load(), "the leader commits")
+	require.EqualValues(t, 0, n.all[1].asked.Load()+n.all[2].asked.Load(), "the leader reads")
+}
+
+func TestAForwardedPipelineIsOneCommitAndAnsweredInOrder(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	c.send(encode("SET", "a", "1") + encode("PING") + encode("GET", "a") + encode("nope") + encode("SET", "b") + encode("SET", "b", "2") + encode("GET", "c"))
+	for _, want := range []string{
+		"OK", "PONG", `"1"`, "-ERR unknown command 'nope', with args beginning with: ", "-ERR wrong number of arguments for 'set' command", "OK", "nil",
+	} {
+		require.Equal(t, want, c.reply())
+	}
+	require.EqualValues(t, 1, n.db.Offset())
+}
+
+func TestManyBytesAreForwardedBothWaysAtATime(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(2)
+	value := strings.Repeat("walnut", 200_000)
+	require.Equal(t, "OK", c.do("SET", "k", value))
+	require.Equal(t, `"`+value+`"`, c.do("GET", "k"))
+
+	const commands = 50_000 // More bytes than sockets take, and so are the replies that they are queued.
+	require.Equal(t, "OK", c.words("MULTI"))
+	go c.send(strings.Repeat(encode("SET", "k", "v"), commands))
+	for range commands {
+		require.Equal(t, "QUEUED", c.reply())
+	}
+	require.Equal(t, "["+strings.TrimSpace(strings.Repeat("OK ", commands))+"]", c.words("EXEC"))
+}
+
+func TestATransactionIsForwardedWhole(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	require.Equal(t, "OK", c.words("MULTI"))
+	require.Equal(t, "QUEUED", c.words("SET a 1"))
+	require.Equal(t, "QUEUED", c.words("GET a"))
+	require.Equal(t, "QUEUED", c.words("PING"))
+	require.EqualValues(t, 0, n.db.Offset())
+	require.Equal(t, `[OK "1" PONG]`, c.words("EXEC"))
+	require.EqualValues(t, 1, n.db.Offset())
+	require.Equal(t, "OK", c.words("MULTI"))
+	require.Equal(t, "-ERR wrong number of arguments for 'set' command", c.words("SET a"))
+	require.Equal(t, "-EXECABORT Transaction discarded because of previous errors.", c.words("EXEC"))
+	require.Equal(t, `"1"`, c.words("GET a"))
+}
+
+// TestExecKnowsWhatHasChangedSinceWatch is about a connection to the leader, to a follower, and to nodes that change places.
+func TestExecKnowsWhatHasChangedSinceWatch(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		at      int
+		between func(n *nodes, c *client)
+		want    string
+	}{
+		{"nothing, on the leader", 0, func(*nodes, *client) {}, "[OK]"},
+		{"nothing, on a follower", 1, func(*nodes, *client) {}, "[OK]"},
+		{"the key, past a follower", 1, func(n *nodes, _ *client) { n.client(0).words("SET a 1") }, "nil"},
+		{"the key, through another follower", 1, func(n *nodes, _ *client) { n.client(2).words("SET a 1") }, "nil"},
+		{"another key", 1, func(n *nodes, _ *client) { n.client(2).words("SET z 1") }, "[OK]"},
+		{"the leader, to another", 0, func(n *nodes, _ *client) { n.lead(1) }, "nil"},
+		{"the leader, from another", 1, func(n *nodes, _ *client) { n.lead(1) }, "nil"},
+		{"the leader, seen from a follower", 1, func(n *nodes, _ *client) { n.lead(2) }, "nil"},
+		{"the leader, and again, and back the key", 0, func(n *nodes, _ *client) { n.lead(1); n.lead(0) }, "nil"},
+		{"the leader, and one more was watched since", 1, func(n *nodes, c *client) { n.lead(2); c.words("WATCH y") }, "nil"},
+		{"the leader, and it was forgotten", 1, func(n *nodes, c *client) { n.lead(2); c.words("UNWATCH") }, "[OK]"},
+		{"the leader, and it was forgotten by EXEC", 0, func(n *nodes, c *client) { n.lead(2); c.words("MULTI"); c.words("EXEC") }, "[OK]"},
+		{"the key, and it was forgotten", 1, func(n *nodes, c *client) { n.client(0).words("SET a 1"); c.words("UNWATCH") }, "[OK]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			n := newNodes(t)
+			c := n.client(row.at)
+			require.Equal(t, "OK", c.words("WATCH a"))
+			row.between(n, c)
+			require.Equal(t, "OK", c.words("MULTI"))
+			require.Equal(t, "QUEUED", c.words("SET b 1"))
+			require.Equal(t, row.want, c.words("EXEC"))
+			require.Equal(t, "OK", c.words("MULTI"))
+			require.Equal(t, "QUEUED", c.words("SET b 2"))
+			require.Equal(t, "[OK]", c.words("EXEC"), "nothing is watched any more")
+			require.Equal(t, `"2"`, c.words("GET b"))
+		})
+	}
+}
+
+func TestARefusedCommitIsForwarded(t *testing.T) {
+	for _, refusal := range []error{kv.ErrNotLeader, kv.ErrConflict} {
+		n := newNodes(t)
+		n.all[0].refusal.Store(func() error {
+			n.lead(1) // While the node tries to commit.
+			return refusal
+		})
+		c := n.client(0)
+		c.send(encode("SET", "a", "1") + encode("GET", "a"))
+		require.Equal(t, "OK", c.reply())
+		require.Equal(t, `"1"`, c.reply())
+		require.EqualValues(t, 1, n.db.Offset())
+	}
+}
+
+func TestARefusedCommitOfAFollowersClientIsForwardedToTheNextLeader(t *testing.T) {
+	n := newNodes(t)
+	n.all[0].refusal.Store(func() error {
+		n.lead(1)
+		return kv.ErrNotLeader
+	})
+	c := n.client(2)
+	c.send(encode("SET", "a", "1") + encode("GET", "a"))
+	require.Equal(t, "OK", c.reply())
+	require.Equal(t, `"1"`, c.reply())
+	require.Equal(t, "OK", c.words("MULTI"))
+	require.Equal(t, "QUEUED", c.words("SET a 2"))
+	n.all[1].refusal.Store(func() error {
+		n.lead(2)
+		return kv.ErrNotLeader
+	})
+	require.Equal(t, "[OK]", c.words("EXEC"), "this node leads by now")
+	require.EqualValues(t, 2, n.db.Offset())
+}
+
+func TestAnUndecidedCommitIsNotTriedAgain(t *testing.T) {
+	for at := range 2 {
+		n := newNodes(t)
+		n.all[0].refusal.Store(func() error { return fmt.Errorf("%w: %w", kv.ErrUndecided, kv.ErrNotLeader) })
+		c := n.client(at)
+		c.send(encode("SET", "a", "1") + encode("GET", "b"))
+		require.Regexp(t, "^-UNDECIDED ", c.reply())
+		require.Equal(t, "nil", c.reply())
+		require.Equal(t, "OK", c.words("MULTI"))
+		require.Equal(t, "QUEUED", c.words("SET a 2"))
+		require.Regexp(t, "^-UNDECIDED ", c.words("EXEC"))
+		require.EqualValues(t, 2, n.all[0].commits.Load())
+	}
+}
+
+// TestALeaderThatHangsIsLeft lets a leader hang until another one leads. What it may have done is undecided; what only reads is done.
+func TestALeaderThatHangsIsLeft(t *testing.T) {
+	n := newNodes(t)
+	hang := make(chan struct{})
+	defer close(hang)
+	began := make(chan struct{}, 10)
+	n.all[0].refusal.Store(func() error {
+		began <- struct{}{}
+		<-hang
+		return kv.ErrUndecided
+	})
+	c, inTransaction := n.client(1), n.client(1)
+	c.send(encode("SET", "a", "1") + encode("GET", "b") + encode("PING") + encode("SET", "b", "1"))
+	inTransaction.send(encode("MULTI") + encode("SET", "a", "1") + encode("EXEC"))
+	<-began
+	<-began
+	n.lead(2)
+	const undecided = "-UNDECIDED the leader didn't answer: the command may have been executed"
+	for _, want := range []string{undecided, "nil", "PONG", undecided} {
+		require.Equal(t, want, c.reply())
+	}
+	for _, want := range []string{"OK", "QUEUED", undecided} {
+		require.Equal(t, want, inTransaction.reply())
+	}
+	require.Equal(t, "OK", c.words("SET a 2"))
+}
+
+func TestALeaderThatDiedWhileNothingWasOnItsWayLeavesNothingUndecided(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	require.Equal(t, "OK", c.words("SET a 1"))
+	require.NoError(t, n.all[0].server.Close())
+	n.mu.Lock()
+	n.leader = 2 // Without closing the connections to the old one.
+	n.term++
+	n.mu.Unlock()
+	require.Equal(t, "OK", c.words("SET a 2"))
+}
+
+// TestAServerThatEndsLeavesNothingUndecided lets the leader's server end while clients of another node write.
+func TestAServerThatEndsLeavesNothingUndecided(t *testing.T) {
+	n := newNodes(t)
+	var writers sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 8 {
+		c := n.client(1)
+		writers.Go(func() {
+			for j := 0; ; j++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				key := fmt.Sprint("k", i)
+				c.send(encode("SET", key, fmt.Sprint(j)) + encode("GET", key))
+				for _, want := range []string{"OK", fmt.Sprintf("%q", fmt.Sprint(j))} {
+					if got, err := c.read(); err != nil || got != want {
+						t.Errorf("%v %v, want %v", got, err, want)
+						return
+					}
+				}
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, n.all[0].server.Shutdown(ctx))
+	time.Sleep(50 * time.Millisecond)
+	n.lead(2)
+	time.Sleep(50 * time.Millisecond)
+	close(stop)
+	writers.Wait()
+	require.Positive(t, n.all[2].commits.Load())
+}
+
+func TestALeaderThatServesNoForwardedCommandsLeavesNothingUndecided(t *testing.T) {
+	n := newNodes(t)
+	n.deaf.Store(true)
+	c := n.client(1)
+	require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("SET a 1"))
+	c.send(encode("SET", "a", "1"))
+	time.Sleep(leaderWait / 4)
+	n.deaf.Store(false)
+	require.Equal(t, "OK", c.reply())
+}
+
+func TestWithoutALeaderCommandsWaitAndAreRefused(t *testing.T) {
+	n := newNodes(t)
+	n.lead(-1)
+	for at := range 2 {
+		c := n.client(at)
+		require.Equal(t, "PONG", c.words("PING"), "it needs no leader")
+		began := time.Now()
+		c.send(encode("SET", "a", "1") + encode("PING") + encode("GET", "a"))
+		require.Equal(t, "-CLUSTERDOWN no leader is known", c.reply())
+		require.Equal(t, "PONG", c.reply())
+		require.Equal(t, "-CLUSTERDOWN no leader is known", c.reply())
+		require.Less(t, time.Since(began), leaderWait+leaderWait/2, "they wait once")
+		require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("WATCH a"))
+		require.Equal(t, "OK", c.words("MULTI"))
+		require.Equal(t, "QUEUED", c.words("GET a"))
+		require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("EXEC"))
+	}
+	c := n.client(1)
+	c.send(encode("SET", "a", "1"))
+	time.Sleep(leaderWait / 4)
+	n.lead(1)
+	require.Equal(t, "OK", c.reply(), "it has waited")
+}
+
+func TestReadOnlyConnectionsReadHereAndWriteThere(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	require.Equal(t, "OK", c.words("SET a 1"))
+	require.Equal(t, "OK", c.words("READONLY"))
+	n.lead(-1)
+	require.Equal(t, `"1"`, c.words("GET a"))
+	c.words("MULTI")
+	c.words("GET a")
+	require.Equal(t, `["1"]`, c.words("EXEC"))
+	n.lead(0)
+	require.EqualValues(t, 0, n.all[1].asked.Load())
+	require.Equal(t, "OK", c.words("SET a 2"))
+	require.EqualValues(t, 0, n.all[1].commits.Load())
+	require.Equal(t, `"2"`, c.words("GET a"))
+	require.Equal(t, "OK", c.words("READWRITE"))
+	n.lead(-1)
+	require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("GET a"))
+}
+
+// TestReadsAskWhetherTheNodeStillLeads counts: a group asks once, and one that commits something needn't.
+func TestReadsAskWhetherTheNodeStillLeads(t *testing.T) {
+	n := newNodes(t)
+	c, asked := n.client(0), &n.all[0].asked
+	for _, row := range []struct {
+		send    string
+		replies int
+		asks    int64
+	}{
+		{encode("GET", "a"), 1, 1},
+		{encode("GET", "a") + encode("GET", "b"), 2, 1},
+		{encode("PING"), 1, 0},
+		{encode("SET", "a", "1"), 1, 0},
+		{encode("SET", "a", "1") + encode("GET", "a"), 2, 0},
+		{encode("MULTI") + encode("GET", "a") + encode("EXEC"), 3, 1},
+		{encode("MULTI") + encode("SET", "a", "1") + encode("EXEC"), 3, 0},
+		{encode("MULTI") + encode("SET", "", "1") + encode("GET", "a") + encode("EXEC"), 4, 1}, // It writes nothing.
+	} {
+		before := asked.Load()
+		c.send(row.send)
+		for range row.replies {
+			c.reply()
+		}
+		require.Equal(t, row.asks, asked.Load()-before, row.send)
+	}
+}
+
+func TestOffsetsOnAnyNodeAreThoseOfWhatWasAcknowledged(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	require.Equal(t, "OK", c.words("SET a 1"))
+	require.Equal(t, "1", c.words("KV.OFFSET"))
+	require.Equal(t, `"1"`, c.words("KV.AT 1 GET a"))
+	require.EqualValues(t, 2, n.all[1].asked.Load(), "it has what was acknowledged elsewhere")
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"strconv"
+
+	"github.com/walnutkv/walnut/kv"
+)
+
+// scanCommands go through all keys.
+var scanCommands = []command{
+	{name: "scan", arity: -2, class: scanning, run: scan},
+	{name: "keys", arity: 2, class: scanning, run: matchingKeys},
+}
+
+const errCursor = "ERR invalid cursor"
+
+// scanOptions are the options of SCAN.
+type scanOptions struct {
+	glob  glob
+	count int64 // How many keys to look at.
+	other bool  // TYPE with a type that no value has.
+}
+
+// takeScanOptions returns the options, or the error where they aren't right.
+func takeScanOptions(args [][]byte) (o scanOptions, problem string) {
+	o = scanOptions{glob: newGlob([]byte("*")), count: 10}
+	for ; len(args) > 0; args = args[2:] {
+		if len(args) == 1 {
+			return o, errSyntax
+		}
+		switch value := args[1]; {
+		case is(args[0], "COUNT"):
+			var ok bool
+			if o.count, ok = parseInt(value); !ok {
+				return o, errNotInteger
+			}
+			if o.count < 1 {
+				return o, errSyntax
+			}
+		case is(args[0], "MATCH"):
+			o.glob = newGlob(value)
+		case is(args[0], "TYPE"):
+			o.other = !is(value, typeString)
+		default:
+			return o, errSyntax
+		}
+	}
+	return o, ""
+}
+
+func scan(c *call) {
+	number, err := strconv.ParseUint(string(c.args[1]), 10, 64)
+	if err != nil {
+		c.fail(errCursor)
+		return
+	}
+	o, problem := takeScanOptions(c.args[2:])
+	if problem != "" {
+		c.fail(problem)
+		return
+	}
+	span := o.glob.span()
+	if number != 0 {
+		var known bool
+		if span.After, known = c.session.server.cursors.after(number); !known {
+			c.fail(errCursor)
+			return
+		}
+	}
+	keys, last, ok := c.lookAt(&o, span)
+	if !ok {
+		return
+	}
+	next := uint64(0)
+	if last != nil {
+		next = c.session.server.cursors.number(last)
+	}
+	c.array(2)
+	c.text(strconv.FormatUint(next, 10))
+	c.bulks(keys)
+}
+
+// lookAt returns the keys of a span that the options select, out of as many as they say, and the last key looked at
+// where there are more. Where it reports false the error is written as the reply.
+func (c *call) lookAt(o *scanOptions, span kv.Range) (selected [][]byte, last []byte, ok bool) {
+	looked := int64(0)
+	for key := range c.tx.Scan(span) {
+		if looked == o.count {
+			return selected, last, true
+		}
+		last = key
+		looked++
+		if !o.other && o.glob.matches(key) {
+			selected = append(selected, key)
+		}
+		if !c.goesOn(looked) {
+			return nil, nil, false
+		}
+	}
+	return selected, nil, true
+}
+
+// goesOn reports whether a command that takes long may go on after step steps. It can't once the server is to end at
+// once; then the error is written as the reply.
+func (c *call) goesOn(step int64) bool {
+	const often = 1024
+	if step%often != 0 || c.ctx.Err() == nil {
+		return true
+	}
+	c.fail("ERR server is closed")
+	return false
+}
+
+func matchingKeys(c *call) {
+	o := scanOptions{glob: newGlob(c.args[1]), count: -1} // It never has looked at that many.
+	if keys, _, ok := c.lookAt(&o, o.glob.span()); ok {
+		c.bulks(keys)
+	}
+}
+
+// bulks is a list of texts.
+func (c *call) bulks(texts [][]byte) {
+	c.array(len(texts))
+	for _, text := range texts {
+		c.bulk(text)
+	}
+}

@@ -1,0 +1,95 @@
+package server_test
+
+import "testing"
+
+func TestSetHasTheOptionsOfRedis(t *testing.T) {
+	const syntax, invalid = "-ERR syntax error", "-ERR invalid expire time in 'set' command"
+	play(t, []scene{
+		{"NX writes where there is nothing, XX where there is something", []step{
+			{"SET a 1 XX", "nil"},
+			{"SET a 1 nx", "OK"},
+			{"SET a 2 NX", "nil"},
+			{"SET a 3 Xx", "OK"},
+			{"GET a", `"3"`},
+		}},
+		{"GET answers with the value before, whether or not there was a write", []step{
+			{"SET a 1 GET", "nil"},
+			{"SET a 2 GET", `"1"`},
+			{"SET a 3 NX GET", `"2"`},
+			{"SET b 1 XX GET", "nil"},
+			{"MGET a b", `["2" nil]`},
+		}},
+		{"a deadline is a time from now on, or an instant", []step{
+			{"SET a 1 EX 100", "OK"},
+			{"TTL a", "100"},
+			{"SET a 1 get px 200000", `"1"`},
+			{"TTL a", "200"},
+			{"SET a 1 EXAT 9000000000", "OK"},
+			{"EXPIRETIME a", "9000000000"},
+			{"SET a 1 PXAT 9000000000123 NX", "nil"},
+			{"SET a 1 PXAT 9000000000123 XX", "OK"},
+			{"PEXPIRETIME a", "9000000000123"},
+			{"SET a 1 EX 10 EX 20", "OK"},
+			{"TTL a", "20"},
+		}},
+		{"a write takes the deadline away but with KEEPTTL", []step{
+			{"SET a 1 EX 100", "OK"},
+			{"SET a 2 KEEPTTL", "OK"},
+			{"TTL a", "100"},
+			{"SET a 3", "OK"},
+			{"TTL a", "-1"},
+			{"SET b 1 KEEPTTL", "OK"},
+			{"TTL b", "-1"},
+		}},
+		{"an instant that has passed leaves nothing", []step{
+			{"SET a 1", "OK"},
+			{"SET a 2 PXAT 1", "OK"},
+			{"GET a", "nil"},
+		}},
+		{"options that exclude each other are refused", []step{
+			{"SET a 1 NX XX", syntax},
+			{"SET a 1 EX 10 PX 10", syntax},
+			{"SET a 1 EX 10 KEEPTTL", syntax},
+			{"SET a 1 KEEPTTL PXAT 10", syntax},
+			{"SET a 1 PERSIST", syntax},
+			{"SET a 1 EX", syntax},
+			{"SET a 1 EX x NX XX", syntax},
+			{"SET a 1 nope", syntax},
+			{"EXISTS a", "0"},
+		}},
+		{"a deadline must be a positive number that 64 bits can hold", []step{
+			{"SET a 1 EX 0", invalid},
+			{"SET a 1 PX -1", invalid},
+			{"SET a 1 EX 9223372036854775", invalid},
+			{"SET a 1 PX 9223372036854775807", invalid},
+			{"SET a 1 EX 1.5", "-ERR value is not an integer or out of range"},
+			{"SETEX a 0 1", "-ERR invalid expire time in 'setex' command"},
+			{"PSETEX a x 1", "-ERR value is not an integer or out of range"},
+			{"PSETEX a -5 1", "-ERR invalid expire time in 'psetex' command"},
+			{"EXISTS a", "0"},
+		}},
+		{"SETEX and PSETEX have their deadline before the value", []step{
+			{"SETEX a 100 1", "OK"},
+			{"TTL a", "100"},
+			{"PSETEX a 200000 2", "OK"},
+			{"TTL a", "200"},
+			{"GET a", `"2"`},
+		}},
+		{"GETEX changes the deadline alone", []step{
+			{"SET a 1", "OK"},
+			{"GETEX a EX 100", `"1"`},
+			{"TTL a", "100"},
+			{"GETEX a", `"1"`},
+			{"TTL a", "100"},
+			{"GETEX a persist", `"1"`},
+			{"TTL a", "-1"},
+			{"GETEX a PERSIST EX 1", syntax},
+			{"GETEX a KEEPTTL", syntax},
+			{"GETEX a GET", syntax},
+			{"GETEX a EX 0", "-ERR invalid expire time in 'getex' command"},
+			{"GETEX x EX 0", "nil"},
+			{"GETEX a PXAT 1", `"1"`},
+			{"EXISTS a", "0"},
+		}},
+	})
+}

@@ -1,0 +1,220 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Limits of an upstream.
+const (
+	quickWrite   = 16 << 10 // What is written before replies are read: a socket takes that much.
+	upstreamKept = 16 << 10 // Memory for commands that it keeps.
+	replyPiece   = 64 << 10 // How much memory is taken for a reply before more of it has arrived.
+)
+
+// Outcomes of commands that were forwarded, besides a reply.
+var (
+	errNotRun = errors.New("server: the leader didn't run the command")
+	errBroken = errors.New("server: the leader may have run the command")
+)
+
+// upstream is a session's connection to the server of the node that leads.
+//
+// Invariant: between two calls of the session nothing is on its way. So what arrives then is the end, or that the other server wants no more.
+type upstream struct {
+	conn     net.Conn
+	from     *bufio.Reader
+	release  func() bool // Ends what closes the connection with the server.
+	out      []byte      // Commands that are to be sent.
+	spoken   bool        // The other end knows resp3.
+	resp3    bool
+	user     string // By whose rights it judges.
+	watching bool   // WATCH was sent.
+
+	writing chan struct{} // Closed once out was written; nil where nothing is written beside reading.
+	sent    int           // How many bytes of out were. Read it after writing is closed.
+}
+
+// newUpstream returns one that is closed once ctx is done.
+func newUpstream(ctx context.Context, conn net.Conn) *upstream {
+	return &upstream{
+		conn: conn, from: bufio.NewReader(conn),
+		release: context.AfterFunc(ctx, func() { _ = conn.Close() }), // What reads sees that.
+	}
+}
+
+// greet waits until the other server says that it reads commands.
+func (u *upstream) greet(limit time.Time) error {
+	_ = u.conn.SetReadDeadline(limit)
+	var greeting reply
+	err := u.reply(&greeting)
+	_ = u.conn.SetReadDeadline(time.Time{})
+	return err
+}
+
+// isAlive reports whether the connection can be used, as far as can be known without sending anything.
+func (u *upstream) isAlive() bool { return u.from.Buffered() == 0 && !hasInput(u.conn) }
+
+// speak lets the other server answer in a protocol, and judge by a user's rights.
+func (u *upstream) speak(resp3 bool, user string) {
+	if u.spoken && u.resp3 == resp3 && u.user == user {
+		return
+	}
+	u.spoken, u.resp3, u.user = true, resp3, user
+	version := byte('2')
+	if resp3 {
+		version = '3'
+	}
+	u.add([]byte(forwardName), []byte{version}, []byte(user))
+}
+
+// add adds a command to those that flush sends.
+func (u *upstream) add(args ...[]byte) {
+	u.out = append(u.out, '*')
+	u.out = strconv.AppendInt(u.out, int64(len(args)), 10)
+	u.out = append(u.out, '\r', '\n')
+	for _, arg := range args {
+		u.out = append(u.out, '$')
+		u.out = strconv.AppendInt(u.out, int64(len(arg)), 10)
+		u.out = append(u.out, '\r', '\n')
+		u.out = append(u.out, arg...)
+		u.out = append(u.out, '\r', '\n')
+	}
+}
+
+// flush sends the commands. Many bytes are sent while replies are read: otherwise both ends could wait for the other to read.
+func (u *upstream) flush() {
+	u.sent, u.writing = 0, nil
+	if len(u.out) <= quickWrite {
+		u.sent, _ = u.conn.Write(u.out) // If it failed, so will reading.
+		return
+	}
+	written := make(chan struct{})
+	u.writing = written
+	go func() {
+		defer close(written)
+		u.sent, _ = u.conn.Write(u.out)
+	}()
+}
+
+// rest ends an exchange of which all replies were read.
+func (u *upstream) rest() {
+	if u.writing != nil {
+		<-u.writing
+	}
+	if u.out = u.out[:0]; cap(u.out) > upstreamKept {
+		u.out = nil
+	}
+}
+
+func (u *upstream) close() {
+	u.release()
+	_ = u.conn.Close() // Nothing is left to be sent.
+	if u.writing != nil {
+		<-u.writing
+	}
+}
+
+// reply appends the next reply to others. The error is errNotRun or errBroken. There are no replies after one.
+func (u *upstream) reply(to *reply) error {
+	start := len(to.buf)
+	err := u.copyReply(to)
+	if err == nil {
+		return nil
+	}
+	to.buf = to.buf[:start]
+	if errors.Is(err, errNotRun) {
+		return err
+	}
+	u.close()
+	if u.sent == 0 {
+		return fmt.Errorf("%w: %w", errNotRun, err)
+	}
+	return fmt.Errorf("%w: %w", errBroken, err)
+}
+
+// notLeader begins what a server answers to another one in place of the reply to the first command that it doesn't run. It is the last.
+const notLeader = "-NOTLEADER"
+
+// copyReply copies one reply, however deep it is.
+func (u *upstream) copyReply(to *reply) error {
+	for left := int64(1); left > 0; left-- {
+		start := len(to.buf)
+		if err := u.copyLine(to); err != nil {
+			return err
+		}
+		line := to.buf[start : len(to.buf)-2]
+		if bytes.HasPrefix(line, []byte(notLeader)) {
+			return errNotRun
+		}
+		items, length, err := announced(line)
+		if err != nil {
+			return err
+		}
+		left += items
+		if err := u.copyBytes(to, length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announced returns how many replies, and how many bytes, the first line of one says that follow.
+func announced(line []byte) (items, length int64, err error) {
+	switch line[0] {
+	case '+', '-', ':', '_', '#', ',', '(':
+		return 0, 0, nil
+	}
+	n, ok := parseInt(line[1:])
+	switch kind := line[0]; {
+	case !ok || n < -1 || n > 1<<40:
+	case n == -1:
+		return 0, 0, nil
+	case kind == '$', kind == '=', kind == '!':
+		return 0, n + 2, nil
+	case kind == '*', kind == '~', kind == '>':
+		return n, 0, nil
+	case kind == '%':
+		return 2 * n, 0, nil
+	}
+	return 0, 0, fmt.Errorf("server: a reply begins with %q", line[:min(len(line), 32)])
+}
+
+// copyLine copies a line, which has more than its end.
+func (u *upstream) copyLine(to *reply) error {
+	start := len(to.buf)
+	for {
+		piece, err := u.from.ReadSlice('\n')
+		to.buf = append(to.buf, piece...)
+		size := len(to.buf) - start
+		switch {
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		case size > inlineMax, err == nil && size < len("+\r\n"):
+			return fmt.Errorf("server: a reply begins with a line of %d bytes", size)
+		case err == nil:
+			return nil
+		}
+	}
+}
+
+// copyBytes copies bytes, and takes memory for them as they arrive.
+func (u *upstream) copyBytes(to *reply, length int64) error {
+	for length > 0 {
+		n, piece := len(to.buf), int(min(length, replyPiece))
+		to.buf = slices.Grow(to.buf, piece)[:n+piece]
+		if _, err := io.ReadFull(u.from, to.buf[n:]); err != nil {
+			return err
+		}
+		length -= int64(piece)
+	}
+	return nil
+}
