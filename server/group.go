@@ -237,7 +237,26 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 
 // apply runs commands that write blindly, as one commit. Its replies are what they are once that is acknowledged.
 func (s *session) apply(ctx context.Context, group []request) {
-	start, now := len(s.out.buf), s.server.now()
+	if !s.server.watched.blind.TryRLock() {
+		s.updateAll(ctx, group)
+		return
+	}
+	start := len(s.out.buf)
+	err := s.applyBlind(ctx, group)
+	switch {
+	case err == nil:
+	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
+		s.out.buf = s.out.buf[:start]
+		s.updateAll(ctx, group) // It refuses only the commands that are the reason.
+	default:
+		s.failed(ctx, start, group, err)
+	}
+}
+
+// applyBlind marks what is watched, and commits. The caller has locked for that.
+func (s *session) applyBlind(ctx context.Context, group []request) error {
+	defer s.server.watched.blind.RUnlock()
+	now := s.server.now()
 	s.batch.Reset()
 	for i := range group {
 		s.runOne(ctx, &group[i], nil, now)
@@ -246,15 +265,13 @@ func (s *session) apply(ctx context.Context, group []request) {
 	if group[0].size() > groupBytes {
 		s.batch = kv.Batch{} // It would keep that much memory.
 	}
-	switch {
-	case err == nil:
-	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
-		s.out.buf = s.out.buf[:start]
-		for n := 0; n < len(group); {
-			n += s.update(ctx, group[n:]) // It refuses only the commands that are the reason.
-		}
-	default:
-		s.failed(ctx, start, group, err)
+	return err
+}
+
+// updateAll runs commands in transactions, as few as can be.
+func (s *session) updateAll(ctx context.Context, group []request) {
+	for n := 0; n < len(group); {
+		n += s.update(ctx, group[n:])
 	}
 }
 

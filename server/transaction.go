@@ -167,6 +167,7 @@ func (s *session) see(ctx context.Context, keys []string) error {
 		}
 		return nil
 	}
+	s.server.watched.awaitBlind()
 	_, err := s.server.store.UpdateOffset(s.patient, note)
 	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
 		err = s.server.store.View(note)

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -63,6 +64,70 @@ func TestWhatWasReadAfterWatchIsStillSoInExec(t *testing.T) {
 	writers.Wait()
 	t.Logf("%d transactions, %d refused", done, refused)
 	require.NotZero(t, done)
+}
+
+// gatedStore is a store whose batches wait for a token each.
+type gatedStore struct {
+	*kv.DB
+	came, goes, over chan struct{}
+}
+
+// serveGated serves such a store until the test ends, when nothing waits any more.
+func serveGated(t *testing.T) (store *gatedStore, address string) {
+	t.Helper()
+	store = &gatedStore{openStore(t, kv.Options{}), make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	_, address = serveStore(t, store, server.Options{})
+	t.Cleanup(func() { close(store.over) })
+	return store, address
+}
+
+// ApplyContext waits before it applies.
+func (g *gatedStore) ApplyContext(ctx context.Context, b *kv.Batch) (uint64, error) {
+	select {
+	case g.came <- struct{}{}:
+	case <-g.over:
+	}
+	select {
+	case <-g.goes:
+	case <-g.over:
+	}
+	return g.DB.ApplyContext(ctx, b)
+}
+
+func TestWatchWaitsForBlindWritesThatAreNotDecided(t *testing.T) {
+	store, address := serveGated(t)
+	_, err := store.Put([]byte("a"), []byte("0"))
+	require.NoError(t, err)
+	for _, value := range []string{"1", "0"} {
+		dial(t, address).send(encode("SET", "a", value))
+		<-store.came
+	}
+	c := dial(t, address)
+	c.send(encode("WATCH", "a"))
+	time.Sleep(20 * time.Millisecond)
+	for offset := range uint64(2) { // The first is seen by a client that doesn't wait, and the second takes it back.
+		store.goes <- struct{}{}
+		require.Eventually(t, func() bool { return store.Offset() == offset+2 }, 10*time.Second, time.Millisecond)
+		c.send(encode("GET", "a"))
+		time.Sleep(20 * time.Millisecond)
+	}
+	require.Equal(t, "OK", c.reply())
+	read := c.replies(2)[0]
+	c.send(pipeline("MULTI;GET a;EXEC"))
+	require.Equal(t, "["+read+"]", c.replies(3)[2])
+}
+
+func TestBlindWritesGoOnWhileWatchWaits(t *testing.T) {
+	store, address := serveGated(t)
+	first, watcher, second := dial(t, address), dial(t, address), dial(t, address)
+	first.send(encode("SET", "a", "1"))
+	<-store.came
+	watcher.send(encode("WATCH", "a"))
+	time.Sleep(20 * time.Millisecond)
+	require.Equal(t, "OK", second.words("SET b 1"), "in a transaction")
+	store.goes <- struct{}{}
+	require.Equal(t, "OK", first.reply())
+	require.Equal(t, "OK", watcher.reply())
 }
 
 // number returns the number in a reply, 0 for a pair that isn't there.
