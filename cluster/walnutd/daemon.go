@@ -53,24 +53,30 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, end(server)) }()
 	d.log.Info("admin listener is there", "node", d.flags.options.Node, "address", listener.Addr().String())
 
+	clients, err := d.listenRedis()
+	if err != nil {
+		return fmt.Errorf("--redis: %w", err)
+	}
 	opts := d.flags.options
-	opts.Logger = d.log
+	opts.Logger, opts.Announce = d.log, clients.address()
 	node, err := cluster.Open(ctx, d.flags.dir, opts)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // It was to end before it was open.
+			err = nil // It was to end before it was open.
 		}
-		return err
+		return errors.Join(err, clients.end(nil))
 	}
 	d.node.Store(node)
 	d.log.Info("node is open", "node", opts.Node, "dir", d.flags.dir)
-	select {
-	case <-ctx.Done():
-		d.log.Info("node ends", "node", opts.Node)
-		return node.Close()
-	case err := <-failed:
-		return errors.Join(err, node.Close())
+	if err = clients.serve(node); err == nil {
+		select {
+		case <-ctx.Done():
+			d.log.Info("node ends", "node", opts.Node)
+		case err = <-failed:
+		case err = <-clients.failed():
+		}
 	}
+	return errors.Join(err, clients.end(node), node.Close())
 }
 
 // listen opens the admin listener. Where other machines might reach it, it has the node's certificates.
