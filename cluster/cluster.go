@@ -125,7 +125,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.lives.Go(c.watchClocks)
 	c.lives.Go(c.watchDialled)
 	if certs := c.port.certs; certs != nil {
-		c.lives.Go(func() { certs.watch(c.ctx) })
+		c.lives.Go(func() { certs.Watch(c.ctx) })
 	}
 	return nil
 }

@@ -1,15 +1,13 @@
 package cluster
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/walnutkv/walnut/internal/promtext"
 	"github.com/walnutkv/walnut/kv"
 )
 
@@ -18,71 +16,54 @@ import (
 // walnut_cluster_. It asks no other node. Labels tell the node from others; role and outcome are taken. Errors are those of
 // kv.Stats.WritePrometheus.
 func (c *Cluster) WritePrometheus(w io.Writer, labels ...kv.Label) error {
-	for _, l := range labels {
-		if l.Name == "role" || l.Name == "outcome" {
-			return fmt.Errorf("cluster: metrics: label %q: the name is taken", l.Name)
-		}
+	own := make([]promtext.Label, len(labels))
+	for i, l := range labels {
+		own[i] = promtext.Label(l)
 	}
-	page := &metricsPage{}
+	text, err := promtext.Labels(own, "role", "outcome")
+	if err != nil {
+		return fmt.Errorf("cluster: metrics: %w", err)
+	}
+	page := &metricsPage{labels: text}
 	if err := c.DB().Stats().WritePrometheus(page, labels...); err != nil {
 		return err
-	}
-	for _, l := range labels {
-		page.labels = append(page.labels, label(l.Name, l.Value))
 	}
 	s := c.state()
 	page.state(&s)
 	page.lag(max(s.Committed, c.fresh.known()), s.Applied)
 	page.contact(c.engine().raft, s.Role)
 	page.counts(&c.counts)
-	_, err := w.Write(page.Bytes())
+	_, err = w.Write(page.Bytes())
 	return err
 }
 
 // metricsPage is Prometheus text in the making.
 type metricsPage struct {
-	bytes.Buffer
-	labels []string
+	promtext.Page
+	labels string // Those of the node.
 }
 
-// label returns a label as the text has it.
-func label(name, value string) string {
-	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(value) + `"`
-}
-
-// number writes a metric: a counter if its name says so, otherwise a gauge.
+// number writes a metric.
 func (p *metricsPage) number(name, help string, value float64) {
-	p.head(name, help)
+	p.Head(name, help)
 	p.sample(name, value)
-}
-
-func (p *metricsPage) head(name, help string) {
-	kind := "gauge"
-	if strings.HasSuffix(name, "_total") {
-		kind = "counter"
-	}
-	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
 // sample writes a line. more are labels besides those of the node.
 func (p *metricsPage) sample(name string, value float64, more ...string) {
-	labels := strings.Join(append(p.labels[:len(p.labels):len(p.labels)], more...), ",")
-	if labels != "" {
-		labels = "{" + labels + "}"
-	}
-	fmt.Fprintf(p, "%s%s %s\n", name, labels, strconv.FormatFloat(value, 'f', -1, 64))
+	p.Sample(name, value, append([]string{p.labels}, more...)...)
 }
 
 // state writes where the node is.
 func (p *metricsPage) state(s *Status) {
 	const role = "walnut_cluster_role"
-	p.head(role, "1 for what the node is now.")
+	p.Head(role, "1 for what the node is now.")
 	for _, one := range []string{"leader", "follower", "candidate", "stopped"} {
 		value := 0.0
 		if one == s.Role {
 			value = 1
 		}
-		p.sample(role, value, label("role", one))
+		p.sample(role, value, promtext.Text("role", one))
 	}
 	voters := 0
 	for _, m := range s.Members {
@@ -107,7 +88,7 @@ func (p *metricsPage) lag(agreed, applied uint64) {
 // contact writes how long the node has been without word from the leader, if it ever had any.
 func (p *metricsPage) contact(r *raft.Raft, role string) {
 	const name = "walnut_cluster_contact_age_seconds"
-	p.head(name, "How long ago the node had word from the leader; 0 on the leader.")
+	p.Head(name, "How long ago the node had word from the leader; 0 on the leader.")
 	switch last := r.LastContact(); {
 	case role == "leader":
 		p.sample(name, 0)
@@ -123,9 +104,9 @@ func (p *metricsPage) counts(n *counts) {
 	p.number("walnut_cluster_snapshots_sent_total", "Snapshots that the node began to send to another one.", float64(n.sent.Load()))
 	p.number("walnut_cluster_snapshots_received_total", "Snapshots that the node was sent whole.", float64(n.installed.Load()))
 	const proposals = "walnut_cluster_proposals_total"
-	p.head(proposals, "Groups of commits that were proposed on this node, by what became of them.")
-	p.sample(proposals, float64(n.done.Load()), label("outcome", "done"))
-	p.sample(proposals, float64(n.refused.Load()), label("outcome", "refused"))
-	p.sample(proposals, float64(n.conflicts.Load()), label("outcome", "conflict"))
-	p.sample(proposals, float64(n.undecided.Load()), label("outcome", "undecided"))
+	p.Head(proposals, "Groups of commits that were proposed on this node, by what became of them.")
+	p.sample(proposals, float64(n.done.Load()), promtext.Text("outcome", "done"))
+	p.sample(proposals, float64(n.refused.Load()), promtext.Text("outcome", "refused"))
+	p.sample(proposals, float64(n.conflicts.Load()), promtext.Text("outcome", "conflict"))
+	p.sample(proposals, float64(n.undecided.Load()), promtext.Text("outcome", "undecided"))
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/walnutkv/walnut/internal/mutual"
 )
 
 // helloTimeout limits both handshakes of a caller.
@@ -20,7 +22,7 @@ const helloTimeout = 5 * time.Second
 // Every open connection is in conns.
 type port struct {
 	listener net.Listener
-	certs    *certificates // Nil without TLS.
+	certs    *mutual.Certificates // Nil without TLS.
 	cluster  [16]byte
 	node     string // Its identity.
 	address  string // What is advertised.
@@ -95,7 +97,7 @@ func (p *port) accept() {
 // welcome does the handshakes with a caller.
 func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 	if p.certs != nil {
-		conn = tls.Server(conn, p.certs.server(tls.RequireAndVerifyClientCert))
+		conn = tls.Server(conn, p.certs.Server(tls.RequireAndVerifyClientCert, tls.VersionTLS13))
 	}
 	held, err := p.conns.hold(conn)
 	if err != nil {
@@ -123,7 +125,7 @@ func (p *port) dial(ctx context.Context, why purpose, node, address string) (net
 		return nil, "", err
 	}
 	if p.certs != nil {
-		conn = tls.Client(conn, p.certs.client())
+		conn = tls.Client(conn, p.certs.Client())
 	}
 	held, err := p.conns.hold(conn)
 	if err != nil {

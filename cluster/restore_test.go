@@ -156,7 +156,7 @@ type upload struct {
 }
 
 func (u *upload) Read(piece []byte) (int, error) {
-	n, err := u.Reader.Read(piece[:min(len(piece), 10)])
+	n, err := u.Reader.Read(piece[:min(len(piece), 1000)])
 	u.once.Do(func() {
 		close(u.begun)
 		<-u.wait
@@ -167,8 +167,12 @@ func (u *upload) Read(piece []byte) (int, error) {
 // TestARestoreThatOutlivesItsNodeLeavesTheNextAlone closes the node while a restore waits for its backup, and opens the directory again.
 func TestARestoreThatOutlivesItsNodeLeavesTheNextAlone(t *testing.T) {
 	c := newTrio(t, "alone")
-	c.put("key", "value")
 	node := c.nodes["alone"]
+	for i := range 8 {
+		value := make([]byte, 1<<20)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(value) // It never fails.
+		c.put(fmt.Sprint(i), string(value))
+	}
 	var backup bytes.Buffer
 	_, err := node.DB().Backup(t.Context(), &backup)
 	require.NoError(t, err)
@@ -187,6 +191,7 @@ func TestARestoreThatOutlivesItsNodeLeavesTheNextAlone(t *testing.T) {
 	require.NoError(t, os.WriteFile(mark, nil, 0o600))
 	close(slow.wait)
 	require.ErrorIs(t, <-done, ErrClosed)
+	require.NotZero(t, backup.Len(), "it doesn't wait for the rest")
 	require.FileExists(t, mark, "what the next restore has unpacked")
 	require.NoDirExists(t, node.unpacked)
 }

@@ -23,8 +23,11 @@ func (v *DiskView) Stats(ctx context.Context) (Stats, error) {
 		stats.DataBytes += int64(len(e.key) + len(e.value))
 		if e.expired(now) {
 			stats.Expired++
-		} else {
-			stats.Keys++
+			continue
+		}
+		stats.Keys++
+		if e.deadline != 0 {
+			stats.Deadlines++
 		}
 	}
 	stats.takeLog(v.log.Stats())

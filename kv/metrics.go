@@ -1,17 +1,18 @@
 package kv
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/histogram"
+	"github.com/walnutkv/walnut/internal/promtext"
 )
+
+// Label is a name and a value that tell the metrics of one store from those of others.
+type Label struct{ Name, Value string }
 
 // LabelledStats are the numbers of one store on a page of metrics, with the labels that tell it from the other stores there.
 type LabelledStats struct {
@@ -59,6 +60,10 @@ var metrics = []metric{
 	{
 		"walnut_data_bytes", "Bytes of the keys and values of all pairs, expired ones included.",
 		func(s *Stats) float64 { return float64(s.DataBytes) },
+	},
+	{
+		"walnut_deadline_keys", "Pairs that readers see and that have a deadline.",
+		func(s *Stats) float64 { return float64(s.Deadlines) },
 	},
 	{
 		"walnut_expired_keys", "Pairs whose deadline has passed and that nothing has removed.",
@@ -175,32 +180,36 @@ var metrics = []metric{
 	},
 }
 
-// histogramMetric is a histogram with buckets whose bounds are 1<<from to 1<<to. unit is how many of what was recorded make one of
-// what is shown.
+// histogramMetric is a histogram.
 type histogramMetric struct {
 	name, help string
 	spread     func(s *Stats) histogram.Snapshot
-	from, to   int
-	unit       float64
+	scale      promtext.Scale
 }
 
 var histograms = []histogramMetric{
 	{
 		"walnut_sync_seconds", "How long syncs of the log took.",
-		func(s *Stats) histogram.Snapshot { return s.SyncLatency.spread }, 10, 35, float64(time.Second), // 1 µs to 34 s.
+		func(s *Stats) histogram.Snapshot { return s.SyncLatency.spread }, inSeconds(10, 35), // 1 µs to 34 s.
 	},
 	{
 		"walnut_commit_seconds", "How long commits took from call to acknowledgement; each one measured stands for some that were not.",
-		func(s *Stats) histogram.Snapshot { return s.CommitLatency.spread }, 10, 35, float64(time.Second),
+		func(s *Stats) histogram.Snapshot { return s.CommitLatency.spread }, inSeconds(10, 35),
 	},
 	{
 		"walnut_clone_seconds", "How long writers took to give readers their own state; each one measured stands for some that were not.",
-		func(s *Stats) histogram.Snapshot { return s.CloneLatency.spread }, 6, 24, float64(time.Second), // 64 ns to 17 ms.
+		func(s *Stats) histogram.Snapshot { return s.CloneLatency.spread }, inSeconds(6, 24), // 64 ns to 17 ms.
 	},
 	{
 		"walnut_group_commits", "Commits that one sync made durable.",
-		func(s *Stats) histogram.Snapshot { return s.GroupCommits.spread }, 0, 12, 1,
+		func(s *Stats) histogram.Snapshot { return s.GroupCommits.spread },
+		promtext.Scale{From: 0, To: 12, Unit: 1},
 	},
+}
+
+// inSeconds is the scale of what was recorded in nanoseconds.
+func inSeconds(from, to int) promtext.Scale {
+	return promtext.Scale{From: from, To: to, Unit: float64(time.Second)}
 }
 
 func oneIf(holds bool) float64 {
@@ -220,7 +229,7 @@ func unixSeconds(t time.Time) float64 {
 
 // metricsPage is Prometheus text in the making.
 type metricsPage struct {
-	bytes.Buffer
+	promtext.Page
 	stores []LabelledStats
 	labels []string // Of each store, as the text has them; "" for none.
 }
@@ -229,11 +238,15 @@ func newMetricsPage(stores []LabelledStats) (*metricsPage, error) {
 	page := &metricsPage{stores: stores}
 	seen := map[string]bool{}
 	for i, store := range stores {
-		text, err := labelText(store.Labels)
+		labels := make([]promtext.Label, len(store.Labels))
+		for j, l := range store.Labels {
+			labels[j] = promtext.Label(l)
+		}
+		text, err := promtext.Labels(labels)
 		if err != nil {
 			return nil, fmt.Errorf("store %d: %w", i+1, err)
 		}
-		set := labelSet(store.Labels)
+		set := promtext.LabelSet(labels)
 		if seen[set] {
 			return nil, fmt.Errorf("store %d has the same labels as another one: {%s}", i+1, text)
 		}
@@ -243,57 +256,30 @@ func newMetricsPage(stores []LabelledStats) (*metricsPage, error) {
 	return page, nil
 }
 
-func (p *metricsPage) head(name, kind, help string) {
-	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-}
-
-// sample writes a line. more are labels besides those of the store.
-func (p *metricsPage) sample(name, labels, more, value string) {
-	if labels != "" && more != "" {
-		labels += ","
-	}
-	if labels += more; labels != "" {
-		labels = "{" + labels + "}"
-	}
-	fmt.Fprintf(p, "%s%s %s\n", name, labels, value)
-}
-
 func (p *metricsPage) number(m metric) {
-	kind := "gauge"
-	if strings.HasSuffix(m.name, "_total") {
-		kind = "counter"
-	}
-	p.head(m.name, kind, m.help)
+	p.Head(m.name, m.help)
 	for i := range p.stores {
 		value := m.value(&p.stores[i].Stats)
 		if m.name == "walnut_free_bytes" && value < 0 {
 			continue // The system doesn't say.
 		}
-		p.sample(m.name, p.labels[i], "", metricNumber(value))
+		p.Sample(m.name, value, p.labels[i])
 	}
 }
 
 func (p *metricsPage) histogram(m histogramMetric) {
-	p.head(m.name, "histogram", m.help)
+	p.HistogramHead(m.name, m.help)
 	for i := range p.stores {
-		spread, labels := m.spread(&p.stores[i].Stats), p.labels[i]
-		count := strconv.FormatUint(spread.Count, 10)
-		for power := m.from; power <= m.to; power++ {
-			bound := metricNumber(float64(uint64(1)<<power) / m.unit)
-			p.sample(m.name+"_bucket", labels, `le="`+bound+`"`, strconv.FormatUint(spread.AtMost(power), 10))
-		}
-		p.sample(m.name+"_bucket", labels, `le="+Inf"`, count)
-		p.sample(m.name+"_sum", labels, "", metricNumber(float64(spread.Sum)/m.unit))
-		p.sample(m.name+"_count", labels, "", count)
+		p.Histogram(m.name, m.spread(&p.stores[i].Stats), m.scale, p.labels[i])
 	}
 }
 
 // buildInfo says which version of Walnut the program was built with, and by which Go.
 func (p *metricsPage) buildInfo() {
 	const name = "walnut_build_info"
-	p.head(name, "gauge", "The version of Walnut and of Go that the program was built with; always 1.")
-	version := escapeLabel(moduleVersion(debug.ReadBuildInfo()))
-	p.sample(name, "", fmt.Sprintf(`version="%s",goversion="%s"`, version, escapeLabel(runtime.Version())), "1")
+	p.Head(name, "The version of Walnut and of Go that the program was built with; always 1.")
+	version := moduleVersion(debug.ReadBuildInfo())
+	p.Sample(name, 1, promtext.Text("version", version), promtext.Text("goversion", runtime.Version()))
 }
 
 // moduleVersion returns the version of this module in a program.
@@ -307,12 +293,4 @@ func moduleVersion(info *debug.BuildInfo, ok bool) string {
 		}
 	}
 	return "unknown"
-}
-
-// metricNumber writes whole numbers, up to what a float64 holds exactly, without an exponent.
-func metricNumber(value float64) string {
-	if whole := int64(value); float64(whole) == value && whole < 1<<53 {
-		return strconv.FormatInt(whole, 10)
-	}
-	return strconv.FormatFloat(value, 'g', -1, 64)
 }

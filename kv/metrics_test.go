@@ -206,14 +206,6 @@ func TestPrometheusHistogramsCountEachValueInItsBuckets(t *testing.T) {
 	require.InDelta(t, 3601.000002049, counts["_sum"], 1e-9)
 }
 
-func TestPrometheusNumbersAreWholeWhereTheyCanBe(t *testing.T) {
-	for number, want := range map[float64]string{
-		0: "0", 5: "5", 1 << 40: "1099511627776", 0.5: "0.5", 1e-9: "1e-09", 1 << 60: "1.152921504606847e+18",
-	} {
-		require.Equal(t, want, metricNumber(number))
-	}
-}
-
 // brokenWriter fails every write.
 type brokenWriter struct{ err error }
 

@@ -16,6 +16,7 @@ import (
 type Stats struct {
 	Keys      int    `json:"keys"`       // Pairs that readers see.
 	DataBytes int64  `json:"data_bytes"` // Bytes of the keys and values of all pairs, expired ones included.
+	Deadlines int    `json:"deadlines"`  // Those of them that have a deadline.
 	Expired   int    `json:"expired"`    // Pairs whose deadline has passed and that are not deleted yet; in snapshots they are as well.
 	Swept     uint64 `json:"swept"`      // Expired pairs that the store has deleted by itself.
 
@@ -101,6 +102,7 @@ func (db *DB) Stats() Stats {
 	}
 	now := db.now()
 	stats.Expired, stats.Swept = visible.expired(now), db.sweeper.swept.Load()
+	stats.Deadlines = visible.deadlines.len() - stats.Expired
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len()-stats.Expired, visible.dataBytes, visible.offset
 	stats.OpenViews, stats.OldestView = db.views.open(now)
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.snapshot()), newLatency(db.visible.clones.snapshot())

@@ -111,8 +111,10 @@ func TestStatsCountWhatHasExpired(t *testing.T) {
 	}
 	require.Zero(t, db.Stats().Expired)
 	require.Equal(t, 5, db.Stats().Keys)
+	require.Equal(t, 4, db.Stats().Deadlines)
 	now = 1100
 	require.Equal(t, 4, db.Stats().Expired)
+	require.Zero(t, db.Stats().Deadlines)
 	require.Equal(t, 1, db.Stats().Keys, "an expired pair is none that readers see")
 	put(t, db, "a", "without a deadline")
 	_, err = db.Delete([]byte("b"))

@@ -13,25 +13,19 @@ import (
 // clusteringCommands are about the nodes of a replicated store. To clients of a Redis cluster it is one master, which has all slots, and its
 // replicas.
 var clusteringCommands = []command{
-	{name: "cluster", arity: -2, class: onSession, run: inCluster(clusterCommand)},
-	{name: "readonly", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(true) })},
-	{name: "readwrite", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(false) })},
-	{name: "asking", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.ok() })},
-	{name: "role", arity: 1, class: onSession, run: role},
-	{name: "wait", arity: 3, class: onSession, run: wait},
-}
-
-// clusterCommands are the subcommands of CLUSTER, with how many arguments they have.
-var clusterCommands = map[string]struct {
-	arity int
-	run   func(c *call, members []Member)
-}{
-	"slots":   {2, clusterSlots},
-	"shards":  {2, clusterShards},
-	"nodes":   {2, clusterNodes},
-	"info":    {2, clusterInfo},
-	"myid":    {2, clusterMyID},
-	"keyslot": {3, func(c *call, _ []Member) { c.integer(int64(slotOf(c.args[2]))) }},
+	{name: "cluster", arity: -2, class: onSession, always: confined, under: []command{
+		{name: "cluster|slots", arity: 2, class: onSession, run: inCluster(clusterSlots), always: confined},
+		{name: "cluster|shards", arity: 2, class: onSession, run: inCluster(clusterShards), always: confined},
+		{name: "cluster|nodes", arity: 2, class: onSession, run: inCluster(clusterNodes), always: confined},
+		{name: "cluster|info", arity: 2, class: onSession, run: inCluster(clusterInfo), always: confined},
+		{name: "cluster|myid", arity: 2, class: onSession, run: inCluster(clusterMyID), always: confined},
+		{name: "cluster|keyslot", arity: 3, class: onSession, run: inCluster(clusterKeySlot), always: confined},
+	}},
+	{name: "readonly", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(true) }), always: confined},
+	{name: "readwrite", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(false) }), always: confined},
+	{name: "asking", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.ok() }), always: confined},
+	{name: "role", arity: 1, class: onSession, run: role, always: confined},
+	{name: "wait", arity: 3, class: onSession, run: wait, always: confined},
 }
 
 // inCluster refuses a command where there is one store alone.
@@ -49,19 +43,6 @@ func inCluster(run func(c *call, members []Member)) func(c *call) {
 func (c *call) readOnly(yes bool) {
 	c.session.readOnly = yes && !c.session.guest
 	c.ok()
-}
-
-func clusterCommand(c *call, members []Member) {
-	name := strings.ToLower(string(cut(c.args[1], nameMax)))
-	found, is := clusterCommands[name]
-	switch {
-	case !is:
-		c.fail(fmt.Sprintf("ERR unknown subcommand '%s'. Try CLUSTER HELP.", cut(c.args[1], shownMax)))
-	case len(c.args) != found.arity:
-		c.fail(wrongArity("cluster|" + name))
-	default:
-		found.run(c, members)
-	}
 }
 
 // endpoint is where a member's server is.
@@ -207,6 +188,8 @@ func clusterMyID(c *call, members []Member) {
 	c.fail("ERR this node isn't let in yet")
 }
 
+func clusterKeySlot(c *call, _ []Member) { c.integer(int64(slotOf(c.args[2]))) }
+
 // role says whether the node leads, with the other members, or which one does.
 func role(c *call) {
 	cluster, offset := c.session.server.opts.Cluster, int64(c.session.server.store.Offset())
@@ -255,43 +238,6 @@ func replicasOf(members []Member) (replicas []Member) {
 		}
 	}
 	return replicas
-}
-
-// replicationInfo is the section of INFO about the nodes, without its head.
-func (s *Server) replicationInfo() string {
-	var page strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&page, format+"\r\n", args...) }
-	cluster, offset := s.opts.Cluster, s.store.Offset()
-	if cluster == nil {
-		return fmt.Sprintf("role:master\r\nconnected_slaves:0\r\nmaster_repl_offset:%d\r\n", offset)
-	}
-	members := cluster.Members()
-	if cluster.Term() != 0 {
-		replicas := replicasOf(members)
-		line("role:master")
-		line("connected_slaves:%d", len(replicas))
-		for i := range replicas {
-			host, port := replicas[i].endpoint()
-			line("slave%d:ip=%s,port=%d,state=online,offset=%d,lag=0", i, host, port, replicas[i].Applied)
-		}
-		line("master_repl_offset:%d", offset)
-		return page.String()
-	}
-	leader, known := leaderOf(members)
-	host, port := leader.endpoint()
-	link := "down"
-	if known {
-		link = "up"
-	}
-	line("role:slave")
-	line("master_host:%s", host)
-	line("master_port:%d", port)
-	line("master_link_status:%s", link)
-	line("slave_repl_offset:%d", offset)
-	line("slave_read_only:0") // What is written is forwarded.
-	line("connected_slaves:0")
-	line("master_repl_offset:%d", max(offset, leader.Applied))
-	return page.String()
 }
 
 // Limits of WAIT.

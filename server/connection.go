@@ -2,10 +2,13 @@ package server
 
 // connectionCommands are about the connection.
 var connectionCommands = []command{
-	{name: "ping", arity: -1, class: anywhere, run: ping, always: subscribed},
-	{name: "echo", arity: 2, class: anywhere, run: func(c *call) { c.bulk(c.args[1]) }},
-	{name: "quit", arity: -1, class: onSession, run: quit, always: unauthenticated | subscribed},
-	{name: "select", arity: 2, class: onSession, run: selectDatabase},
+	{name: "ping", arity: -1, class: anywhere, run: ping, always: subscribed | confined},
+	{name: "echo", arity: 2, class: anywhere, run: func(c *call) { c.bulk(c.args[1]) }, always: confined},
+	{name: "quit", arity: -1, class: onSession, run: quit, always: unauthenticated | subscribed | insideMulti},
+	{name: "reset", arity: 1, class: onSession, run: reset, always: unauthenticated | subscribed | insideMulti},
+	{name: "select", arity: 2, class: onSession, run: selectDatabase, always: confined},
+	{name: "auth", arity: -2, class: onSession, run: auth, always: unauthenticated},
+	{name: "hello", arity: -1, class: onSession, run: hello, always: unauthenticated},
 }
 
 func ping(c *call) {
@@ -30,6 +33,18 @@ func ping(c *call) {
 func quit(c *call) {
 	c.ok()
 	c.session.ending = true
+}
+
+// reset makes the connection what it was when it began.
+func reset(c *call) {
+	s := c.session
+	s.queue = nil
+	s.unwatch()
+	s.muted, s.out.resp3 = loud, false
+	s.readOnly, s.toldLeader = false, ""
+	s.face.rename("")
+	s.server.becomeStranger(s)
+	c.simple("RESET")
 }
 
 // selectDatabase accepts the one database that there is.

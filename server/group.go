@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -17,28 +16,66 @@ const (
 	groupReplies  = 1 << 20
 )
 
-// runAll runs requests in order, consecutive ones as a group where they can be.
-func (s *session) runAll(ctx context.Context, requests []request) {
+// runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
+func (s *session) runAll(ctx context.Context, requests []request, now time.Time) time.Time {
+	var last *command
 	for len(requests) > 0 && !s.ending {
-		start := len(s.out.buf)
-		n := s.runSome(ctx, requests)
-		requests = requests[n:]
-		if s.out.overflown {
-			s.out.buf = s.out.buf[:start]
-			s.out.fail(fmt.Sprintf("ERR replies have more than %d bytes: the connection is closed", s.out.max))
-			s.ending = true
+		start, muted := len(s.out.buf), s.muted
+		group := requests
+		if muted == muteNext {
+			group = requests[:1]
 		}
+		n := s.runSome(ctx, group)
+		s.quieten(start, muted)
+		now = s.ran(requests[:n], now)
+		if ran := requests[n-1].command; ran != nil {
+			last = ran
+		}
+		requests = requests[n:]
 		if len(s.out.buf) > groupReplies {
 			s.flush()
+			now = time.Now() // The client may have been slow.
 		}
 	}
+	s.show(last)
+	return now
+}
+
+// quieten drops the replies from start on where the client doesn't want them. muted is what it wanted when they began.
+func (s *session) quieten(start int, muted muted) {
+	if muted != loud && s.muted != loud {
+		s.out.buf = s.out.buf[:start]
+	}
+	if muted == muteNext && s.muted == muteNext {
+		s.muted = loud
+	}
+}
+
+// ran counts requests that have run together since a time, and returns what time it is.
+func (s *session) ran(group []request, since time.Time) time.Time {
+	now := time.Now()
+	took, writes := now.Sub(since), false
+	for i := 0; i < len(group); {
+		first := i
+		for i < len(group) && group[i].command == group[first].command {
+			i++
+		}
+		if ran := group[first].command; ran != nil {
+			ran.calls.Add(uint64(i - first))
+			writes = writes || ran.class == writing
+		}
+	}
+	s.server.counters().took(took, writes)
+	s.server.slow.note(s, group, now, took)
+	return now
 }
 
 // runSome runs the next requests, and returns how many.
 func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	first := &requests[0]
+	s.out.base = len(s.out.buf)
 	s.resolve(first)
-	s.patience = noPatience
+	s.giveUp = time.Time{}
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
@@ -124,13 +161,21 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	if r.command.class == onSession {
 		c = new(call) // It may run others.
 	}
+	start := len(s.out.buf)
 	*c = call{reply: &s.out, session: s, ctx: ctx, command: r.command, args: r.args, tx: tx, now: now}
 	if tx == nil && r.command.class == writing {
 		c.batch = &s.batch
 	}
 	r.command.run(c)
 	*c = call{}
+	if s.out.full {
+		s.out.buf, s.out.full, s.refusal = s.out.buf[:start], false, errLargeReply
+		s.out.fail(failure(errLargeReply))
+	}
 }
+
+// errLargeReply refuses a command or a transaction whose replies would be larger than Options.MaxReplies.
+var errLargeReply = errors.New("the replies are too large to be kept until they can be sent")
 
 // read runs commands that write nothing, and returns how many. A single GET needs no view.
 func (s *session) read(ctx context.Context, group []request) (n int) {
@@ -174,7 +219,15 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int) {
 	start, now := len(s.out.buf), s.server.now()
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
+		before := len(s.out.buf)
 		s.runOne(ctx, &group[n], tx, now)
+		if s.refusal != nil && !tx.Writable() {
+			s.refusal = nil
+			if n > 0 { // It may have room when it runs alone.
+				s.out.buf = s.out.buf[:before]
+				return n
+			}
+		}
 		n++
 	}
 	return n
@@ -187,7 +240,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 	for i := range group {
 		s.runOne(ctx, &group[i], nil, now)
 	}
-	_, err := s.server.store.ApplyContext(ctx, &s.batch)
+	_, err := s.server.store.ApplyContext(s.patient, &s.batch)
 	if group[0].size() > groupBytes {
 		s.batch = kv.Batch{} // It would keep that much memory.
 	}

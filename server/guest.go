@@ -1,6 +1,9 @@
 package server
 
-import "net"
+import (
+	"net"
+	"sync/atomic"
+)
 
 // A guest is a session that another node's server forwards the commands of one client over. Its replies are the client's.
 //
@@ -13,8 +16,11 @@ import "net"
 const forwardName = "forward"
 
 var forwardCommand = command{
-	name: forwardName, arity: 3, class: onSession, always: unauthenticated | subscribed | insideMulti,
-	run: func(c *call) { c.resp3 = string(c.args[1]) == "3" },
+	name: forwardName, arity: 3, class: onSession, always: unauthenticated | subscribed | insideMulti, calls: new(atomic.Uint64),
+	run: func(c *call) {
+		c.resp3 = string(c.args[1]) == "3"
+		c.session.server.becomeNamed(c.session, string(c.args[2]))
+	},
 }
 
 // ServeForwarded serves a connection that another node's server has got from Cluster.DialLeader. It trusts it: only nodes may reach it. It

@@ -43,6 +43,7 @@ type input struct {
 	known   bool // The client is authenticated.
 	partial partial
 	args    [][]byte // The arguments of requests since the last fill.
+	filled  int      // Bytes that the last fill read.
 }
 
 // partial is the request that begins at start, as far as it was read.
@@ -79,6 +80,7 @@ func (in *input) fill() error {
 	}
 	n, err := in.read()
 	in.end += n
+	in.filled = n
 	switch {
 	case n > 0:
 		return nil

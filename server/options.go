@@ -19,8 +19,8 @@ type Options struct {
 	// WriteTimeout is how long a client may take to receive replies that are ready, a minute by default. Then its connection is closed. A
 	// client that doesn't read holds up nothing but its own commands.
 	WriteTimeout time.Duration
-	// MaxReplies is how many bytes of replies one connection may have waiting to be sent, 512 MiB by default. One that asks for more at a
-	// time gets an error and is closed.
+	// MaxReplies is how many bytes the reply of one command may have, and the replies of one transaction, 256 MiB by default. A larger one is
+	// an error, and its transaction changes nothing.
 	MaxReplies int
 	// Cluster is what a replicated store adds; nil for a store alone.
 	Cluster Cluster
@@ -28,6 +28,18 @@ type Options struct {
 	StaleBound time.Duration
 	// LeaderWait is how long a command waits while no leader is known, 5 s by default: longer than an election takes. Then it is refused.
 	LeaderWait time.Duration
+	// IdleTimeout is how long a client may be silent, without limit by default. Then its connection is closed. A client that is subscribed
+	// may be silent for good.
+	IdleTimeout time.Duration
+	// MaxMemory is how much memory the store may take, in bytes, without limit by default. What is counted is what lives in the Go heap, which
+	// is all of the process: as the last collection found it, with what the store has grown by since. While there is more, commands that may
+	// need memory are refused, and others go on.
+	MaxMemory int64
+	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
+	Users *Users
+	// SlowerThan is how long a command may take before it gets into the slow log, 10 ms by default; a negative value keeps the log empty.
+	// Commands that ran together take the time of all of them.
+	SlowerThan time.Duration
 	// Clock returns the time that commands go by for deadlines; nil is the system's clock. It is for tests, as kv.Options.Clock is, and should
 	// be the same.
 	Clock func() time.Time
@@ -38,21 +50,30 @@ func (o Options) withDefaults() (Options, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.MaxClients = cmp.Or(o.MaxClients, DefaultMaxClients)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
-	o.MaxReplies = cmp.Or(o.MaxReplies, 512<<20)
+	o.MaxReplies = cmp.Or(o.MaxReplies, 256<<20)
 	o.StaleBound = cmp.Or(o.StaleBound, time.Second)
 	o.LeaderWait = cmp.Or(o.LeaderWait, 5*time.Second)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	switch {
-	case o.MaxClients < 0:
-		return o, fmt.Errorf("server: option MaxClients: %d is negative", o.MaxClients)
-	case o.MaxReplies < 0:
-		return o, fmt.Errorf("server: option MaxReplies: %d is negative", o.MaxReplies)
-	case o.StaleBound < 0:
-		return o, fmt.Errorf("server: option StaleBound: %v is negative", o.StaleBound)
-	case o.LeaderWait < 0:
-		return o, fmt.Errorf("server: option LeaderWait: %v is negative", o.LeaderWait)
+	if o.Users == nil {
+		o.Users = everybody
+	}
+	o.SlowerThan = cmp.Or(o.SlowerThan, 10*time.Millisecond)
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxClients", int64(o.MaxClients)},
+		{"MaxReplies", int64(o.MaxReplies)},
+		{"IdleTimeout", int64(o.IdleTimeout)},
+		{"MaxMemory", o.MaxMemory},
+		{"StaleBound", int64(o.StaleBound)},
+		{"LeaderWait", int64(o.LeaderWait)},
+	} {
+		if number.value < 0 {
+			return o, fmt.Errorf("server: option %s: %d is negative", number.name, number.value)
+		}
 	}
 	return o, nil
 }

@@ -20,8 +20,8 @@ const (
 	// rangeReplyMax is how many bytes a reply with pairs has at most. One that would be larger is an error: a reply that
 	// ended early would be taken for the whole range.
 	rangeReplyMax = 64 << 20
-	// pairOverhead is about what a pair takes beside its bytes while its reply is made.
-	pairOverhead = 64
+	// replyOverhead is about what a pair takes beside its bytes while its reply is made.
+	replyOverhead = 64
 )
 
 // query is the pairs that a client asks for.
@@ -104,7 +104,7 @@ func (q *query) find(from scanner) (found []foundPair, complete bool) {
 		if q.keysOnly {
 			value = nil
 		}
-		if room -= len(key) + len(value) + pairOverhead; room < 0 {
+		if room -= len(key) + len(value) + replyOverhead; room < 0 {
 			return nil, false
 		}
 		found = append(found, foundPair{key, value})

@@ -8,12 +8,14 @@ import (
 
 // reply encodes replies, in RESP2 or RESP3. Where the two differ, a method writes what the connection's protocol has.
 //
-// Invariant: buf holds whole replies, but while a command runs, and where overflown is set.
+// Invariant: buf holds whole replies, but while a command runs, and where full is set.
 type reply struct {
-	buf       []byte
-	resp3     bool
-	max       int  // How many bytes buf may have. One command can ask for the same large value a million times.
-	overflown bool // A value was left out, since buf would have had more.
+	buf      []byte
+	resp3    bool
+	base     int    // Where the replies of the commands begin that run together.
+	max      int    // How many bytes those may have. One command can ask for the same large value a million times.
+	full     bool   // A value was left out, since they would have more.
+	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
 // simple is a status, such as OK.
@@ -30,6 +32,7 @@ var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // fail is an error. Its first word is its code, ERR as a rule.
 func (r *reply) fail(text string) {
+	r.failures++
 	r.buf = append(r.buf, '-')
 	r.buf = append(r.buf, oneLine.Replace(text)...)
 	r.buf = append(r.buf, '\r', '\n')
@@ -46,9 +49,14 @@ func (r *reply) truth(yes bool) {
 	}
 }
 
+// hasRoom reports whether a value fits, and otherwise notes that it doesn't.
+func (r *reply) hasRoom(length int) bool {
+	r.full = r.full || len(r.buf)-r.base+length > r.max
+	return !r.full
+}
+
 func (r *reply) bulk(value []byte) {
-	if len(r.buf)+len(value) > r.max {
-		r.overflown = true
+	if !r.hasRoom(len(value)) {
 		return
 	}
 	r.head('$', int64(len(value)))
@@ -57,6 +65,9 @@ func (r *reply) bulk(value []byte) {
 }
 
 func (r *reply) text(value string) {
+	if !r.hasRoom(len(value)) {
+		return
+	}
 	r.head('$', int64(len(value)))
 	r.buf = append(r.buf, value...)
 	r.buf = append(r.buf, '\r', '\n')
@@ -101,6 +112,15 @@ func (r *reply) pairs(n int) {
 		r.head('%', int64(n))
 	} else {
 		r.array(2 * n)
+	}
+}
+
+// set begins a set of n replies.
+func (r *reply) set(n int) {
+	if r.resp3 {
+		r.head('~', int64(n))
+	} else {
+		r.array(n)
 	}
 }
 

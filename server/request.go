@@ -41,31 +41,61 @@ func (s *session) resolve(r *request) {
 	if r.command != nil || r.problem != "" {
 		return
 	}
-	found := s.server.commands.find(r.args[0])
-	if found == nil && s.guest && is(r.args[0], forwardName) {
-		found = &forwardCommand
+	found, problem := s.server.commands.lookup(r.args)
+	if s.guest && is(r.args[0], forwardName) {
+		found, problem = &forwardCommand, ""
 	}
-	switch {
-	case found == nil:
-		r.problem = unknownCommand(r.args)
-	case !found.takes(len(r.args)):
-		r.problem = wrongArity(found.name)
-	default:
-		r.problem = s.objection(found, r.args)
+	if problem == "" {
+		problem = s.objection(found, r.args)
 	}
-	if r.problem == "" {
+	if r.problem = problem; problem == "" {
 		r.command = found
 	}
 }
 
+// lookup returns the command of a request, or why there is none.
+func (t commandTable) lookup(args [][]byte) (found *command, problem string) {
+	found = t.find(args[0])
+	if found == nil {
+		return nil, unknownCommand(args)
+	}
+	if found.subs != nil && len(args) > 1 {
+		within := found
+		if found = within.subs.find(args[1]); found == nil {
+			return nil, unknownSubcommand(within.name, args[1])
+		}
+	}
+	if !found.takes(len(args)) {
+		return nil, wrongArity(found.name)
+	}
+	return found, ""
+}
+
 // objection returns why a command may not run as the session is now, an empty text where it may.
 func (s *session) objection(c *command, args [][]byte) string {
-	if s.subscriptions() > 0 && !s.out.resp3 && c.always&subscribed == 0 {
+	user := s.user.Load()
+	switch {
+	case user == nil && c.always&unauthenticated == 0:
+		return "NOAUTH Authentication required."
+	case user != nil && !user.unlimited():
+		if problem := user.objection(c, args); problem != "" {
+			return problem
+		}
+	}
+	switch {
+	case c.grows && s.server.memory.full():
+		return errOutOfMemory
+	case c.alone && s.queue != nil:
+		return "ERR Command not allowed inside a transaction"
+	case s.subscriptions() > 0 && !s.out.resp3 && c.always&subscribed == 0:
 		return fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
 			c.name)
 	}
 	return ""
 }
+
+// errOutOfMemory is what a command that grows is answered while the store has all the memory that it may have.
+const errOutOfMemory = "OOM command not allowed when used memory > 'maxmemory'."
 
 func wrongArity(name string) string {
 	return fmt.Sprintf("ERR wrong number of arguments for '%s' command", name)
@@ -73,6 +103,10 @@ func wrongArity(name string) string {
 
 // shownMax is how many bytes of an argument an error shows.
 const shownMax = 128
+
+func unknownSubcommand(name string, sub []byte) string {
+	return fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", cut(sub, shownMax), strings.ToUpper(name))
+}
 
 // unknownCommand is worded as Redis does, with the first arguments up to 128 bytes.
 func unknownCommand(args [][]byte) string {

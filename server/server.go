@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,24 +18,33 @@ var ErrClosed = errors.New("server: closed")
 
 // Server serves a store. It doesn't own it: the store must be closed after the server.
 //
-// Invariant: mu guards listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
+// Invariant: mu guards users, listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
 type Server struct {
 	store      Store
 	opts       Options
 	commands   commandTable
 	getCommand *command
 	started    time.Time
+	runID      string // 40 hexadecimal digits.
 	watched    watchedKeys
 	cursors    *cursors
 	past       sync.Mutex // Held while a past state is in memory.
+	memory     memory
+	slow       slowLog
+	saving     atomic.Bool // A checkpoint that a client has asked for.
+
+	maxClients  atomic.Int64
+	idleTimeout atomic.Int64 // In nanoseconds.
+	counted     atomic.Pointer[counters]
 
 	mu        sync.Mutex
+	users     *Users
 	closed    bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
 	guests    int // Of the sessions, those of other nodes.
 	lastID    int64
-	running   sync.WaitGroup // Sessions.
+	running   sync.WaitGroup // Sessions, and what they have begun.
 
 	// closing is done once the server is closed, so that what takes long ends.
 	closing context.Context
@@ -46,12 +58,26 @@ func New(store Store, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		store: store, opts: opts, commands: newCommandTable(), started: time.Now(),
+		store: store, opts: opts, commands: newCommandTable(), started: time.Now(), runID: newRunID(), users: opts.Users,
 		cursors: newCursors(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.getCommand = s.commands["get"]
+	s.memory.store, s.memory.began = store, s.started
+	s.memory.limit.Store(opts.MaxMemory)
+	s.slow.threshold.Store(int64(opts.SlowerThan))
+	s.slow.limit.Store(slowLogDefault)
+	s.maxClients.Store(int64(opts.MaxClients))
+	s.idleTimeout.Store(int64(opts.IdleTimeout))
+	s.counted.Store(newCounters())
 	return s, nil
+}
+
+// newRunID returns a name that no other server has.
+func newRunID() string {
+	var name [20]byte
+	_, _ = rand.Read(name[:]) // It never fails.
+	return hex.EncodeToString(name[:])
 }
 
 // Serve takes connections from a listener, and closes it at the end. It returns ErrClosed once the server is closed, ctx's error once ctx
@@ -133,7 +159,8 @@ func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
 	switch {
 	case s.closed:
 		return nil, "-ERR server is closed\r\n"
-	case len(s.sessions)-s.guests >= s.opts.MaxClients:
+	case int64(len(s.sessions)-s.guests) >= s.maxClients.Load():
+		s.counters().refused.Add(1)
 		return nil, "-ERR max number of clients reached\r\n"
 	}
 	return s.add(conn), ""
@@ -142,7 +169,9 @@ func (s *Server) admit(conn net.Conn) (admitted *session, refusal string) {
 // add makes a session of a connection. mu is held.
 func (s *Server) add(conn net.Conn) (added *session) {
 	s.lastID++
+	s.counters().connections.Add(1)
 	added = newSession(s, s.lastID, conn)
+	added.become(s.users.stranger())
 	s.sessions[added] = struct{}{}
 	s.running.Add(1)
 	return added

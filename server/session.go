@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,18 +27,24 @@ type session struct {
 	requests []request
 	ending   bool  // It ends after the replies that are written.
 	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
+	limited  bool  // There is a time by which bytes must arrive.
+
+	// patient is the context of commits, which never ends: the store would need a goroutine for each commit whose caller may give up.
+	patient context.Context
 
 	queue *queue // Of MULTI, nil outside.
 	watch watch
+	muted muted
 
-	name string // As the client has named it.
+	face face                 // Shared.
+	user atomic.Pointer[user] // Shared: nil before AUTH, where clients must authenticate.
 
 	// In a replicated store:
 	guest      bool      // Another node's server forwards commands over it.
 	readOnly   bool      // READONLY was sent.
 	toldLeader string    // Which node leads, as the client was last answered when it asked for the nodes.
 	up         *upstream // To the leader's server; nil where there is none.
-	patience   time.Time // Until when the group that runs waits for a leader, noPatience before it has had to.
+	giveUp     time.Time // Until when the group that runs waits for a leader; zero before it has had to.
 	wrote      bool      // The transaction that runs has written.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
@@ -44,44 +52,120 @@ type session struct {
 }
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
-	return &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
+	s := &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
+	s.face.began = time.Now()
+	s.face.active, s.face.queued = s.face.began, -1
+	return s
+}
+
+// become makes the client that user, or one that must authenticate.
+func (s *session) become(user *user) {
+	s.user.Store(user)
+	s.in.known = user != nil
 }
 
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
+	s.patient = context.WithoutCancel(ctx)
+	if !s.handshake(ctx) {
+		return
+	}
 	for !s.ending && !s.stopping.Load() {
+		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
 			break
 		}
-		err := s.arrived()
-		s.runAll(ctx, s.requests)
-		if err != nil && !s.ending {
-			s.out.fail(err.Error())
-			s.ending = true
-		}
-		s.flush()
-		clear(s.requests)
-		s.requests = s.requests[:0]
+		s.server.counters().in.Add(uint64(s.in.filled))
+		s.answer(ctx)
+		runtime.Gosched() // The next command may have come by the time it runs again. Reading at once mostly finds nothing, and waits.
 	}
 	s.leave()
 }
 
-// arrived puts the requests that are there into requests. The error is a protocolError, after which there are no more.
-func (s *session) arrived() error {
+// handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
+const handshakeTimeout = 10 * time.Second
+
+// handshake makes a connection secure that is to be, and reports whether the client did its part.
+func (s *session) handshake(ctx context.Context) bool {
+	secure, ok := s.conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	err := secure.HandshakeContext(limited)
+	if err != nil {
+		s.server.opts.Logger.Debug("handshake failed", "client", s.remote(), "error", err)
+	}
+	return err == nil
+}
+
+// awaitBytes limits how long the next bytes may take.
+func (s *session) awaitBytes() {
+	limit := time.Duration(s.server.idleTimeout.Load())
+	if limit == 0 && !s.limited || s.subscriptions() > 0 || s.guest {
+		return
+	}
+	var deadline time.Time
+	if s.limited = limit > 0; s.limited {
+		deadline = time.Now().Add(limit)
+	}
+	_ = s.conn.SetReadDeadline(deadline) // A connection that is closed needs none.
+	if s.stopping.Load() {
+		s.stop() // The deadline was that of stop.
+	}
+}
+
+// answer runs what has arrived, and sends the replies.
+func (s *session) answer(ctx context.Context) {
+	now := time.Now()
+	s.face.arrived(now)
+	for more := true; more && !s.ending; {
+		var err error
+		more, err = s.arrived()
+		now = s.runAll(ctx, s.requests, now)
+		s.forgetRequests()
+		if err != nil && !s.ending {
+			s.out.fail(err.Error())
+			s.ending = true
+		}
+	}
+	s.flush()
+}
+
+// forgetRequests lets go of the arguments of what has run, and of more memory than an idle connection should keep.
+func (s *session) forgetRequests() {
+	if cap(s.requests) > groupCommands {
+		s.requests = nil
+	}
+	clear(s.requests)
+	s.requests = s.requests[:0]
+}
+
+// arrived puts the requests that are there into requests, and reports whether there may be more: those that follow one of a client that
+// isn't authenticated are read once that has run, since it may be AUTH. The error is a protocolError, after which there are no more.
+func (s *session) arrived() (more bool, err error) {
 	for {
 		args, err := s.in.next()
 		if err == errMore {
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.requests = append(s.requests, request{args: args})
+		if !s.in.known {
+			return true, nil
+		}
 	}
 }
 
 // flush sends the replies. Where they can't be sent in time the connection ends.
 func (s *session) flush() {
+	if s.out.failures > 0 {
+		s.server.counters().failures.Add(s.out.failures)
+		s.out.failures = 0
+	}
 	if len(s.out.buf) > 0 {
 		if err := s.send(s.out.buf); err != nil {
 			s.ending = true
@@ -102,7 +186,8 @@ func (s *session) send(replies []byte) error {
 			return err
 		}
 	}
-	_, err := s.conn.Write(replies)
+	n, err := s.conn.Write(replies)
+	s.server.counters().out.Add(uint64(n))
 	return err
 }
 
@@ -110,6 +195,12 @@ func (s *session) send(replies []byte) error {
 func (s *session) stop() {
 	s.stopping.Store(true)
 	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // A connection that is closed needs none.
+}
+
+// kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost.
+func (s *session) kill() {
+	s.stopping.Store(true)
+	_ = s.conn.Close() // It may be closed.
 }
 
 // end releases what the session has.

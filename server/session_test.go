@@ -76,33 +76,3 @@ func TestQuitEndsTheConnectionAfterItsReply(t *testing.T) {
 	require.Equal(t, "OK", c.reply())
 	require.True(t, c.isClosed())
 }
-
-func TestRepliesThatWouldFillTheMemoryEndTheirConnectionAlone(t *testing.T) {
-	db := openStore(t, kv.Options{})
-	_, err := db.Put([]byte("big"), make([]byte, 4<<20))
-	require.NoError(t, err)
-	_, address := serveStore(t, db, server.Options{MaxReplies: 10 << 20})
-	greedy := dial(t, address)
-	greedy.send(encode("MULTI") + strings.Repeat(encode("GET", "big"), 10) + encode("EXEC"))
-	require.Equal(t, "OK", greedy.reply())
-	for range 10 {
-		require.Equal(t, "QUEUED", greedy.reply())
-	}
-	require.Equal(t, "-ERR replies have more than 10485760 bytes: the connection is closed", greedy.reply())
-	require.True(t, greedy.isClosed())
-	require.Equal(t, "PONG", dial(t, address).words("PING"))
-}
-
-func TestAPipelineOfLargeRepliesIsSentInPieces(t *testing.T) {
-	db := openStore(t, kv.Options{})
-	_, err := db.Put([]byte("big"), make([]byte, 4<<20))
-	require.NoError(t, err)
-	_, address := serveStore(t, db, server.Options{})
-	c := dial(t, address)
-	go c.send(strings.Repeat(encode("GET", "big"), 10) + encode("SET", "a", "1") + encode("GET", "a"))
-	for range 10 {
-		require.Len(t, c.reply(), 4*(4<<20)+2) // Each byte is shown as \x00.
-	}
-	require.Equal(t, "OK", c.reply())
-	require.Equal(t, `"1"`, c.reply())
-}

@@ -4,17 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/walnutkv/walnut/kv"
 )
 
 // transactionCommands make commands one transaction.
 var transactionCommands = []command{
-	{name: "multi", arity: 1, class: onSession, run: multi, always: insideMulti},
-	{name: "exec", arity: 1, class: onSession, run: exec, always: insideMulti},
-	{name: "discard", arity: 1, class: onSession, run: discard, always: insideMulti},
+	{name: "multi", arity: 1, class: onSession, run: multi, always: insideMulti | confined},
+	{name: "exec", arity: 1, class: onSession, run: exec, always: insideMulti | confined},
+	{name: "discard", arity: 1, class: onSession, run: discard, always: insideMulti | confined},
 	{name: "watch", arity: -2, class: onSession, run: watchKeys, keys: allKeys, always: insideMulti},
-	{name: "unwatch", arity: 1, class: onSession, run: unwatch},
+	{name: "unwatch", arity: 1, class: onSession, run: unwatch, always: confined},
 }
 
 // queue has the commands between MULTI and EXEC.
@@ -53,6 +54,11 @@ func (s *session) enqueue(r *request) {
 	}
 }
 
+// grows reports whether a command may need memory.
+func (q *queue) grows() bool {
+	return slices.ContainsFunc(q.requests, func(r request) bool { return r.command.grows })
+}
+
 func discard(c *call) {
 	if c.session.queue == nil {
 		c.fail("ERR DISCARD without MULTI")
@@ -74,6 +80,10 @@ func exec(c *call) {
 	defer s.unwatch()
 	if q.broken {
 		c.fail("EXECABORT Transaction discarded because of previous errors.")
+		return
+	}
+	if q.grows() && s.server.memory.full() {
+		c.fail("EXECABORT Transaction discarded because of: " + errOutOfMemory)
 		return
 	}
 	s.transact(c.ctx, q.requests)
@@ -157,7 +167,7 @@ func (s *session) see(ctx context.Context, keys []string) error {
 		}
 		return nil
 	}
-	_, err := s.server.store.UpdateOffset(ctx, note)
+	_, err := s.server.store.UpdateOffset(s.patient, note)
 	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
 		err = s.server.store.View(note)
 	}

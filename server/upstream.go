@@ -34,9 +34,10 @@ type upstream struct {
 	from     *bufio.Reader
 	release  func() bool // Ends what closes the connection with the server.
 	out      []byte      // Commands that are to be sent.
-	spoken   bool        // The other end knows resp3.
+	spoken   bool        // The other end knows resp3 and user.
 	resp3    bool
-	watching bool // WATCH was sent.
+	user     string // For whom the next commands are.
+	watching bool   // WATCH was sent.
 
 	writing chan struct{} // Closed once out was written; nil where nothing is written beside reading.
 	sent    int           // How many bytes of out were. Read it after writing is closed.
@@ -62,17 +63,17 @@ func (u *upstream) greet(limit time.Time) error {
 // isAlive reports whether the connection can be used, as far as can be known without sending anything.
 func (u *upstream) isAlive() bool { return u.from.Buffered() == 0 && !hasInput(u.conn) }
 
-// speak lets the other server answer in a protocol.
-func (u *upstream) speak(resp3 bool) {
-	if u.spoken && u.resp3 == resp3 {
+// speak lets the other server answer a user in a protocol.
+func (u *upstream) speak(resp3 bool, user string) {
+	if u.spoken && u.resp3 == resp3 && u.user == user {
 		return
 	}
-	u.spoken, u.resp3 = true, resp3
+	u.spoken, u.resp3, u.user = true, resp3, user
 	version := byte('2')
 	if resp3 {
 		version = '3'
 	}
-	u.add([]byte(forwardName), []byte{version}, nil)
+	u.add([]byte(forwardName), []byte{version}, []byte(user))
 }
 
 // add adds a command to those that flush sends.

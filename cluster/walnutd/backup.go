@@ -38,14 +38,14 @@ func (p *pieces) Write(piece []byte) (int, error) {
 func (d *daemon) backup(w http.ResponseWriter, r *http.Request) {
 	node := d.node.Load()
 	if node == nil {
-		fail(w, http.StatusServiceUnavailable, errOpening)
+		admin.Fail(w, http.StatusServiceUnavailable, errOpening)
 		return
 	}
 	take := node.DB().Backup
 	if text := r.URL.Query().Get("since"); text != "" {
 		since, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			fail(w, http.StatusBadRequest, fmt.Errorf("since=%q is no offset", text))
+			admin.Fail(w, http.StatusBadRequest, fmt.Errorf("since=%q is no offset", text))
 			return
 		}
 		take = func(ctx context.Context, w io.Writer) (uint64, error) { return node.DB().BackupSince(ctx, w, since) }
@@ -68,7 +68,7 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request, take func(ctx co
 		panic(http.ErrAbortHandler)
 	default:
 		w.Header().Del("Trailer")
-		fail(w, statusOf(err), err)
+		admin.Fail(w, statusOf(err), err)
 	}
 }
 
@@ -98,19 +98,19 @@ func (u *uploaded) Read(piece []byte) (int, error) {
 func (d *daemon) restore(w http.ResponseWriter, r *http.Request) {
 	node := d.node.Load()
 	if node == nil {
-		fail(w, http.StatusServiceUnavailable, errOpening)
+		admin.Fail(w, http.StatusServiceUnavailable, errOpening)
 		return
 	}
 	done, err := node.Restore(r.Context(), d.upload(w, r))
-	limitTime(w)
+	admin.LimitTime(w)
 	switch leader := node.Leader().Name; {
 	case errors.Is(err, kv.ErrNotLeader) && leader != d.flags.options.Node:
-		fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
+		admin.Fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
 	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, kv.ErrMismatch):
-		fail(w, http.StatusBadRequest, err)
+		admin.Fail(w, http.StatusBadRequest, err)
 	case err != nil:
-		fail(w, statusOf(err), err)
+		admin.Fail(w, statusOf(err), err)
 	default:
-		writeJSON(w, http.StatusOK, admin.Result{Kind: admin.KindResult, Node: d.flags.options.Node, Puts: &done.Puts, Deletes: &done.Deletes})
+		admin.WriteJSON(w, http.StatusOK, admin.Result{Kind: admin.KindResult, Node: d.flags.options.Node, Puts: &done.Puts, Deletes: &done.Deletes})
 	}
 }

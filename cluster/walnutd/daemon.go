@@ -8,20 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/walnutkv/walnut/cluster"
-)
-
-const (
-	headerTimeout = 5 * time.Second
-	headerMax     = 16 << 10
-	idleTimeout   = time.Minute
-	// endTimeout is for requests that are in progress when the node ends.
-	endTimeout = 5 * time.Second
+	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/server"
 )
 
 // daemon is a node with its admin listener, which is there first and ends last: while the node is opened and closed probes get answers.
@@ -32,6 +24,8 @@ type daemon struct {
 	log   *slog.Logger
 	stall time.Duration // How long a backup may make no progress to or from a caller.
 	node  atomic.Pointer[cluster.Cluster]
+	// server is that for clients, nil before the node is open and without --redis.
+	server atomic.Pointer[server.Server]
 }
 
 func newDaemon(f *flags, stderr io.Writer) *daemon {
@@ -44,13 +38,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--admin: %w", err)
 	}
-	server := &http.Server{
-		Handler: d.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax,
-		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
-	}
+	operators := admin.NewServer(d.routes(), d.log)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	defer func() { err = errors.Join(err, end(server)) }()
+	go func() { failed <- operators.Serve(listener) }()
+	defer func() { err = errors.Join(err, admin.End(operators)) }()
 	d.log.Info("admin listener is there", "node", d.flags.options.Node, "address", listener.Addr().String())
 
 	clients, err := d.listenRedis()
@@ -85,7 +76,7 @@ func (d *daemon) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if host, _, _ := net.SplitHostPort(d.flags.admin); isLoopback(host) {
+	if host, _, _ := net.SplitHostPort(d.flags.admin); admin.IsLoopback(host) {
 		return listener, nil
 	}
 	conf, err := d.flags.options.TLS.ServerConfig(d.log)
@@ -94,16 +85,3 @@ func (d *daemon) listen() (net.Listener, error) {
 	}
 	return tls.NewListener(listener, conf), nil
 }
-
-// end ends the admin listener. A request that doesn't end in time, such as a long backup, is cut off, which its caller sees.
-func end(server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-	defer cancel()
-	if err := server.Shutdown(ctx); err == nil || !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return server.Close()
-}
-
-// oneLine returns an error's text in one line.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -175,7 +175,7 @@ func (f *flags) check() error {
 	if err != nil {
 		return usagef("--admin: %w", err)
 	}
-	if !isLoopback(host) && f.options.Insecure {
+	if !admin.IsLoopback(host) && f.options.Insecure {
 		return usagef("--admin %s: it is no loopback address, which needs --cert, --key and --ca", f.admin)
 	}
 	if err := f.checkRedis(); err != nil {
@@ -217,15 +217,10 @@ func (f *flags) checkRedis() error {
 			return usagef("--redis-advertise: %w", err)
 		}
 	}
-	if !isLoopback(host) && f.options.Insecure && !f.redisInsecure {
+	if !admin.IsLoopback(host) && f.options.Insecure && !f.redisInsecure {
 		return usagef("--redis %s: it is no loopback address, which needs --cert, --key and --ca, or --redis-insecure", f.redis)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // logger returns what the node logs to.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/walnutkv/walnut/cluster"
+	"github.com/walnutkv/walnut/internal/admin"
 	"github.com/walnutkv/walnut/kv"
 )
 
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = newDaemon(f, stderr).run(ctx)
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "walnutd:", oneLine(err))
+		fmt.Fprintln(stderr, "walnutd:", admin.OneLine(err))
 	}
 	return exitCode(err)
 }

@@ -162,7 +162,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, node.Wait(), &exit)
 	require.Equal(t, syscall.SIGTERM, exit.Sys().(syscall.WaitStatus).Signal())
-	require.Less(t, time.Since(began), endTimeout)
+	require.Less(t, time.Since(began), admin.EndTimeout)
 }
 
 func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
@@ -173,7 +173,7 @@ func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
 	c.flags["a"] = append(args, "--cert", cert, "--key", key, "--ca", ca.File, "--admin", "0.0.0.0"+port)
 	c.start("a")
 	cert, key = ca.Issue("operator")
-	keys, err := mutual.Load(cert, key, ca.File)
+	keys, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 	require.NoError(t, err)
 	why := ""
 	waitUntil(t, func() bool {
@@ -199,7 +199,7 @@ func TestAnAdminListenerForOtherMachinesWantsCertificates(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, answer.StatusCode, path)
 	}
 	cert, key = mutualtest.New(t).Issue("a")
-	others, err := mutual.Load(cert, key, ca.File)
+	others, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 	require.NoError(t, err)
 	_, err = admin.NewClient(c.admin["a"], others.Client()).Status(soon(t))
 	require.Error(t, err, "a certificate of another authority")

@@ -30,10 +30,10 @@ func nodeOf(r cluster.Report) admin.Node {
 		Lag: r.Lag, First: s.First, Last: s.Last, Snapshot: s.Snapshot, Knows: s.Knows,
 	}
 	if s.Trouble != nil {
-		n.Trouble = oneLine(s.Trouble)
+		n.Trouble = admin.OneLine(s.Trouble)
 	}
 	if r.Err != nil {
-		n.Error = oneLine(r.Err)
+		n.Error = admin.OneLine(r.Err)
 	}
 	return n
 }

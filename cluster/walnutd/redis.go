@@ -9,12 +9,16 @@ import (
 	"time"
 
 	"github.com/walnutkv/walnut/cluster"
+	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/internal/mutual"
 	"github.com/walnutkv/walnut/server"
 )
 
 const (
 	surveyEvery   = time.Second // How often the members are asked how far they are.
 	surveyTimeout = time.Second
+	// clientsTimeout is for what clients have begun when the node ends.
+	clientsTimeout = 5 * time.Second
 )
 
 // redis is the listener of a node for clients of the Redis protocol, and its server.
@@ -36,30 +40,16 @@ func (d *daemon) listenRedis() (*redis, error) {
 		return nil, err
 	}
 	r := &redis{daemon: d, listener: listener, ended: make(chan error, 1)}
-	if host, _, _ := net.SplitHostPort(d.flags.redis); isLoopback(host) || d.flags.redisInsecure {
+	if host, _, _ := net.SplitHostPort(d.flags.redis); admin.IsLoopback(host) || d.flags.redisInsecure {
 		return r, nil
 	}
-	conf, err := d.flags.options.TLS.ServerConfig(d.log)
+	files := d.flags.options.TLS
+	certificates, err := mutual.Open(mutual.Files{Cert: files.CertFile, Key: files.KeyFile, Authority: files.CAFile}, d.log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	r.listener = tls.NewListener(listener, provenOnly(conf))
+	r.listener = tls.NewListener(listener, certificates.Server(tls.RequireAndVerifyClientCert, tls.VersionTLS12))
 	return r, nil
-}
-
-// provenOnly refuses clients without a certificate of the authority.
-func provenOnly(conf *tls.Config) *tls.Config {
-	current := conf.GetConfigForClient
-	return &tls.Config{
-		MinVersion: conf.MinVersion,
-		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			conf, err := current(hello)
-			if err == nil {
-				conf.ClientAuth = tls.RequireAndVerifyClientCert
-			}
-			return conf, err
-		},
-	}
 }
 
 // address returns where clients reach the listener; empty where there is none.
@@ -85,6 +75,7 @@ func (r *redis) serve(node *cluster.Cluster) (err error) {
 	if err != nil {
 		return err
 	}
+	r.daemon.server.Store(r.server)
 	go all.poll(polling)
 	node.ServeDialled(r.server.ServeForwarded)
 	go func() { r.ended <- r.server.Serve(context.Background(), r.listener) }()
@@ -109,7 +100,7 @@ func (r *redis) end(node *cluster.Cluster) error {
 		return r.listener.Close()
 	}
 	defer r.polling()
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), clientsTimeout)
 	defer cancel()
 	if node.Leads() {
 		if err := node.Transfer(ctx, ""); err != nil {

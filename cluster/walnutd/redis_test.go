@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/admin"
 	"github.com/walnutkv/walnut/internal/mutual"
 	"github.com/walnutkv/walnut/internal/mutual/mutualtest"
 )
@@ -89,6 +91,9 @@ func TestEachNodeServesTheWholeStore(t *testing.T) {
 			return err == nil && got == "otherwise"
 		}, &got)
 	}
+	status, page := c.get("a", admin.PathMetrics)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, page, "\nwalnut_server_connections_total{cluster=\"test\",node=\"a\"} ")
 }
 
 func TestClientsFollowATransfer(t *testing.T) {
@@ -148,7 +153,7 @@ func TestClientsFromOtherMachinesWantCertificates(t *testing.T) {
 	waitUntil(t, func() bool { return c.node("a") != nil && c.node("a").Leads() }, new(string))
 
 	cert, key = ca.Issue("client")
-	keys, err := mutual.Load(cert, key, ca.File)
+	keys, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 	require.NoError(t, err)
 	conn, err := tls.Dial("tcp", c.redis["a"], keys.Client())
 	require.NoError(t, err)

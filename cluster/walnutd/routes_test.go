@@ -428,7 +428,7 @@ func TestABackupThatBreaksIsNotTakenForWhole(t *testing.T) {
 	select {
 	case err := <-n.ended:
 		require.NoError(t, err)
-	case <-time.After(3 * endTimeout):
+	case <-time.After(3 * admin.EndTimeout):
 		t.Fatal("it waits for a reader")
 	}
 	_, err = io.Copy(io.Discard, answer.Body)

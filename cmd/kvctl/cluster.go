@@ -63,7 +63,7 @@ func (a *app) client(flags *clusterFlags) (*admin.Client, error) {
 		if flags.cert == "" || flags.key == "" || flags.ca == "" {
 			return nil, usagef("cluster: want --cert, --key and --ca together")
 		}
-		keys, err := mutual.Load(flags.cert, flags.key, flags.ca)
+		keys, err := mutual.Load(mutual.Files{Cert: flags.cert, Key: flags.key, Authority: flags.ca})
 		if err != nil {
 			return nil, fmt.Errorf("cluster: certificates: %w", err)
 		}

@@ -149,7 +149,7 @@ func TestAnAdminListenerIsAskedWithACertificate(t *testing.T) {
 	ca := mutualtest.New(t)
 	load := func(name string) mutual.Keys {
 		cert, key := ca.Issue(name)
-		keys, err := mutual.Load(cert, key, ca.File)
+		keys, err := mutual.Load(mutual.Files{Cert: cert, Key: key, Authority: ca.File})
 		require.NoError(t, err)
 		return keys
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -116,12 +117,21 @@ func (c *Client) read(response *http.Response, into any) error {
 	return nil
 }
 
-// explain takes the URL out of an error, which names the address already.
+// explain says that no answer came since there is no node, or it doesn't take the connection.
 func (c *Client) explain(err error) error {
+	return fmt.Errorf("%s: no walnutd answers: %w", c.address, cause(err))
+}
+
+// cause takes the URL out of an error, since the address is named anyway. A connection that broke isn't wrapped: the caller may take a broken
+// pipe for a reader of its output that has had enough.
+func cause(err error) error {
 	if unwrapped := errors.Unwrap(err); unwrapped != nil {
 		err = unwrapped
 	}
-	return fmt.Errorf("%s: no walnutd answers: %w", c.address, err)
+	if errors.Is(err, syscall.EPIPE) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // failure is the error of an answer that is none of those wanted. What a terminal would not just print is left out of its text.

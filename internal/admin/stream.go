@@ -60,7 +60,7 @@ func (c *Client) Restore(ctx context.Context, backup io.Reader) (r Result, err e
 	case errors.As(err, &connect) && connect.Op == "dial":
 		return r, c.explain(err)
 	}
-	return r, fmt.Errorf("%s: no answer came, so a part may be done: %w", c.address, errors.Unwrap(err))
+	return r, fmt.Errorf("%s: no answer came, so a part may be done: %w", c.address, cause(err))
 }
 
 // named gives the errors of a reader a name.

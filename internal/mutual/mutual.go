@@ -13,22 +13,25 @@ import (
 // Keys are what an end needs.
 type Keys struct {
 	Own  tls.Certificate
-	Pool *x509.CertPool // The authority's certificates.
+	Pool *x509.CertPool // The authority's certificates. Without an authority it is empty, so that no other end is believed.
 }
 
-// Load reads PEM files: the end's certificate with those between it and the authority, its private key, and the authority's certificates.
-func Load(cert, key, authority string) (Keys, error) {
-	own, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return Keys{}, err
-	}
-	text, err := os.ReadFile(authority)
+// Load reads the files.
+func Load(files Files) (Keys, error) {
+	own, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
 		return Keys{}, err
 	}
 	pool := x509.NewCertPool()
+	if files.Authority == "" {
+		return Keys{own, pool}, nil
+	}
+	text, err := os.ReadFile(files.Authority)
+	if err != nil {
+		return Keys{}, err
+	}
 	if !pool.AppendCertsFromPEM(text) {
-		return Keys{}, fmt.Errorf("%s holds no certificate", authority)
+		return Keys{}, fmt.Errorf("%s holds no certificate", files.Authority)
 	}
 	return Keys{own, pool}, nil
 }

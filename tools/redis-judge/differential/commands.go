@@ -25,7 +25,7 @@ var families = []family{
 	{12, (*generator).transaction},
 	{4, (*generator).object},
 	{4, (*generator).connection},
-	{3, (*generator).administration},
+	{5, (*generator).administration},
 	{2, (*generator).unknown},
 }
 

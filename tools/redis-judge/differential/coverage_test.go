@@ -26,7 +26,7 @@ func TestStreamsHaveEveryCommandDoneAndRefused(t *testing.T) {
 	c, err := resp.Dial(judged.Reference(t).Address)
 	require.NoError(t, err)
 	done, refused := map[string]int{}, map[string]int{}
-	for seed := range uint64(80) {
+	for seed := range uint64(200) {
 		steps := slices.DeleteFunc(generate(seed, streamLength), func(one step) bool {
 			quits := strings.EqualFold(one.args[0], "QUIT")
 			if quits {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -76,7 +77,7 @@ func (g *generator) steps(conn int) []step {
 			made.whole = made.whole && len(made.args) > 1 && made.args[1] == "0"
 		}
 		made.args[0] = g.anyCase(made.args[0])
-		if !expiresSoon(made.args) && !waits(made.args) {
+		if !expiresSoon(made.args) && !waits(made.args) && !makesEmptyKey(made.args) {
 			return g.around(made)
 		}
 	}
@@ -167,6 +168,28 @@ func expiresSoon(args []string) bool {
 func waits(args []string) bool {
 	return len(args) == 3 && strings.EqualFold(args[0], "WAIT") &&
 		isBetween(args[1], 1, math.MaxInt64) && isBetween(args[2], 0, math.MaxInt64) && !isBetween(args[2], 1, 10)
+}
+
+// makesEmptyKey reports whether a command may make a pair with the empty key, which is no key of Walnut's. Commands
+// that only read it stay in the streams; TestTheEmptyKeyIsRefused has the others.
+func makesEmptyKey(args []string) bool {
+	if len(args) < 2 {
+		return false
+	}
+	switch strings.ToUpper(args[0]) {
+	case "SET", "SETNX", "SETEX", "PSETEX", "GETSET", "APPEND", "SETRANGE",
+		"INCR", "DECR", "INCRBY", "DECRBY", "INCRBYFLOAT":
+		return args[1] == ""
+	case "RENAME", "RENAMENX", "COPY":
+		return slices.Contains(args[1:], "")
+	case "MSET", "MSETNX":
+		for i := 1; i < len(args); i += 2 {
+			if args[i] == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func isBetween(number string, low, high int64) bool {

@@ -1,4 +1,4 @@
-package kv
+package promtext
 
 import (
 	"fmt"
@@ -8,13 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// Label is a name and a value that tell the metrics of one store from those of others.
+// Label is a name and a value that tell samples apart.
 type Label struct{ Name, Value string }
 
 var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// labelText returns labels as Prometheus' text format has them, without the braces.
-func labelText(labels []Label) (string, error) {
+// Labels returns labels that a caller has chosen as the format has them, without the braces. The error names one that can't be: a name that
+// isn't one in Prometheus, is reserved there or among those in taken, or comes twice; a value that isn't UTF-8.
+func Labels(labels []Label, taken ...string) (string, error) {
 	seen := map[string]bool{}
 	texts := make([]string, 0, len(labels))
 	for _, l := range labels {
@@ -23,24 +24,27 @@ func labelText(labels []Label) (string, error) {
 			return "", fmt.Errorf("label %q: a name has letters, digits and underscores, and doesn't begin with a digit", l.Name)
 		case strings.HasPrefix(l.Name, "__") || l.Name == "le":
 			return "", fmt.Errorf("label %q: the name is reserved", l.Name)
+		case slices.Contains(taken, l.Name):
+			return "", fmt.Errorf("label %q: the name is taken", l.Name)
 		case seen[l.Name]:
 			return "", fmt.Errorf("label %q: the name comes twice", l.Name)
 		case !utf8.ValidString(l.Value):
 			return "", fmt.Errorf("label %q: the value %q is not valid UTF-8", l.Name, l.Value)
 		}
 		seen[l.Name] = true
-		texts = append(texts, l.Name+`="`+escapeLabel(l.Value)+`"`)
+		texts = append(texts, Text(l.Name, l.Value))
 	}
 	return strings.Join(texts, ","), nil
 }
 
-// labelSet returns a text that is the same for the same labels in any order. An empty value is as good as no label to Prometheus.
-func labelSet(labels []Label) string {
+// LabelSet returns a text that is the same for the same labels in any order. An empty value is as good as no label to Prometheus.
+func LabelSet(labels []Label) string {
 	kept := slices.DeleteFunc(slices.Clone(labels), func(l Label) bool { return l.Value == "" })
 	slices.SortFunc(kept, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
 	return fmt.Sprintf("%q", kept)
 }
 
-var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-func escapeLabel(value string) string { return labelEscapes.Replace(value) }
+// Text returns a label as the format has it. The name must be a good one.
+func Text(name, value string) string { return name + `="` + escapes.Replace(value) + `"` }

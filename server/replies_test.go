@@ -1,0 +1,58 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/server"
+)
+
+func TestRepliesThatAreTooLargeTogetherAreMadeApart(t *testing.T) {
+	db := openStore(t, kv.Options{})
+	const size = 1 << 10
+	_, address := serveStore(t, db, server.Options{MaxReplies: 4*size + 100})
+	c := dial(t, address)
+	value := strings.Repeat("x", size)
+	require.Equal(t, "OK", c.do("SET", "a", value))
+
+	c.send(encode("SET", "b", "1") + strings.Repeat(encode("GET", "a"), 20) + encode("SET", "c", "1"))
+	require.Equal(t, "OK", c.reply())
+	for range 20 {
+		require.Equal(t, `"`+value+`"`, c.reply())
+	}
+	require.Equal(t, "OK", c.reply())
+
+	require.Equal(t, "OK", c.words("MULTI"))
+	require.Equal(t, "QUEUED", c.words("SET b 2"))
+	for range 5 {
+		require.Equal(t, "QUEUED", c.words("GET a"))
+	}
+	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+	require.Equal(t, `"1"`, c.words("GET b"), "nothing was changed")
+
+	c.send(strings.Repeat(encode("GET", "a"), 20))
+	for range 20 {
+		c.reply()
+	}
+	require.Equal(t, "PONG", c.words("PING"))
+}
+
+func TestAPipelineOfLargeValuesIsSentInParts(t *testing.T) {
+	const size = 1 << 20
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 3 * size})
+	c := dial(t, address)
+	value := strings.Repeat("x", size)
+	require.Equal(t, "OK", c.do("SET", "a", value))
+	c.send(strings.Repeat(encode("GET", "a"), 20))
+	for range 20 {
+		require.Equal(t, `"`+value+`"`, c.reply())
+	}
+	require.Equal(t, "OK", c.words("MULTI"))
+	for range 3 {
+		require.Equal(t, "QUEUED", c.words("GET a"))
+	}
+	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+}

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// SetUsers replaces the users. Connections of users that are gone, or that may do something else now, are closed.
+func (s *Server) SetUsers(users *Users) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users = users
+	for session := range s.sessions {
+		before := session.user.Load()
+		if before == nil {
+			continue
+		}
+		if now := users.same(before); now == nil {
+			session.kill()
+		} else {
+			session.user.Store(now)
+		}
+	}
+}
+
+func (s *Server) currentUsers() *Users {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users
+}
+
+// authenticate makes a user of a connection, and reports whether there is one with that name and password.
+func (s *Server) authenticate(session *session, name string, password []byte) bool {
+	found := s.currentUsers().check(name, password)
+	if found == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found = s.users.same(found); found == nil {
+		return false // The users have changed since.
+	}
+	session.become(found)
+	return true
+}
+
+// becomeStranger makes a connection what it is before AUTH.
+func (s *Server) becomeStranger(session *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session.become(s.users.stranger())
+}
+
+// becomeNamed makes a guest the user that another node's server has authenticated. If there is no such user here, it may do nothing.
+func (s *Server) becomeNamed(guest *session, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.users.byName[name]
+	if found == nil || !found.enabled {
+		found = &user{name: name}
+	}
+	guest.become(found)
+}
+
+// each returns the sessions in the order in which they came.
+func (s *Server) each() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(s.sessions), func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+}
