@@ -100,7 +100,7 @@ redis-kill: ## Kill kvctl serve amid 50 pipelining clients REDIS_ROUNDS (100) ti
 	cd tools/redis-judge && go test -count=1 -timeout=0 -v ./kill -target=$(JUDGED) -rounds=$(REDIS_ROUNDS)
 
 .PHONY: redis-bench
-redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in about half an hour; dist/server.md is the page
+redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in about a quarter of an hour; dist/server.md is the page
 	@mkdir -p dist
 	cd tools/redis-judge && go run ./bench -o $(CURDIR)/dist/server.md
 

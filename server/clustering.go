@@ -240,6 +240,47 @@ func replicasOf(members []Member) (replicas []Member) {
 	return replicas
 }
 
+// infoReplication is the section of INFO about the nodes.
+func infoReplication(p *infoPage, s *Server) {
+	cluster, offset := s.opts.Cluster, s.store.Offset()
+	switch {
+	case cluster == nil:
+		p.field("role", "master")
+		p.field("connected_slaves", 0)
+		p.field("master_replid", s.runID)
+		p.field("master_repl_offset", offset)
+	case cluster.Term() != 0:
+		replicas := replicasOf(cluster.Members())
+		p.field("role", "master")
+		p.field("connected_slaves", len(replicas))
+		for i := range replicas {
+			host, port := replicas[i].endpoint()
+			p.field(fmt.Sprint("slave", i), fmt.Sprintf("ip=%s,port=%d,state=online,offset=%d,lag=0", host, port, replicas[i].Applied))
+		}
+		p.field("master_repl_offset", offset)
+	default:
+		infoFollower(p, cluster, offset)
+	}
+}
+
+// infoFollower is that section on a node that doesn't lead.
+func infoFollower(p *infoPage, cluster Cluster, offset uint64) {
+	leader, known := leaderOf(cluster.Members())
+	host, port := leader.endpoint()
+	link := "down"
+	if known {
+		link = "up"
+	}
+	p.field("role", "slave")
+	p.field("master_host", host)
+	p.field("master_port", port)
+	p.field("master_link_status", link)
+	p.field("slave_repl_offset", offset)
+	p.field("slave_read_only", 0) // What is written is forwarded.
+	p.field("connected_slaves", 0)
+	p.field("master_repl_offset", max(offset, leader.Applied))
+}
+
 // Limits of WAIT.
 const (
 	waitMost = time.Minute           // Also without a timeout: a client that is gone isn't noticed before.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,7 +112,7 @@ func TestWaitCountsTheNodesThatHaveIt(t *testing.T) {
 func TestInfoSaysWhichNodeLeads(t *testing.T) {
 	n := newNodes(t)
 	leader, follower := n.client(0), n.client(1)
-	require.Regexp(t, `role:master\\r\\nconnected_slaves:2\\r\\nslave0:ip=127.0.0.1,port=\d+,state=online,offset=0\\r\\n`,
+	require.Regexp(t, `role:master\\r\\nconnected_slaves:2\\r\\nslave0:ip=127.0.0.1,port=\d+,state=online,offset=0,lag=0\\r\\n`,
 		leader.words("INFO replication"))
 	require.Regexp(t, `role:slave\\r\\nmaster_host:127.0.0.1\\r\\nmaster_port:\d+\\r\\nmaster_link_status:up\\r\\n`,
 		follower.words("INFO replication"))
@@ -152,8 +153,8 @@ func TestTheProtocolAndTheUserFollowTheClient(t *testing.T) {
 }
 
 func TestOptionsOfAClusterAreChecked(t *testing.T) {
-	_, err := server.New(nil, server.Options{StaleBound: -1})
-	require.ErrorContains(t, err, "option StaleBound: -1 is negative")
-	_, err = server.New(nil, server.Options{LeaderWait: -1})
-	require.ErrorContains(t, err, "option LeaderWait: -1 is negative")
+	_, err := server.New(nil, server.Options{StaleBound: -time.Second})
+	require.ErrorContains(t, err, "option StaleBound: -1s is negative")
+	_, err = server.New(nil, server.Options{LeaderWait: -time.Second})
+	require.ErrorContains(t, err, "option LeaderWait: -1s is negative")
 }

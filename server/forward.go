@@ -68,10 +68,13 @@ func (s *session) answerEach(group []request, answer func(r *request)) {
 // answerBroken answers a group whose replies the leader didn't send. Commands that only read run again.
 func (s *session) answerBroken(ctx context.Context, group []request) {
 	s.answerEach(group, func(r *request) {
-		if r.class() == writing {
+		switch {
+		case r.class() == writing:
 			s.out.fail(errUndecided)
-		} else {
+		case s.await(ctx):
 			s.forward(ctx, []request{*r})
+		default:
+			s.out.fail(errNoLeader)
 		}
 	})
 }

@@ -221,7 +221,7 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
 		before := len(s.out.buf)
 		s.runOne(ctx, &group[n], tx, now)
-		if s.refusal != nil && !tx.Writable() {
+		if s.refusal != nil && (tx == nil || !tx.Writable()) {
 			s.refusal = nil
 			if n > 0 { // It may have room when it runs alone.
 				s.out.buf = s.out.buf[:before]

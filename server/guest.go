@@ -8,7 +8,8 @@ import (
 // A guest is a session that another node's server forwards the commands of one client over. Its replies are the client's.
 //
 //   - It begins with a reply, so that the other server knows that its commands are read.
-//   - The command forward, which has no reply, comes first, and again when the client's protocol changes.
+//   - The command forward, which has no reply, comes first, and again when the client's protocol or user changes. A user that is
+//     unknown here may do nothing.
 //   - Where this node doesn't run a command, since it doesn't lead or the server ends, a guest's last reply is one of an error NOTLEADER.
 //     That command and those after it were not run.
 

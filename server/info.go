@@ -156,40 +156,6 @@ func infoStats(p *infoPage, s *Server) {
 	p.field("slowlog_commands_count", n.slow.Load())
 }
 
-// infoReplication says which node leads, as Redis says which one is the master.
-func infoReplication(p *infoPage, s *Server) {
-	offset := s.store.Offset()
-	switch cluster := s.opts.Cluster; {
-	case cluster == nil:
-		p.field("role", "master")
-		p.field("connected_slaves", 0)
-	case cluster.Term() != 0:
-		replicas := replicasOf(cluster.Members())
-		p.field("role", "master")
-		p.field("connected_slaves", len(replicas))
-		for i := range replicas {
-			host, port := replicas[i].endpoint()
-			p.field(fmt.Sprint("slave", i), fmt.Sprintf("ip=%s,port=%d,state=online,offset=%d", host, port, replicas[i].Applied))
-		}
-	default:
-		leader, known := leaderOf(cluster.Members())
-		host, port := leader.endpoint()
-		link := "down"
-		if known {
-			link = "up"
-		}
-		p.field("role", "slave")
-		p.field("master_host", host)
-		p.field("master_port", port)
-		p.field("master_link_status", link)
-		p.field("slave_repl_offset", offset)
-		p.field("slave_read_only", 0) // What is written is forwarded.
-		p.field("connected_slaves", 0)
-	}
-	p.field("master_replid", s.runID)
-	p.field("master_repl_offset", offset)
-}
-
 func infoCluster(p *infoPage, s *Server) { p.field("cluster_enabled", oneIf(s.opts.Cluster != nil)) }
 
 func infoCPU(p *infoPage, _ *Server) {

@@ -22,12 +22,6 @@ type Options struct {
 	// MaxReplies is how many bytes the reply of one command may have, and the replies of one transaction, 256 MiB by default. A larger one is
 	// an error, and its transaction changes nothing.
 	MaxReplies int
-	// Cluster is what a replicated store adds; nil for a store alone.
-	Cluster Cluster
-	// StaleBound is how old what a connection reads may be after READONLY, a second by default. It counts with a Cluster alone.
-	StaleBound time.Duration
-	// LeaderWait is how long a command waits while no leader is known, 5 s by default: longer than an election takes. Then it is refused.
-	LeaderWait time.Duration
 	// IdleTimeout is how long a client may be silent, without limit by default. Then its connection is closed. A client that is subscribed
 	// may be silent for good.
 	IdleTimeout time.Duration
@@ -40,6 +34,12 @@ type Options struct {
 	// SlowerThan is how long a command may take before it gets into the slow log, 10 ms by default; a negative value keeps the log empty.
 	// Commands that ran together take the time of all of them.
 	SlowerThan time.Duration
+	// Cluster is what a replicated store adds; nil for a store alone.
+	Cluster Cluster
+	// StaleBound is how old what a connection reads may be after READONLY, a second by default. It counts with a Cluster alone.
+	StaleBound time.Duration
+	// LeaderWait is how long a command waits while no leader is known, 5 s by default: longer than an election takes. Then it is refused.
+	LeaderWait time.Duration
 	// Clock returns the time that commands go by for deadlines; nil is the system's clock. It is for tests, as kv.Options.Clock is, and should
 	// be the same.
 	Clock func() time.Time
@@ -51,28 +51,29 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxClients = cmp.Or(o.MaxClients, DefaultMaxClients)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
 	o.MaxReplies = cmp.Or(o.MaxReplies, 256<<20)
-	o.StaleBound = cmp.Or(o.StaleBound, time.Second)
-	o.LeaderWait = cmp.Or(o.LeaderWait, 5*time.Second)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Users == nil {
 		o.Users = everybody
 	}
+	o.StaleBound = cmp.Or(o.StaleBound, time.Second)
+	o.LeaderWait = cmp.Or(o.LeaderWait, 5*time.Second)
 	o.SlowerThan = cmp.Or(o.SlowerThan, 10*time.Millisecond)
 	for _, number := range []struct {
-		name  string
-		value int64
+		name     string
+		value    any
+		negative bool
 	}{
-		{"MaxClients", int64(o.MaxClients)},
-		{"MaxReplies", int64(o.MaxReplies)},
-		{"IdleTimeout", int64(o.IdleTimeout)},
-		{"MaxMemory", o.MaxMemory},
-		{"StaleBound", int64(o.StaleBound)},
-		{"LeaderWait", int64(o.LeaderWait)},
+		{"MaxClients", o.MaxClients, o.MaxClients < 0},
+		{"MaxReplies", o.MaxReplies, o.MaxReplies < 0},
+		{"IdleTimeout", o.IdleTimeout, o.IdleTimeout < 0},
+		{"MaxMemory", o.MaxMemory, o.MaxMemory < 0},
+		{"StaleBound", o.StaleBound, o.StaleBound < 0},
+		{"LeaderWait", o.LeaderWait, o.LeaderWait < 0},
 	} {
-		if number.value < 0 {
-			return o, fmt.Errorf("server: option %s: %d is negative", number.name, number.value)
+		if number.negative {
+			return o, fmt.Errorf("server: option %s: %v is negative", number.name, number.value)
 		}
 	}
 	return o, nil

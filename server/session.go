@@ -29,7 +29,8 @@ type session struct {
 	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
 	limited  bool  // There is a time by which bytes must arrive.
 
-	// patient is the context of commits, which never ends: the store would need a goroutine for each commit whose caller may give up.
+	// patient is the context of commits. With one store alone it never ends: the store would need a goroutine for each commit whose caller
+	// may give up.
 	patient context.Context
 
 	queue *queue // Of MULTI, nil outside.
@@ -66,7 +67,9 @@ func (s *session) become(user *user) {
 
 // run serves the connection until it ends, or ctx is done.
 func (s *session) run(ctx context.Context) {
-	s.patient = context.WithoutCancel(ctx)
+	if s.patient = ctx; s.server.opts.Cluster == nil {
+		s.patient = context.WithoutCancel(ctx)
+	}
 	if !s.handshake(ctx) {
 		return
 	}

@@ -56,8 +56,8 @@ func (s *Server) becomeStranger(session *session) {
 func (s *Server) becomeNamed(guest *session, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.users.byName[name]
-	if found == nil || !found.enabled {
+	found := s.users.named(name)
+	if found == nil {
 		found = &user{name: name}
 	}
 	guest.become(found)

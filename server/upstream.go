@@ -63,7 +63,7 @@ func (u *upstream) greet(limit time.Time) error {
 // isAlive reports whether the connection can be used, as far as can be known without sending anything.
 func (u *upstream) isAlive() bool { return u.from.Buffered() == 0 && !hasInput(u.conn) }
 
-// speak lets the other server answer a user in a protocol.
+// speak lets the other server answer in a protocol, and judge by a user's rights.
 func (u *upstream) speak(resp3 bool, user string) {
 	if u.spoken && u.resp3 == resp3 && u.user == user {
 		return

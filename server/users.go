@@ -222,6 +222,14 @@ func (u *Users) check(name string, password []byte) *user {
 	return found
 }
 
+// named returns the user with a name, nil where there is none that may use the server.
+func (u *Users) named(name string) *user {
+	if found := u.byName[name]; found != nil && found.enabled {
+		return found
+	}
+	return nil
+}
+
 // stranger returns the user that a client is before it authenticates, nil where it must.
 func (u *Users) stranger() *user {
 	if found := u.byName[defaultUser]; found != nil && found.enabled && found.nopass {

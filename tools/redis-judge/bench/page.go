@@ -17,8 +17,10 @@ func write(w io.Writer, o options, results []result, memory [2]float64) error {
 	page.WriteString("# kvctl serve beside redis-server, measured\n\n")
 	fmt.Fprintf(&page, "%s\n\n", environment())
 	fmt.Fprintf(&page, "Command: `go run ./bench -rounds %d -for %s` in `tools/redis-judge`. ", o.rounds, o.limit)
-	fmt.Fprintf(&page, "redis-benchmark, values of %d\nbytes, random keys of %d, all of which are there. ", valueSize, keyspace)
-	page.WriteString("The servers take turns; medians, minima\nand maxima of all turns. A p99 is that of a whole pipeline.\n")
+	fmt.Fprintf(&page, "redis-benchmark, values of %d\nbytes, ", valueSize)
+	fmt.Fprintf(&page, "random keys of %d, all of which are there. ", keyspace)
+	page.WriteString("The servers take turns; medians, minima\nand maxima of all turns. ")
+	page.WriteString("A p99 is that of a whole pipeline.\n")
 	for number, m := range modes {
 		fmt.Fprintf(&page, "\n## Writes %s\n\n", m.name)
 		fmt.Fprintf(&page, "`redis-server %s`, ", strings.Join(m.redis, " "))

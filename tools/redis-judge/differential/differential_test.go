@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -74,8 +73,14 @@ func replay(seed uint64, commands int) string {
 // tail is how many steps of a stream are shown before a difference.
 const tail = 20
 
-// quoted finds what an error quotes: of an unknown command only that an unknown one was met is a cause.
-var quoted = regexp.MustCompile(`^.*unknown command|'[^']*'`)
+// cause returns a text that differences share which most likely have one cause.
+func cause(d *difference) string {
+	const unknown = "unknown command"
+	if strings.Contains(d.a, unknown) && strings.Contains(d.b, unknown) {
+		return unknown
+	}
+	return strings.ToUpper(d.step.args[0]) + " " + d.b
+}
 
 // explain makes an account of a difference, with the few commands that are needed for it, and a key that differences of
 // one cause share.
@@ -97,5 +102,5 @@ func explain(addresses [2]string, steps []step, d *difference) (account, key str
 		fmt.Fprintf(&out, "\n    %s", one)
 	}
 	fmt.Fprintf(&out, "\n  and then: %s", smaller)
-	return out.String(), quoted.ReplaceAllString(strings.ToUpper(smaller.step.args[0])+smaller.b, "")
+	return out.String(), cause(smaller)
 }

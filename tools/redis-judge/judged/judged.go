@@ -28,7 +28,11 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return servers.Kvctl(dir)
+	path, err := servers.Kvctl(dir)
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return path, err
 })
 
 // Main runs a package's tests and removes what was built for them.

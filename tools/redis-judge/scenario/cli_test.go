@@ -125,7 +125,9 @@ func cliValue(value any) (any, error) {
 func TestRedisCLI(t *testing.T) {
 	address := judged.Target(t, nil, nil).Address
 	for _, version := range []string{"-2", "-3"} {
-		t.Run("RESP"+version[1:], func(t *testing.T) { goThrough(t, cli(t, address, version), cli(t, address, version)) })
+		t.Run("RESP"+version[1:], func(t *testing.T) {
+			goThrough(t, cli(t, address, version), cli(t, address, version))
+		})
 	}
 	host, port, _ := net.SplitHostPort(address)
 	run := func(in string, args ...string) string {
