@@ -26,6 +26,8 @@ func TestWhatCannotBeACommandIsRefusedAsRedisDoes(t *testing.T) {
 		{"an unknown command", encode("nope", "x", "y"), "-ERR unknown command 'nope', with args beginning with: 'x' 'y' "},
 		{"an argument that is missing", encode("GET"), "-ERR wrong number of arguments for 'get' command"},
 		{"a line break in a command", encode("a\r\nb"), "-ERR unknown command 'a  b', with args beginning with: "},
+		{"a zero byte in a command", encode("a\x00b", "c\x00d"), "-ERR unknown command 'a', with args beginning with: 'c' "},
+		{"line breaks at an error's end", encode("EXPIRE", "k", "1", "a\r\nb\n\r"), "-ERR Unsupported option a  b"},
 		{"a length that is no number", "*x\r\n", "-ERR Protocol error: invalid multibulk length"},
 		{"too many arguments", "*1048577\r\n", "-ERR Protocol error: invalid multibulk length"},
 		{"an argument of 2 GiB", "*2\r\n$3\r\nGET\r\n$2147483648\r\n", "-ERR Protocol error: invalid bulk length"},
