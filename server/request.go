@@ -51,6 +51,8 @@ func (s *session) resolve(r *request) {
 		r.command = found
 	case is(r.args[0], "exec"):
 		r.command = s.server.commands.aborted(problem)
+	case isWeb(r.args[0]):
+		r.command = s.server.webCommand
 	default:
 		r.problem = problem
 	}
