@@ -118,12 +118,8 @@ func copyOptions(args [][]byte) (replace bool, problem string) {
 		case is(args[0], "REPLACE"):
 			replace = true
 		case is(args[0], "DB") && len(args) > 1:
-			number, ok := parseInt(args[1])
-			if !ok {
-				return false, errNotInteger
-			}
-			if number != 0 {
-				return false, errNoDatabase
+			if problem = databaseProblem(args[1]); problem != "" {
+				return false, problem
 			}
 			args = args[1:]
 		default:

@@ -55,6 +55,7 @@ func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
 			{"COPY a b DB x", "-ERR value is not an integer or out of range"},
 			{"COPY a b DB 1", "-ERR DB index is out of range"},
 			{"COPY a b DB -1", "-ERR DB index is out of range"},
+			{"COPY a b DB 2147483648", "-ERR value is out of range, value must between -2147483648 and 2147483647"},
 		}},
 		{"OBJECT answers what clients ask", []step{
 			{"MSET int -12 short hello long xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "OK"},
@@ -70,6 +71,12 @@ func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
 			{"OBJECT foo short", "-ERR unknown subcommand 'foo'. Try OBJECT HELP."},
 			{"OBJECT Encoding", "-ERR wrong number of arguments for 'object|encoding' command"},
 			{"OBJECT HELP x", "-ERR wrong number of arguments for 'object|help' command"},
+			{"OBJECT", "-ERR wrong number of arguments for 'object' command"},
+		}},
+		{"OBJECT is refused before it is queued", []step{
+			{"MULTI", "OK"},
+			{"OBJECT foo short", "-ERR unknown subcommand 'foo'. Try OBJECT HELP."},
+			{"EXEC", "-EXECABORT Transaction discarded because of previous errors."},
 		}},
 	})
 }

@@ -3,6 +3,7 @@ package differential
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,18 @@ func ruleOf(args []string) *rule {
 		}
 	}
 	return nil
+}
+
+// foreignCursor is the only error that may come where Redis does something.
+var foreignCursor = rule{[]string{"SCAN"}, "a cursor that no SCAN has given is refused", nil}
+
+// isForeignCursor reports whether a command is a SCAN with a number as its cursor that only another SCAN could give.
+func isForeignCursor(args []string) bool {
+	if len(args) < 2 || !strings.EqualFold(args[0], "SCAN") {
+		return false
+	}
+	number, err := strconv.ParseUint(strings.TrimLeft(args[1], "+-"), 10, 64)
+	return err == nil && number != 0
 }
 
 func sameKind(a, b resp.Reply, _ time.Duration) bool {
@@ -152,6 +165,8 @@ func compare(args []string, queue [][]string, a, b resp.Reply, tolerance time.Du
 	switch {
 	case string(a.Raw) == string(b.Raw):
 		return same, nil
+	case isForeignCursor(args) && !a.IsError() && b.Text == "ERR invalid cursor":
+		return explained, &foreignCursor
 	case a.IsError() || b.IsError():
 		return different, nil
 	case strings.EqualFold(args[0], "EXEC"):
