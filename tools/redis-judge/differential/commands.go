@@ -236,7 +236,7 @@ func (g *generator) fieldType() string {
 	if g.chance(12) {
 		return g.pick("u64", "i65", "i0", "u", "x8", "", "i-1", "I8", "u08", "i8\x00")
 	}
-	return g.pick("i", "u", "i") + g.pick("1", "2", "5", "8", "16", "32", "63")
+	return g.pick("i", "u", "i") + g.pick("1", "2", "5", "8", "16", "32", "63", "64")
 }
 
 func (g *generator) expiry() []string {
