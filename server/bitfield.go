@@ -111,7 +111,9 @@ func (f field) limits() (low, high int64) {
 func (s *fieldStep) next(n, add int64) (result int64, ok bool) {
 	low, high := s.limits()
 	negative := !s.signed && n < 0 // To Redis it is a number over all that the field can hold.
-	over := negative || n > high || add > 0 && n > high-add
+	// Redis takes a number close to the lowest of 64 bits for one that is too large: the distance from it needs more bits.
+	far := s.signed && s.bits < 64 && n < high-math.MaxInt64
+	over := negative || far || n > high || add > 0 && n > high-add
 	under := n < low || add < 0 && (n < 0 && add < low-n || n >= 0 && n+add < low)
 	switch {
 	case !over && !under:
@@ -200,7 +202,10 @@ func changeFields(c *call) {
 			size = max(size, (s.end()+7)/8)
 		}
 	}
-	value := resized(before, size)
+	value := before
+	if size > 0 { // What is only read needs no copy.
+		value = resized(before, size)
+	}
 	results, changed := takeSteps(steps, value)
 	if !changed && len(value) == len(before) || c.put(key, value, c.deadline(key)) {
 		c.fields(results)

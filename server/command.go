@@ -99,7 +99,7 @@ func newCommandTable() commandTable {
 	table.add("transaction", transactionCommands)
 	table.add("string", stringCommands, setCommands, rangeCommands, counterCommands, lcsCommands)
 	table.add("bitmap", bitCommands)
-	table.add("generic", keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands)
+	table.add("generic", keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands, dumpCommands)
 	table.add("kv", orderedCommands, nativeCommands)
 	table.add("", serverCommands, configCommands, aclCommands, clusteringCommands)
 	return table

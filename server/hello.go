@@ -77,7 +77,7 @@ func (s *session) takeHello(args [][]byte) (problem string) {
 			s.face.rename(string(args[1]))
 			args = args[2:]
 		default:
-			return "ERR Syntax error in HELLO option '" + string(cut(args[0], shownMax)) + "'"
+			return "ERR Syntax error in HELLO option '" + asText(args[0]) + "'"
 		}
 	}
 	return ""

@@ -10,6 +10,7 @@ var keyCommands = []command{
 	{name: "rename", arity: 3, class: writing, run: rename, keys: twoKeys},
 	{name: "renamenx", arity: 3, class: writing, run: renameNew, keys: twoKeys},
 	{name: "copy", arity: -3, class: writing, run: copyKey, keys: twoKeys, grows: true},
+	{name: "move", arity: 3, class: writing, run: moveToDatabase, keys: oneKey},
 }
 
 func deleteKeys(c *call) {
@@ -92,11 +93,22 @@ func (c *call) move(replace bool) moveOutcome {
 	return notMoved
 }
 
+const errSameObject = "ERR source and destination objects are the same"
+
+// moveToDatabase is MOVE, which never does anything: there is no other database.
+func moveToDatabase(c *call) {
+	problem := databaseProblem(c.args[2])
+	if problem == "" {
+		problem = errSameObject
+	}
+	c.fail(problem)
+}
+
 func copyKey(c *call) {
 	replace, problem := copyOptions(c.args[3:])
 	from, to := c.args[1], c.args[2]
 	if problem == "" && string(from) == string(to) {
-		problem = "ERR source and destination objects are the same"
+		problem = errSameObject
 	}
 	if problem != "" {
 		c.fail(problem)

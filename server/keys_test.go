@@ -99,3 +99,17 @@ func TestDBSizeSeesTheWritesOfItsTransaction(t *testing.T) {
 		step{"EXEC", "[3]"},
 	)
 }
+
+func TestMoveFindsNoOtherDatabase(t *testing.T) {
+	c := newClient(t)
+	c.follow(
+		step{"SET a 1", "OK"},
+		step{"MOVE a 0", "-ERR source and destination objects are the same"},
+		step{"MOVE x 0", "-ERR source and destination objects are the same"},
+		step{"MOVE a 1", "-ERR DB index is out of range"},
+		step{"MOVE a -1", "-ERR DB index is out of range"},
+		step{"MOVE a x", "-ERR value is not an integer or out of range"},
+		step{"MOVE a 99999999999", "-ERR value is out of range, value must between -2147483648 and 2147483647"},
+		step{"GET a", `"1"`},
+	)
+}

@@ -69,12 +69,13 @@ func TestARequestOfTheWebEndsItsConnection(t *testing.T) {
 		var log strings.Builder
 		opts := server.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		db := openStore(t, kv.Options{})
-		_, address := serveStore(t, db, opts)
+		srv, address := serveStore(t, db, opts)
 		for range 2 {
 			c := dial(t, address)
 			c.send(request)
 			require.True(t, c.isClosed(), "without a reply")
 		}
+		require.NoError(t, srv.Close()) // It logs no more.
 		require.Zero(t, db.Offset(), "nothing that follows runs")
 		require.Equal(t, 1, strings.Count(log.String(), "\n"), "one warning a minute")
 		require.Contains(t, log.String(), "HTTP")

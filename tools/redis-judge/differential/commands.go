@@ -21,6 +21,7 @@ var families = []family{
 	{5, (*generator).subsequence},
 	{12, (*generator).bits},
 	{6, (*generator).bitFields},
+	{8, (*generator).dumping},
 	{14, (*generator).expiry},
 	{12, (*generator).lifetimeLeft},
 	{12, (*generator).keyspace},
@@ -235,7 +236,7 @@ func (g *generator) fieldType() string {
 	if g.chance(12) {
 		return g.pick("u64", "i65", "i0", "u", "x8", "", "i-1", "I8", "u08", "i8\x00")
 	}
-	return g.pick("i", "u", "i") + g.pick("1", "2", "5", "8", "16", "32", "63")
+	return g.pick("i", "u", "i") + g.pick("1", "2", "5", "8", "16", "32", "63", "64")
 }
 
 func (g *generator) expiry() []string {
@@ -432,7 +433,7 @@ func (g *generator) administration() []string {
 
 // described are commands whose place in COMMAND INFO is compared.
 var described = []string{
-	"get", "set", "SETEX", "mget", "mset", "msetnx", "del", "exists", "rename", "copy", "expire",
+	"get", "set", "SETEX", "mget", "mset", "msetnx", "del", "exists", "rename", "copy", "expire", "dump", "restore", "move",
 	"pexpireat", "ttl", "scan", "keys", "multi", "exec", "watch", "ping", "hello", "incrbyfloat", "lcs", "getex",
 	"object", "touch", "wait", "type", "bitop", "bitfield", "bitpos",
 }

@@ -12,13 +12,17 @@ import (
 )
 
 // promised are the commands of kvctl serve whose replies depend on the stream alone, or that have a rule.
-const promised = `PING ECHO QUIT HELLO AUTH RESET SELECT CLIENT COMMAND CONFIG INFO DBSIZE FLUSHDB FLUSHALL TIME
-	LASTSAVE SAVE ACL GET SET SETNX SETEX PSETEX GETSET GETDEL GETEX MGET MSET MSETNX APPEND STRLEN GETRANGE SETRANGE
-	INCR DECR INCRBY DECRBY INCRBYFLOAT LCS GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO DEL UNLINK EXISTS TYPE RENAME RENAMENX COPY RANDOMKEY TOUCH KEYS SCAN OBJECT
-	EXPIRE PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST MULTI EXEC DISCARD WATCH UNWATCH WAIT`
+const promised = `PING ECHO QUIT HELLO AUTH RESET SELECT CLIENT COMMAND CONFIG INFO DBSIZE FLUSHDB FLUSHALL
+	TIME LASTSAVE SAVE ACL GET SET SETNX SETEX PSETEX GETSET GETDEL GETEX MGET MSET MSETNX APPEND STRLEN GETRANGE
+	SETRANGE INCR DECR INCRBY DECRBY INCRBYFLOAT LCS GETBIT SETBIT BITCOUNT BITPOS BITOP BITFIELD BITFIELD_RO DEL
+	UNLINK EXISTS TYPE RENAME RENAMENX COPY RANDOMKEY TOUCH KEYS SCAN OBJECT DUMP RESTORE MOVE EXPIRE PEXPIRE
+	EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST MULTI EXEC DISCARD WATCH UNWATCH WAIT`
 
 // neverRefused are those that take any arguments.
 const neverRefused = "QUIT INFO"
+
+// neverDone is what one database has no use for.
+const neverDone = "MOVE"
 
 // TestStreamsHaveEveryCommandDoneAndRefused shows that streams reach what they are for: every command is done and is
 // refused, and EXEC also does nothing since a watched key has changed.
@@ -52,7 +56,9 @@ func TestStreamsHaveEveryCommandDoneAndRefused(t *testing.T) {
 		}
 	}
 	for name := range strings.FieldsSeq(promised) {
-		require.Greater(t, done[name], 3, name)
+		if name != neverDone {
+			require.Greater(t, done[name], 3, name)
+		}
 		if !strings.Contains(neverRefused, name) {
 			require.Positive(t, refused[name], name)
 		}
@@ -82,6 +88,8 @@ func TestNothingExpiresWhileAStreamRuns(t *testing.T) {
 		{true, "PSETEX k 3000 v"},
 		{true, "GETEX k PX 5"},
 		{false, "GET k"},
+		{true, "RESTORE k 5 v"},
+		{false, "RESTORE k 5 v absttl"},
 	} {
 		require.Equal(t, c.soon, expiresSoon(strings.Fields(c.command)), c.command)
 	}
@@ -106,6 +114,10 @@ func TestStreamsDoNotStoreWhatOnlyRedisCanHold(t *testing.T) {
 		{true, []string{"MSET", "a", "", "", "b"}},
 		{false, []string{"MSET", "a", "", "b", ""}},
 		{true, []string{"RENAME", "a", ""}},
+		{true, []string{"RESTORE", "", "0", "v"}},
+		{true, strings.Fields("RESTORE k 9223372036855 v")},
+		{true, strings.Fields("RESTORE k 9223372036854775807 v ABSTTL")},
+		{false, strings.Fields("RESTORE k 9223372036854775807 v")},
 		{false, []string{"RENAME", "", "a"}},
 		{false, []string{"GET", ""}},
 		{false, []string{"SET"}},

@@ -31,6 +31,7 @@ var rules = []rule{
 	{[]string{"COMMAND INFO", "COMMAND"}, "flags and categories differ; arity and places of keys don't", samePlaces},
 	{[]string{"HELLO"}, "servers have their own names, versions and numbers of connections", sameGreeting},
 	{[]string{"OBJECT ENCODING"}, "int, embstr and raw depend on how Redis came to the value", sameKind},
+	{[]string{"DUMP"}, "Redis compresses what is longer than 20 bytes", sameDump},
 	{[]string{"OBJECT REFCOUNT", "OBJECT IDLETIME"}, "Redis shares small numbers, and counts seconds", sameKind},
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -196,6 +197,9 @@ func deadlines(args []string) (found []deadline) {
 		return []deadline{{args[2], 1, true}}
 	case "PEXPIREAT":
 		return []deadline{{args[2], 1000, true}}
+	case "RESTORE":
+		absolute := func(arg string) bool { return strings.EqualFold(arg, "ABSTTL") }
+		return []deadline{{args[2], 1000, slices.ContainsFunc(args, absolute)}}
 	}
 	for i, arg := range args[2:] {
 		switch strings.ToUpper(args[i+1]) {
@@ -224,7 +228,7 @@ var written = map[string]struct{ first, every int }{
 	"SET": {1, 0}, "SETNX": {1, 0}, "SETEX": {1, 0}, "PSETEX": {1, 0}, "GETSET": {1, 0}, "APPEND": {1, 0},
 	"SETRANGE": {1, 0}, "INCR": {1, 0}, "DECR": {1, 0}, "INCRBY": {1, 0}, "DECRBY": {1, 0}, "INCRBYFLOAT": {1, 0},
 	"MSET": {1, 2}, "MSETNX": {1, 2}, "RENAME": {2, 0}, "RENAMENX": {2, 0}, "COPY": {2, 0}, "SETBIT": {1, 0},
-	"BITFIELD": {1, 0}, "BITOP": {2, 0},
+	"BITFIELD": {1, 0}, "BITOP": {2, 0}, "RESTORE": {1, 0},
 }
 
 // fillsOddKey reports whether a command gives a value to the empty key, or to one of over 64 KiB. Walnut refuses that,

@@ -9,9 +9,6 @@ var known = map[string]map[string]string{
 	},
 	"kvctl serve": {
 		"Commands: strings: should fail module loadex":                           noModules,
-		"Commands: keys: should Dump":                                            noDumps,
-		"Commands: keys: should Restore":                                         noDumps,
-		"Commands: keys: should RestoreReplace":                                  noDumps,
 		"Commands: keys: should Migrate":                                         "the server connects to no other",
 		"Commands: keys: should Move":                                            "there is one database",
 		"Commands: keys: should Object":                                          "it wants LFU, and nothing is evicted",
@@ -29,7 +26,6 @@ var known = map[string]map[string]string{
 // Reasons that several specs share.
 const (
 	noModules   = "it wants the error of a server where modules can be loaded"
-	noDumps     = "values have no serialized form for Redis"
 	onlyStrings = "every value is a string: there are no lists, hashes, sets and sorted sets"
 )
 
