@@ -43,6 +43,7 @@ func reset(c *call) {
 	s.queue = nil
 	s.unwatch()
 	s.muted, s.out.resp3 = loud, false
+	s.readOnly, s.toldLeader = false, ""
 	s.face.rename("")
 	s.server.becomeStranger(s)
 	c.simple("RESET")

@@ -83,6 +83,22 @@ func (s *session) takeHello(args [][]byte) (problem string) {
 	return ""
 }
 
+// mode is whether the server is one of several.
+func (s *Server) mode() string {
+	if s.opts.Cluster != nil {
+		return "cluster"
+	}
+	return "standalone"
+}
+
+// role is what the server is to others.
+func (s *Server) role() string {
+	if s.opts.Cluster != nil && s.opts.Cluster.Term() == 0 {
+		return "replica"
+	}
+	return "master"
+}
+
 // greet says what the server is.
 func (c *call) greet() {
 	protocol := int64(2)
@@ -99,9 +115,9 @@ func (c *call) greet() {
 	c.text("id")
 	c.integer(c.session.id)
 	c.text("mode")
-	c.text("standalone")
+	c.text(c.session.server.mode())
 	c.text("role")
-	c.text("master")
+	c.text(c.session.server.role())
 	c.text("modules")
 	c.array(0)
 }
