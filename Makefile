@@ -21,6 +21,8 @@ CLUSTER_SOAK_TIME ?= 1h
 # `make cluster-verify` takes.
 CLUSTER_HISTORIES ?= 1000
 VERIFY_TIME ?= 10m
+# How often `make cluster-clients` kills the leader.
+CLUSTER_ROUNDS ?= 50
 # How far `make redis-differential` and `make redis-kill` go, and which server the judges of the Redis protocol look at:
 # walnut, redis, or an address.
 REDIS_COMMANDS ?= 200000
@@ -106,6 +108,10 @@ redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in a
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each
 	cd cluster && go test -count=1 -timeout=0 -run=Histories -v . -processes=$(CLUSTER_HISTORIES) \
 		-histories=$$(($(CLUSTER_HISTORIES) / 10))
+
+.PHONY: cluster-clients
+cluster-clients: ## Kill the leader of three walnutd CLUSTER_ROUNDS (50) times while clients of Redis' protocol use them, and judge
+	cd cluster && go test -count=1 -timeout=0 -run=TestClientsGoOn -v ./walnutd -rounds=$(CLUSTER_ROUNDS) -heartbeat=1300ms
 
 .PHONY: cluster-soak
 cluster-soak: ## Let nodes join, leave, move, die and have full disks for CLUSTER_SOAK_TIME (1h); watch what they take

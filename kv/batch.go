@@ -57,6 +57,24 @@ func (m Mutation) own() Mutation {
 	return owned
 }
 
+// check returns why the mutation is over a limit, nil where it isn't.
+func (m *Mutation) check() error {
+	if m.Kind != MutationDeleteRange {
+		if err := checkKey(m.Key); err != nil {
+			return err
+		}
+		return checkValue(m.Value)
+	}
+	for _, bound := range [...][]byte{m.Key, m.End} {
+		if len(bound) > 0 {
+			if err := checkKey(bound); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // withoutPairs makes of the mutations what users see: values that are equal where their exported fields are.
 func withoutPairs(mutations []Mutation) []Mutation {
 	for i := range mutations {
@@ -104,30 +122,18 @@ func (b *Batch) Put(key, value []byte) { b.PutDeadline(key, value, time.Time{}) 
 // PutDeadline gives the key the value until an instant, from which on the pair is invisible. A zero deadline is none. A
 // deadline that nanoseconds since 1970 can't say in 64 bits (before 1677 or after 2262) becomes the nearest that they can.
 func (b *Batch) PutDeadline(key, value []byte, deadline time.Time) {
-	if b.refuse(checkKey(key)) || b.refuse(checkValue(value)) {
-		return
-	}
 	b.add(&Mutation{Kind: MutationPut, Key: key, Value: value, Deadline: deadline})
 }
 
 // Delete removes the key. That the key is absent is no error.
 func (b *Batch) Delete(key []byte) {
-	if b.refuse(checkKey(key)) {
-		return
-	}
 	b.add(&Mutation{Kind: MutationDelete, Key: key})
 }
 
 // DeleteRange removes every key k with start <= k < end. An empty start is the first key, an empty end is past the last
 // one: without both, everything goes. A range without a key in it is no error.
 func (b *Batch) DeleteRange(start, end []byte) {
-	for _, bound := range [...][]byte{start, end} {
-		if len(bound) > 0 && b.refuse(checkKey(bound)) {
-			return
-		}
-	}
 	b.add(&Mutation{Kind: MutationDeleteRange, Key: start, End: end})
-	b.ranges++
 }
 
 // Len returns the number of mutations.
@@ -144,7 +150,14 @@ func (b *Batch) refuse(err error) bool {
 	return err != nil
 }
 
+// add adds a mutation, unless it is over a limit.
 func (b *Batch) add(m *Mutation) {
+	if b.refuse(m.check()) {
+		return
+	}
+	if m.Kind == MutationDeleteRange {
+		b.ranges++
+	}
 	if cap(b.record) == 0 {
 		b.record = make([]byte, 0, recordHeadRoom+mutationFieldSize(m))
 	}

@@ -20,14 +20,14 @@ type single struct {
 // singles holds such batches for use again.
 var singles = sync.Pool{New: func() any { return new(single) }}
 
-// applySingle makes a commit of one mutation, which add adds. What other writers would wait for is done first where it can be.
-func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
+// applySingle makes a commit of one mutation. What other writers would wait for is done first where it can be.
+func (db *DB) applySingle(m Mutation) (offset uint64, err error) {
 	s := singles.Get().(*single)
-	add(&s.batch)
-	if s.batch.count == 1 && db.relaxed() {
-		s.ready.next(s.batch.mutations())
-		if s.ready.Kind == MutationPut {
-			s.ready.pair = s.ready.ownedPair()
+	s.batch.add(&m)
+	if s.batch.err == nil && db.relaxed() {
+		s.ready.Mutation = m // Its key and value are the caller's, for as long as this takes.
+		if m.Kind == MutationPut {
+			s.ready.pair = newPair(m.Key, m.Value, unixNano(m.Deadline))
 		}
 		s.batch.ready = &s.ready
 	}
@@ -43,12 +43,12 @@ func (db *DB) applySingle(add func(b *Batch)) (offset uint64, err error) {
 
 // Put gives the key the value, in its own commit, and returns that commit's offset. Errors are those of Apply.
 func (db *DB) Put(key, value []byte) (offset uint64, err error) {
-	return db.applySingle(func(b *Batch) { b.Put(key, value) })
+	return db.applySingle(Mutation{Kind: MutationPut, Key: key, Value: value})
 }
 
 // Delete removes the key, in its own commit, and returns that commit's offset. An absent key is no error and makes a commit, too.
 func (db *DB) Delete(key []byte) (offset uint64, err error) {
-	return db.applySingle(func(b *Batch) { b.Delete(key) })
+	return db.applySingle(Mutation{Kind: MutationDelete, Key: key})
 }
 
 // DeleteRange removes every key k with start <= k < end, in its own commit, and returns that commit's offset. An empty start is the

@@ -19,7 +19,8 @@ type Index struct {
 	//
 	// The function must be pure: it makes the same keys of the same pair every time. It is called several times for a pair, by
 	// many goroutines at a time, and while commits wait. So it should be fast, and must not use the store, nor change or keep
-	// what it is given. If it panics for a put, or yields a key that is too large, that commit is refused with ErrIndex.
+	// what it is given. If it panics for a put, or yields a key that is too large, that commit is refused with ErrIndex. It must
+	// not end its goroutine with runtime.Goexit, as FailNow of a test does: in the middle of a commit that can't be made up for.
 	Keys func(key, value []byte) iter.Seq[[]byte]
 }
 

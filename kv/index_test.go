@@ -232,7 +232,7 @@ func TestALargeCommitKeepsTheIndexes(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 32))
 		base := newState()
-		base.indexes = startIndexes(testIndexes)
+		base.indexes = startIndexes(t.Context(), testIndexes)
 		base.applyEncoded(1, randomBatches(random, 10).mutations())
 		require.NoError(t, base.finishIndexes())
 		b := randomBatches(random, 6)
@@ -737,7 +737,7 @@ func TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded(t *testing.T) {
 	for seed := range viewSeeds(100) {
 		random := rand.New(rand.NewPCG(seed, 39))
 		s := newState()
-		s.indexes = startIndexes(testIndexes)
+		s.indexes = startIndexes(t.Context(), testIndexes)
 		for _, i := range random.Perm(30) { // Pairs are only added, so the entries wait until the end.
 			s.put(newPair(fmt.Append(nil, i), fmt.Append(nil, random.IntN(10)), 0), nil)
 		}
@@ -774,7 +774,7 @@ func TestAnIndexThatIsLoadingChangesLikeOneThatIsLoaded(t *testing.T) {
 // TestCommitsWaitForAnIndexOnceManyStepsDo commits, while an index is loading, as many steps as may wait.
 func TestCommitsWaitForAnIndexOnceManyStepsDo(t *testing.T) {
 	s := newState()
-	s.indexes = startIndexes(testIndexes[:1])
+	s.indexes = startIndexes(t.Context(), testIndexes[:1])
 	require.NoError(t, s.finishIndexes())
 	tree := &s.indexes.trees[0]
 	<-tree.loading.done
@@ -793,7 +793,7 @@ func TestCommitsWaitForAnIndexOnceManyStepsDo(t *testing.T) {
 // TestACommitDoesNotWaitForAScanOfALoadingIndex clones a state while a scan of an index that is loading holds it, as the next commit does.
 func TestACommitDoesNotWaitForAScanOfALoadingIndex(t *testing.T) {
 	s := newState()
-	s.indexes = startIndexes(testIndexes)
+	s.indexes = startIndexes(t.Context(), testIndexes)
 	s.put(newPair([]byte("k"), []byte("v"), 0), nil)
 	require.NoError(t, s.finishIndexes())
 	load := s.indexes.trees[0].loading
@@ -892,7 +892,7 @@ func TestReadersDoNotWaitWhereCommitsWaitForAnIndex(t *testing.T) {
 func TestAClonePaysForItsChangesAlone(t *testing.T) {
 	const clones = 1000
 	s := newState()
-	s.indexes = startIndexes(testIndexes[:1])
+	s.indexes = startIndexes(t.Context(), testIndexes[:1])
 	require.NoError(t, s.finishIndexes())
 	load := s.indexes.trees[0].loading
 	<-load.done
@@ -910,4 +910,52 @@ func TestAClonePaysForItsChangesAlone(t *testing.T) {
 	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/clones, uint64(100<<10), "bytes a commit")
 	close(load.done)
 	require.Len(t, lines(s.scanIndex("value", Range{}, 0)), waitingToLoad+clones)
+}
+
+// TestAStartThatIsCancelledDoesNotWaitForItsIndexes cancels Open, and At, while the function of an index takes very long.
+func TestAStartThatIsCancelledDoesNotWaitForItsIndexes(t *testing.T) {
+	opts := memOptions(vfs.NewMem())
+	plain, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	var b Batch
+	for i := range (indexChunks + 2) * indexChunk {
+		b.Put(fmt.Append(nil, i), []byte("v"))
+	}
+	_, err = plain.Apply(&b)
+	require.NoError(t, err)
+	require.NoError(t, plain.Close())
+	var blocked atomic.Pointer[chan struct{}]
+	opts.Indexes = []Index{{"slow", func(_, value []byte) iter.Seq[[]byte] {
+		if until := blocked.Load(); until != nil {
+			<-*until
+		}
+		return slices.Values([][]byte{value})
+	}}}
+	requireCancelled := func(start func(ctx context.Context) error) {
+		t.Helper()
+		until := make(chan struct{})
+		blocked.Store(&until)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- start(ctx) }()
+		select {
+		case err := <-ended:
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		case <-time.After(5 * time.Second):
+			t.Error("the start goes on")
+		}
+		blocked.Store(nil)
+		close(until)
+	}
+	requireCancelled(func(ctx context.Context) error {
+		_, err := OpenContext(ctx, storeDir, opts)
+		return err
+	})
+	db := openStore(t, storeDir, opts)
+	requireCancelled(func(ctx context.Context) error {
+		_, err := db.At(ctx, 1)
+		return err
+	})
+	require.Len(t, lines(db.ScanIndex("slow", Range{})), b.Len())
 }

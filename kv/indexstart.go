@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"sync"
@@ -18,6 +19,7 @@ type indexChange struct{ old, made pair }
 // indexStart makes indexes beside a start: it gathers what changes in the state, and each index applies that in goroutines
 // of its own, a chunk after the other. They end by themselves, however the start ends.
 type indexStart struct {
+	ctx     context.Context // The start's. Once it is done, changes are left out, and the start fails.
 	changes []indexChange
 	lanes   []*indexLane
 }
@@ -34,12 +36,12 @@ type indexLane struct {
 	last chan struct{} // Closed when the last chunk is applied.
 }
 
-// startIndexes returns the indexes of a start from nothing, nil for a store without.
-func startIndexes(list []Index) *indexes {
+// startIndexes returns the indexes of a start from nothing, which ctx may end; nil for a store without.
+func startIndexes(ctx context.Context, list []Index) *indexes {
 	if len(list) == 0 {
 		return nil
 	}
-	x := &indexes{trees: make([]indexTree, len(list)), starting: &indexStart{}}
+	x := &indexes{trees: make([]indexTree, len(list)), starting: &indexStart{ctx: ctx}}
 	for i := range list {
 		x.trees[i] = indexTree{Index: &list[i], entries: newEntryTree()}
 		none := make(chan struct{})
@@ -74,15 +76,19 @@ func (s *indexStart) add(c indexChange) {
 
 func (s *indexStart) flush() {
 	for _, lane := range s.lanes {
-		lane.take(s.changes)
+		lane.take(s.ctx, s.changes)
 	}
 	s.changes = make([]indexChange, 0, indexChunk)
 }
 
-// take has a chunk applied after the ones before it.
-func (l *indexLane) take(changes []indexChange) {
+// take has a chunk applied after the ones before it, unless the start's context is done.
+func (l *indexLane) take(ctx context.Context, changes []indexChange) {
+	select {
+	case l.room <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
 	before, done := l.last, make(chan struct{})
-	l.room <- struct{}{}
 	l.last = done
 	go func() {
 		applied := false
@@ -143,7 +149,7 @@ func (l *indexLane) load() {
 }
 
 // finishIndexes ends a start: from here on the indexes change with the state. What was gathered is loaded meanwhile. The error is
-// ErrIndex, and names a pair that can't be indexed.
+// ErrIndex, and names a pair that can't be indexed, or that of the start's context.
 func (s *state) finishIndexes() error {
 	x := s.indexes
 	if x == nil || x.starting == nil {
@@ -151,7 +157,14 @@ func (s *state) finishIndexes() error {
 	}
 	x.starting.flush()
 	for _, lane := range x.starting.lanes {
-		if <-lane.last; !lane.loaded {
+		select {
+		case <-lane.last:
+		case <-x.starting.ctx.Done():
+		}
+		if x.starting.ctx.Err() != nil {
+			return context.Cause(x.starting.ctx)
+		}
+		if !lane.loaded {
 			lane.tree.loading = beginLoad(&lane.gathered)
 		}
 	}

@@ -81,7 +81,7 @@ func (r *Replica) install(ctx context.Context, in io.Reader) (uint64, error) {
 
 // load makes a state of what is read.
 func (r *Replica) load(ctx context.Context, head snapshot.Header, read *snapshot.Reader) (*state, error) {
-	indexes := startIndexes(r.db.opts.Indexes)
+	indexes := startIndexes(ctx, r.db.opts.Indexes)
 	pairs := indexes.following(whileLasting(ctx, decoded(read.Entries(), decodePair)))
 	s, err := loadState(head.Offset, nil, pairs, func(uint64) {})
 	if err != nil {

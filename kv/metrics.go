@@ -62,7 +62,7 @@ var metrics = []metric{
 		func(s *Stats) float64 { return float64(s.DataBytes) },
 	},
 	{
-		"walnut_deadline_keys", "Pairs that readers see and that have a deadline.",
+		"walnut_deadlines", "Pairs that readers see and that have a deadline.",
 		func(s *Stats) float64 { return float64(s.Deadlines) },
 	},
 	{

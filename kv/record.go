@@ -69,7 +69,7 @@ func mutationSize(m *Mutation) (size int) {
 
 // appendMutationField appends a mutation as a field of a record.
 func appendMutationField(record []byte, m *Mutation) []byte {
-	record = protowire.AppendTag(record, fieldCommitMutations, protowire.BytesType)
+	record = appendTag(record, fieldCommitMutations, protowire.BytesType)
 	record = protowire.AppendVarint(record, uint64(mutationSize(m)))
 	return appendMutation(record, m)
 }
@@ -82,11 +82,16 @@ func appendMutation(record []byte, m *Mutation) []byte {
 	return appendVarintField(record, fieldMutationDeadline, uint64(unixNano(m.Deadline)))
 }
 
+// appendTag appends a field's tag, of fieldTagSize.
+func appendTag(record []byte, number protowire.Number, of protowire.Type) []byte {
+	return append(record, byte(protowire.EncodeTag(number, of)))
+}
+
 func appendVarintField(record []byte, number protowire.Number, value uint64) []byte {
 	if value == 0 {
 		return record
 	}
-	return protowire.AppendVarint(protowire.AppendTag(record, number, protowire.VarintType), value)
+	return protowire.AppendVarint(appendTag(record, number, protowire.VarintType), value)
 }
 
 func appendBytesField(record []byte, number protowire.Number, value []byte) []byte {
@@ -98,7 +103,7 @@ func appendBytesField(record []byte, number protowire.Number, value []byte) []by
 
 // appendMessageField is appendBytesField of a message, which is there even if it is empty.
 func appendMessageField(record []byte, number protowire.Number, message []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(record, number, protowire.BytesType), message)
+	return protowire.AppendBytes(appendTag(record, number, protowire.BytesType), message)
 }
 
 // decodeRecord appends the mutations of a record, with memory of their own, to mutations, and returns the commit's time. Limits

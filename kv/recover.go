@@ -131,7 +131,7 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 		b.skipped = append(b.skipped, SkippedSnapshot{place.Path, err})
 	}
 	b.state = newState()
-	b.state.indexes = startIndexes(v.opts.Indexes)
+	b.state.indexes = startIndexes(ctx, v.opts.Indexes)
 	return b, nil
 }
 
@@ -151,7 +151,7 @@ func (v *inventory) load(ctx context.Context, place snapshot.Place, b *base, rep
 	}
 	info := file.Info()
 	pairs := whileLasting(ctx, snapshot.Decode(file, loadAhead+runtime.GOMAXPROCS(0), decodePair))
-	indexes := startIndexes(v.opts.Indexes)
+	indexes := startIndexes(ctx, v.opts.Indexes)
 	pairs = indexes.following(pairs)
 	var nearEnd []byte
 	if blocks := file.Blocks(); len(blocks) > 0 {

@@ -22,7 +22,7 @@ func (db *DB) PutTTL(key, value []byte, ttl time.Duration) (offset uint64, err e
 	if err != nil {
 		return 0, err
 	}
-	return db.applySingle(func(b *Batch) { b.PutDeadline(key, value, deadline) })
+	return db.applySingle(Mutation{Kind: MutationPut, Key: key, Value: value, Deadline: deadline})
 }
 
 // PutTTL is PutDeadline for a pair that is visible for a time only, which begins with the transaction. It is the store's time,

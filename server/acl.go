@@ -95,7 +95,7 @@ func aclCategories(c *call) {
 	case len(c.args) == 3:
 		names = members[strings.ToLower(string(c.args[2]))]
 		if names == nil {
-			c.fail("ERR Unknown category '" + string(c.args[2]) + "'")
+			c.fail("ERR Unknown category '" + asText(c.args[2]) + "'")
 			return
 		}
 	}

@@ -43,7 +43,7 @@ func helpOf(name string, lines ...string) func(c *call) {
 			c.simple(line)
 		}
 		c.simple("HELP")
-		c.simple("    Print this help.")
+		c.simple("    Prints this help.")
 	}
 }
 
@@ -83,7 +83,7 @@ func clientLibrary(c *call) {
 	case is(c.args[2], "lib-ver"):
 		field, name = &f.libraryVersion, "lib-ver"
 	default:
-		c.fail("ERR Unrecognized option '" + string(c.args[2]) + "'")
+		c.fail("ERR Unrecognized option '" + asText(c.args[2]) + "'")
 		return
 	}
 	if !isName(c.args[3]) {
@@ -134,13 +134,13 @@ func clientList(c *call) {
 	c.verbatim(lines.String())
 }
 
-// clientFilter says which connections are meant. Empty fields mean all.
+// clientFilter says which connections are meant. Nil fields, and an empty kind, mean all.
 type clientFilter struct {
 	ids    map[int64]bool
 	kind   string
-	user   string
-	remote string
-	local  string
+	user   *string
+	remote *string
+	local  *string
 	skip   *session
 }
 
@@ -150,7 +150,7 @@ func (f *clientFilter) takeKind(c *call, kind []byte) bool {
 	case "normal", "master", "replica", "slave", "pubsub":
 		return true
 	}
-	c.fail("ERR Unknown client type '" + string(kind) + "'")
+	c.fail("ERR Unknown client type '" + asText(kind) + "'")
 	return false
 }
 
@@ -160,8 +160,8 @@ func (f *clientFilter) matches(s *session) bool {
 	case f.ids != nil && !f.ids[s.id],
 		f.kind == "normal" && s.face.isSubscribed(), f.kind == "pubsub" && !s.face.isSubscribed(),
 		f.kind != "" && f.kind != "normal" && f.kind != "pubsub",
-		f.user != "" && (user == nil || user.name != f.user),
-		f.remote != "" && s.remote() != f.remote, f.local != "" && s.local() != f.local, s == f.skip:
+		f.user != nil && (user == nil || user.name != *f.user),
+		f.remote != nil && s.remote() != *f.remote, f.local != nil && s.local() != *f.local, s == f.skip:
 		return false
 	}
 	return true
@@ -170,7 +170,8 @@ func (f *clientFilter) matches(s *session) bool {
 // clientKill closes connections: the one with an address, or those that options describe.
 func clientKill(c *call) {
 	if len(c.args) == 3 {
-		if c.killAll(clientFilter{remote: string(c.args[2])}) == 0 {
+		remote := string(c.args[2])
+		if c.killAll(clientFilter{remote: &remote}) == 0 {
 			c.fail("ERR No such client")
 		} else {
 			c.ok()
@@ -192,6 +193,7 @@ func clientKill(c *call) {
 
 // takeKill takes an option of CLIENT KILL. Where it returns false the reply is written.
 func (c *call) takeKill(wanted *clientFilter, option, value []byte) bool {
+	text := string(value)
 	switch {
 	case is(option, "id"):
 		id, ok := parseInt(value)
@@ -203,15 +205,15 @@ func (c *call) takeKill(wanted *clientFilter, option, value []byte) bool {
 	case is(option, "type"):
 		return wanted.takeKind(c, value)
 	case is(option, "addr"):
-		wanted.remote = string(value)
+		wanted.remote = &text
 	case is(option, "laddr"):
-		wanted.local = string(value)
+		wanted.local = &text
 	case is(option, "user"):
-		if c.session.server.currentUsers().byName[string(value)] == nil {
-			c.fail("ERR No such user '" + string(value) + "'")
+		if c.session.server.currentUsers().byName[text] == nil {
+			c.fail("ERR No such user '" + asText(value) + "'")
 			return false
 		}
-		wanted.user = string(value)
+		wanted.user = &text
 	case is(option, "skipme") && is(value, "yes"):
 		wanted.skip = c.session
 	case is(option, "skipme") && is(value, "no"):

@@ -13,25 +13,19 @@ import (
 // clusteringCommands are about the nodes of a replicated store. To clients of a Redis cluster it is one master, which has all slots, and its
 // replicas.
 var clusteringCommands = []command{
-	{name: "cluster", arity: -2, class: onSession, run: inCluster(clusterCommand)},
-	{name: "readonly", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(true) })},
-	{name: "readwrite", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(false) })},
-	{name: "asking", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.ok() })},
-	{name: "role", arity: 1, class: onSession, run: role},
+	{name: "cluster", arity: -2, class: onSession, always: confined, under: []command{
+		{name: "cluster|slots", arity: 2, class: onSession, run: inCluster(clusterSlots), always: confined},
+		{name: "cluster|shards", arity: 2, class: onSession, run: inCluster(clusterShards), always: confined},
+		{name: "cluster|nodes", arity: 2, class: onSession, run: inCluster(clusterNodes), always: confined},
+		{name: "cluster|info", arity: 2, class: onSession, run: inCluster(clusterInfo), always: confined},
+		{name: "cluster|myid", arity: 2, class: onSession, run: inCluster(clusterMyID), always: confined},
+		{name: "cluster|keyslot", arity: 3, class: onSession, run: inCluster(clusterKeySlot), always: confined},
+	}},
+	{name: "readonly", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(true) }), always: confined},
+	{name: "readwrite", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.readOnly(false) }), always: confined},
+	{name: "asking", arity: 1, class: onSession, run: inCluster(func(c *call, _ []Member) { c.ok() }), always: confined},
+	{name: "role", arity: 1, class: onSession, run: role, always: confined},
 	{name: "wait", arity: 3, class: onSession, run: wait, always: confined},
-}
-
-// clusterCommands are the subcommands of CLUSTER, with how many arguments they have.
-var clusterCommands = map[string]struct {
-	arity int
-	run   func(c *call, members []Member)
-}{
-	"slots":   {2, clusterSlots},
-	"shards":  {2, clusterShards},
-	"nodes":   {2, clusterNodes},
-	"info":    {2, clusterInfo},
-	"myid":    {2, clusterMyID},
-	"keyslot": {3, func(c *call, _ []Member) { c.integer(int64(slotOf(c.args[2]))) }},
 }
 
 // inCluster refuses a command where there is one store alone.
@@ -49,19 +43,6 @@ func inCluster(run func(c *call, members []Member)) func(c *call) {
 func (c *call) readOnly(yes bool) {
 	c.session.readOnly = yes && !c.session.guest
 	c.ok()
-}
-
-func clusterCommand(c *call, members []Member) {
-	name := strings.ToLower(string(cut(c.args[1], nameMax)))
-	found, is := clusterCommands[name]
-	switch {
-	case !is:
-		c.fail(fmt.Sprintf("ERR unknown subcommand '%s'. Try CLUSTER HELP.", cut(c.args[1], shownMax)))
-	case len(c.args) != found.arity:
-		c.fail(wrongArity("cluster|" + name))
-	default:
-		found.run(c, members)
-	}
 }
 
 // endpoint is where a member's server is.
@@ -206,6 +187,8 @@ func clusterMyID(c *call, members []Member) {
 	}
 	c.fail("ERR this node isn't let in yet")
 }
+
+func clusterKeySlot(c *call, _ []Member) { c.integer(int64(slotOf(c.args[2]))) }
 
 // role says whether the node leads, with the other members, or which one does.
 func role(c *call) {

@@ -9,13 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/server"
 )
 
 func TestAStoreAloneHasNoCluster(t *testing.T) {
 	c := newClient(t)
-	for _, words := range []string{"CLUSTER SLOTS", "CLUSTER nope", "READONLY", "READWRITE", "ASKING"} {
+	for _, words := range []string{"CLUSTER SLOTS", "READONLY", "READWRITE", "ASKING"} {
 		require.Equal(t, "-ERR This instance has cluster support disabled", c.words(words))
 	}
 	require.Equal(t, `["master" 0 []]`, c.words("ROLE"))
@@ -112,12 +111,45 @@ func TestWaitCountsTheNodesThatHaveIt(t *testing.T) {
 
 func TestInfoSaysWhichNodeLeads(t *testing.T) {
 	n := newNodes(t)
-	require.Regexp(t, `^role:master\r\nconnected_slaves:2\r\nslave0:ip=127.0.0.1,port=\d+,state=online,offset=0,lag=0\r\n`, server.ReplicationInfo(n.all[0].server))
-	require.Regexp(t, `^role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:\d+\r\nmaster_link_status:up\r\n`, server.ReplicationInfo(n.all[1].server))
+	leader, follower := n.client(0), n.client(1)
+	require.Regexp(t, `role:master\\r\\nconnected_slaves:2\\r\\nslave0:ip=127.0.0.1,port=\d+,state=online,offset=0,lag=0\\r\\n`,
+		leader.words("INFO replication"))
+	require.Regexp(t, `role:slave\\r\\nmaster_host:127.0.0.1\\r\\nmaster_port:\d+\\r\\nmaster_link_status:up\\r\\n`,
+		follower.words("INFO replication"))
+	require.Contains(t, follower.words("INFO cluster"), "cluster_enabled:1")
+	require.Contains(t, follower.words("HELLO"), `"mode" "cluster" "role" "replica"`)
 	n.lead(-1)
-	require.Regexp(t, `^role:slave\r\nmaster_host:\r\nmaster_port:0\r\nmaster_link_status:down\r\n`, server.ReplicationInfo(n.all[1].server))
-	alone, _ := serveStore(t, openStore(t, kv.Options{}), server.Options{})
-	require.Regexp(t, `^role:master\r\nconnected_slaves:0\r\n`, server.ReplicationInfo(alone))
+	require.Regexp(t, `role:slave\\r\\nmaster_host:\\r\\nmaster_port:0\\r\\nmaster_link_status:down\\r\\n`, follower.words("INFO replication"))
+	alone := newClient(t)
+	require.Contains(t, alone.words("INFO"), `cluster_enabled:0`)
+	require.Contains(t, alone.words("HELLO"), `"mode" "standalone" "role" "master"`)
+}
+
+func TestTheProtocolAndTheUserFollowTheClient(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	for _, row := range []struct{ protocol, null string }{{"3", "_\r\n"}, {"2", "$-1\r\n"}} {
+		require.Contains(t, c.do("HELLO", row.protocol), "walnut")
+		c.send(encode("GET", "missing"))
+		line, err := c.from.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, row.null, line)
+	}
+	shop, err := server.ParseUsers([]byte("user default on nopass ~* +@all\nuser shop on >s ~shop:* +@all"))
+	require.NoError(t, err)
+	for _, at := range n.all {
+		at.server.SetUsers(shop)
+	}
+	c = n.client(1)
+	require.Equal(t, "OK", c.words("MSET a 1 shop:b 2"))
+	require.Equal(t, `["a" "shop:b"]`, c.words("KEYS *"))
+	require.Equal(t, "OK", c.words("AUTH shop s"))
+	require.Equal(t, `"2"`, c.words("GET shop:b"))
+	require.Regexp(t, "^-NOPERM ", c.words("GET a"))
+	only, err := server.ParseUsers([]byte("user default on nopass ~* +@all"))
+	require.NoError(t, err)
+	n.all[0].server.SetUsers(only)
+	require.Regexp(t, "^-NOPERM ", c.words("GET shop:b"), "the leader doesn't know the user")
 }
 
 func TestOptionsOfAClusterAreChecked(t *testing.T) {

@@ -48,7 +48,7 @@ func commandInfo(c *call) {
 		if found := c.session.server.commands.named(name); found != nil {
 			c.describe(found)
 		} else {
-			c.nullArray()
+			c.null()
 		}
 	}
 }

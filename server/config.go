@@ -113,7 +113,7 @@ func configGet(c *call) {
 // configSet changes options, all or none.
 func configSet(c *call) {
 	if len(c.args)%2 != 0 {
-		c.fail(wrongArity("config|set"))
+		c.fail(errSyntax)
 		return
 	}
 	changes := make(map[string]func())
@@ -121,7 +121,7 @@ func configSet(c *call) {
 		name := strings.ToLower(string(c.args[i]))
 		one := settingOf(name)
 		if one == nil {
-			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + string(c.args[i]) + "'")
+			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + asText(c.args[i]) + "'")
 			return
 		}
 		value, problem := one.parse(c.args[i+1])
@@ -129,7 +129,7 @@ func configSet(c *call) {
 			problem = "duplicate parameter"
 		}
 		if problem != "" {
-			c.fail("ERR CONFIG SET failed (possibly related to argument '" + string(c.args[i]) + "') - " + problem)
+			c.fail("ERR CONFIG SET failed (possibly related to argument '" + asText(c.args[i]) + "') - " + problem)
 			return
 		}
 		changes[name] = func() { one.set(c.session.server, value) }

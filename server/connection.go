@@ -1,5 +1,7 @@
 package server
 
+import "math"
+
 // connectionCommands are about the connection.
 var connectionCommands = []command{
 	{name: "ping", arity: -1, class: anywhere, run: ping, always: subscribed | confined},
@@ -42,6 +44,7 @@ func reset(c *call) {
 	s.unwatch()
 	s.forgetMessages()
 	s.muted, s.out.resp3 = loud, false
+	s.readOnly, s.toldLeader = false, ""
 	s.face.rename("")
 	s.server.becomeStranger(s)
 	c.simple("RESET")
@@ -49,12 +52,22 @@ func reset(c *call) {
 
 // selectDatabase accepts the one database that there is.
 func selectDatabase(c *call) {
-	switch n, ok := parseInt(c.args[1]); {
-	case !ok:
-		c.fail(errNotInteger)
-	case n != 0:
-		c.fail(errNoDatabase)
-	default:
-		c.ok()
+	if problem := databaseProblem(c.args[1]); problem != "" {
+		c.fail(problem)
+		return
 	}
+	c.ok()
+}
+
+// databaseProblem returns why an argument isn't the number of the one database, an empty text where it is.
+func databaseProblem(arg []byte) string {
+	switch n, ok := parseInt(arg); {
+	case !ok:
+		return errNotInteger
+	case n < math.MinInt32 || n > math.MaxInt32:
+		return "ERR value is out of range, value must between -2147483648 and 2147483647"
+	case n != 0:
+		return errNoDatabase
+	}
+	return ""
 }

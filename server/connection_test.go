@@ -33,9 +33,13 @@ func TestHelloSaysWhatTheServerIsAndChangesTheProtocol(t *testing.T) {
 		{"HELLO 4", "-NOPROTO unsupported protocol version"},
 		{"HELLO x", "-ERR Protocol version is not an integer or out of range"},
 		{"HELLO 2 BLA", "-ERR Syntax error in HELLO option 'BLA'"},
+		{"HELLO 2 " + strings.Repeat("x", 300), "-ERR Syntax error in HELLO option '" + strings.Repeat("x", 300) + "'"},
 		{"HELLO 2 AUTH default", "-ERR Syntax error in HELLO option 'AUTH'"},
 		{"HELLO 2 SETNAME a\xff", "-ERR Client names cannot contain spaces, newlines or special characters."},
 		{"CLIENT GETNAME", "nil"},
+		{"HELLO 2 SETNAME early BLA", "-ERR Syntax error in HELLO option 'BLA'"},
+		{"CLIENT GETNAME", `"early"`},
+		{"HELLO 2 AUTH nobody x BLA", "-WRONGPASS invalid username-password pair or user is disabled."},
 		{"HELLO", `{"server"…`},
 		{"HELLO 2 SETNAME me", `["server"…`},
 		{"CLIENT GETNAME", `"me"`},
@@ -68,6 +72,18 @@ func TestResetMakesAConnectionNew(t *testing.T) {
 		{"QUIT", "OK"},
 	}.hold(t, c)
 	require.True(t, c.isClosed())
+}
+
+func TestOneDatabaseCanBeSelected(t *testing.T) {
+	const outOfRange = "-ERR value is out of range, value must between -2147483648 and 2147483647"
+	dialogue{
+		{"SELECT 0", "OK"},
+		{"SELECT 1", "-ERR DB index is out of range"},
+		{"SELECT -2147483648", "-ERR DB index is out of range"},
+		{"SELECT 2147483648", outOfRange},
+		{"SELECT -2147483649", outOfRange},
+		{"SELECT x", "-ERR value is not an integer or out of range"},
+	}.hold(t, newClient(t))
 }
 
 func TestAClientSilencesReplies(t *testing.T) {
@@ -126,6 +142,12 @@ func TestConnectionsAreKilledByWhatTheyAre(t *testing.T) {
 		{"CLIENT KILL TYPE pubsub", "0"},
 		{"CLIENT KILL TYPE normal", "0"},
 	}.hold(t, c)
+	require.Equal(t, "-ERR No such client", c.do("CLIENT", "KILL", ""))
+	for _, option := range []string{"ADDR", "LADDR"} {
+		require.Equal(t, "0", c.do("CLIENT", "KILL", option, "", "SKIPME", "no"), "no connection has an empty address")
+	}
+	require.Equal(t, "-ERR No such user ''", c.do("CLIENT", "KILL", "USER", ""))
+	require.Equal(t, "-ERR Unknown client type ''", c.do("CLIENT", "KILL", "TYPE", ""))
 	for id, by := range []string{"ADDR %s", "%s", "USER default", "ID %d LADDR " + address + " SKIPME no"} {
 		other := dial(t, address)
 		require.Equal(t, "PONG", other.words("PING"))

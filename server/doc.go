@@ -15,7 +15,11 @@
 //	if err != nil {
 //		return err
 //	}
-//	return server.New(db, server.Options{}).Serve(ctx, listener)
+//	srv, err := server.New(db, server.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	return srv.Serve(ctx, listener)
 //
 // Keys and values are those of the store, so that a program that embeds it, and kvctl, see the same pairs as clients do. The commands are
 // those of Redis 7 about strings, keys, expiry, transactions and keyspace events, and the store's under KV.: ranges in order, the feed, past

@@ -110,7 +110,7 @@ func (e *expiryCondition) take(options [][]byte) (problem string) {
 		case is(option, "LT"):
 			e.sooner = true
 		default:
-			return "ERR Unsupported option " + string(option)
+			return "ERR Unsupported option " + asText(option)
 		}
 	}
 	switch {

@@ -105,6 +105,13 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 			s.hangUp()
 			return i, err
 		}
+		if len(s.out.buf) > groupReplies && s.muted == loud {
+			s.flush()
+		}
+		if s.ending {
+			s.hangUp() // Other replies are on their way.
+			return len(group), nil
+		}
 	}
 	up.rest()
 	return len(group), nil
@@ -129,7 +136,11 @@ func (s *session) reach(ctx context.Context) (*upstream, error) {
 			return nil, err
 		}
 	}
-	s.up.speak(s.out.resp3, s.user.Load().name)
+	user := s.user.Load()
+	if user == nil { // It was authenticated, and isn't any more.
+		return nil, errNotRun
+	}
+	s.up.speak(s.out.resp3, user.name)
 	return s.up, nil
 }
 
@@ -158,7 +169,7 @@ func (s *session) redirect(group []request) bool {
 
 // transact runs a transaction here or on the leader, and answers with its replies, or null where a watched key has changed.
 func (s *session) transact(ctx context.Context, requests []request) {
-	s.patience = noPatience
+	s.giveUp = time.Time{}
 	needs := toRead
 	if s.mustUpdate(requests) {
 		needs = toUpdate

@@ -20,7 +20,7 @@ var forwardCommand = command{
 	name: forwardName, arity: 3, class: onSession, always: unauthenticated | subscribed | insideMulti, calls: new(atomic.Uint64),
 	run: func(c *call) {
 		c.resp3 = string(c.args[1]) == "3"
-		c.session.become(c.session.server.currentUsers().named(string(c.args[2])))
+		c.session.server.becomeNamed(c.session, string(c.args[2]))
 	},
 }
 

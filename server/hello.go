@@ -48,48 +48,55 @@ func hello(c *call) {
 		}
 		resp3 = version == 3
 	}
-	options, problem := parseHello(c.args[min(len(c.args), 2):])
-	switch {
-	case problem != "":
+	if problem := s.takeHello(c.args[min(len(c.args), 2):]); problem != "" {
 		c.fail(problem)
-	case options.authenticates && !s.server.authenticate(s, options.user, options.password):
-		c.fail(errWrongPassword)
-	case s.user.Load() == nil:
-		c.fail(errNotKnown)
-	case options.named && !isName(options.name):
-		c.fail(errNotName)
-	default:
-		if options.named {
-			s.face.rename(string(options.name))
-		}
-		c.resp3 = resp3
-		c.greet()
+		return
 	}
+	if s.user.Load() == nil {
+		c.fail(errNotKnown)
+		return
+	}
+	c.resp3 = resp3
+	c.greet()
 }
 
-// helloOptions are those of HELLO.
-type helloOptions struct {
-	authenticates bool
-	user          string
-	password      []byte
-	named         bool
-	name          []byte
-}
-
-func parseHello(args [][]byte) (o helloOptions, problem string) {
+// takeHello takes the options of HELLO one after another. It returns the error of the first that isn't right: those before
+// it have had their effect, as in Redis.
+func (s *session) takeHello(args [][]byte) (problem string) {
 	for len(args) > 0 {
 		switch {
 		case is(args[0], "auth") && len(args) >= 3:
-			o.authenticates, o.user, o.password = true, string(args[1]), args[2]
+			if !s.server.authenticate(s, string(args[1]), args[2]) {
+				return errWrongPassword
+			}
 			args = args[3:]
 		case is(args[0], "setname") && len(args) >= 2:
-			o.named, o.name = true, args[1]
+			if !isName(args[1]) {
+				return errNotName
+			}
+			s.face.rename(string(args[1]))
 			args = args[2:]
 		default:
-			return o, "ERR Syntax error in HELLO option '" + string(cut(args[0], 128)) + "'"
+			return "ERR Syntax error in HELLO option '" + asText(args[0]) + "'"
 		}
 	}
-	return o, ""
+	return ""
+}
+
+// mode is whether the server is one of several.
+func (s *Server) mode() string {
+	if s.opts.Cluster != nil {
+		return "cluster"
+	}
+	return "standalone"
+}
+
+// role is what the server is to others.
+func (s *Server) role() string {
+	if s.opts.Cluster != nil && s.opts.Cluster.Term() == 0 {
+		return "replica"
+	}
+	return "master"
 }
 
 // greet says what the server is.
@@ -108,9 +115,9 @@ func (c *call) greet() {
 	c.text("id")
 	c.integer(c.session.id)
 	c.text("mode")
-	c.text("standalone")
+	c.text(c.session.server.mode())
 	c.text("role")
-	c.text("master")
+	c.text(c.session.server.role())
 	c.text("modules")
 	c.array(0)
 }

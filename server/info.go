@@ -25,6 +25,7 @@ var infoSections = []infoSection{
 	{name: "stats", write: infoStats},
 	{name: "replication", write: infoReplication},
 	{name: "cpu", write: infoCPU},
+	{name: "cluster", write: infoCluster},
 	{name: "commandstats", extra: true, write: infoCommands},
 	{name: "keyspace", keys: true, write: infoKeyspace},
 }
@@ -59,7 +60,7 @@ func info(c *call) {
 func infoServer(p *infoPage, s *Server) {
 	up := time.Since(s.started)
 	p.field("redis_version", redisVersion)
-	p.field("redis_mode", "standalone")
+	p.field("redis_mode", s.mode())
 	p.field("server_name", serverName)
 	p.field("os", runtime.GOOS+" "+runtime.GOARCH)
 	p.field("arch_bits", 32<<(^uint(0)>>63))
@@ -154,6 +155,8 @@ func infoStats(p *infoPage, s *Server) {
 	p.field("total_error_replies", n.failures.Load())
 	p.field("slowlog_commands_count", n.slow.Load())
 }
+
+func infoCluster(p *infoPage, s *Server) { p.field("cluster_enabled", oneIf(s.opts.Cluster != nil)) }
 
 func infoCPU(p *infoPage, _ *Server) {
 	user, system, known := cpuTimes()

@@ -10,6 +10,7 @@ var keyCommands = []command{
 	{name: "rename", arity: 3, class: writing, run: rename, keys: twoKeys},
 	{name: "renamenx", arity: 3, class: writing, run: renameNew, keys: twoKeys},
 	{name: "copy", arity: -3, class: writing, run: copyKey, keys: twoKeys, grows: true},
+	{name: "move", arity: 3, class: writing, run: moveToDatabase, keys: oneKey},
 }
 
 func deleteKeys(c *call) {
@@ -92,11 +93,22 @@ func (c *call) move(replace bool) moveOutcome {
 	return notMoved
 }
 
+const errSameObject = "ERR source and destination objects are the same"
+
+// moveToDatabase is MOVE, which never does anything: there is no other database.
+func moveToDatabase(c *call) {
+	problem := databaseProblem(c.args[2])
+	if problem == "" {
+		problem = errSameObject
+	}
+	c.fail(problem)
+}
+
 func copyKey(c *call) {
 	replace, problem := copyOptions(c.args[3:])
 	from, to := c.args[1], c.args[2]
 	if problem == "" && string(from) == string(to) {
-		problem = "ERR source and destination objects are the same"
+		problem = errSameObject
 	}
 	if problem != "" {
 		c.fail(problem)
@@ -118,12 +130,8 @@ func copyOptions(args [][]byte) (replace bool, problem string) {
 		case is(args[0], "REPLACE"):
 			replace = true
 		case is(args[0], "DB") && len(args) > 1:
-			number, ok := parseInt(args[1])
-			if !ok {
-				return false, errNotInteger
-			}
-			if number != 0 {
-				return false, errNoDatabase
+			if problem = databaseProblem(args[1]); problem != "" {
+				return false, problem
 			}
 			args = args[1:]
 		default:

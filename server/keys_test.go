@@ -55,6 +55,7 @@ func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
 			{"COPY a b DB x", "-ERR value is not an integer or out of range"},
 			{"COPY a b DB 1", "-ERR DB index is out of range"},
 			{"COPY a b DB -1", "-ERR DB index is out of range"},
+			{"COPY a b DB 2147483648", "-ERR value is out of range, value must between -2147483648 and 2147483647"},
 		}},
 		{"OBJECT answers what clients ask", []step{
 			{"MSET int -12 short hello long xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "OK"},
@@ -70,6 +71,12 @@ func TestKeysAreDeletedMovedAndCopiedAsRedisDoes(t *testing.T) {
 			{"OBJECT foo short", "-ERR unknown subcommand 'foo'. Try OBJECT HELP."},
 			{"OBJECT Encoding", "-ERR wrong number of arguments for 'object|encoding' command"},
 			{"OBJECT HELP x", "-ERR wrong number of arguments for 'object|help' command"},
+			{"OBJECT", "-ERR wrong number of arguments for 'object' command"},
+		}},
+		{"OBJECT is refused before it is queued", []step{
+			{"MULTI", "OK"},
+			{"OBJECT foo short", "-ERR unknown subcommand 'foo'. Try OBJECT HELP."},
+			{"EXEC", "-EXECABORT Transaction discarded because of previous errors."},
 		}},
 	})
 }
@@ -90,5 +97,19 @@ func TestDBSizeSeesTheWritesOfItsTransaction(t *testing.T) {
 		step{"DBSIZE", "QUEUED"},
 		step{"EXEC", "[1 OK 3]"}, step{"DBSIZE", "3"}, step{"MULTI", "OK"}, step{"DBSIZE", "QUEUED"},
 		step{"EXEC", "[3]"},
+	)
+}
+
+func TestMoveFindsNoOtherDatabase(t *testing.T) {
+	c := newClient(t)
+	c.follow(
+		step{"SET a 1", "OK"},
+		step{"MOVE a 0", "-ERR source and destination objects are the same"},
+		step{"MOVE x 0", "-ERR source and destination objects are the same"},
+		step{"MOVE a 1", "-ERR DB index is out of range"},
+		step{"MOVE a -1", "-ERR DB index is out of range"},
+		step{"MOVE a x", "-ERR value is not an integer or out of range"},
+		step{"MOVE a 99999999999", "-ERR value is out of range, value must between -2147483648 and 2147483647"},
+		step{"GET a", `"1"`},
 	)
 }

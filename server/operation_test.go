@@ -36,6 +36,7 @@ func TestOptionsAreReadAndChanged(t *testing.T) {
 		},
 		{"CONFIG SET databases 3", "-ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"},
 		{"CONFIG SET timeout 1 timeout 2", "-ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter"},
+		{"CONFIG SET timeout 1 maxclients", "-ERR syntax error"},
 		{"CONFIG SET timeout", "-ERR wrong number of arguments for 'config|set' command"},
 		{"CONFIG GET timeout", `["timeout" "30"]`},
 		{"CONFIG REWRITE", "-ERR The server is running without a config file"},
@@ -48,6 +49,8 @@ func TestCommandsAreDescribed(t *testing.T) {
 	c := newClient(t)
 	dialogue{
 		{"COMMAND INFO get nope", `[["get" 2 [readonly] 1 1 1 [@read @string] [] [] []] nil]`},
+		{"COMMAND INFO object", `[["object" -2 [] 0 0 0 [@generic] [] [] [["object|encoding" 3 [readonly] 2 2 1 …`},
+		{"COMMAND GETKEYS object freq a", `["a"]`},
 		{"COMMAND INFO client|id", `[["client|id" 2 [] 0 0 0 [@connection] [] [] []]]`},
 		{"COMMAND INFO SET", `[["set" -3 [write denyoom] 1 1 1 [@write @string] [] [] []]]`},
 		{"COMMAND DOCS ping nope", `["ping" ["group" "connection"]]`},
@@ -62,6 +65,12 @@ func TestCommandsAreDescribed(t *testing.T) {
 		{"COMMAND LIST x", "-ERR syntax error"},
 		{"COMMAND NOPE", "-ERR unknown subcommand 'NOPE'. Try COMMAND HELP."},
 	}.hold(t, c)
+	c.send("COMMAND INFO nope\r\nPING\r\n")
+	for _, line := range []string{"*1\r\n", "$-1\r\n", "+PONG\r\n"} {
+		got, err := c.from.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, line, got, "the null of what isn't there is that of a string")
+	}
 	count, err := strconv.Atoi(c.words("COMMAND COUNT"))
 	require.NoError(t, err)
 	require.Greater(t, count, 20)

@@ -111,15 +111,12 @@ func (s *session) isRefused(err error) bool {
 	return errors.Is(err, errNotRun) || errors.Is(err, kv.ErrNotLeader) || errors.Is(err, kv.ErrConflict)
 }
 
-// noPatience is that of a group that hasn't waited yet.
-var noPatience time.Time
-
 // waitUntil returns until when the group that runs waits for a leader.
 func (s *session) waitUntil() time.Time {
-	if s.patience == noPatience {
-		s.patience = time.Now().Add(s.server.opts.LeaderWait)
+	if s.giveUp.IsZero() {
+		s.giveUp = time.Now().Add(s.server.opts.LeaderWait)
 	}
-	return s.patience
+	return s.giveUp
 }
 
 // await waits a moment before a refused command is tried again. It returns false when the command has waited for a leader long enough, or

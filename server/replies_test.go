@@ -3,6 +3,7 @@ package server_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,4 +56,14 @@ func TestAPipelineOfLargeValuesIsSentInParts(t *testing.T) {
 		require.Equal(t, "QUEUED", c.words("GET a"))
 	}
 	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+}
+
+func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{WriteTimeout: 200 * time.Millisecond})
+	silent, other := dial(t, address), dial(t, address)
+	require.Equal(t, "OK", other.do("SET", "a", strings.Repeat("x", 1<<20)))
+	silent.send(strings.Repeat(encode("GET", "a"), 64))
+	require.Equal(t, "PONG", other.words("PING"))
+	require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, "PONG", other.words("PING"))
 }

@@ -30,11 +30,11 @@ func (r *reply) ok() { r.buf = append(r.buf, "+OK\r\n"...) }
 // oneLine has what would end the line of an error.
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
-// fail is an error. Its first word is its code, ERR as a rule.
+// fail is an error. Its first word is its code, ERR as a rule. Line breaks at its end are left out.
 func (r *reply) fail(text string) {
 	r.failures++
 	r.buf = append(r.buf, '-')
-	r.buf = append(r.buf, oneLine.Replace(text)...)
+	r.buf = append(r.buf, oneLine.Replace(strings.TrimRight(text, "\r\n"))...)
 	r.buf = append(r.buf, '\r', '\n')
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 )
@@ -49,8 +50,15 @@ func (s *session) resolve(r *request) {
 	if problem == "" {
 		problem = s.objection(found, r.args)
 	}
-	if r.problem = problem; problem == "" {
+	switch {
+	case problem == "":
 		r.command = found
+	case is(r.args[0], "exec"):
+		r.command = s.server.commands.aborted(problem)
+	case isWeb(r.args[0]):
+		r.command = s.server.webCommand
+	default:
+		r.problem = problem
 	}
 }
 
@@ -111,15 +119,27 @@ func unknownSubcommand(name string, sub []byte) string {
 
 // unknownCommand is worded as Redis does, with the first arguments up to 128 bytes.
 func unknownCommand(args [][]byte) string {
-	var shown strings.Builder
+	var list strings.Builder
 	for _, arg := range args[1:] {
-		if shown.Len() >= shownMax {
+		if list.Len() >= shownMax {
 			break
 		}
-		fmt.Fprintf(&shown, "'%s' ", cut(arg, shownMax-shown.Len()))
+		fmt.Fprintf(&list, "'%s' ", cut(arg, shownMax-list.Len()))
 	}
-	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], shownMax), shown.String())
+	return fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(args[0], shownMax), list.String())
 }
 
-// cut returns the first bytes of an argument.
-func cut(arg []byte, length int) []byte { return arg[:min(len(arg), length)] }
+// cut returns the first bytes of an argument as an error shows it.
+func cut(arg []byte, length int) []byte {
+	arg = beforeZero(arg)
+	return arg[:min(len(arg), length)]
+}
+
+// beforeZero returns the bytes of an argument before the first that is zero: to Redis, texts in errors are strings of C.
+func beforeZero(arg []byte) []byte {
+	before, _, _ := bytes.Cut(arg, []byte{0})
+	return before
+}
+
+// asText returns a whole argument as an error shows it.
+func asText(arg []byte) string { return string(beforeZero(arg)) }

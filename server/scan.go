@@ -49,8 +49,8 @@ func takeScanOptions(args [][]byte) (o scanOptions, problem string) {
 }
 
 func scan(c *call) {
-	number, err := strconv.ParseUint(string(c.args[1]), 10, 64)
-	if err != nil {
+	number, ok := parseCursor(c.args[1])
+	if !ok {
 		c.fail(errCursor)
 		return
 	}
@@ -78,6 +78,24 @@ func scan(c *call) {
 	c.array(2)
 	c.text(strconv.FormatUint(next, 10))
 	c.bulks(keys)
+}
+
+// parseCursor reads a cursor as Redis does, by C's strtoul: it may have a sign, a negative one counts from 1<<64, and
+// an empty text is 0.
+func parseCursor(text []byte) (number uint64, ok bool) {
+	digits := beforeZero(text)
+	if len(digits) == 0 {
+		return 0, true
+	}
+	negative := digits[0] == '-'
+	if negative || digits[0] == '+' {
+		digits = digits[1:]
+	}
+	number, err := strconv.ParseUint(string(digits), 10, 64)
+	if negative {
+		number = -number
+	}
+	return number, err == nil
 }
 
 // lookAt returns the keys of a span that the options select, out of as many as they say, and the last key looked at

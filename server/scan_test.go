@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -121,10 +122,13 @@ func TestScanRefusesWhatIsNotRight(t *testing.T) {
 		{"SCAN x", "-ERR invalid cursor"},
 		{"SCAN 1", "-ERR invalid cursor"},
 		{"SCAN -1", "-ERR invalid cursor"},
-		{`SCAN ""`, "-ERR invalid cursor"},
 		{"SCAN 18446744073709551615", "-ERR invalid cursor"},
 		{"SCAN 18446744073709551616", "-ERR invalid cursor"},
 		{"SCAN x COUNT x", "-ERR invalid cursor"},
+		{`SCAN "0 "`, "-ERR invalid cursor"},
+		{`SCAN " 0"`, "-ERR invalid cursor"},
+		{"SCAN -", "-ERR invalid cursor"},
+		{"SCAN -1 COUNT", "-ERR syntax error"},
 		{"SCAN 0 COUNT x", "-ERR value is not an integer or out of range"},
 		{"SCAN 0 COUNT 0", "-ERR syntax error"},
 		{"SCAN 0 COUNT", "-ERR syntax error"},
@@ -133,6 +137,21 @@ func TestScanRefusesWhatIsNotRight(t *testing.T) {
 		{"SCAN 0 COUNT 9223372036854775807", `["0" ["a"]]`},
 	} {
 		c.follow(s)
+	}
+}
+
+func TestACursorIsReadAsCReadsIt(t *testing.T) {
+	c := newClient(t)
+	c.follow(step{"SET a 1", "OK"})
+	for _, zero := range []string{"0", "00", "+0", "-0", `""`, `"\x00"`, `"0\x001"`} {
+		c.follow(step{"SCAN " + zero, `["0" ["a"]]`})
+	}
+	c.follow(step{"SET b 1", "OK"})
+	cursor, _ := scanned(t, c.words("SCAN 0 COUNT 1"))
+	number, err := strconv.ParseUint(cursor, 10, 64)
+	require.NoError(t, err)
+	for _, same := range []string{"0" + cursor, "+" + cursor, fmt.Sprint("-", -number)} {
+		c.follow(step{"SCAN " + same, `["0" ["b"]]`})
 	}
 }
 

@@ -26,6 +26,7 @@ type Server struct {
 	getCommand *command
 	multi      *command
 	exec       *command
+	webCommand *command
 	started    time.Time
 	runID      string // 40 hexadecimal digits.
 	watched    watchedKeys
@@ -35,6 +36,8 @@ type Server struct {
 	memory     memory
 	slow       slowLog
 	saving     atomic.Bool // A checkpoint that a client has asked for.
+
+	warnedOfWeb atomic.Int64 // Nanoseconds since 1970.
 
 	maxClients  atomic.Int64
 	idleTimeout atomic.Int64 // In nanoseconds.
@@ -66,6 +69,7 @@ func New(store Store, opts Options) (*Server, error) {
 	}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.getCommand, s.multi, s.exec = s.commands["get"], s.commands["multi"], s.commands["exec"]
+	s.webCommand = newWebCommand()
 	s.memory.store, s.memory.began = store, s.started
 	s.memory.limit.Store(opts.MaxMemory)
 	s.slow.threshold.Store(int64(opts.SlowerThan))

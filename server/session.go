@@ -50,7 +50,7 @@ type session struct {
 	readOnly   bool      // READONLY was sent.
 	toldLeader string    // Which node leads, as the client was last answered when it asked for the nodes.
 	up         *upstream // To the leader's server; nil where there is none.
-	patience   time.Time // Until when the group that runs waits for a leader, noPatience before it has had to.
+	giveUp     time.Time // Until when the group that runs waits for a leader; zero before it has had to.
 	wrote      bool      // The transaction that runs has written.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
@@ -111,7 +111,7 @@ func (s *session) handshake(ctx context.Context) bool {
 // awaitBytes limits how long the next bytes may take.
 func (s *session) awaitBytes() {
 	limit := time.Duration(s.server.idleTimeout.Load())
-	if limit == 0 && !s.limited || s.subscriptions() > 0 {
+	if limit == 0 && !s.limited || s.subscriptions() > 0 || s.guest {
 		return
 	}
 	var deadline time.Time

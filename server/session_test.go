@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -26,6 +27,8 @@ func TestWhatCannotBeACommandIsRefusedAsRedisDoes(t *testing.T) {
 		{"an unknown command", encode("nope", "x", "y"), "-ERR unknown command 'nope', with args beginning with: 'x' 'y' "},
 		{"an argument that is missing", encode("GET"), "-ERR wrong number of arguments for 'get' command"},
 		{"a line break in a command", encode("a\r\nb"), "-ERR unknown command 'a  b', with args beginning with: "},
+		{"a zero byte in a command", encode("a\x00b", "c\x00d"), "-ERR unknown command 'a', with args beginning with: 'c' "},
+		{"line breaks at an error's end", encode("EXPIRE", "k", "1", "a\r\nb\n\r"), "-ERR Unsupported option a  b"},
 		{"a length that is no number", "*x\r\n", "-ERR Protocol error: invalid multibulk length"},
 		{"too many arguments", "*1048577\r\n", "-ERR Protocol error: invalid multibulk length"},
 		{"an argument of 2 GiB", "*2\r\n$3\r\nGET\r\n$2147483648\r\n", "-ERR Protocol error: invalid bulk length"},
@@ -53,6 +56,29 @@ func TestALineIsACommandToo(t *testing.T) {
 	c.send("\r\nSET \"a b\\x41\" 'it\\'s'\r\n  get   \"a bA\"\n*0\r\n*-1\r\nPING\r\n")
 	for _, want := range []string{"OK", `"it's"`, "PONG"} {
 		require.Equal(t, want, c.reply())
+	}
+}
+
+func TestARequestOfTheWebEndsItsConnection(t *testing.T) {
+	for _, request := range []string{
+		"POST / HTTP/1.1\r\nSET a 1\r\n",
+		"post / HTTP/1.1\r\nSET a 1\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\nSET a 1\r\n",
+		"MULTI\r\nPOST /\r\nSET a 1\r\nEXEC\r\n",
+	} {
+		var log strings.Builder
+		opts := server.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		db := openStore(t, kv.Options{})
+		srv, address := serveStore(t, db, opts)
+		for range 2 {
+			c := dial(t, address)
+			c.send(request)
+			require.True(t, c.isClosed(), "without a reply")
+		}
+		require.NoError(t, srv.Close()) // It logs no more.
+		require.Zero(t, db.Offset(), "nothing that follows runs")
+		require.Equal(t, 1, strings.Count(log.String(), "\n"), "one warning a minute")
+		require.Contains(t, log.String(), "HTTP")
 	}
 }
 

@@ -52,6 +52,17 @@ func (s *Server) becomeStranger(session *session) {
 	session.become(s.users.stranger())
 }
 
+// becomeNamed makes a guest the user that another node's server has authenticated. If there is no such user here, it may do nothing.
+func (s *Server) becomeNamed(guest *session, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.users.named(name)
+	if found == nil {
+		found = &user{name: name}
+	}
+	guest.become(found)
+}
+
 // each returns the sessions in the order in which they came.
 func (s *Server) each() []*session {
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/walnutkv/walnut/kv"
 )
@@ -87,6 +88,17 @@ func exec(c *call) {
 		return
 	}
 	s.transact(c.ctx, q.requests)
+}
+
+// aborted returns the command that an EXEC is which may not run: it ends the transaction, too.
+func (t commandTable) aborted(problem string) *command {
+	one := *t["exec"]
+	one.run = func(c *call) {
+		c.session.queue = nil
+		c.session.unwatch()
+		c.fail("EXECABORT Transaction discarded because of: " + strings.TrimPrefix(problem, "ERR "))
+	}
+	return &one
 }
 
 // transactHere runs a transaction and answers with its replies, or null where a watched key has changed. After an error it has written

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,24 @@ func TestATransactionIsOneCommitOrNone(t *testing.T) {
 	require.Equal(t, `"1"`, c.words("GET a"))
 }
 
+func TestAnExecThatCannotRunEndsItsTransaction(t *testing.T) {
+	const wrong = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+	play(t, []scene{
+		{"in one", []step{
+			{"WATCH a", "OK"},
+			{"SET a 1", "OK"},
+			{"MULTI", "OK"},
+			{"SET a 2", "QUEUED"},
+			{"EXEC x", wrong},
+			{"EXEC", "-ERR EXEC without MULTI"},
+			{"MULTI", "OK"},
+			{"GET a", "QUEUED"},
+			{"EXEC", `["1"]`},
+		}},
+		{"outside", []step{{"EXEC x", wrong}, {"PING", "PONG"}}},
+	})
+}
+
 func TestExecIsRefusedOnceAWatchedKeyHasChanged(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -53,6 +72,12 @@ func TestExecIsRefusedOnceAWatchedKeyHasChanged(t *testing.T) {
 			require.Equal(t, c.want, watcher.words("EXEC"))
 		})
 	}
+}
+
+func TestFlushDoesNotChangeKeysThatAreNotThere(t *testing.T) {
+	c := newClient(t)
+	require.Equal(t, "OK", c.do("WATCH", "missing", "", strings.Repeat("x", kv.MaxKeySize+1)))
+	c.follow(step{"FLUSHALL", "OK"}, step{"MULTI", "OK"}, step{"EXEC", "[]"})
 }
 
 func TestUnwatchForgetsWhatHasChanged(t *testing.T) {

@@ -34,9 +34,9 @@ type upstream struct {
 	from     *bufio.Reader
 	release  func() bool // Ends what closes the connection with the server.
 	out      []byte      // Commands that are to be sent.
-	spoken   bool        // The other end knows resp3.
+	spoken   bool        // The other end knows resp3 and user.
 	resp3    bool
-	user     string // By whose rights it judges.
+	user     string // For whom the next commands are.
 	watching bool   // WATCH was sent.
 
 	writing chan struct{} // Closed once out was written; nil where nothing is written beside reading.

@@ -49,6 +49,7 @@ func TestNothingRunsBeforeAUTHButWhatLeadsToIt(t *testing.T) {
 		{"PING", "-NOAUTH Authentication required."},
 		{"MULTI", "-NOAUTH Authentication required."},
 		{"CLIENT ID", "-NOAUTH Authentication required."},
+		{"EXEC", "-EXECABORT Transaction discarded because of: NOAUTH Authentication required."},
 		{"nope", "-ERR unknown command 'nope', with args beginning with: "},
 		{"HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used " +
 			"to authenticate the client and select the RESP protocol version at the same time"},

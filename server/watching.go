@@ -1,6 +1,9 @@
 package server
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // What a session watches in a replicated store is watched where this node leads, or else on the leader. It is lost with the leadership:
 // another node may have led since, and have changed a key and changed it back. EXEC answers null then, which is always right.
@@ -25,7 +28,7 @@ func (s *session) watchThere(c *call) (answered bool) {
 	if cluster == nil {
 		return false
 	}
-	s.patience = noPatience
+	s.giveUp = time.Time{}
 	for {
 		term := cluster.Term()
 		switch {

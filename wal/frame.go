@@ -171,9 +171,9 @@ func payloadSum(payload []byte) uint32 {
 }
 
 // headSum returns the checksum of a frame's header, whose bytes after the checksum are fields. It also covers the salt
-// and the position, so that a frame of another file, or at another place, doesn't check out.
-func headSum(salt uint64, position int64, fields []byte) uint32 {
-	sum := sumUint64(sumUint64(0, salt), uint64(position))
+// and the position, so that a frame of another file, or at another place, doesn't check out. saltSum is the salt's checksum.
+func headSum(saltSum uint32, position int64, fields []byte) uint32 {
+	sum := sumUint64(saltSum, uint64(position))
 	return crc32.Update(sum, castagnoli, fields[:frameHeadSize-frameLengthAt])
 }
 
@@ -189,13 +189,18 @@ func sumUint64(sum uint32, n uint64) uint32 {
 
 // appendTo appends the encoded header of a frame at this place to dst.
 func (h frameHead) appendTo(dst []byte, salt uint64, position int64) []byte {
+	return h.appendSummed(dst, sumUint64(0, salt), position)
+}
+
+// appendSummed is appendTo for a caller that keeps the salt's checksum, since making it takes as long as all else.
+func (h frameHead) appendSummed(dst []byte, saltSum uint32, position int64) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.kind)<<frameKindShift|uint32(h.length))
 	dst = binary.LittleEndian.AppendUint32(dst, h.index)
 	dst = binary.LittleEndian.AppendUint32(dst, h.back)
 	dst = binary.LittleEndian.AppendUint32(dst, h.sum)
-	binary.LittleEndian.PutUint32(dst[start:], headSum(salt, position, dst[start+frameLengthAt:]))
+	binary.LittleEndian.PutUint32(dst[start:], headSum(saltSum, position, dst[start+frameLengthAt:]))
 	return dst
 }
 
@@ -220,7 +225,7 @@ func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
 	case h.kind < kindRecord || h.kind > kindRolled,
 		h.watermark(position) < 0,
 		h.kind != kindRecord && h.length != boundsSize,
-		binary.LittleEndian.Uint32(b[frameSumAt:]) != headSum(salt, position, b[frameLengthAt:]):
+		binary.LittleEndian.Uint32(b[frameSumAt:]) != headSum(sumUint64(0, salt), position, b[frameLengthAt:]):
 		return frameHead{}, errNotFrame
 	}
 	return h, nil

@@ -21,6 +21,7 @@ type store struct {
 	path      string
 	head      storeHead
 	headChain uint32
+	saltSum   uint32 // Of the salt in head.
 
 	end       int64  // Where the next frame goes.
 	next      uint64 // The offset of the next record.
@@ -60,7 +61,7 @@ func (e *extent) records() uint64 { return e.packed.Load() & (1<<extentShift - 1
 
 // newStore returns a store without frames.
 func newStore(file vfs.File, path string, head storeHead, encoded []byte) *store {
-	s := &store{file: file, path: path, head: head, headChain: headChain(encoded)}
+	s := &store{file: file, path: path, head: head, headChain: headChain(encoded), saltSum: sumUint64(0, head.salt)}
 	s.cutAt(headSize, head.base, s.headChain)
 	return s
 }
@@ -112,7 +113,7 @@ func (s *store) layHead(buffer []byte, kind frameKind, payload []byte, sum uint3
 		back:  uint32((s.end - watermark) / frameAlign),
 	}
 	start := len(buffer)
-	buffer = head.appendTo(buffer, s.head.salt, s.end)
+	buffer = head.appendSummed(buffer, s.saltSum, s.end)
 	if kind.isSeal() {
 		return buffer
 	}

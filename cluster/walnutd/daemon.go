@@ -13,6 +13,7 @@ import (
 
 	"github.com/walnutkv/walnut/cluster"
 	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/server"
 )
 
 // daemon is a node with its admin listener, which is there first and ends last: while the node is opened and closed probes get answers.
@@ -23,6 +24,8 @@ type daemon struct {
 	log   *slog.Logger
 	stall time.Duration // How long a backup may make no progress to or from a caller.
 	node  atomic.Pointer[cluster.Cluster]
+	// server is that for clients, nil before the node is open and without --redis.
+	server atomic.Pointer[server.Server]
 }
 
 func newDaemon(f *flags, stderr io.Writer) *daemon {
@@ -35,30 +38,36 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--admin: %w", err)
 	}
-	server := admin.NewServer(d.routes(), d.log)
+	operators := admin.NewServer(d.routes(), d.log)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	defer func() { err = errors.Join(err, admin.End(server)) }()
+	go func() { failed <- operators.Serve(listener) }()
+	defer func() { err = errors.Join(err, admin.End(operators)) }()
 	d.log.Info("admin listener is there", "node", d.flags.options.Node, "address", listener.Addr().String())
 
+	clients, err := d.listenRedis()
+	if err != nil {
+		return fmt.Errorf("--redis: %w", err)
+	}
 	opts := d.flags.options
-	opts.Logger = d.log
+	opts.Logger, opts.Announce = d.log, clients.address()
 	node, err := cluster.Open(ctx, d.flags.dir, opts)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // It was to end before it was open.
+			err = nil // It was to end before it was open.
 		}
-		return err
+		return errors.Join(err, clients.end(nil))
 	}
 	d.node.Store(node)
 	d.log.Info("node is open", "node", opts.Node, "dir", d.flags.dir)
-	select {
-	case <-ctx.Done():
-		d.log.Info("node ends", "node", opts.Node)
-		return node.Close()
-	case err := <-failed:
-		return errors.Join(err, node.Close())
+	if err = clients.serve(node); err == nil {
+		select {
+		case <-ctx.Done():
+			d.log.Info("node ends", "node", opts.Node)
+		case err = <-failed:
+		case err = <-clients.failed():
+		}
 	}
+	return errors.Join(err, clients.end(node), node.Close())
 }
 
 // listen opens the admin listener. Where other machines might reach it, it has the node's certificates.

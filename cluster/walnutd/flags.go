@@ -41,6 +41,14 @@ Certificates, which are read again after they have changed:
   --ca FILE              the authority's certificates
   --insecure             none of these, on loopback addresses only
 
+Clients of the Redis protocol:
+  --redis ADDR           the address to serve them on; none by default. One that
+                         isn't loopback has TLS by --cert, and is for clients
+                         that have a certificate of --ca
+  --redis-advertise ADDR where clients reach it (default: --redis)
+  --redis-insecure       no TLS on any address: everybody who reaches it reads
+                         and writes
+
 Operation:
   --admin ADDR           the address for operators, probes and metrics (default
                          127.0.0.1:7070); one that isn't loopback needs --cert
@@ -72,9 +80,14 @@ func usagef(format string, args ...any) error {
 
 // flags are a command line.
 type flags struct {
-	help      bool
-	dir       string
-	admin     string
+	help  bool
+	dir   string
+	admin string
+
+	redis          string
+	redisAdvertise string
+	redisInsecure  bool
+
 	logFormat string
 	logLevel  slog.Level
 	options   cluster.Options // Without a logger.
@@ -113,6 +126,9 @@ func newFlagSet(f *flags) *flag.FlagSet {
 	set.StringVar(&o.TLS.CAFile, "ca", "", "")
 	set.BoolVar(&o.Insecure, "insecure", false, "")
 	set.StringVar(&f.admin, "admin", admin.DefaultAddress, "")
+	set.StringVar(&f.redis, "redis", "", "")
+	set.StringVar(&f.redisAdvertise, "redis-advertise", "", "")
+	set.BoolVar(&f.redisInsecure, "redis-insecure", false, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	set.DurationVar(&o.Heartbeat, "heartbeat", cluster.DefaultHeartbeat, "")
@@ -162,6 +178,9 @@ func (f *flags) check() error {
 	if !admin.IsLoopback(host) && f.options.Insecure {
 		return usagef("--admin %s: it is no loopback address, which needs --cert, --key and --ca", f.admin)
 	}
+	if err := f.checkRedis(); err != nil {
+		return err
+	}
 	for _, d := range []struct {
 		flag  string
 		value time.Duration
@@ -174,6 +193,32 @@ func (f *flags) check() error {
 		if d.value < 0 {
 			return usagef("--%s %v is negative", d.flag, d.value)
 		}
+	}
+	return nil
+}
+
+// checkRedis checks the flags about clients.
+func (f *flags) checkRedis() error {
+	if f.redis == "" {
+		if f.redisAdvertise != "" || f.redisInsecure {
+			return usagef("--redis is missing")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(f.redis)
+	if err != nil {
+		return usagef("--redis: %w", err)
+	}
+	if ip := net.ParseIP(host); f.redisAdvertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return usagef("--redis %s: clients can't reach that; --redis-advertise is missing", f.redis)
+	}
+	if f.redisAdvertise != "" {
+		if _, _, err := net.SplitHostPort(f.redisAdvertise); err != nil {
+			return usagef("--redis-advertise: %w", err)
+		}
+	}
+	if !admin.IsLoopback(host) && f.options.Insecure && !f.redisInsecure {
+		return usagef("--redis %s: it is no loopback address, which needs --cert, --key and --ca, or --redis-insecure", f.redis)
 	}
 	return nil
 }

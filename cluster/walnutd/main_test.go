@@ -37,6 +37,17 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 		{"a format that there isn't", "--dir d --cluster c --id a --listen 127.0.0.1:0 --log-format xml", "want text or json"},
 		{"a level that there isn't", "--log-level loud", "loud"},
 		{"a negative time", "--dir d --cluster c --id a --listen 127.0.0.1:0 --lease -1s", "--lease -1s is negative"},
+		{"an address for clients alone", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis-advertise a:1", "--redis is missing"},
+		{"clients without a port", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis a", "--redis: address a: missing port"},
+		{"an address that clients can't reach", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis :6379", "--redis-advertise is missing"},
+		{
+			"an address for clients without a port",
+			"--dir d --cluster c --id a --listen 127.0.0.1:0 --redis :6379 --redis-advertise a", "--redis-advertise: address a: missing port",
+		},
+		{
+			"clients from elsewhere without certificates",
+			"--dir d --cluster c --id a --listen 127.0.0.1:0 --insecure --redis a:6379", "or --redis-insecure",
+		},
 		{
 			"operators from elsewhere without certificates",
 			"--dir d --cluster c --id a --listen 127.0.0.1:0 --insecure --admin :7070", "no loopback address",

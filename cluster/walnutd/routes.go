@@ -82,7 +82,11 @@ func (d *daemon) metrics(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", admin.MetricsType)
-	err := node.WritePrometheus(w, kv.Label{Name: "cluster", Value: d.flags.options.Cluster}, kv.Label{Name: "node", Value: d.flags.options.Node})
+	labels := []kv.Label{{Name: "cluster", Value: d.flags.options.Cluster}, {Name: "node", Value: d.flags.options.Node}}
+	err := node.WritePrometheus(w, labels...)
+	if clients := d.server.Load(); clients != nil && err == nil {
+		err = clients.WritePrometheus(w, labels...)
+	}
 	if err != nil {
 		d.log.Debug("metrics can't be written", "error", err)
 	}

@@ -35,6 +35,7 @@ type trio struct {
 	nodes map[string]*running
 	flags map[string][]string // Of each node, in the command line's words.
 	admin map[string]string
+	redis map[string]string // Addresses for clients, which no flag names.
 }
 
 // running is a node that runs.
@@ -60,11 +61,11 @@ func freeAddresses(t *testing.T, n int) (addresses []string) {
 
 // newTrio makes the flags of three nodes, and starts none.
 func newTrio(t *testing.T) *trio {
-	c := &trio{t: t, dir: t.TempDir(), nodes: map[string]*running{}, flags: map[string][]string{}, admin: map[string]string{}}
-	places := freeAddresses(t, 2*len(names))
+	c := &trio{t: t, dir: t.TempDir(), nodes: map[string]*running{}, flags: map[string][]string{}, admin: map[string]string{}, redis: map[string]string{}}
+	places := freeAddresses(t, 3*len(names))
 	join := places[:len(names)]
 	for i, name := range names {
-		c.admin[name] = places[len(names)+i]
+		c.admin[name], c.redis[name] = places[len(names)+i], places[2*len(names)+i]
 		c.flags[name] = []string{
 			"--dir", filepath.Join(c.dir, name), "--cluster", "test", "--id", name, "--listen", join[i], "--join", strings.Join(join, ","),
 			"--bootstrap-expect", "3", "--insecure", "--admin", c.admin[name], "--heartbeat", "400ms", "--lease", "300ms",

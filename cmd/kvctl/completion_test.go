@@ -28,7 +28,10 @@ func TestCompletionOffersFilesOnlyWhereAFileIsWanted(t *testing.T) {
 		"kvctl import": true, "kvctl restore": true, "kvctl backup": true, "kvctl txn": true,
 		"kvctl snapshot inspect": true, "kvctl snapshot verify": true, "kvctl cluster backup": true, "kvctl cluster restore": true,
 	}
-	fileFlags := map[string]bool{"dir": true, "archive": true, "increment": true, "cert": true, "ca": true}
+	fileFlags := map[string]bool{
+		"dir": true, "archive": true, "increment": true, "cert": true, "ca": true,
+		"unix": true, "tls-cert": true, "tls-key": true, "tls-ca": true, "users": true, "password-file": true,
+	}
 	everyCommand(func(cmd *cobra.Command) {
 		path := cmd.CommandPath()
 		words := strings.Fields(path)[1:]

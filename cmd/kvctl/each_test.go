@@ -60,6 +60,7 @@ func TestTheGroupsHaveEveryCommand(t *testing.T) {
 		"kvctl restore": true, "kvctl crash-test": true, "kvctl crash-worker": true, // These want an empty directory.
 		"kvctl bench": true, // It makes its own.
 		"kvctl shell": true, // It runs the others.
+		"kvctl serve": true, // It goes on until a signal: see serve.txtar.
 	}
 	root := newRoot(newTestApp())
 	for _, commands := range groups {

@@ -128,7 +128,7 @@ func (a *app) text(err error) string {
 }
 
 // unprefixed takes the names of packages out of a text in which errors wrap others.
-var unprefixed = strings.NewReplacer(": kv: ", ": ", ": wal: ", ": ", ": snapshot: ", ": ")
+var unprefixed = strings.NewReplacer(": kv: ", ": ", ": wal: ", ": ", ": snapshot: ", ": ", ": server: ", ": ")
 
 // next names the command to run next because of the damage in err, or is "" if there is no damage or no such command.
 func (a *app) next(err error) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,4 +75,21 @@ func TestARepairWithoutRoomForItsCopiesChangesNothing(t *testing.T) {
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(before, after))
+}
+
+func TestAFullDiskIsAnErrorReplyAndReadsGoOn(t *testing.T) {
+	s := serveDir(t, smallDisk(t))
+	require.Equal(t, []string{"+OK"}, s.ask("SET a 1"))
+	value := strings.Repeat("x", 60<<10)
+	full := ""
+	for i := 0; i < 40 && full == ""; i++ {
+		if answer := s.ask(fmt.Sprintf("SET %d %s", i, value))[0]; answer != "+OK" {
+			full = answer
+		}
+	}
+	require.Regexp(t, "^-MISCONF .*no space", full)
+	require.Equal(t, []string{"1", "+OK"}, s.ask("GET a", "CLIENT SETNAME x"))
+	require.NoError(t, s.Process.Signal(syscall.SIGTERM))
+	_ = s.Wait() // The disk is full.
+	require.NotContains(t, s.said(), "panic")
 }

@@ -43,6 +43,9 @@ func TestEveryExampleRuns(t *testing.T) {
 		t.Run(strings.ReplaceAll(cmd.CommandPath(), " ", "_"), func(t *testing.T) {
 			require.NotEmpty(t, cmd.Example)
 			require.Contains(t, cmd.Example, cmd.CommandPath()[len("kvctl"):], "the example is of another command")
+			if cmd.Name() == "serve" {
+				t.Skip("it goes on until a signal: TestTheExamplesOfServeRun")
+			}
 			shell := exec.Command("sh", "-e", "-c", cmd.Example)
 			shell.Dir = t.TempDir()
 			shell.Env = append(os.Environ(), "KVCTL_ADMIN="+address)

@@ -63,6 +63,7 @@ func TestEachObjectSaysItsKind(t *testing.T) {
 	dir, address := t.TempDir(), newWalnutd(t)
 	listed := map[string]bool{ // These write none.
 		"kvctl": true, "kvctl completion": true, "kvctl help": true, "kvctl wal": true, "kvctl snapshot": true, "kvctl cluster": true,
+		"kvctl serve": true,
 		// What a shell's commands write; and TestCrashTest starts processes.
 		"kvctl shell": true, "kvctl crash-test": true, "kvctl crash-worker": true,
 	}

@@ -9,11 +9,15 @@ import (
 )
 
 // logger returns the logger for the store: it writes warnings, and with --verbose also routine lines. It leaves out the
-// time, since a command's lines are read as they come, and errors, since a command prints the error that ends it.
+// time, since a command's lines are read as they come, and errors, since a command prints the error that ends it. A server's log has both: it
+// goes on for long, and after errors.
 func (a *app) logger(w io.Writer) *slog.Logger {
 	level := slog.LevelWarn
 	if a.verbose {
 		level = slog.LevelInfo
+	}
+	if a.serving {
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 	}
 	return slog.New(belowError{slog.NewTextHandler(w, &slog.HandlerOptions{
 		Level: level,

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 //	flip FILE POSITION    flips one bit at a position; a negative one counts from the file's end
 //	cut FILE N            takes the last N bytes off
 //	newer FILE            makes a snapshot one of a newer format, checksum and all
+//	ask ADDRESS WANT …    sends lines, with a comma between two, to the server on a Unix socket, or gets a URL, until the answers match WANT
+//	freeport NAME         sets a variable to a port that nothing listens on
+//	leave FILE            makes a Unix socket that nothing listens on
 //	each GROUP CODE WANT  runs each command of a group, as exits does; standard error must match WANT, which is '' for nothing
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -50,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "hold": hold, "damage": damage, "zero": zero, "rawsize": rawSize,
 			"history": history, "flip": flip, "cut": cut, "newer": newer, "each": each,
+			"ask": ask, "freeport": freePort, "leave": leave,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {

@@ -33,6 +33,9 @@ type app struct {
 	// session is the store that a shell has open, for the commands that are typed there. It is nil elsewhere.
 	session *session
 
+	// serving is set for a command that goes on as a server, whose log is read later.
+	serving bool
+
 	// started is set once a command's flags and arguments were accepted. An error before that is wrong usage.
 	started bool
 }

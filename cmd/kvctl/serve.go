@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/internal/mutual"
 	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/server"
 )
@@ -18,9 +23,17 @@ const defaultListen = "127.0.0.1:6379"
 
 // serveFlags are what serve was asked for.
 type serveFlags struct {
-	listen string
-	unix   string
-	drain  time.Duration
+	listen     string
+	unix       string
+	tls        mutual.Files
+	users      string
+	password   string
+	admin      string
+	maxMemory  byteSize
+	maxClients int
+	idle       time.Duration
+	drain      time.Duration
+	checkpoint bool
 }
 
 func newServe(a *app) *cobra.Command {
@@ -33,68 +46,164 @@ interrupted or gets SIGTERM. Then it answers the commands that have arrived, and
 closes the store. A second signal ends it at once.
 
 An answer to a write means that it is durable, unless --sync says otherwise.
-The server's guide has the commands, and what differs from Redis.`,
+docs/server.md has the commands, what differs from Redis, and the format of the
+file of users. That file, and those of TLS, are read again after they have
+changed; SIGHUP does so at once.`,
 		Example: `  kvctl --dir store serve
-  kvctl --dir store serve --listen 127.0.0.1:7777
-  kvctl --dir store serve --listen "" --unix store.sock`,
+  kvctl --dir store serve --listen 127.0.0.1:7777 --admin 127.0.0.1:7778
+  kvctl --dir store serve --listen "" --unix store.sock --max-memory 2GiB`,
 		Args: asUsed,
 	}
-	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "the TCP address to listen on; none if it is empty")
-	cmd.Flags().StringVar(&f.unix, "unix", "", "the path of a Unix socket to listen on")
-	cmd.Flags().DurationVar(&f.drain, "drain", 10*time.Second, "how long to wait for commands in progress at the end")
+	f.addTo(cmd)
 	cmd.RunE = a.starts(func([]string) error {
-		ctx, stop := interruptible()
-		defer stop()
-		return a.withStoreUntil(ctx, forWriting, func(db *kv.DB) error { return a.serve(ctx, db, f) }, likeAProgram)
+		if err := f.check(); err != nil {
+			return err
+		}
+		a.serving = true
+		return a.runServe(f)
 	})
 	return cmd
+}
+
+func (f *serveFlags) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", defaultListen, "the TCP address to listen on; none if it is empty")
+	flags.StringVar(&f.unix, "unix", "", "the path of a Unix socket to listen on")
+	flags.StringVar(&f.tls.Cert, "tls-cert", "", "a file with the certificate for --listen and --admin")
+	flags.StringVar(&f.tls.Key, "tls-key", "", "a file with its private key")
+	flags.StringVar(&f.tls.Authority, "tls-ca", "", "a file with the authority that clients need a certificate of")
+	flags.StringVar(&f.users, "users", "", "a file with the users; without one everybody may do everything")
+	flags.StringVar(&f.password, "password-file", "", "a file with the password of the one user, default")
+	flags.StringVar(&f.admin, "admin", "", "the address for probes, metrics and profiles")
+	flags.Var(&f.maxMemory, "max-memory", "how much memory may be in use before writes are refused, such as 2GiB")
+	flags.IntVar(&f.maxClients, "max-clients", server.DefaultMaxClients, "how many connections there may be")
+	flags.DurationVar(&f.idle, "idle-timeout", 0, "how long a client may be silent before it is closed (default: for good)")
+	flags.DurationVar(&f.drain, "drain", 10*time.Second, "how long to wait for commands in progress at the end")
+	flags.BoolVar(&f.checkpoint, "checkpoint-on-close", false, "take a checkpoint at the end, for a faster start")
+	for _, name := range []string{"unix", "tls-cert", "tls-key", "tls-ca", "users", "password-file"} {
+		completeFiles(cmd, name)
+	}
+}
+
+// check refuses flags that don't go together.
+func (f *serveFlags) check() error {
+	switch {
+	case f.listen == "" && f.unix == "":
+		return usagef("serve: neither --listen nor --unix")
+	case (f.tls.Cert == "") != (f.tls.Key == ""), f.tls.Authority != "" && f.tls.Cert == "":
+		return usagef("serve: want --tls-cert and --tls-key together, and --tls-ca with them alone")
+	case f.users != "" && f.password != "":
+		return usagef("serve: want one of --users and --password-file")
+	case f.maxClients < 1:
+		return usagef("serve: --max-clients %d: want 1 or more", f.maxClients)
+	case f.idle < 0:
+		return usagef("serve: --idle-timeout %v is negative", f.idle)
+	case f.admin != "" && !f.hasTLS() && !isLocal(f.admin):
+		return usagef("serve: --admin %s: it is no loopback address, which needs --tls-cert and --tls-key", f.admin)
+	}
+	return nil
+}
+
+func (f *serveFlags) hasTLS() bool { return f.tls.Cert != "" }
+
+// isLocal reports whether only this machine reaches an address.
+func isLocal(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && admin.IsLoopback(host)
+}
+
+// daemon is a store that is served.
+type daemon struct {
+	app   *app
+	flags *serveFlags
+	certs *mutual.Certificates // Nil without TLS.
+	users *usersFile           // Nil without users.
+	admin *adminListener       // Nil without one.
+
+	hangups <-chan os.Signal // Where each SIGHUP arrives.
+}
+
+// runServe serves the store until it is interrupted. The admin listener is there first and ends last: while the store is opened and closed,
+// probes get answers.
+func (a *app) runServe(f *serveFlags) (err error) {
+	ctx, stop := interruptible()
+	defer stop()
+	hangups, ignore := hangups() // Without users too: a SIGHUP that nothing takes ends the process.
+	defer ignore()
+	d := &daemon{app: a, flags: f, hangups: hangups}
+	log := a.logger(a.stderr)
+	if f.hasTLS() {
+		if d.certs, err = mutual.Open(f.tls, log); err != nil {
+			return fmt.Errorf("serve: certificates: %w", err)
+		}
+	}
+	if d.users, err = f.openUsers(log); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	if d.admin, err = d.openAdmin(log); err != nil {
+		return fmt.Errorf("serve: --admin: %w", err)
+	}
+	defer func() { err = errors.Join(err, d.admin.end()) }()
+	f.limitHeap()
+	err = a.withStoreUntil(ctx, forWriting, func(db *kv.DB) error { return d.serve(ctx, db) }, likeAProgram)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return whyEnded(ctx, err) // It was to end before the store was open.
+	}
+	return err
 }
 
 // likeAProgram makes the store checkpoint by itself: serve is the program that owns the store.
 func likeAProgram(o *kv.Options) { o.CheckpointFactor = 0 }
 
-// serve serves a store until ctx is done.
-func (a *app) serve(ctx context.Context, db *kv.DB, f *serveFlags) error {
-	srv, err := server.New(db, server.Options{Logger: a.logger(a.stderr)})
+// limitHeap lets the collector keep the process within a quarter more than --max-memory, unless the environment has a limit.
+func (f *serveFlags) limitHeap() {
+	if limit := int64(f.maxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit + min(limit/4, math.MaxInt64-limit))
+	}
+}
+
+// serve serves an open store until ctx is done.
+func (d *daemon) serve(ctx context.Context, db *kv.DB) error {
+	log := d.app.logger(d.app.stderr)
+	srv, err := server.New(db, server.Options{
+		Logger: log, MaxClients: d.flags.maxClients, MaxMemory: int64(d.flags.maxMemory), IdleTimeout: d.flags.idle, Users: d.users.current(),
+	})
 	if err != nil {
 		return err
 	}
-	listeners, err := f.listeners()
+	listeners, err := d.listeners()
 	if err != nil {
-		return err
+		return fmt.Errorf("serve: %w", err)
+	}
+	living, end := context.WithCancel(context.Background())
+	defer end()
+	go d.users.watch(living, d.hangups, srv.SetUsers)
+	if d.certs != nil {
+		go d.certs.Watch(living)
 	}
 	ended := make(chan error, len(listeners))
 	for _, listener := range listeners {
-		fmt.Fprintf(a.stderr, "serving on %s\n", listener.Addr())
-		go func() { ended <- srv.Serve(context.Background(), listener) }()
+		fmt.Fprintf(d.app.stderr, "serving on %s\n", listener.Addr())
+		go func() { ended <- srv.Serve(living, listener) }()
 	}
+	d.admin.opened(db, srv)
 	select {
 	case <-ctx.Done():
 		err = nil
 	case err = <-ended:
 	}
-	drained, cancel := context.WithTimeout(context.Background(), f.drain)
-	defer cancel()
-	return errors.Join(err, srv.Shutdown(drained))
+	d.admin.drains()
+	return errors.Join(err, d.close(db, srv))
 }
 
-// listeners opens what was asked for.
-func (f *serveFlags) listeners() (all []net.Listener, err error) {
-	for _, one := range []struct{ network, address string }{{"tcp", f.listen}, {"unix", f.unix}} {
-		if one.address == "" {
-			continue
-		}
-		listener, err := net.Listen(one.network, one.address)
-		if err != nil {
-			for _, open := range all {
-				_ = open.Close() // The error says more.
-			}
-			return nil, err
-		}
-		all = append(all, listener)
+// close ends the server: it answers what has arrived, and takes the checkpoint that was asked for.
+func (d *daemon) close(db *kv.DB, srv *server.Server) error {
+	drained, cancel := context.WithTimeout(context.Background(), d.flags.drain)
+	defer cancel()
+	err := srv.Shutdown(drained)
+	if d.flags.checkpoint {
+		_, failed := db.Checkpoint(context.Background())
+		err = errors.Join(err, failed)
 	}
-	if len(all) == 0 {
-		return nil, usagef("serve: neither --listen nor --unix")
-	}
-	return all, nil
+	return err
 }

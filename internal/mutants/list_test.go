@@ -33,8 +33,8 @@ var mutants = []mutant{
 	{
 		mistake: "the checksum leaves out where the frame belongs: its offset and its position",
 		file:    "wal/frame.go",
-		old:     "sum := sumUint64(sumUint64(0, salt), uint64(position))\n\treturn crc32.Update(sum, castagnoli, fields[:frameHeadSize-frameLengthAt])",
-		new:     "sum := crc32.Update(sumUint64(0, salt), castagnoli, fields[:frameIndexAt-frameLengthAt])\n\treturn crc32.Update(sum, castagnoli, fields[frameBackAt-frameLengthAt:frameHeadSize-frameLengthAt])",
+		old:     "sum := sumUint64(saltSum, uint64(position))\n\treturn crc32.Update(sum, castagnoli, fields[:frameHeadSize-frameLengthAt])",
+		new:     "sum := crc32.Update(saltSum, castagnoli, fields[:frameIndexAt-frameLengthAt])\n\treturn crc32.Update(sum, castagnoli, fields[frameBackAt-frameLengthAt:frameHeadSize-frameLengthAt])",
 		pkg:     "./wal", test: crashTest,
 	},
 	{

@@ -19,6 +19,9 @@ var families = []family{
 	{8, (*generator).severalKeys},
 	{6, (*generator).part},
 	{5, (*generator).subsequence},
+	{12, (*generator).bits},
+	{6, (*generator).bitFields},
+	{8, (*generator).dumping},
 	{14, (*generator).expiry},
 	{12, (*generator).lifetimeLeft},
 	{12, (*generator).keyspace},
@@ -171,6 +174,69 @@ func (g *generator) subsequence() []string {
 		}
 	}
 	return args
+}
+
+func (g *generator) bits() []string {
+	switch g.IntN(6) {
+	case 0:
+		return []string{"GETBIT", g.key(), g.bit(true)}
+	case 1:
+		return []string{"SETBIT", g.key(), g.bit(false), g.pick("0", "1", "1", "2", "abc")}
+	case 2, 3:
+		args := []string{"BITCOUNT", g.key()}
+		if g.chance(3) {
+			return args
+		}
+		return append(append(args, g.small(), g.small()), g.unitOfBits()...)
+	case 4:
+		args := []string{"BITPOS", g.key(), g.pick("0", "1", "1", "2", "abc")}
+		switch g.IntN(4) {
+		case 0:
+			return args
+		case 1:
+			return append(args, g.small())
+		}
+		return append(append(args, g.small(), g.small()), g.unitOfBits()...)
+	}
+	return append([]string{"BITOP", g.anyCase(g.pick("AND", "OR", "XOR", "NOT", "FOO")), g.key()}, g.someKeys()...)
+}
+
+// unitOfBits returns what places in a value count, if anything.
+func (g *generator) unitOfBits() []string {
+	if g.chance(2) {
+		return nil
+	}
+	return []string{g.anyCase(g.pick("BIT", "BYTE", "BIT", "BYTE", "FOO"))}
+}
+
+func (g *generator) bitFields() []string {
+	reads := g.chance(4)
+	args := []string{"BITFIELD", g.key()}
+	if reads {
+		args[0] = "BITFIELD_RO"
+	}
+	for len(args) == 2 || g.chance(2) {
+		kind, place := g.fieldType(), g.bit(false)
+		if g.chance(4) {
+			place = "#" + strconv.Itoa(g.IntN(6))
+		}
+		switch {
+		case reads && !g.chance(12), g.chance(4):
+			args = append(args, g.anyCase("GET"), kind, place)
+		case g.chance(3):
+			args = append(args, g.anyCase("OVERFLOW"), g.anyCase(g.pick("WRAP", "SAT", "FAIL", "SAT", "FAIL", "FOO")))
+		default:
+			args = append(args, g.anyCase(g.pick("SET", "INCRBY")), kind, place, g.integer())
+		}
+	}
+	return args
+}
+
+func (g *generator) fieldType() string {
+	if g.chance(12) {
+		return g.pick("u64", "i65", "i0", "u", "x8", "", "i-1", "I8", "u08", "i8\x00")
+	}
+	return g.pick("i", "u", "i") + g.pick("1", "2", "5", "8", "16", "32", "63", "64")
 }
 
 func (g *generator) expiry() []string {
@@ -367,9 +433,9 @@ func (g *generator) administration() []string {
 
 // described are commands whose place in COMMAND INFO is compared.
 var described = []string{
-	"get", "set", "SETEX", "mget", "mset", "msetnx", "del", "exists", "rename", "copy", "expire",
+	"get", "set", "SETEX", "mget", "mset", "msetnx", "del", "exists", "rename", "copy", "expire", "dump", "restore", "move",
 	"pexpireat", "ttl", "scan", "keys", "multi", "exec", "watch", "ping", "hello", "incrbyfloat", "lcs", "getex",
-	"object", "touch", "wait", "type",
+	"object", "touch", "wait", "type", "bitop", "bitfield", "bitpos",
 }
 
 func (g *generator) unknown() []string {

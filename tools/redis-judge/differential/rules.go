@@ -3,6 +3,7 @@ package differential
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ var rules = []rule{
 	{[]string{"COMMAND INFO", "COMMAND"}, "flags and categories differ; arity and places of keys don't", samePlaces},
 	{[]string{"HELLO"}, "servers have their own names, versions and numbers of connections", sameGreeting},
 	{[]string{"OBJECT ENCODING"}, "int, embstr and raw depend on how Redis came to the value", sameKind},
+	{[]string{"DUMP"}, "Redis compresses what is longer than 20 bytes", sameDump},
 	{[]string{"OBJECT REFCOUNT", "OBJECT IDLETIME"}, "Redis shares small numbers, and counts seconds", sameKind},
 }
 
@@ -49,6 +51,18 @@ func ruleOf(args []string) *rule {
 		}
 	}
 	return nil
+}
+
+// foreignCursor is the only error that may come where Redis does something.
+var foreignCursor = rule{[]string{"SCAN"}, "a cursor that no SCAN has given is refused", nil}
+
+// isForeignCursor reports whether a command is a SCAN with a number as its cursor that only another SCAN could give.
+func isForeignCursor(args []string) bool {
+	if len(args) < 2 || !strings.EqualFold(args[0], "SCAN") {
+		return false
+	}
+	number, err := strconv.ParseUint(strings.TrimLeft(args[1], "+-"), 10, 64)
+	return err == nil && number != 0
 }
 
 func sameKind(a, b resp.Reply, _ time.Duration) bool {
@@ -152,6 +166,8 @@ func compare(args []string, queue [][]string, a, b resp.Reply, tolerance time.Du
 	switch {
 	case string(a.Raw) == string(b.Raw):
 		return same, nil
+	case isForeignCursor(args) && !a.IsError() && b.Text == "ERR invalid cursor":
+		return explained, &foreignCursor
 	case a.IsError() || b.IsError():
 		return different, nil
 	case strings.EqualFold(args[0], "EXEC"):

@@ -77,7 +77,7 @@ func (g *generator) steps(conn int) []step {
 			made.whole = made.whole && len(made.args) > 1 && made.args[1] == "0"
 		}
 		made.args[0] = g.anyCase(made.args[0])
-		if !expiresSoon(made.args) && !waits(made.args) && !makesEmptyKey(made.args) {
+		if !expiresSoon(made.args) && !expiresLate(made.args) && !waits(made.args) && !fillsOddKey(made.args) {
 			return g.around(made)
 		}
 	}
@@ -93,7 +93,7 @@ func (g *generator) around(made step) []step {
 		g.multi[made.conn] = false
 		made.flush = true
 	case "DBSIZE": // Redis counts pairs that have expired until something looks at them, or its timer does.
-		return []step{{conn: made.conn, args: append([]string{"EXISTS"}, keys...)}, made}
+		return []step{{conn: made.conn, args: []string{"SCAN", "0", "COUNT", "1000"}}, made}
 	}
 	return []step{made}
 }
@@ -143,25 +143,77 @@ func (g *generator) anyCase(word string) string {
 // soon is the time in seconds within which nothing may expire: a stream would else depend on how fast it runs.
 const soon = 50_000
 
+// late is the time in seconds from which on no deadline may lie: the last one that Walnut can hold is in the year 2262,
+// at 9,223,372,036 seconds since 1970, and later ones become it. So they are no deadlines that differ.
+const late = 7_000_000_000
+
 // expiresSoon reports whether a command may give a pair a deadline that passes while the stream runs. Deadlines lie in
 // the past, or far in the future.
 func expiresSoon(args []string) bool {
-	name := strings.ToUpper(args[0])
-	switch {
-	case len(args) < 3:
-		return false
-	case name == "EXPIRE" || name == "SETEX":
-		return isBetween(args[2], 1, soon)
-	case name == "PEXPIRE" || name == "PSETEX":
-		return isBetween(args[2], 1, soon*1000)
-	}
-	for i, arg := range args[2:] {
-		switch option := strings.ToUpper(args[i+1]); {
-		case option == "EX" && isBetween(arg, 1, soon), option == "PX" && isBetween(arg, 1, soon*1000):
+	for _, d := range deadlines(args) {
+		if !d.absolute && isBetween(d.number, 1, soon*d.second) {
 			return true
 		}
 	}
 	return false
+}
+
+// expiresLate reports whether a command may give a pair a deadline that is too late for Walnut, but not for Redis: it
+// refuses one that has more than 63 bits as milliseconds since 1970.
+func expiresLate(args []string) bool {
+	for _, d := range deadlines(args) {
+		last := math.MaxInt64 / 1000 * d.second
+		if d.second == 1000 {
+			last = math.MaxInt64
+		}
+		if !d.absolute {
+			last -= 1_000_000_000 * d.second
+		}
+		if isBetween(d.number, late*d.second, last) {
+			return true
+		}
+	}
+	return false
+}
+
+// deadline is a number in a command that may be one.
+type deadline struct {
+	number   string
+	second   int64 // How much of it a second is.
+	absolute bool  // Since 1970.
+}
+
+// deadlines returns the numbers in a command that may be deadlines.
+func deadlines(args []string) (found []deadline) {
+	if len(args) < 3 {
+		return nil
+	}
+	switch strings.ToUpper(args[0]) {
+	case "EXPIRE", "SETEX":
+		return []deadline{{args[2], 1, false}}
+	case "PEXPIRE", "PSETEX":
+		return []deadline{{args[2], 1000, false}}
+	case "EXPIREAT":
+		return []deadline{{args[2], 1, true}}
+	case "PEXPIREAT":
+		return []deadline{{args[2], 1000, true}}
+	case "RESTORE":
+		absolute := func(arg string) bool { return strings.EqualFold(arg, "ABSTTL") }
+		return []deadline{{args[2], 1000, slices.ContainsFunc(args, absolute)}}
+	}
+	for i, arg := range args[2:] {
+		switch strings.ToUpper(args[i+1]) {
+		case "EX":
+			found = append(found, deadline{arg, 1, false})
+		case "PX":
+			found = append(found, deadline{arg, 1000, false})
+		case "EXAT":
+			found = append(found, deadline{arg, 1, true})
+		case "PXAT":
+			found = append(found, deadline{arg, 1000, true})
+		}
+	}
+	return found
 }
 
 // waits reports whether a command is a WAIT that lasts: for a replica, which there isn't, for longer than a moment.
@@ -170,23 +222,29 @@ func waits(args []string) bool {
 		isBetween(args[1], 1, math.MaxInt64) && isBetween(args[2], 0, math.MaxInt64) && !isBetween(args[2], 1, 10)
 }
 
-// makesEmptyKey reports whether a command may make a pair with the empty key, which is no key of Walnut's. Commands
-// that only read it stay in the streams; TestTheEmptyKeyIsRefused has the others.
-func makesEmptyKey(args []string) bool {
-	if len(args) < 2 {
+// written says which arguments are keys that a command gives a value. first is the first of them, every the distance to
+// the next, 0 where there is one.
+var written = map[string]struct{ first, every int }{
+	"SET": {1, 0}, "SETNX": {1, 0}, "SETEX": {1, 0}, "PSETEX": {1, 0}, "GETSET": {1, 0}, "APPEND": {1, 0},
+	"SETRANGE": {1, 0}, "INCR": {1, 0}, "DECR": {1, 0}, "INCRBY": {1, 0}, "DECRBY": {1, 0}, "INCRBYFLOAT": {1, 0},
+	"MSET": {1, 2}, "MSETNX": {1, 2}, "RENAME": {2, 0}, "RENAMENX": {2, 0}, "COPY": {2, 0}, "SETBIT": {1, 0},
+	"BITFIELD": {1, 0}, "BITOP": {2, 0}, "RESTORE": {1, 0},
+}
+
+// fillsOddKey reports whether a command gives a value to the empty key, or to one of over 64 KiB. Walnut refuses that,
+// so that the servers would hold different pairs from then on. All other commands may have such keys, which no server
+// holds then.
+func fillsOddKey(args []string) bool {
+	places := written[strings.ToUpper(args[0])]
+	if places.first == 0 {
 		return false
 	}
-	switch strings.ToUpper(args[0]) {
-	case "SET", "SETNX", "SETEX", "PSETEX", "GETSET", "APPEND", "SETRANGE",
-		"INCR", "DECR", "INCRBY", "DECRBY", "INCRBYFLOAT":
-		return args[1] == ""
-	case "RENAME", "RENAMENX", "COPY":
-		return slices.Contains(args[1:], "")
-	case "MSET", "MSETNX":
-		for i := 1; i < len(args); i += 2 {
-			if args[i] == "" {
-				return true
-			}
+	for i := places.first; i < len(args); i += places.every {
+		if args[i] == "" || len(args[i]) > 64<<10 {
+			return true
+		}
+		if places.every == 0 {
+			break
 		}
 	}
 	return false

@@ -77,6 +77,18 @@ func (g *generator) small() string {
 	return strconv.Itoa(g.IntN(30) - 10)
 }
 
+// bit returns the place of a bit. To read one, it may lie as far as Redis allows; to write one it doesn't, since values
+// have less room in Walnut.
+func (g *generator) bit(reads bool) string {
+	switch {
+	case g.chance(12):
+		return g.pick("-1", "abc", "", "1.0", "4294967296", "9223372036854775807", "01", " 1", "#1")
+	case reads && g.chance(12):
+		return g.pick("4294967295", "268435456", "268435455")
+	}
+	return strconv.Itoa(g.IntN(200))
+}
+
 // decimal returns a number as INCRBYFLOAT takes it.
 func (g *generator) decimal() string {
 	switch g.IntN(4) {

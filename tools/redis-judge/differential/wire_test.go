@@ -66,6 +66,12 @@ var wires = []struct{ name, sent string }{
 	{"HELLO and a null of RESP3", "HELLO 3 FOO\r\nGET nosuchkey\r\n"},
 }
 
+// meant are the replies that Walnut means to be others than those of Redis. docs/server.md says why.
+var meant = map[string]string{
+	"an array of 1,048,577 elements, of which there is one": "-ERR Protocol error: invalid multibulk length\r\nand ends",
+	"zero bytes": "+PONG\r\nand waits",
+}
+
 // TestBytesThatAreNoCommandsGetTheRepliesOfRedis sends bytes at once, and then in pieces. What comes back, and whether
 // the connection ends, is as it is with Redis.
 func TestBytesThatAreNoCommandsGetTheRepliesOfRedis(t *testing.T) {
@@ -80,7 +86,7 @@ func TestBytesThatAreNoCommandsGetTheRepliesOfRedis(t *testing.T) {
 				for _, quiet := range []time.Duration{quickly, patiently} {
 					want := exchange(t, reference.Address, c.sent, piece, quiet)
 					got := exchange(t, target.Address, c.sent, piece, quiet)
-					if want == got {
+					if want == got || got == meant[c.name] {
 						return
 					}
 					require.NotEqual(t, patiently, quiet, "Redis: %q\njudged: %q", want, got)
