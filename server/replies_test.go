@@ -67,3 +67,12 @@ func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
 	require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, "PONG", other.words("PING"))
 }
+
+func TestAReplyThatIsTooLargeHasNothingToDoWithTheNextCommand(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 100})
+	c := dial(t, address)
+	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("CLIENT LIST"))
+	require.Equal(t, "1", c.words("INCR a"))
+	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.do("ECHO", strings.Repeat("x", 200)))
+	require.Equal(t, "2", c.words("INCR a"))
+}
