@@ -54,7 +54,7 @@ func answers() http.Handler {
 	}
 	answer("POST "+admin.PathJoin, func(r *http.Request) any {
 		var want admin.Join
-		if err := json.NewDecoder(r.Body).Decode(&want); err != nil || want.Address != "a:7000" {
+		if err := json.NewDecoder(r.Body).Decode(&want); err != nil || want.Address == "b:7000" {
 			return admin.Failure{Kind: admin.KindError, Error: "there is no node"}
 		}
 		return admin.Result{Kind: admin.KindResult, Node: want.Node}
