@@ -80,7 +80,7 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
 	case first.class() == onSession:
-		s.runOne(ctx, first, nil, s.server.now())
+		s.runAlone(ctx, first, s.server.now())
 	default:
 		n, needs := s.cutGroup(requests)
 		if needs == toAnswer || s.runsHere(needs) {
@@ -174,6 +174,13 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	}
 }
 
+// runAlone runs a request that is part of no transaction, so that a reply which is too large refuses nothing else.
+func (s *session) runAlone(ctx context.Context, r *request, now time.Time) {
+	s.out.base = len(s.out.buf)
+	s.runOne(ctx, r, nil, now)
+	s.refusal = nil
+}
+
 // errLargeReply refuses a command or a transaction whose replies would be larger than Options.MaxReplies.
 var errLargeReply = errors.New("the replies are too large to be kept until they can be sent")
 
@@ -238,7 +245,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 	start, now := len(s.out.buf), s.server.now()
 	s.batch.Reset()
 	for i := range group {
-		s.runOne(ctx, &group[i], nil, now)
+		s.runAlone(ctx, &group[i], now) // Of those that write the replies are short.
 	}
 	_, err := s.server.store.ApplyContext(s.patient, &s.batch)
 	if group[0].size() > groupBytes {
@@ -293,6 +300,7 @@ func (s *session) failed(ctx context.Context, start int, group []request, err er
 		if group[i].class() == writing {
 			s.out.fail(failure(err))
 		} else {
+			s.out.base = len(s.out.buf)
 			s.view(ctx, group[i:i+1])
 		}
 	}

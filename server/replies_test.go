@@ -31,7 +31,7 @@ func TestRepliesThatAreTooLargeTogetherAreMadeApart(t *testing.T) {
 	for range 5 {
 		require.Equal(t, "QUEUED", c.words("GET a"))
 	}
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+	require.Equal(t, tooLarge, c.words("EXEC"))
 	require.Equal(t, `"1"`, c.words("GET b"), "nothing was changed")
 
 	c.send(strings.Repeat(encode("GET", "a"), 20))
@@ -55,7 +55,7 @@ func TestAPipelineOfLargeValuesIsSentInParts(t *testing.T) {
 	for range 3 {
 		require.Equal(t, "QUEUED", c.words("GET a"))
 	}
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+	require.Equal(t, tooLarge, c.words("EXEC"))
 }
 
 func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
@@ -66,4 +66,33 @@ func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, "PONG", other.words("PING"))
 	require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, "PONG", other.words("PING"))
+}
+
+const tooLarge = "-ERR the replies are too large to be kept until they can be sent"
+
+func TestAReplyThatIsTooLargeHarmsNoOtherCommand(t *testing.T) {
+	for _, row := range []struct{ name, line string }{
+		{"a command between groups", "CLIENT LIST"},
+		{"one of a past state", "KV.AT 1 GET large"},
+		{"one that needs no transaction", "COMMAND"},
+		{"one that reads", "GET large"},
+		{"one that takes long", "KV.PREFIX l"},
+		{"one that reads and writes", "SET large x GET"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 300})
+			require.Equal(t, "OK", dial(t, address).do("SET", "large", strings.Repeat("x", 400)))
+			for range 4 {
+				require.Equal(t, "PONG", dial(t, address).words("PING"))
+			}
+			c := dial(t, address)
+			words := encode(strings.Fields(row.line)...)
+			c.send(encode("GET", "a") + encode("SET", "a", "1") + words + encode("PING") + encode("GET", "a") + encode("SET", "a", "2") + words +
+				encode("SET", "a", "3") + encode("MULTI") + encode("PING") + encode("EXEC") + encode("PING"))
+			for _, want := range []string{"nil", "OK", tooLarge, "PONG", `"1"`, "OK", tooLarge, "OK", "OK", "QUEUED", "[PONG]", "PONG"} {
+				require.Equal(t, want, c.reply())
+			}
+			require.Equal(t, "400", c.words("STRLEN large"), "nothing was changed")
+		})
+	}
 }
