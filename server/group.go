@@ -168,7 +168,7 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	}
 	r.command.run(c)
 	*c = call{}
-	if s.out.full {
+	if !s.out.hasRoom(0) {
 		s.out.buf, s.out.full, s.refusal = s.out.buf[:start], false, errLargeReply
 		s.out.fail(failure(errLargeReply))
 	}

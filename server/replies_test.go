@@ -96,3 +96,32 @@ func TestAReplyThatIsTooLargeHarmsNoOtherCommand(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLimitOfRepliesCountsWhateverIsInThem(t *testing.T) {
+	for _, row := range []struct {
+		name, line string
+		count      int
+	}{
+		{"statuses", "CLIENT HELP", 20},
+		{"integers", "BITFIELD k GET u8 0 GET u8 0 GET u8 0 GET u8 0", 500},
+		{"errors", "INCR text", 300},
+		{"texts for people", "INFO", 10},
+		{"nulls", "MGET 1 2 3 4 5 6 7 8 9", 500},
+	} {
+		for _, hello := range []string{"HELLO 2", "HELLO 3"} {
+			t.Run(row.name+" after "+hello, func(t *testing.T) {
+				_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 10_000})
+				c := dial(t, address)
+				c.words(hello)
+				require.Equal(t, "OK", c.words("SET text x"))
+				require.Equal(t, "OK", c.words("MULTI"))
+				require.Equal(t, "QUEUED", c.words("SET text y"))
+				for range row.count {
+					require.Equal(t, "QUEUED", c.words(row.line))
+				}
+				require.Equal(t, tooLarge, c.words("EXEC"))
+				require.Equal(t, `"x"`, c.words("GET text"), "nothing was changed")
+			})
+		}
+	}
+}
