@@ -100,7 +100,8 @@ func newCommandTable() commandTable {
 	table.add("string", stringCommands, setCommands, rangeCommands, counterCommands, lcsCommands)
 	table.add("bitmap", bitCommands)
 	table.add("generic", keyCommands, keyspaceCommands, scanCommands, objectCommands, expiryCommands, dumpCommands)
-	table.add("kv", orderedCommands, nativeCommands)
+	table.add("pubsub", pubsubCommands)
+	table.add("kv", orderedCommands, nativeCommands, commitCommands)
 	table.add("", serverCommands, configCommands, aclCommands, clusteringCommands)
 	return table
 }

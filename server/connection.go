@@ -42,6 +42,7 @@ func reset(c *call) {
 	s := c.session
 	s.queue = nil
 	s.unwatch()
+	s.forgetMessages()
 	s.muted, s.out.resp3 = loud, false
 	s.readOnly, s.toldLeader = false, ""
 	s.face.rename("")

@@ -187,6 +187,7 @@ func (s *session) transact(ctx context.Context, requests []request) {
 		}
 		switch {
 		case err == nil:
+			s.publishAll()
 			return
 		case errors.Is(err, errBroken) && needs == toUpdate:
 			s.out.fail(errUndecided)

@@ -79,7 +79,7 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
-	case first.class() == onSession:
+	case first.class() == onSession && s.findBlock(requests) == 0:
 		s.runAlone(ctx, first, s.server.now())
 	default:
 		n, needs := s.cutGroup(requests)
@@ -125,20 +125,20 @@ func (s *session) cutGroup(requests []request) (n int, needs need) {
 	for n < len(requests) && n < groupCommands {
 		r := &requests[n]
 		s.resolve(r)
-		if r.class() == onSession || r.class() == scanning {
+		if r.class() == scanning || r.class() == onSession && s.findBlock(requests[n:]) == 0 {
 			break
 		}
-		if bytes += r.size(); bytes > groupBytes && n > 0 {
+		length, change := unit(requests[n:])
+		for i := range length {
+			bytes += requests[n+i].size()
+		}
+		if n > 0 && (bytes > groupBytes || n+length > groupCommands) {
 			break
 		}
-		switch r.class() {
-		case writing:
-			writes = true
-			blind = blind && r.blind()
-		case reading:
-			reads = true
-		}
-		n++
+		writes = writes || change
+		reads = reads || r.class() == reading || length > 1
+		blind = blind && (!change || r.blind())
+		n += length
 	}
 	switch {
 	case !writes && !reads:
@@ -216,8 +216,10 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 		return n
 	}
 	s.out.buf = s.out.buf[:start]
-	for range group {
-		s.out.fail(failure(err))
+	for i := 0; i < len(group); {
+		s.refuseUnit(group[i:], err)
+		length, _ := unit(group[i:])
+		i += length
 	}
 	return len(group)
 }
@@ -227,7 +229,7 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 	start, now := len(s.out.buf), s.server.now()
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
 		before := len(s.out.buf)
-		s.runOne(ctx, &group[n], tx, now)
+		length := s.runUnit(ctx, group[n:], tx, now)
 		if s.refusal != nil && (tx == nil || !tx.Writable()) {
 			s.refusal = nil
 			if n > 0 { // It may have room when it runs alone.
@@ -235,14 +237,33 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 				return n
 			}
 		}
-		n++
+		n += length
 	}
 	return n
 }
 
 // apply runs commands that write blindly, as one commit. Its replies are what they are once that is acknowledged.
 func (s *session) apply(ctx context.Context, group []request) {
-	start, now := len(s.out.buf), s.server.now()
+	if !s.server.watched.blind.TryRLock() {
+		s.updateAll(ctx, group)
+		return
+	}
+	start := len(s.out.buf)
+	err := s.applyBlind(ctx, group)
+	switch {
+	case err == nil:
+	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
+		s.out.buf = s.out.buf[:start]
+		s.updateAll(ctx, group) // It refuses only the commands that are the reason.
+	default:
+		s.failed(ctx, start, group, err)
+	}
+}
+
+// applyBlind marks what is watched, and commits. The caller has locked for that.
+func (s *session) applyBlind(ctx context.Context, group []request) error {
+	defer s.server.watched.blind.RUnlock()
+	now := s.server.now()
 	s.batch.Reset()
 	for i := range group {
 		s.runAlone(ctx, &group[i], now) // Of those that write the replies are short.
@@ -251,15 +272,13 @@ func (s *session) apply(ctx context.Context, group []request) {
 	if group[0].size() > groupBytes {
 		s.batch = kv.Batch{} // It would keep that much memory.
 	}
-	switch {
-	case err == nil:
-	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
-		s.out.buf = s.out.buf[:start]
-		for n := 0; n < len(group); {
-			n += s.update(ctx, group[n:]) // It refuses only the commands that are the reason.
-		}
-	default:
-		s.failed(ctx, start, group, err)
+	return err
+}
+
+// updateAll runs commands in transactions, as few as can be.
+func (s *session) updateAll(ctx context.Context, group []request) {
+	for n := 0; n < len(group); {
+		n += s.update(ctx, group[n:])
 	}
 }
 
@@ -278,9 +297,9 @@ func (s *session) update(ctx context.Context, group []request) (n int) {
 	switch {
 	case err == nil:
 		return n
-	case refusal != nil && n > 1:
+	case refusal != nil && half(group[:n]) > 0:
 		s.out.buf = s.out.buf[:start]
-		return s.update(ctx, group[:n/2])
+		return s.update(ctx, group[:half(group[:n])])
 	case n == 0: // The function wasn't called.
 		n = len(group)
 	}
@@ -296,13 +315,15 @@ func (s *session) failed(ctx context.Context, start int, group []request, err er
 		s.again(ctx, group)
 		return
 	}
-	for i := range group {
-		if group[i].class() == writing {
-			s.out.fail(failure(err))
+	for i := 0; i < len(group); {
+		length, writes := unit(group[i:])
+		if writes {
+			s.refuseUnit(group[i:], err)
 		} else {
 			s.out.base = len(s.out.buf)
-			s.view(ctx, group[i:i+1])
+			s.view(ctx, group[i:i+length])
 		}
+		i += length
 	}
 }
 

@@ -103,6 +103,15 @@ func (c *client) reply() string {
 	return text
 }
 
+// replies reads some replies.
+func (c *client) replies(n int) (all []string) {
+	c.t.Helper()
+	for range n {
+		all = append(all, c.reply())
+	}
+	return all
+}
+
 // isClosed reports whether the server has closed the connection after the replies that were read.
 func (c *client) isClosed() bool {
 	_, err := c.from.ReadByte()
@@ -163,10 +172,20 @@ func (c *client) readList(length string, each int) (string, error) {
 	return "[" + strings.Join(items, " ") + "]", nil
 }
 
+// expect reads exactly these bytes, which may be many.
+func (c *client) expect(bytes string) {
+	c.t.Helper()
+	got := make([]byte, len(bytes))
+	_, err := io.ReadFull(c.from, got)
+	require.NoError(c.t, err)
+	require.True(c.t, string(got) == bytes, "%q instead of %q", cut(string(got)), cut(bytes))
+}
+
+// cut returns the start of a long text.
+func cut(text string) string { return text[:min(len(text), 100)] }
+
 // speakRESP3 goes over to RESP3.
 func (c *client) speakRESP3() {
 	c.t.Helper()
-	if reply := c.words("HELLO 3"); strings.HasPrefix(reply, "-ERR unknown command") {
-		c.t.Skip("the server has no HELLO")
-	}
+	require.Contains(c.t, c.words("HELLO 3"), `"proto" 3`)
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"math"
 	"strconv"
 	"strings"
 )
@@ -135,24 +134,6 @@ func (r *reply) push(n int) {
 	} else {
 		r.array(n)
 	}
-}
-
-// double is a number that may have a fraction.
-func (r *reply) double(n float64) {
-	text := strconv.FormatFloat(n, 'g', 17, 64)
-	switch {
-	case math.IsInf(n, 1):
-		text = "inf"
-	case math.IsInf(n, -1):
-		text = "-inf"
-	}
-	if !r.resp3 {
-		r.text(text)
-		return
-	}
-	r.buf = append(r.buf, ',')
-	r.buf = append(r.buf, text...)
-	r.buf = append(r.buf, '\r', '\n')
 }
 
 // head is a reply's kind and a number.

@@ -11,6 +11,7 @@ type request struct {
 	args    [][]byte
 	command *command // Nil before resolve, and where the request can't run.
 	problem string   // Why it can't.
+	block   int      // Of a MULTI: how many requests it has up to its EXEC, if they run as a part of a group.
 }
 
 // size returns how many bytes its arguments have.

@@ -24,11 +24,14 @@ type Server struct {
 	opts       Options
 	commands   commandTable
 	getCommand *command
+	multi      *command
+	exec       *command
 	webCommand *command
 	started    time.Time
 	runID      string // 40 hexadecimal digits.
 	watched    watchedKeys
 	cursors    *cursors
+	topics     topics
 	past       sync.Mutex // Held while a past state is in memory.
 	memory     memory
 	slow       slowLog
@@ -62,10 +65,10 @@ func New(store Store, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		store: store, opts: opts, commands: newCommandTable(), started: time.Now(), runID: newRunID(), users: opts.Users,
-		cursors: newCursors(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
+		cursors: newCursors(), topics: newTopics(), listeners: make(map[net.Listener]struct{}), sessions: make(map[*session]struct{}),
 	}
 	s.closing, s.cancel = context.WithCancel(context.Background())
-	s.getCommand = s.commands["get"]
+	s.getCommand, s.multi, s.exec = s.commands["get"], s.commands["multi"], s.commands["exec"]
 	s.webCommand = newWebCommand()
 	s.memory.store, s.memory.began = store, s.started
 	s.memory.limit.Store(opts.MaxMemory)

@@ -37,6 +37,11 @@ type session struct {
 	watch watch
 	muted muted
 
+	topics       map[topic]struct{} // What it listens to.
+	commits      *commitWatch       // Of KV.WATCH, nil without.
+	messages     *messages          // Nil until it listens or watches for the first time.
+	publications []publication      // Of the transaction that runs.
+
 	face face                 // Shared.
 	user atomic.Pointer[user] // Shared: nil before AUTH, where clients must authenticate.
 
@@ -174,6 +179,9 @@ func (s *session) flush() {
 			s.ending = true
 		}
 	}
+	if s.messages != nil {
+		s.messages.release(s.out.resp3)
+	}
 	if cap(s.out.buf) > outputKept {
 		s.out.buf = nil
 	}
@@ -184,6 +192,11 @@ func (s *session) flush() {
 func (s *session) send(replies []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	return s.write(replies)
+}
+
+// write is send for a caller that holds the lock.
+func (s *session) write(replies []byte) error {
 	if limit := s.server.opts.WriteTimeout; limit > 0 {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 			return err
@@ -211,10 +224,16 @@ func (s *session) end() {
 	s.server.watched.remove(&s.watch)
 	s.hangUp()
 	_ = s.conn.Close() // Nothing is left to be sent.
+	s.endMessages()
 }
 
-// subscriptions returns how many channels the session listens to.
-func (s *session) subscriptions() int { return 0 }
+// subscriptions returns how many things the session gets messages about.
+func (s *session) subscriptions() (count int) {
+	if s.watchesCommits() {
+		count = 1
+	}
+	return count + len(s.topics)
+}
 
 // getOne answers a GET without a view.
 func (s *session) getOne(key []byte) {

@@ -106,7 +106,7 @@ func (t commandTable) aborted(problem string) *command {
 func (s *session) transactHere(ctx context.Context, requests []request, needs need) (err error) {
 	start := len(s.out.buf)
 	body := func(tx *kv.Tx) error {
-		s.out.buf = s.out.buf[:start]
+		s.out.buf, s.publications = s.out.buf[:start], nil
 		now := s.server.now()
 		if s.isWatchLost() || s.watch.changed(tx) {
 			s.out.nullArray()
@@ -179,6 +179,7 @@ func (s *session) see(ctx context.Context, keys []string) error {
 		}
 		return nil
 	}
+	s.server.watched.awaitBlind()
 	_, err := s.server.store.UpdateOffset(s.patient, note)
 	if errors.Is(err, kv.ErrReadOnly) || errors.Is(err, kv.ErrNotLeader) { // Nothing is written here.
 		err = s.server.store.View(note)

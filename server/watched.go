@@ -11,7 +11,12 @@ import (
 // EXEC decides in its transaction. Commands that wrote in an earlier one have marked then, if the key was watched
 // before they ran. What ran before that shows in what WATCH noted, since WATCH reads in a transaction as well. Writes
 // that don't come through this server mark nothing. They are found where the pair differs from the one noted.
+//
+// Blind writes mark before they are decided, since they run in no transaction. WATCH waits for those that may have marked
+// before its keys were watched.
 type watchedKeys struct {
+	blind sync.RWMutex // Held for reading from when blind writes mark until they are decided.
+
 	count atomic.Int64 // Of watches, so that a write to a store in which nothing is watched takes no lock.
 	mu    sync.Mutex
 	keys  map[string]map[*watch]struct{}
@@ -62,6 +67,12 @@ func (k *watchedKeys) remove(w *watch) {
 		}
 		k.count.Add(-1)
 	}
+}
+
+// awaitBlind waits until blind writes are decided that have marked before. Meanwhile others run in transactions.
+func (k *watchedKeys) awaitBlind() {
+	k.blind.Lock()
+	defer k.blind.Unlock()
 }
 
 // touch marks the connections that watch a key, which is about to change.

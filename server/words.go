@@ -1,5 +1,7 @@
 package server
 
+import "fmt"
+
 // splitWords splits a line into words as Redis does for inline commands and its command line. Words may be quoted: in double quotes
 // \n \r \t \b \a \xFF and any escaped byte stand for bytes, in single quotes \' alone. It reports false where a quote isn't closed, or is
 // closed in the middle of a word.
@@ -92,3 +94,19 @@ func hexDigit(c byte) (value byte, ok bool) {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' || c == 0 }
+
+// appendQuoted appends a word in quotes, as splitWords reads it.
+func appendQuoted(to, word []byte) []byte {
+	to = append(to, '"')
+	for _, c := range word {
+		switch {
+		case c == '"' || c == '\\':
+			to = append(to, '\\', c)
+		case c < ' ' || c > '~':
+			to = fmt.Appendf(to, "\\x%02x", c)
+		default:
+			to = append(to, c)
+		}
+	}
+	return append(to, '"')
+}

@@ -1,0 +1,143 @@
+package server
+
+import "fmt"
+
+// pubsubCommands are about messages from client to client, and from the store.
+var pubsubCommands = []command{
+	{name: "subscribe", arity: -2, class: onSession, run: subscribe, always: subscribed},
+	{name: "psubscribe", arity: -2, class: onSession, run: subscribe, always: subscribed},
+	{name: "unsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
+	{name: "punsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
+	{name: "publish", arity: 3, class: onSession, run: publish},
+	{name: "pubsub", arity: -2, class: anywhere, under: []command{
+		{name: "pubsub|channels", arity: -2, class: anywhere, run: listChannels},
+		{name: "pubsub|numsub", arity: -2, class: anywhere, run: countListeners},
+		{name: "pubsub|numpat", arity: 2, class: anywhere, run: countPatterns},
+		{name: "pubsub|help", arity: 2, class: anywhere, always: confined, run: helpOf("pubsub",
+			"CHANNELS [<pattern>]", "    Return the currently active channels matching a <pattern> (default: '*').",
+			"NUMPAT", "    Return number of subscriptions to patterns.",
+			"NUMSUB [<channel> ...]", "    Return the number of subscribers for the specified channels, excluding",
+			"    pattern subscriptions(default: no channels).")},
+	}},
+}
+
+// namesPatterns reports whether a command's arguments are patterns rather than channels.
+func (c *command) namesPatterns() bool { return c.name[0] == 'p' }
+
+// subscribe answers for each of its arguments.
+func subscribe(c *call) {
+	s := c.session
+	m := s.expectMessages()
+	for _, name := range c.args[1:] {
+		to := topic{string(name), c.command.namesPatterns()}
+		if _, listens := s.topics[to]; !listens {
+			if s.topics == nil {
+				s.topics = make(map[topic]struct{})
+			}
+			s.topics[to] = struct{}{}
+			s.server.joinTopic(to, m)
+		}
+		c.push(3)
+		c.text(c.command.name)
+		c.bulk(name)
+		c.integer(int64(len(s.topics)))
+	}
+}
+
+// unsubscribe answers for each of its arguments or, without any, for each topic of its kind.
+func unsubscribe(c *call) {
+	s := c.session
+	topics := s.topicsOf(c)
+	for _, from := range topics {
+		if _, listens := s.topics[from]; listens {
+			s.server.leaveTopic(from, s.messages)
+		}
+	}
+	s.settleMessages(c)
+	for _, from := range topics {
+		delete(s.topics, from)
+		c.push(3)
+		c.text(c.command.name)
+		c.text(from.name)
+		c.integer(int64(len(s.topics)))
+	}
+	if len(topics) == 0 {
+		c.push(3)
+		c.text(c.command.name)
+		c.null()
+		c.integer(int64(len(s.topics)))
+	}
+}
+
+// topicsOf returns the topics that an UNSUBSCRIBE or PUNSUBSCRIBE is about.
+func (s *session) topicsOf(c *call) (topics []topic) {
+	for _, name := range c.args[1:] {
+		topics = append(topics, topic{string(name), c.command.namesPatterns()})
+	}
+	if len(c.args) > 1 {
+		return topics
+	}
+	for t := range s.topics {
+		if t.isPattern == c.command.namesPatterns() {
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// publish sends a message to the clients that listen to a channel. In EXEC it is sent once the commit is acknowledged.
+func publish(c *call) {
+	s := c.session
+	if c.tx != nil {
+		s.publications = append(s.publications, publication{c.args[1], c.args[2]})
+		c.integer(int64(s.server.topics.receivers(c.args[1])))
+		return
+	}
+	c.integer(int64(s.server.topics.publish(c.args[1], c.args[2])))
+}
+
+// publication is a message that waits for a commit.
+type publication struct{ channel, message []byte }
+
+// publishAll sends the messages of a transaction.
+func (s *session) publishAll() {
+	for _, p := range s.publications {
+		s.server.topics.publish(p.channel, p.message)
+	}
+	s.publications = nil
+}
+
+func listChannels(c *call) {
+	pattern := []byte("*")
+	switch {
+	case len(c.args) > 3:
+		c.fail(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%s'. Try PUBSUB HELP.", c.args[1]))
+		return
+	case len(c.args) == 3:
+		pattern = c.args[2]
+	}
+	names := c.session.server.topics.names(pattern)
+	c.array(len(names))
+	for _, name := range names {
+		c.text(name)
+	}
+}
+
+func countListeners(c *call) {
+	channels := c.args[2:]
+	c.array(2 * len(channels))
+	for _, channel := range channels {
+		c.bulk(channel)
+		c.integer(int64(c.session.server.topics.listening(channel)))
+	}
+}
+
+func countPatterns(c *call) { c.integer(int64(c.session.server.topics.patternCount())) }
+
+// forgetTopics ends what the session listens to.
+func (s *session) forgetTopics() {
+	for from := range s.topics {
+		s.server.leaveTopic(from, s.messages)
+	}
+	s.topics = nil
+}
