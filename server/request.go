@@ -94,7 +94,7 @@ func (s *session) objection(c *command, args [][]byte) string {
 	switch {
 	case c.grows && s.server.memory.full():
 		return errOutOfMemory
-	case c.alone && s.queue != nil:
+	case s.queue != nil && (c.alone || c.connects && s.server.opts.Cluster != nil):
 		return "ERR Command not allowed inside a transaction"
 	case s.subscriptions() > 0 && !s.out.resp3 && c.always&subscribed == 0:
 		return fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
