@@ -19,7 +19,7 @@ const (
 // runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
 func (s *session) runAll(ctx context.Context, requests []request, now time.Time) time.Time {
 	var last *command
-	for len(requests) > 0 && !s.ending {
+	for len(requests) > 0 && !s.isOver() {
 		start, muted := len(s.out.buf), s.muted
 		group := requests
 		if muted == muteNext {
