@@ -63,9 +63,9 @@ func (db *DB) DeleteRange(start, end []byte) (offset uint64, err error) {
 // default mode means durable, and visible. An empty batch makes no commit; it returns the last offset. Other writers hardly
 // wait for a large batch, or for one that deletes many pairs by their range.
 //
-// An error that is neither ErrFailed nor, in a replica, ErrUndecided means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for
-// a mutation of the batch, ErrIndex, ErrCommitTooLarge, ErrNoSpace, ErrReadOnly, ErrClosed. Of ErrFailed, the message says whether
-// the commit was refused or its outcome is not known until the store is opened again. Replica.DB has the errors of a replica.
+// An error that isn't ErrUndecided means that nothing was changed: ErrEmptyKey, ErrKeyTooLarge and ErrValueTooLarge for a mutation of
+// the batch, ErrIndex, ErrCommitTooLarge, ErrNoSpace, ErrFailed, ErrReadOnly, ErrClosed. An error may be both ErrUndecided and ErrFailed:
+// the commit's outcome is not known until the store is opened again. Replica.DB has the errors of a replica.
 func (db *DB) Apply(b *Batch) (offset uint64, err error) {
 	return db.ApplyContext(context.Background(), b)
 }
@@ -284,7 +284,7 @@ func (db *DB) await(ctx context.Context, offset uint64) error {
 	case err := <-outcome:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("kv: commit %d: no longer waited for, it may still happen: %w", offset, ctx.Err())
+		return fmt.Errorf("kv: commit %d: no longer waited for, it may still happen: %w: %w", offset, ErrUndecided, ctx.Err())
 	}
 }
 
@@ -303,7 +303,7 @@ func (db *DB) awaitLog(offset uint64) error {
 // fail ends all writing, and says so of a commit. The caller holds mu.
 func (db *DB) fail(offset uint64, err error) error {
 	db.failed = err
-	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w", offset, err)
+	return fmt.Errorf("kv: commit %d: its outcome is not known until the store is opened again: %w: %w", offset, ErrUndecided, err)
 }
 
 // Sync makes everything durable that was committed before. After an error the store has failed: see ErrFailed.

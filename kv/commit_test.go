@@ -122,7 +122,7 @@ func TestFailedSyncFailsEveryWaiterAndReadsGoOn(t *testing.T) {
 	for w := range writers {
 		done.Go(func() {
 			_, err := db.Put([]byte("k"), fmt.Append(nil, w))
-			if errors.Is(err, ErrFailed) && errors.Is(err, errDisk) && strings.Contains(err.Error(), "not known") {
+			if errors.Is(err, ErrFailed) && errors.Is(err, errDisk) && errors.Is(err, ErrUndecided) {
 				failed.Add(1)
 			}
 		})
@@ -142,6 +142,7 @@ func TestFailedSyncFailsEveryWaiterAndReadsGoOn(t *testing.T) {
 	})
 	_, err = db.Put([]byte("x"), nil)
 	require.ErrorIs(t, err, ErrFailed)
+	require.NotErrorIs(t, err, ErrUndecided)
 	require.ErrorContains(t, err, "refused")
 	require.ErrorIs(t, db.Sync(), ErrFailed)
 	require.Zero(t, calls, "a failed store never touches the disk again")

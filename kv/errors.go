@@ -34,7 +34,7 @@ var (
 	ErrCorrupt = wal.ErrCorrupt
 )
 
-// Errors of using a store. None of them changes the store, but for what ErrFailed says.
+// Errors of using a store. None of them changes the store, but for what ErrUndecided says.
 var (
 	// ErrNotFound reports that no visible pair has the key.
 	ErrNotFound = errors.New("kv: key not found")
@@ -68,21 +68,21 @@ var (
 	// ErrOutOfRange reports an offset, or a time, after the last commit there is.
 	ErrOutOfRange = wal.ErrOutOfRange
 	// ErrFailed reports that writing or syncing the log failed, after which the store takes no more commits until it
-	// is opened again. Reads go on. The message says whether the commit was refused, or whether that isn't known until then.
+	// is opened again. Reads go on. A commit was refused unless the error is ErrUndecided as well.
 	// A checkpoint that finds the lock lost, since the directory was moved for example, fails the store as well.
 	ErrFailed = wal.ErrFailed
+	// ErrUndecided reports a commit whose outcome is not known: it may have happened, may still happen, or never will. To try again is
+	// safe only where doing it twice is. It comes with the reason: ErrFailed, ctx's error, or that of a replica's consensus.
+	ErrUndecided = errors.New("kv: commit is undecided")
 )
 
-// Errors of committing to a replica. Each wraps what its Consensus said.
+// Errors of committing to a replica, ErrUndecided besides. Each wraps what its Consensus said.
 var (
 	// ErrNotLeader reports a commit that was refused since another node proposes. Nothing was changed.
 	ErrNotLeader = errors.New("kv: replica doesn't lead")
 	// ErrConflict reports a commit that was refused since another one came before it, of which it didn't know. Nothing was changed, and
 	// the same commit may be tried again.
 	ErrConflict = errors.New("kv: commit conflicts with another one")
-	// ErrUndecided reports a commit whose outcome is not known: it may have happened, may still happen, or never will. To try again is
-	// safe only where doing it twice is.
-	ErrUndecided = errors.New("kv: commit is undecided")
 )
 
 // CorruptError says which bytes are damaged. errors.Is(err, ErrCorrupt) holds for it.

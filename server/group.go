@@ -75,7 +75,7 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	first := &requests[0]
 	s.out.base = len(s.out.buf)
 	s.resolve(first)
-	s.giveUp = time.Time{}
+	s.giveUp, s.refusal = time.Time{}, nil
 	switch {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
