@@ -16,9 +16,10 @@ func (s *session) findBlock(requests []request) (length int) {
 	if requests[0].command != s.server.multi || s.queue != nil || s.isWatching() || s.server.opts.Cluster != nil {
 		return 0
 	}
-	if requests[0].block > 0 {
+	if requests[0].block > 0 && !s.server.memory.full() {
 		return requests[0].block
 	}
+	requests[0].block = 0
 	seen, bytes := 1, 0
 	for ; seen < len(requests) && seen < groupCommands && bytes <= groupBytes; seen++ {
 		r := &requests[seen]

@@ -9,8 +9,8 @@ import (
 var clientCommands = []command{{name: "client", arity: -2, under: []command{
 	{name: "client|id", arity: 2, class: anywhere, run: func(c *call) { c.integer(c.session.id) }, always: confined},
 	{name: "client|getname", arity: 2, class: anywhere, run: clientName, always: confined},
-	{name: "client|setname", arity: 3, class: onSession, run: clientRename, always: confined},
-	{name: "client|setinfo", arity: 4, class: onSession, run: clientLibrary, always: confined},
+	{name: "client|setname", arity: 3, class: onSession, run: clientRename, always: confined, connects: true},
+	{name: "client|setinfo", arity: 4, class: onSession, run: clientLibrary, always: confined, connects: true},
 	{name: "client|info", arity: 2, class: onSession, run: clientInfo, always: confined},
 	{name: "client|list", arity: -2, class: onSession, run: clientList, admin: true},
 	{name: "client|kill", arity: -3, class: onSession, run: clientKill, admin: true},

@@ -37,9 +37,12 @@ type command struct {
 	// blind reports whether a writing command with these arguments reads nothing, so that neither what it writes nor its reply depends on
 	// what is there. It then writes by put alone. Nil is never.
 	blind func(args [][]byte) bool
-	admin bool      // It is about the server or other clients, so that it is for users without limits.
-	alone bool      // It can't be part of a transaction.
-	under []command // Its subcommands. Without one of them, run runs.
+	admin bool // It is about the server or other clients, so that it is for users without limits.
+	alone bool // It can't be part of a transaction.
+	// connects says that it changes what the connection is. In a replicated store it can't be part of a transaction, which another node may
+	// run, over another connection.
+	connects bool
+	under    []command // Its subcommands. Without one of them, run runs.
 
 	family family       // These are newCommandTable's.
 	subs   commandTable // under.

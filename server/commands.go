@@ -45,9 +45,13 @@ func commandInfo(c *call) {
 	}
 	c.array(len(c.args) - 2)
 	for _, name := range c.args[2:] {
-		if found := c.session.server.commands.named(name); found != nil {
+		found := c.session.server.commands.named(name)
+		switch {
+		case c.full:
+			return // A name of a few bytes has a long description.
+		case found != nil:
 			c.describe(found)
-		} else {
+		default:
 			c.null()
 		}
 	}

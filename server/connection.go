@@ -9,8 +9,8 @@ var connectionCommands = []command{
 	{name: "quit", arity: -1, class: onSession, run: quit, always: unauthenticated | subscribed | insideMulti},
 	{name: "reset", arity: 1, class: onSession, run: reset, always: unauthenticated | subscribed | insideMulti},
 	{name: "select", arity: 2, class: onSession, run: selectDatabase, always: confined},
-	{name: "auth", arity: -2, class: onSession, run: auth, always: unauthenticated},
-	{name: "hello", arity: -1, class: onSession, run: hello, always: unauthenticated},
+	{name: "auth", arity: -2, class: onSession, run: auth, always: unauthenticated, connects: true},
+	{name: "hello", arity: -1, class: onSession, run: hello, always: unauthenticated, connects: true},
 }
 
 func ping(c *call) {

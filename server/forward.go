@@ -60,7 +60,7 @@ func (s *session) answerEach(group []request, answer func(r *request)) {
 		if r := &group[i]; r.isStored() {
 			answer(r)
 		} else {
-			s.runOne(s.server.closing, r, nil, s.server.now())
+			s.runAlone(s.server.closing, r, s.server.now())
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 	now := s.server.now()
 	for i := range group {
 		if !group[i].isStored() {
-			s.runOne(ctx, &group[i], nil, now)
+			s.runAlone(ctx, &group[i], now)
 		} else if err := up.reply(&s.out); err != nil {
 			s.hangUp()
 			return i, err

@@ -325,3 +325,27 @@ func TestOffsetsOnAnyNodeAreThoseOfWhatWasAcknowledged(t *testing.T) {
 	require.Equal(t, `"1"`, c.words("KV.AT 1 GET a"))
 	require.EqualValues(t, 2, n.all[1].asked.Load(), "it has what was acknowledged elsewhere")
 }
+
+// TestATransactionCannotChangeAConnection is about commands that another node would run, on its connection to this one.
+func TestATransactionCannotChangeAConnection(t *testing.T) {
+	n := newNodes(t)
+	for at := range n.all {
+		for _, line := range []string{
+			"HELLO 3", "AUTH default x", "CLIENT SETNAME me", "CLIENT SETINFO lib-name x", "READONLY", "READWRITE", "SUBSCRIBE ch", "PSUBSCRIBE *",
+			"UNSUBSCRIBE ch", "PUNSUBSCRIBE",
+		} {
+			c := n.client(at)
+			for _, step := range []struct{ send, want string }{
+				{"MULTI", "OK"},
+				{"SET a 1", "QUEUED"},
+				{line, "-ERR Command not allowed inside a transaction"},
+				{"EXEC", "-EXECABORT Transaction discarded because of previous errors."},
+				{"SET a 2", "OK"},
+				{"GET a", `"2"`},
+				{"CLIENT GETNAME", "nil"},
+			} {
+				require.Equal(t, step.want, c.words(step.send), "%s after MULTI on node %d: %s", line, at, step.send)
+			}
+		}
+	}
+}

@@ -19,7 +19,7 @@ const (
 // runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
 func (s *session) runAll(ctx context.Context, requests []request, now time.Time) time.Time {
 	var last *command
-	for len(requests) > 0 && !s.ending {
+	for len(requests) > 0 && !s.isOver() {
 		start, muted := len(s.out.buf), s.muted
 		group := requests
 		if muted == muteNext {
@@ -80,7 +80,7 @@ func (s *session) runSome(ctx context.Context, requests []request) (n int) {
 	case s.queue != nil && (first.command == nil || first.command.always&insideMulti == 0):
 		s.enqueue(first)
 	case first.class() == onSession && s.findBlock(requests) == 0:
-		s.runOne(ctx, first, nil, s.server.now())
+		s.runAlone(ctx, first, s.server.now())
 	default:
 		n, needs := s.cutGroup(requests)
 		if needs == toAnswer || s.runsHere(needs) {
@@ -168,10 +168,17 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	}
 	r.command.run(c)
 	*c = call{}
-	if s.out.full {
+	if !s.out.hasRoom(0) {
 		s.out.buf, s.out.full, s.refusal = s.out.buf[:start], false, errLargeReply
 		s.out.fail(failure(errLargeReply))
 	}
+}
+
+// runAlone runs a request that is part of no transaction, so that a reply which is too large refuses nothing else.
+func (s *session) runAlone(ctx context.Context, r *request, now time.Time) {
+	s.out.base = len(s.out.buf)
+	s.runOne(ctx, r, nil, now)
+	s.refusal = nil
 }
 
 // errLargeReply refuses a command or a transaction whose replies would be larger than Options.MaxReplies.
@@ -259,7 +266,7 @@ func (s *session) applyBlind(ctx context.Context, group []request) error {
 	now := s.server.now()
 	s.batch.Reset()
 	for i := range group {
-		s.runOne(ctx, &group[i], nil, now)
+		s.runAlone(ctx, &group[i], now) // Of those that write the replies are short.
 	}
 	_, err := s.server.store.ApplyContext(s.patient, &s.batch)
 	if group[0].size() > groupBytes {
@@ -313,6 +320,7 @@ func (s *session) failed(ctx context.Context, start int, group []request, err er
 		if writes {
 			s.refuseUnit(group[i:], err)
 		} else {
+			s.out.base = len(s.out.buf)
 			s.view(ctx, group[i:i+length])
 		}
 		i += length

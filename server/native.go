@@ -63,8 +63,12 @@ func inThePast(c *call) {
 		return
 	}
 	answer := pastAnswer(c.args[2:])
-	if answer == nil {
+	switch {
+	case answer == nil:
 		c.fail(errSyntax)
+		return
+	case is(c.args[2], "range") && !c.user().mayReach(c.args[3], c.args[4]):
+		c.fail(errNotItsKey) // Of a range the rights of the command know the start alone.
 		return
 	}
 	if err := s.fresh(c.ctx); err != nil { // The commit may not have come here yet.

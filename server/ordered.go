@@ -11,9 +11,9 @@ import (
 // orderedCommands are about pairs in the order of their keys. Bounds are keys as they are: the start belongs to the
 // range, the end doesn't, and an empty one is open. So every range can be said, whatever bytes keys have.
 var orderedCommands = []command{
-	{name: "kv.range", arity: -3, class: scanning, run: scanRange, keys: twoKeys},
+	{name: "kv.range", arity: -3, class: scanning, run: scanRange, keys: twoKeys, bounds: true},
 	{name: "kv.prefix", arity: -2, class: scanning, run: scanPrefix, keys: oneKey},
-	{name: "kv.delrange", arity: 3, class: writing, run: deleteRange, keys: twoKeys},
+	{name: "kv.delrange", arity: 3, class: writing, run: deleteRange, keys: twoKeys, bounds: true},
 }
 
 const (

@@ -4,10 +4,10 @@ import "fmt"
 
 // pubsubCommands are about messages from client to client, and from the store.
 var pubsubCommands = []command{
-	{name: "subscribe", arity: -2, class: onSession, run: subscribe, always: subscribed},
-	{name: "psubscribe", arity: -2, class: onSession, run: subscribe, always: subscribed},
-	{name: "unsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
-	{name: "punsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed},
+	{name: "subscribe", arity: -2, class: onSession, run: subscribe, always: subscribed, connects: true},
+	{name: "psubscribe", arity: -2, class: onSession, run: subscribe, always: subscribed, connects: true},
+	{name: "unsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed, connects: true},
+	{name: "punsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed, connects: true},
 	{name: "publish", arity: 3, class: onSession, run: publish},
 	{name: "pubsub", arity: -2, class: anywhere, under: []command{
 		{name: "pubsub|channels", arity: -2, class: anywhere, run: listChannels},

@@ -31,7 +31,7 @@ func TestRepliesThatAreTooLargeTogetherAreMadeApart(t *testing.T) {
 	for range 5 {
 		require.Equal(t, "QUEUED", c.words("GET a"))
 	}
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+	require.Equal(t, tooLarge, c.words("EXEC"))
 	require.Equal(t, `"1"`, c.words("GET b"), "nothing was changed")
 
 	c.send(strings.Repeat(encode("GET", "a"), 20))
@@ -55,7 +55,7 @@ func TestAPipelineOfLargeValuesIsSentInParts(t *testing.T) {
 	for range 3 {
 		require.Equal(t, "QUEUED", c.words("GET a"))
 	}
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("EXEC"))
+	require.Equal(t, tooLarge, c.words("EXEC"))
 }
 
 func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
@@ -68,11 +68,60 @@ func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, "PONG", other.words("PING"))
 }
 
-func TestAReplyThatIsTooLargeHasNothingToDoWithTheNextCommand(t *testing.T) {
-	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 100})
-	c := dial(t, address)
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.words("CLIENT LIST"))
-	require.Equal(t, "1", c.words("INCR a"))
-	require.Equal(t, "-ERR the replies are too large to be kept until they can be sent", c.do("ECHO", strings.Repeat("x", 200)))
-	require.Equal(t, "2", c.words("INCR a"))
+const tooLarge = "-ERR the replies are too large to be kept until they can be sent"
+
+func TestAReplyThatIsTooLargeHarmsNoOtherCommand(t *testing.T) {
+	for _, row := range []struct{ name, line string }{
+		{"a command between groups", "CLIENT LIST"},
+		{"one of a past state", "KV.AT 1 GET large"},
+		{"one that needs no transaction", "COMMAND"},
+		{"one that reads", "GET large"},
+		{"one that takes long", "KV.PREFIX l"},
+		{"one that reads and writes", "SET large x GET"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 300})
+			require.Equal(t, "OK", dial(t, address).do("SET", "large", strings.Repeat("x", 400)))
+			for range 4 {
+				require.Equal(t, "PONG", dial(t, address).words("PING"))
+			}
+			c := dial(t, address)
+			words := encode(strings.Fields(row.line)...)
+			c.send(encode("GET", "a") + encode("SET", "a", "1") + words + encode("PING") + encode("GET", "a") + encode("SET", "a", "2") + words +
+				encode("SET", "a", "3") + encode("MULTI") + encode("PING") + encode("EXEC") + encode("PING"))
+			for _, want := range []string{"nil", "OK", tooLarge, "PONG", `"1"`, "OK", tooLarge, "OK", "OK", "QUEUED", "[PONG]", "PONG"} {
+				require.Equal(t, want, c.reply())
+			}
+			require.Equal(t, "400", c.words("STRLEN large"), "nothing was changed")
+		})
+	}
+}
+
+func TestTheLimitOfRepliesCountsWhateverIsInThem(t *testing.T) {
+	for _, row := range []struct {
+		name, line string
+		count      int
+	}{
+		{"statuses", "CLIENT HELP", 20},
+		{"integers", "BITFIELD k GET u8 0 GET u8 0 GET u8 0 GET u8 0", 500},
+		{"errors", "INCR text", 300},
+		{"texts for people", "INFO", 10},
+		{"nulls", "MGET 1 2 3 4 5 6 7 8 9", 500},
+	} {
+		for _, hello := range []string{"HELLO 2", "HELLO 3"} {
+			t.Run(row.name+" after "+hello, func(t *testing.T) {
+				_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 10_000})
+				c := dial(t, address)
+				c.words(hello)
+				require.Equal(t, "OK", c.words("SET text x"))
+				require.Equal(t, "OK", c.words("MULTI"))
+				require.Equal(t, "QUEUED", c.words("SET text y"))
+				for range row.count {
+					require.Equal(t, "QUEUED", c.words(row.line))
+				}
+				require.Equal(t, tooLarge, c.words("EXEC"))
+				require.Equal(t, `"x"`, c.words("GET text"), "nothing was changed")
+			})
+		}
+	}
 }

@@ -13,7 +13,7 @@ type reply struct {
 	resp3    bool
 	base     int    // Where the replies of the commands begin that run together.
 	max      int    // How many bytes those may have. One command can ask for the same large value a million times.
-	full     bool   // A value was left out, since they would have more.
+	full     bool   // They would have more: values were left out, or will be.
 	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
@@ -48,7 +48,8 @@ func (r *reply) truth(yes bool) {
 	}
 }
 
-// hasRoom reports whether a value fits, and otherwise notes that it doesn't.
+// hasRoom reports whether a value fits, and otherwise notes that it doesn't. What is short doesn't ask, since a command is looked at once
+// more after it.
 func (r *reply) hasRoom(length int) bool {
 	r.full = r.full || len(r.buf)-r.base+length > r.max
 	return !r.full
@@ -74,8 +75,11 @@ func (r *reply) text(value string) {
 
 // verbatim is a text for people.
 func (r *reply) verbatim(value string) {
-	if !r.resp3 {
+	switch {
+	case !r.resp3:
 		r.text(value)
+		return
+	case !r.hasRoom(len(value)):
 		return
 	}
 	r.head('=', int64(len(value))+4)

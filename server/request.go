@@ -38,9 +38,16 @@ func (r *request) blind() bool {
 // blindly makes a command blind whatever its arguments are.
 func blindly([][]byte) bool { return true }
 
-// resolve finds a request's command, and whether it may run as the session is now.
+// resolve finds a request's command, and whether it may run as the session is now. It is called again for a request that waits for those
+// before it, which may have taken much memory.
 func (s *session) resolve(r *request) {
-	if r.command != nil || r.problem != "" {
+	switch {
+	case r.problem != "":
+		return
+	case r.command != nil:
+		if r.command.grows && s.server.memory.full() {
+			r.command, r.problem = nil, errOutOfMemory
+		}
 		return
 	}
 	found, problem := s.server.commands.lookup(r.args)
@@ -94,7 +101,7 @@ func (s *session) objection(c *command, args [][]byte) string {
 	switch {
 	case c.grows && s.server.memory.full():
 		return errOutOfMemory
-	case c.alone && s.queue != nil:
+	case s.queue != nil && (c.alone || c.connects && s.server.opts.Cluster != nil):
 		return "ERR Command not allowed inside a transaction"
 	case s.subscriptions() > 0 && !s.out.resp3 && c.always&subscribed == 0:
 		return fmt.Sprintf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",

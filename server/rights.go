@@ -15,10 +15,12 @@ func (u *user) objection(c *command, args [][]byte) string {
 	case !u.mayRun(c):
 		return "NOPERM this user has no permissions to run the '" + c.name + "' command"
 	case !u.mayTouch(c, args):
-		return "NOPERM this user has no permissions to access one of the keys used as arguments"
+		return errNotItsKey
 	}
 	return ""
 }
+
+const errNotItsKey = "NOPERM this user has no permissions to access one of the keys used as arguments"
 
 // mayRun reports whether a user may run a command, on keys that it may use. A command that names no keys may touch any, unless it says
 // otherwise.

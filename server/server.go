@@ -238,12 +238,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close closes all listeners and connections, and waits for the commands in progress, whose replies are lost. Calling it again does
-// nothing. The error is always nil: it makes a Server an io.Closer.
+// Close closes all listeners and connections, and waits for the commands in progress, whose replies are lost. Others that have arrived don't
+// run. Calling it again does nothing. The error is always nil: it makes a Server an io.Closer.
 func (s *Server) Close() error {
 	for _, session := range s.refuseNew() {
-		session.stop()
-		_ = session.conn.Close()
+		session.kill()
 	}
 	s.cancel()
 	s.running.Wait()

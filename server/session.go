@@ -54,7 +54,8 @@ type session struct {
 	wrote      bool      // The transaction that runs has written.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
-	stopping atomic.Bool // Shared: the server ends.
+	stopping atomic.Bool // Shared: the server ends, or killed is set.
+	killed   atomic.Bool // Shared: the connection is closed, and nothing begins any more.
 }
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
@@ -128,7 +129,7 @@ func (s *session) awaitBytes() {
 func (s *session) answer(ctx context.Context) {
 	now := time.Now()
 	s.face.arrived(now)
-	for more := true; more && !s.ending; {
+	for more := true; more && !s.isOver(); {
 		var err error
 		more, err = s.arrived()
 		now = s.runAll(ctx, s.requests, now)
@@ -140,6 +141,9 @@ func (s *session) answer(ctx context.Context) {
 	}
 	s.flush()
 }
+
+// isOver reports whether no command may begin any more.
+func (s *session) isOver() bool { return s.ending || s.killed.Load() }
 
 // forgetRequests lets go of the arguments of what has run, and of more memory than an idle connection should keep.
 func (s *session) forgetRequests() {
@@ -213,8 +217,10 @@ func (s *session) stop() {
 	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // A connection that is closed needs none.
 }
 
-// kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost.
+// kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost. Others that have
+// arrived don't run.
 func (s *session) kill() {
+	s.killed.Store(true)
 	s.stopping.Store(true)
 	_ = s.conn.Close() // It may be closed.
 }

@@ -1,0 +1,60 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/server"
+)
+
+// heldStore is a store whose transactions wait until they may begin.
+type heldStore struct {
+	*kv.DB
+	begins, may chan struct{}
+}
+
+// UpdateOffset implements server.Store.
+func (h *heldStore) UpdateOffset(ctx context.Context, fn func(tx *kv.Tx) error) (uint64, error) {
+	h.begins <- struct{}{}
+	<-h.may
+	return h.DB.UpdateOffset(ctx, fn)
+}
+
+// TestWhatHasArrivedFromAConnectionThatIsClosedDoesNotRun has a pipeline of three groups, of which the first runs.
+func TestWhatHasArrivedFromAConnectionThatIsClosedDoesNotRun(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		close func(srv *server.Server, other *client)
+		left  int
+	}{
+		{"its user is gone", func(srv *server.Server, _ *client) { srv.SetUsers(parseUsers(t, "user other on >o ~* +@all")) }, 1},
+		{"it is killed", func(_ *server.Server, other *client) { require.Equal(t, "1", other.words("CLIENT KILL USER app")) }, 1},
+		{"the server is closed", func(srv *server.Server, _ *client) { go srv.Close() }, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			db := openStore(t, kv.Options{})
+			store := &heldStore{db, make(chan struct{}), make(chan struct{})}
+			srv, address := serveStore(t, store, server.Options{Users: parseUsers(t, "user app on >a ~* +@all\nuser other on >o ~* +@all")})
+			app, other := dial(t, address), dial(t, address)
+			require.Equal(t, "OK", app.words("AUTH app a"))
+			require.Equal(t, "OK", other.words("AUTH other o"))
+			app.send(encode("INCR", "n") + encode("SELECT", "0") + encode("INCR", "n") + encode("MULTI") + encode("INCR", "n") + encode("EXEC"))
+			<-store.begins
+			row.close(srv, other)
+			require.True(t, app.isClosed())
+			close(store.may)
+			go func() {
+				for range store.begins { // Others that begin may.
+				}
+			}()
+			require.Eventually(t, func() bool { return srv.Stats().Clients == row.left }, time.Minute, time.Millisecond)
+			value, err := db.Get([]byte("n"))
+			require.NoError(t, err)
+			require.Equal(t, "1", string(value), "no command begins any more")
+		})
+	}
+}
