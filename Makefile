@@ -102,7 +102,7 @@ redis-kill: ## Kill kvctl serve amid 50 pipelining clients REDIS_ROUNDS (100) ti
 .PHONY: redis-bench
 redis-bench: ## Measure kvctl serve beside redis-server by redis-benchmark, in about a quarter of an hour; dist/server.md is the page
 	@mkdir -p dist
-	cd tools/redis-judge && go run ./bench -o $(CURDIR)/dist/server.md
+	cd tools/redis-judge && go run ./bench -o $(CURDIR)/dist/server.md -picture $(CURDIR)/dist/server.svg
 
 .PHONY: cluster-histories
 cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, stopped and cut off, and judge each

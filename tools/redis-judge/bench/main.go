@@ -15,10 +15,11 @@ import (
 
 // options are what the command line says.
 type options struct {
-	kvctl  string
-	rounds int
-	limit  time.Duration
-	pairs  int
+	kvctl   string
+	rounds  int
+	limit   time.Duration
+	pairs   int
+	picture string
 }
 
 func main() {
@@ -27,6 +28,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each server gets in each case")
 	flag.DurationVar(&o.limit, "for", 3*time.Second, "about how long each turn takes")
 	flag.IntVar(&o.pairs, "pairs", 500_000, "how many pairs are loaded to see how much memory each takes")
+	flag.StringVar(&o.picture, "picture", "", "the SVG `file` that a picture is written to, in the page's directory; none otherwise")
 	page := flag.String("o", "", "the `file` that the page is written to; standard output otherwise")
 	flag.Parse()
 	if err := run(o, *page); err != nil {
@@ -53,6 +55,11 @@ func run(o options, page string) (err error) {
 	memory, err := weigh(o, dir)
 	if err != nil {
 		return err
+	}
+	if o.picture != "" {
+		if err := draw(o.picture, results, 0); err != nil {
+			return err
+		}
 	}
 	if page == "" {
 		return write(os.Stdout, o, results, memory)

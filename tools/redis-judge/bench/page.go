@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func write(w io.Writer, o options, results []result, memory [2]float64) error {
 		fmt.Fprintf(&page, "\n## Writes %s\n\n", m.name)
 		fmt.Fprintf(&page, "`redis-server %s`, ", strings.Join(m.redis, " "))
 		fmt.Fprintf(&page, "`kvctl serve %s`.\n\n", strings.Join(m.walnut, " "))
+		if o.picture != "" && number == 0 {
+			fmt.Fprintf(&page, "![Times as many commands a second as Redis](%s)\n\n", filepath.Base(o.picture))
+		}
 		page.WriteString("| command | clients | pipeline | Redis, a second | Walnut, a second | ratio ")
 		page.WriteString("| Redis' p99 | Walnut's p99 |\n|---|---|---|---|---|---|---|---|\n")
 		for _, r := range results {
@@ -41,10 +45,14 @@ func write(w io.Writer, o options, results []result, memory [2]float64) error {
 	return err
 }
 
+// ratio is how many times as fast as Redis the server is.
+func (r result) ratio() float64 {
+	return median(rates(r.turns[walnut])) / median(rates(r.turns[redis]))
+}
+
 func (r result) line() string {
-	ratio := median(rates(r.turns[walnut])) / median(rates(r.turns[redis]))
 	return fmt.Sprintf("| %s | %d | %d | %s | %s | %.2f | %s | %s |\n", r.command, r.clients, r.pipeline,
-		spread(rates(r.turns[redis])), spread(rates(r.turns[walnut])), ratio,
+		spread(rates(r.turns[redis])), spread(rates(r.turns[walnut])), r.ratio(),
 		slow(r.turns[redis]), slow(r.turns[walnut]))
 }
 
