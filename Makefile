@@ -124,8 +124,8 @@ cluster-bench: ## Measure the replicated store: docs/measured/replication.md say
 	cd cluster && go test -run=xxx -bench='Processes|Replacement' -benchtime=1x -count=3 .
 
 .PHONY: cluster-bench-etcd
-cluster-bench-etcd: ## Measure etcd as cluster-bench measures processes: its server must be in PATH
-	cd bench/etcd && go run . -rounds 3
+cluster-bench-etcd: build-walnutd ## Measure three etcd and, in turns, three walnutd with clients of Redis' protocol: etcd must be in PATH
+	cd bench/etcd && go run . -rounds 3 -walnutd $(CURDIR)/bin/walnutd
 
 .PHONY: cluster-verify
 cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // proposalBytes is how many bytes of mutations a proposal may have before commits go into the next one. A larger commit has one alone.
@@ -15,6 +16,7 @@ const proposalBytes = 1 << 20
 // on top of it.
 type proposal struct {
 	layer     layer
+	commits   int
 	mutations []byte // Of all commits, encoded.
 	record    []byte // What is proposed. The consensus may keep it, so nothing changes it.
 
@@ -35,11 +37,12 @@ type proposal struct {
 // Invariants: DB.mu guards everything; DB.layers are that of flying, unless it is settled or detached, and those of queue; the first of
 // them was made on what is visible.
 type proposals struct {
-	flying *proposal // In flight.
-	queue  []*proposal
-	wake   chan struct{}
-	ending bool
-	ended  sync.WaitGroup
+	flying    *proposal // In flight.
+	queue     []*proposal
+	returning returning
+	wake      chan struct{}
+	ending    bool
+	ended     sync.WaitGroup
 }
 
 // commit is DB.commit of a replica, which lets the consensus decide. A batch that is empty waits for what its function has read.
@@ -111,9 +114,10 @@ func (r *Replica) gather(b *Batch, worked *state) *proposal {
 		r.db.layers = append(r.db.layers, &p.layer)
 		r.db.inflight.Add(1)
 	}
+	p.commits++
 	p.mutations = append(p.mutations, b.mutations()...)
 	p.layer.add(r.db.Offset(), b, worked)
-	ps.notify()
+	ps.arrived()
 	return p
 }
 
@@ -126,9 +130,11 @@ func (ps *proposals) notify() {
 
 // propose proposes one group after the other until the store is closed.
 func (r *Replica) propose() {
+	var between pause
 	for range r.proposals.wake {
 		for {
 			runtime.Gosched() // Let commits that were woken by the last group join this one.
+			r.pause(&between)
 			p, over := r.take()
 			if over {
 				return
@@ -136,7 +142,9 @@ func (r *Replica) propose() {
 			if p == nil {
 				break
 			}
+			began := time.Now()
 			r.settle(p, r.consensus.Propose(p.record))
+			between.proposed(time.Since(began))
 		}
 	}
 }
@@ -146,6 +154,7 @@ func (r *Replica) take() (p *proposal, over bool) {
 	db, ps := r.db, &r.proposals
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	ps.returning = returning{} // A pause is over.
 	if len(ps.queue) == 0 {
 		return nil, ps.ending
 	}

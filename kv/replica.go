@@ -221,6 +221,7 @@ func (r *Replica) show(record []byte, e *entry, next moment, accepted bool) erro
 	switch {
 	case own == nil:
 	case accepted:
+		ps.woke(own)
 		r.end(own, next.offset, nil)
 	default:
 		r.end(own, 0, fmt.Errorf("kv: commit refused, nothing was changed: %w", ErrConflict))

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,79 +12,89 @@ import (
 
 // members are three etcd servers on this machine, with the defaults.
 type members struct {
-	running   []*exec.Cmd
+	processes
 	endpoints []string
+	leader    string // Its endpoint.
 }
 
-// start starts them in a directory.
-func start(program, dir string) (*members, error) {
+// startMembers starts them in a directory, and waits until one leads.
+func startMembers(program, dir string) (*members, error) {
 	m := &members{}
-	names, peers := []string{"a", "b", "c"}, []string(nil)
-	var urls []string
-	for _, name := range names {
-		client, err := freeURL()
-		if err != nil {
-			return m, err
-		}
-		peer, err := freeURL()
-		if err != nil {
-			return m, err
-		}
-		m.endpoints, urls, peers = append(m.endpoints, client), append(urls, peer), append(peers, name+"="+peer)
+	addresses, err := freeAddresses(2 * len(names))
+	if err != nil {
+		return m, err
+	}
+	var peers []string
+	for i := range addresses {
+		addresses[i] = "http://" + addresses[i]
+	}
+	m.endpoints = addresses[:len(names)]
+	urls := addresses[len(names):]
+	for i, name := range names {
+		peers = append(peers, name+"="+urls[i])
 	}
 	for i, name := range names {
-		command := exec.Command(program,
+		if err := m.start(program,
 			"--name", name, "--data-dir", filepath.Join(dir, name),
 			"--listen-client-urls", m.endpoints[i], "--advertise-client-urls", m.endpoints[i],
 			"--listen-peer-urls", urls[i], "--initial-advertise-peer-urls", urls[i],
-			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new", "--log-level", "error")
-		if err := command.Start(); err != nil {
+			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new", "--log-level", "error"); err != nil {
 			return m, err
 		}
-		m.running = append(m.running, command)
 	}
-	return m, nil
+	return m, m.waitForLeader()
 }
 
-// freeURL returns one that nothing listens on.
-func freeURL() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return "http://" + listener.Addr().String(), listener.Close()
-}
-
-// leader returns the leader's endpoint, as soon as there is one.
-func (m *members) leader() (string, error) {
+// waitForLeader finds the leader's endpoint, as soon as there is one.
+func (m *members) waitForLeader() error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: m.endpoints, DialTimeout: 10 * time.Second})
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { _ = client.Close() }()
 	var last error
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < startLimit; time.Sleep(100 * time.Millisecond) {
 		for _, endpoint := range m.endpoints {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			status, err := client.Status(ctx, endpoint)
 			cancel()
 			if err == nil && status.Leader == status.Header.MemberId {
-				return endpoint, nil
+				m.leader = endpoint
+				return nil
 			}
 			last = err
 		}
 	}
-	return "", fmt.Errorf("no member leads: %w", last)
+	return fmt.Errorf("no member leads: %w", last)
 }
 
-// end kills them.
-func (m *members) end() error {
-	if m == nil {
-		return nil
-	}
-	for _, command := range m.running {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	}
-	return nil
+// clientsOfOne is how many clients share a connection: with one for all, or one for each, there are fewer puts.
+const clientsOfOne = 4
+
+// system is the members with all clients at the leader.
+func (m *members) system() *system {
+	return &system{name: "etcd", connect: func(clients int) (puts []put, disconnect func(), err error) {
+		var conns []*clientv3.Client
+		disconnect = func() {
+			for _, conn := range conns {
+				_ = conn.Close()
+			}
+		}
+		for number := range clients {
+			if number%clientsOfOne == 0 {
+				conn, err := clientv3.New(clientv3.Config{Endpoints: []string{m.leader}, DialTimeout: 5 * time.Second})
+				if err != nil {
+					disconnect()
+					return nil, nil, err
+				}
+				conns = append(conns, conn)
+			}
+			conn := conns[len(conns)-1]
+			puts = append(puts, func(ctx context.Context, key, value string) error {
+				_, err := conn.Put(ctx, key, value)
+				return err
+			})
+		}
+		return puts, disconnect, nil
+	}}
 }

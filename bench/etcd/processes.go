@@ -1,0 +1,48 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// names are those of the processes of each kind.
+var names = []string{"a", "b", "c"}
+
+// startLimit is how long they may take until one leads.
+const startLimit = 20 * time.Second
+
+// processes are servers that run.
+type processes struct{ running []*exec.Cmd }
+
+func (p *processes) start(program string, args ...string) error {
+	command := exec.Command(program, args...)
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		return err
+	}
+	p.running = append(p.running, command)
+	return nil
+}
+
+// end kills them.
+func (p *processes) end() {
+	for _, command := range p.running {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}
+}
+
+// freeAddresses returns addresses that nothing listens on, each another one.
+func freeAddresses(n int) (addresses []string, err error) {
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = listener.Close() }()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
+}
