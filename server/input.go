@@ -21,6 +21,9 @@ const (
 // arrived, an idle connection has none.
 const inputSize = 16 << 10
 
+// argumentsKept is for how many arguments an idle connection keeps memory.
+const argumentsKept = 1 << 10
+
 // inputs holds buffers for use again.
 var inputs = sync.Pool{New: func() any { return new([inputSize]byte) }}
 
@@ -29,7 +32,7 @@ type protocolError string
 
 func (e protocolError) Error() string { return "ERR Protocol error: " + string(e) }
 
-// input reads the requests of a connection. The bytes of arguments are those of its buffer, valid until the next fill.
+// input reads the requests of a connection. The bytes of arguments are those of its buffer, valid until the next fill or forget.
 //
 // Invariants: buf[start:end] is what was read and is part of no request that next returned. Memory is taken for bytes that have arrived,
 // never for a length that was announced: buf has inputSize bytes, or at most twice those in it.
@@ -42,7 +45,7 @@ type input struct {
 	end     int
 	known   bool // The client is authenticated.
 	partial partial
-	args    [][]byte // The arguments of requests since the last fill.
+	args    [][]byte // The arguments of requests since the last fill or forget.
 	filled  int      // Bytes that the last fill read.
 }
 
@@ -57,7 +60,12 @@ type partial struct {
 // span is an argument's bytes, from start.
 type span struct{ from, to int }
 
-func (p *partial) reset() { *p = partial{bulk: -1, spans: p.spans[:0]} }
+func (p *partial) reset() {
+	*p = partial{bulk: -1, spans: p.spans[:0]}
+	if cap(p.spans) > argumentsKept {
+		p.spans = nil
+	}
+}
 
 // newInput returns the input of a connection. Without a password every client is known.
 func newInput(from io.Reader, known bool) *input {
@@ -69,15 +77,12 @@ func newInput(from io.Reader, known bool) *input {
 
 // fill waits for bytes and reads them. What next returned before is invalid then.
 func (in *input) fill() error {
-	clear(in.args)
-	in.args = in.args[:0]
+	in.forget()
 	if in.start > 0 {
 		copy(in.buf, in.buf[in.start:in.end])
 		in.start, in.end = 0, in.end-in.start
 	}
-	if len(in.buf) > inputSize {
-		in.rest()
-	}
+	in.shrink()
 	n, err := in.read()
 	in.end += n
 	in.filled = n
@@ -88,6 +93,15 @@ func (in *input) fill() error {
 		return io.ErrNoProgress
 	}
 	return err
+}
+
+// forget lets go of the arguments that next has returned.
+func (in *input) forget() {
+	clear(in.args)
+	in.args = in.args[:0]
+	if cap(in.args) > argumentsKept {
+		in.args = nil
+	}
 }
 
 func (in *input) read() (n int, err error) {
@@ -102,8 +116,7 @@ func (in *input) room() []byte {
 	switch {
 	case in.end < len(in.buf):
 	case in.end == 0:
-		in.pooled = inputs.Get().(*[inputSize]byte)
-		in.buf = in.pooled[:]
+		in.buf = in.fromPool()
 	default:
 		larger := make([]byte, 2*len(in.buf))
 		copy(larger, in.buf)
@@ -111,6 +124,24 @@ func (in *input) room() []byte {
 		in.buf = larger
 	}
 	return in.buf[in.end:]
+}
+
+func (in *input) fromPool() []byte {
+	in.pooled = inputs.Get().(*[inputSize]byte)
+	return in.pooled[:]
+}
+
+// shrink lets a large buffer go once few bytes are in it.
+func (in *input) shrink() {
+	switch {
+	case len(in.buf) <= inputSize || in.end >= inputSize:
+	case in.end == 0:
+		in.rest()
+	default:
+		large := in.buf
+		in.buf = in.fromPool()
+		copy(in.buf, large[:in.end])
+	}
 }
 
 // rest lets an empty buffer go, since the wait for the next bytes may be long.

@@ -22,6 +22,15 @@ func (r *request) size() (bytes int) {
 	return bytes
 }
 
+// About what a request takes in memory besides the bytes of its arguments.
+const (
+	requestOverhead  = 64
+	argumentOverhead = 40
+)
+
+// held returns about how many bytes of memory it takes where it is kept.
+func (r *request) held() int { return requestOverhead + argumentOverhead*len(r.args) + r.size() }
+
 // class is where the request runs: one that can't run only has its error written.
 func (r *request) class() class {
 	if r.command == nil {

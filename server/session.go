@@ -152,9 +152,13 @@ func (s *session) forgetRequests() {
 	}
 	clear(s.requests)
 	s.requests = s.requests[:0]
+	s.in.forget()
 }
 
-// arrived puts the requests that are there into requests, and reports whether there may be more: those that follow one of a client that
+// requestsAtOnce is how many requests are taken before they run: each takes memory, and the buffer may have millions of two bytes.
+const requestsAtOnce = 4 * groupCommands
+
+// arrived puts requests that are there into requests, and reports whether there may be more: those that follow one of a client that
 // isn't authenticated are read once that has run, since it may be AUTH. The error is a protocolError, after which there are no more.
 func (s *session) arrived() (more bool, err error) {
 	for {
@@ -166,7 +170,7 @@ func (s *session) arrived() (more bool, err error) {
 			return false, err
 		}
 		s.requests = append(s.requests, request{args: args})
-		if !s.in.known {
+		if !s.in.known || len(s.requests) == requestsAtOnce {
 			return true, nil
 		}
 	}

@@ -21,9 +21,9 @@ var transactionCommands = []command{
 
 // queue has the commands between MULTI and EXEC.
 type queue struct {
-	requests []request
-	bytes    int
-	broken   bool // One of them was refused, so that none will run.
+	requests []request // None where it is broken.
+	bytes    int       // What they take in memory.
+	broken   bool      // One of them was refused, so that none will run.
 }
 
 func multi(c *call) {
@@ -41,16 +41,18 @@ func (s *session) enqueue(r *request) {
 	switch {
 	case r.command == nil:
 		s.out.fail(r.problem)
-		q.broken = true
-	case q.bytes+r.size() > requestMax:
+		*q = queue{broken: true}
+	case q.broken:
+		s.out.simple("QUEUED")
+	case q.bytes+r.held() > requestMax:
 		s.out.fail("ERR transaction is too large")
-		q.broken = true
+		*q = queue{broken: true}
 	default:
 		kept := request{command: r.command, args: make([][]byte, len(r.args))}
 		for i, arg := range r.args { // They are the connection's, which goes on to read.
 			kept.args[i] = bytes.Clone(arg)
 		}
-		q.requests, q.bytes = append(q.requests, kept), q.bytes+r.size()
+		q.requests, q.bytes = append(q.requests, kept), q.bytes+r.held()
 		s.out.simple("QUEUED")
 	}
 }
