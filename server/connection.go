@@ -40,7 +40,7 @@ func quit(c *call) {
 // reset makes the connection what it was when it began.
 func reset(c *call) {
 	s := c.session
-	s.queue = nil
+	s.dropQueue()
 	s.unwatch()
 	s.forgetMessages()
 	s.muted, s.out.resp3 = loud, false

@@ -47,6 +47,7 @@ type input struct {
 	partial partial
 	args    [][]byte // The arguments of requests since the last fill or forget.
 	filled  int      // Bytes that the last fill read.
+	share   share    // Of what buf has beyond inputSize.
 }
 
 // partial is the request that begins at start, as far as it was read.
@@ -75,7 +76,7 @@ func newInput(from io.Reader, known bool) *input {
 	return in
 }
 
-// fill waits for bytes and reads them. What next returned before is invalid then.
+// fill waits for bytes and reads them. What next returned before is invalid then. The error is a crowdedError where there is no room.
 func (in *input) fill() error {
 	in.forget()
 	if in.start > 0 {
@@ -83,6 +84,9 @@ func (in *input) fill() error {
 		in.start, in.end = 0, in.end-in.start
 	}
 	in.shrink()
+	if in.end > 0 && in.end == len(in.buf) && !in.grow() {
+		return crowdedError{}
+	}
 	n, err := in.read()
 	in.end += n
 	in.filled = n
@@ -111,19 +115,32 @@ func (in *input) read() (n int, err error) {
 	return in.from.Read(in.room())
 }
 
-// room returns where to read to, and takes a larger buffer where this one is full.
+// room returns where to read to.
 func (in *input) room() []byte {
-	switch {
-	case in.end < len(in.buf):
-	case in.end == 0:
+	if len(in.buf) == 0 {
 		in.buf = in.fromPool()
-	default:
-		larger := make([]byte, 2*len(in.buf))
-		copy(larger, in.buf)
-		in.release()
-		in.buf = larger
 	}
 	return in.buf[in.end:]
+}
+
+// grow takes a larger buffer, and reports whether there is room for one.
+func (in *input) grow() bool {
+	size := 2 * len(in.buf)
+	if !in.known && !in.share.of.isMostlyFree() || !in.share.hold(size-inputSize) {
+		return false
+	}
+	larger := make([]byte, size)
+	copy(larger, in.buf)
+	in.release()
+	in.buf = larger
+	return true
+}
+
+// close lets the buffer go.
+func (in *input) close() {
+	in.release()
+	in.share.hold(0)
+	in.buf = nil
 }
 
 func (in *input) fromPool() []byte {
@@ -139,6 +156,7 @@ func (in *input) shrink() {
 		in.rest()
 	default:
 		large := in.buf
+		in.share.hold(0)
 		in.buf = in.fromPool()
 		copy(in.buf, large[:in.end])
 	}
@@ -147,8 +165,7 @@ func (in *input) shrink() {
 // rest lets an empty buffer go, since the wait for the next bytes may be long.
 func (in *input) rest() {
 	if in.end == 0 {
-		in.release()
-		in.buf = nil
+		in.close()
 	}
 }
 

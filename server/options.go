@@ -29,6 +29,11 @@ type Options struct {
 	// is all of the process: as the last collection found it, with what the store has grown by since. While there is more, commands that may
 	// need memory are refused, and others go on.
 	MaxMemory int64
+	// MaxHeld is how many bytes the server holds at most for all clients together of commands that have not run: those that have not arrived
+	// whole, beyond 16 KiB of each client, and those between MULTI and EXEC; and as many of replies that are to be sent, beyond 1 MiB of each.
+	// Beyond it a connection is closed, a transaction or a command refused. It is a quarter of MaxMemory by default, but no less than 160 MiB,
+	// and no more than 1 GiB, as without MaxMemory.
+	MaxHeld int64
 	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
 	Users *Users
 	// SlowerThan is how long a command may take before it gets into the slow log, 10 ms by default; a negative value keeps the log empty.
@@ -51,6 +56,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxClients = cmp.Or(o.MaxClients, DefaultMaxClients)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
 	o.MaxReplies = cmp.Or(o.MaxReplies, 256<<20)
+	o.MaxHeld = cmp.Or(o.MaxHeld, o.defaultHeld())
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -69,6 +75,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxReplies", o.MaxReplies, o.MaxReplies < 0},
 		{"IdleTimeout", o.IdleTimeout, o.IdleTimeout < 0},
 		{"MaxMemory", o.MaxMemory, o.MaxMemory < 0},
+		{"MaxHeld", o.MaxHeld, o.MaxHeld < 0},
 		{"StaleBound", o.StaleBound, o.StaleBound < 0},
 		{"LeaderWait", o.LeaderWait, o.LeaderWait < 0},
 	} {
@@ -77,4 +84,17 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// Limits of the default of Options.MaxHeld. The least is more than the buffer of the largest command.
+const (
+	heldLeast = 160 << 20
+	heldMost  = 1 << 30
+)
+
+func (o *Options) defaultHeld() int64 {
+	if o.MaxMemory == 0 {
+		return heldMost
+	}
+	return min(max(o.MaxMemory/4, heldLeast), heldMost)
 }

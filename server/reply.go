@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// repliesFree is how many bytes of replies a client may have that count into no limit of all clients.
+const repliesFree = 1 << 20
+
 // reply encodes replies, in RESP2 or RESP3. Where the two differ, a method writes what the connection's protocol has.
 //
 // Invariant: buf holds whole replies, but while a command runs, and where full is set.
@@ -14,6 +17,7 @@ type reply struct {
 	base     int    // Where the replies of the commands begin that run together.
 	max      int    // How many bytes those may have. One command can ask for the same large value a million times.
 	full     bool   // They would have more: values were left out, or will be.
+	share    share  // Of what buf has beyond repliesFree.
 	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
 }
 
@@ -51,7 +55,8 @@ func (r *reply) truth(yes bool) {
 // hasRoom reports whether a value fits, and otherwise notes that it doesn't. What is short doesn't ask, since a command is looked at once
 // more after it.
 func (r *reply) hasRoom(length int) bool {
-	r.full = r.full || len(r.buf)-r.base+length > r.max
+	after := len(r.buf) + length
+	r.full = r.full || after-r.base > r.max || after-repliesFree > r.share.bytes && !r.share.hold(after)
 	return !r.full
 }
 

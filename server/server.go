@@ -20,22 +20,23 @@ var ErrClosed = errors.New("server: closed")
 //
 // Invariant: mu guards users, listeners, sessions and closed. Once closed is set, neither a listener nor a session is added.
 type Server struct {
-	store      Store
-	opts       Options
-	commands   commandTable
-	getCommand *command
-	multi      *command
-	exec       *command
-	webCommand *command
-	started    time.Time
-	runID      string // 40 hexadecimal digits.
-	watched    watchedKeys
-	cursors    *cursors
-	topics     topics
-	past       sync.Mutex // Held while a past state is in memory.
-	memory     memory
-	slow       slowLog
-	saving     atomic.Bool // A checkpoint that a client has asked for.
+	store                     Store
+	opts                      Options
+	commands                  commandTable
+	getCommand                *command
+	multi                     *command
+	exec                      *command
+	webCommand                *command
+	started                   time.Time
+	runID                     string // 40 hexadecimal digits.
+	watched                   watchedKeys
+	cursors                   *cursors
+	topics                    topics
+	past                      sync.Mutex // Held while a past state is in memory.
+	memory                    memory
+	commandsHeld, repliesHeld budget // See Options.MaxHeld.
+	slow                      slowLog
+	saving                    atomic.Bool // A checkpoint that a client has asked for.
 
 	warnedOfWeb atomic.Int64 // Nanoseconds since 1970.
 
@@ -72,6 +73,7 @@ func New(store Store, opts Options) (*Server, error) {
 	s.webCommand = newWebCommand()
 	s.memory.store, s.memory.began = store, s.started
 	s.memory.limit.Store(opts.MaxMemory)
+	s.commandsHeld.limit, s.repliesHeld.limit = opts.MaxHeld, opts.MaxHeld
 	s.slow.threshold.Store(int64(opts.SlowerThan))
 	s.slow.limit.Store(slowLogDefault)
 	s.maxClients.Store(int64(opts.MaxClients))

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"runtime"
 	"sync"
@@ -60,6 +61,7 @@ type session struct {
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
 	s := &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
+	s.in.share.of, s.out.share.of = &server.commandsHeld, &server.repliesHeld
 	s.face.began = time.Now()
 	s.face.active, s.face.queued = s.face.began, -1
 	return s
@@ -82,6 +84,7 @@ func (s *session) run(ctx context.Context) {
 	for !s.ending && !s.stopping.Load() {
 		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
+			s.refuseInput(err)
 			break
 		}
 		s.server.counters().in.Add(uint64(s.in.filled))
@@ -89,6 +92,14 @@ func (s *session) run(ctx context.Context) {
 		runtime.Gosched() // The next command may have come by the time it runs again. Reading at once mostly finds nothing, and waits.
 	}
 	s.leave()
+}
+
+// refuseInput answers a client for whose next command there is no room.
+func (s *session) refuseInput(err error) {
+	if errors.Is(err, crowdedError{}) {
+		s.out.fail(err.Error())
+		s.flush()
+	}
 }
 
 // handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
@@ -193,6 +204,7 @@ func (s *session) flush() {
 	if cap(s.out.buf) > outputKept {
 		s.out.buf = nil
 	}
+	s.out.share.hold(0)
 	s.out.buf = s.out.buf[:0]
 }
 
@@ -235,6 +247,9 @@ func (s *session) end() {
 	s.hangUp()
 	_ = s.conn.Close() // Nothing is left to be sent.
 	s.endMessages()
+	s.dropQueue()
+	s.in.close()
+	s.out.share.hold(0)
 }
 
 // subscriptions returns how many things the session gets messages about.

@@ -22,7 +22,7 @@ var transactionCommands = []command{
 // queue has the commands between MULTI and EXEC.
 type queue struct {
 	requests []request // None where it is broken.
-	bytes    int       // What they take in memory.
+	share    share     // Of what they take in memory.
 	broken   bool      // One of them was refused, so that none will run.
 }
 
@@ -31,30 +31,58 @@ func multi(c *call) {
 		c.fail("ERR MULTI calls can not be nested")
 		return
 	}
-	c.session.queue = new(queue)
+	c.session.queue = &queue{share: share{of: &c.session.server.commandsHeld}}
 	c.ok()
+}
+
+// dropQueue lets go of what MULTI has kept.
+func (s *session) dropQueue() {
+	if s.queue != nil {
+		s.queue.drop()
+		s.queue = nil
+	}
+}
+
+func (q *queue) drop() {
+	q.requests = nil
+	q.share.hold(0)
+}
+
+// breakOff lets the transaction fail.
+func (q *queue) breakOff() {
+	q.broken = true
+	q.drop()
 }
 
 // enqueue keeps a request for EXEC.
 func (s *session) enqueue(r *request) {
 	q := s.queue
+	bytes := q.share.bytes + r.held()
 	switch {
 	case r.command == nil:
 		s.out.fail(r.problem)
-		*q = queue{broken: true}
+		q.breakOff()
 	case q.broken:
 		s.out.simple("QUEUED")
-	case q.bytes+r.held() > requestMax:
+	case bytes > requestMax:
 		s.out.fail("ERR transaction is too large")
-		*q = queue{broken: true}
+		q.breakOff()
+	case !q.share.hold(bytes):
+		s.out.fail(crowdedError{}.Error())
+		q.breakOff()
 	default:
-		kept := request{command: r.command, args: make([][]byte, len(r.args))}
-		for i, arg := range r.args { // They are the connection's, which goes on to read.
-			kept.args[i] = bytes.Clone(arg)
-		}
-		q.requests, q.bytes = append(q.requests, kept), q.bytes+r.held()
+		q.add(r)
 		s.out.simple("QUEUED")
 	}
+}
+
+// add keeps a copy of a request, whose arguments are the connection's, which goes on to read.
+func (q *queue) add(r *request) {
+	kept := request{command: r.command, args: make([][]byte, len(r.args))}
+	for i, arg := range r.args {
+		kept.args[i] = bytes.Clone(arg)
+	}
+	q.requests = append(q.requests, kept)
 }
 
 // grows reports whether a command may need memory.
@@ -67,7 +95,7 @@ func discard(c *call) {
 		c.fail("ERR DISCARD without MULTI")
 		return
 	}
-	c.session.queue = nil
+	c.session.dropQueue()
 	c.session.unwatch()
 	c.ok()
 }
@@ -80,6 +108,7 @@ func exec(c *call) {
 		return
 	}
 	s.queue = nil
+	defer q.drop()
 	defer s.unwatch()
 	if q.broken {
 		c.fail("EXECABORT Transaction discarded because of previous errors.")
@@ -96,7 +125,7 @@ func exec(c *call) {
 func (t commandTable) aborted(problem string) *command {
 	one := *t["exec"]
 	one.run = func(c *call) {
-		c.session.queue = nil
+		c.session.dropQueue()
 		c.session.unwatch()
 		c.fail("EXECABORT Transaction discarded because of: " + strings.TrimPrefix(problem, "ERR "))
 	}

@@ -1,0 +1,98 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/server"
+)
+
+const crowded = "-ERR the clients together hold too much memory"
+
+// TestUnfinishedCommandsOfAllClientsHaveALimit has clients that stop in the middle of a large argument.
+func TestUnfinishedCommandsOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 16 << 20})
+	half := fmt.Sprintf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s", 79<<20, strings.Repeat("x", 1<<20))
+	var all []*client
+	for sent := 1; sent <= 10; sent++ {
+		c := dial(t, address)
+		all = append(all, c)
+		_, _ = c.conn.Write([]byte(half)) // It may be closed meanwhile.
+		require.Eventually(t, func() bool {
+			stats := srv.Stats()
+			return sent <= 8 && stats.BytesIn == uint64(sent*len(half)) || sent > 8 && stats.Clients == 8
+		}, 10*time.Second, time.Millisecond, "each of eight holds 2 MiB")
+	}
+	small := dial(t, address)
+	require.Equal(t, "OK", small.words("SET a 1"))
+	for _, c := range all {
+		require.NoError(t, c.conn.Close())
+	}
+	require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "OK", small.do("SET", "large", strings.Repeat("x", 7<<20)), "it is free again")
+	require.Equal(t, "OK", small.words("SET a 1"))
+	require.Zero(t, server.CommandsHeld(srv))
+}
+
+// TestTransactionsOfAllClientsHaveALimit has clients that never send EXEC.
+func TestTransactionsOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 16 << 20})
+	var last *client
+	var all []*client
+	for i, want := range []string{"QUEUED", "QUEUED", "QUEUED", crowded} {
+		last = dial(t, address)
+		all = append(all, last)
+		require.Equal(t, "OK", last.words("MULTI"))
+		require.Equal(t, want, last.do("SET", "k", strings.Repeat("x", 7<<19)), i)
+		if want == "QUEUED" {
+			require.Equal(t, "QUEUED", last.words("GET k"))
+			continue
+		}
+		require.Equal(t, "QUEUED", last.words("GET k"))
+		require.Equal(t, "-EXECABORT Transaction discarded because of previous errors.", last.words("EXEC"))
+		require.Equal(t, "OK", last.words("MULTI"))
+		require.Equal(t, "QUEUED", last.words("GET k"))
+		require.Equal(t, "[nil]", last.words("EXEC"))
+	}
+	require.Equal(t, "OK", all[0].words("DISCARD"))
+	require.Equal(t, "RESET", all[1].words("RESET"))
+	require.NoError(t, all[2].conn.Close())
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// TestRepliesOfAllClientsHaveALimit has clients that don't read.
+func TestRepliesOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 64 << 20})
+	reader := dial(t, address)
+	require.Equal(t, "OK", reader.do("SET", "k", strings.Repeat("x", 15<<20)))
+	var all []*client
+	for range 10 {
+		all = append(all, dial(t, address))
+		all[len(all)-1].send(encode("GET", "k") + encode("GET", "k"))
+	}
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) > 32<<20 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, tooLarge, reader.do("MGET", "k", "k", "k"))
+	require.Equal(t, "OK", reader.words("SET a 1"))
+	require.Equal(t, `"1"`, reader.words("GET a"))
+	for _, c := range all {
+		require.NoError(t, c.conn.Close())
+	}
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// TestStrangersLeaveRoomForClientsThatAreKnown has many that stop in the middle of AUTH.
+func TestStrangersLeaveRoomForClientsThatAreKnown(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 1 << 20, Users: parseUsers(t, threeUsers)})
+	for range 20 {
+		_, _ = dial(t, address).conn.Write([]byte("*10\r\n" + strings.Repeat("$16384\r\n"+strings.Repeat("x", 16384)+"\r\n", 9))) // It may be closed.
+	}
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) >= 1<<17 }, 10*time.Second, time.Millisecond)
+	known := dial(t, address)
+	require.Equal(t, "OK", known.words("AUTH secret"))
+	require.Equal(t, "OK", known.do("SET", "k", strings.Repeat("x", 300_000)))
+}
