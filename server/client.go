@@ -247,6 +247,7 @@ type muted uint8
 const (
 	loud     muted = iota
 	muteNext       // Not the one to the next command.
+	muteThis       // Not the one to the command that runs.
 	mute           // None.
 )
 
@@ -259,7 +260,7 @@ func clientReply(c *call) {
 	case is(c.args[2], "off"):
 		s.muted = mute
 	case is(c.args[2], "skip"):
-		if s.muted == loud {
+		if s.muted != mute {
 			s.muted = muteNext
 		}
 	default:

@@ -90,10 +90,11 @@ func TestAClientSilencesReplies(t *testing.T) {
 	c := newClient(t)
 	for _, line := range []string{
 		"CLIENT REPLY SKIP", "ECHO 1", "ECHO 2", "CLIENT REPLY OFF", "ECHO 3", "nope", "CLIENT REPLY SKIP", "ECHO 4", "CLIENT REPLY ON", "ECHO 5",
+		"CLIENT REPLY SKIP", "CLIENT REPLY SKIP", "ECHO 6", "ECHO 7", "CLIENT REPLY SKIP", "CLIENT REPLY ON",
 	} {
 		c.send(encode(strings.Fields(line)...))
 	}
-	for _, want := range []string{`"2"`, "OK", `"5"`} {
+	for _, want := range []string{`"2"`, "OK", `"5"`, `"7"`, "OK"} {
 		require.Equal(t, want, c.reply())
 	}
 	require.Equal(t, "-ERR syntax error", c.words("CLIENT REPLY maybe"))

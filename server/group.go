@@ -20,11 +20,11 @@ const (
 func (s *session) runAll(ctx context.Context, requests []request, now time.Time) time.Time {
 	var last *command
 	for len(requests) > 0 && !s.isOver() {
-		start, muted := len(s.out.buf), s.muted
 		group := requests
-		if muted == muteNext {
-			group = requests[:1]
+		if s.muted == muteNext {
+			group, s.muted = requests[:1], muteThis
 		}
+		start, muted := len(s.out.buf), s.muted
 		n := s.runSome(ctx, group)
 		s.quieten(start, muted)
 		now = s.ran(requests[:n], now)
@@ -46,7 +46,7 @@ func (s *session) quieten(start int, muted muted) {
 	if muted != loud && s.muted != loud {
 		s.out.buf = s.out.buf[:start]
 	}
-	if muted == muteNext && s.muted == muteNext {
+	if s.muted == muteThis {
 		s.muted = loud
 	}
 }
