@@ -242,6 +242,8 @@ func TestASubscriberGetsWhatComesAfterItsConfirmationAndNothingElse(t *testing.T
 func TestMessagesStayBetweenTheConfirmations(t *testing.T) {
 	db := openStore(t, kv.Options{})
 	_, address := serveStore(t, db, server.Options{})
+	_, err := db.Put([]byte("a"), nil)
+	require.NoError(t, err)
 	var over atomic.Bool
 	var writers sync.WaitGroup
 	for range 2 {
