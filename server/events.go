@@ -93,8 +93,8 @@ func (s *Server) readFeed(ctx context.Context, commits iter.Seq2[kv.Commit, erro
 	}
 }
 
-// feedEnded notes that there are no more events, until another client wants some. Where commits were missed, it ends
-// the connections that would have a gap without knowing.
+// feedEnded notes that there are no more events, until another client wants some. Unless there are no more commits
+// either, it ends the connections that would have a gap without knowing.
 func (s *Server) feedEnded(ctx context.Context, err error) {
 	t := &s.topics
 	t.mu.Lock()
@@ -105,7 +105,7 @@ func (s *Server) feedEnded(ctx context.Context, err error) {
 	s.opts.Logger.Warn("no more keyspace events", "error", err)
 	t.events.stop()
 	t.events.stop = nil
-	if errors.Is(err, kv.ErrTruncated) {
+	if !errors.Is(err, kv.ErrClosed) { // There may be commits that the feed doesn't have.
 		t.hangUp()
 	}
 }

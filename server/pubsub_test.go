@@ -355,7 +355,7 @@ func TestOneGoroutineReadsTheFeedForAllSubscribers(t *testing.T) {
 // brokenFeed is a store whose feed can end.
 type brokenFeed struct {
 	*kv.DB
-	broken chan struct{}
+	broken chan error
 }
 
 // Watch yields an error once broken gets a value.
@@ -364,8 +364,7 @@ func (b *brokenFeed) Watch(ctx context.Context, opts kv.WatchOptions) iter.Seq2[
 	return func(yield func(kv.Commit, error) bool) {
 		for commit, err := range commits {
 			if len(b.broken) > 0 {
-				<-b.broken
-				yield(kv.Commit{}, kv.ErrTruncated)
+				yield(kv.Commit{}, <-b.broken)
 				return
 			}
 			if !yield(commit, err) {
@@ -376,13 +375,20 @@ func (b *brokenFeed) Watch(ctx context.Context, opts kv.WatchOptions) iter.Seq2[
 }
 
 func TestASubscriberThatWouldMissEventsIsClosed(t *testing.T) {
-	store := &brokenFeed{openStore(t, kv.Options{}), make(chan struct{}, 1)}
+	for _, err := range []error{kv.ErrTruncated, io.ErrUnexpectedEOF} {
+		t.Run(err.Error(), func(t *testing.T) { missEvents(t, err) })
+	}
+}
+
+// missEvents lets the feed end with an error.
+func missEvents(t *testing.T, err error) {
+	store := &brokenFeed{openStore(t, kv.Options{}), make(chan error, 1)}
 	_, address := serveStore(t, store, server.Options{})
 	exact, pattern, plain := dial(t, address), dial(t, address), dial(t, address)
 	require.Equal(t, `["subscribe" "news" 1]`, plain.words("SUBSCRIBE news"))
 	require.Equal(t, `["subscribe" "__keyspace@0__:a" 1]`, exact.words("SUBSCRIBE __keyspace@0__:a"))
 	require.Equal(t, `["psubscribe" "__key*" 1]`, pattern.words("PSUBSCRIBE __key*"))
-	store.broken <- struct{}{}
+	store.broken <- err
 	writer := dial(t, address)
 	require.Equal(t, "OK", writer.words("SET b 1"))
 	require.True(t, exact.isClosed())
