@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -121,10 +122,15 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 // acceptPause is how long no connection is accepted after none could be, for want of file descriptors.
 const acceptPause = 50 * time.Millisecond
 
-// isTemporary reports whether a later Accept may succeed.
+// isTemporary reports whether a later Accept may succeed. An error that says what the listener is will be the same for good.
 func isTemporary(err error) bool {
+	for _, final := range []error{net.ErrClosed, syscall.EINVAL, syscall.EBADF, syscall.ENOTSOCK, syscall.EOPNOTSUPP} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
 	var failed net.Error
-	return errors.As(err, &failed) && !errors.Is(err, net.ErrClosed)
+	return errors.As(err, &failed)
 }
 
 func (s *Server) listen(listener net.Listener) bool {
