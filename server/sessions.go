@@ -6,8 +6,10 @@ import (
 	"slices"
 )
 
-// SetUsers replaces the users. Connections of users that are gone, or that may do something else now, are closed.
+// SetUsers replaces the users; nil means that everybody may do everything. Connections of users that are gone, or that may do something else
+// now, are closed.
 func (s *Server) SetUsers(users *Users) {
+	users = cmp.Or(users, everybody)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users = users

@@ -210,3 +210,12 @@ func TestAUserWithoutRulesMayDoNothing(t *testing.T) {
 		{"GET a", noPermission + "access one of the keys used as arguments"},
 	}.hold(t, dial(t, address))
 }
+
+func TestNoUsersMeanEverybody(t *testing.T) {
+	srv, address := serveUsers(t, threeUsers)
+	c := dial(t, address)
+	require.Equal(t, "OK", c.words("AUTH app a"))
+	srv.SetUsers(nil)
+	require.True(t, c.isClosed(), "it is gone")
+	require.Equal(t, "PONG", dial(t, address).words("PING"))
+}
