@@ -98,6 +98,8 @@ func (f *serveFlags) check() error {
 		return usagef("serve: --max-clients %d: want 1 or more", f.maxClients)
 	case f.idle < 0:
 		return usagef("serve: --idle-timeout %v is negative", f.idle)
+	case f.drain < 0:
+		return usagef("serve: --drain %v is negative", f.drain)
 	case f.admin != "" && !f.hasTLS() && !isLocal(f.admin):
 		return usagef("serve: --admin %s: it is no loopback address, which needs --tls-cert and --tls-key", f.admin)
 	}
@@ -201,6 +203,12 @@ func (d *daemon) close(db *kv.DB, srv *server.Server) error {
 	drained, cancel := context.WithTimeout(context.Background(), d.flags.drain)
 	defer cancel()
 	err := srv.Shutdown(drained)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // With 0 that was asked for.
+		if d.flags.drain > 0 {
+			err = fmt.Errorf("serve: --drain %v is over: connections were broken off", d.flags.drain)
+		}
+	}
 	if d.flags.checkpoint {
 		_, failed := db.Checkpoint(context.Background())
 		err = errors.Join(err, failed)

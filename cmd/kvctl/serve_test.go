@@ -228,3 +228,24 @@ func TestByteSizesAreReadAndShown(t *testing.T) {
 	}
 	require.Empty(t, new(byteSize).String())
 }
+
+// TestServeBreaksOffWhatItMayNotWaitFor has a client that doesn't read, beside an idle one.
+func TestServeBreaksOffWhatItMayNotWaitFor(t *testing.T) {
+	for drain, want := range map[string]string{"0": "", "1ms": "kvctl: serve: --drain 1ms is over: connections were broken off\n"} {
+		s := serveDir(t, t.TempDir(), "--drain", drain)
+		require.Equal(t, []string{":20000001"}, s.ask("SETRANGE k 20000000 x"))
+		for _, line := range []string{"PING\r\n", "GET k\r\n"} {
+			conn, err := net.Dial("tcp", s.address)
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, line)
+			require.NoError(t, err)
+			_, err = conn.Read(make([]byte, 1))
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Process.Signal(syscall.SIGTERM))
+		err := s.Wait()
+		require.Equal(t, want == "", err == nil, "--drain %s: %s", drain, s)
+		require.True(t, strings.HasSuffix(s.said(), s.address+"\n"+want), "--drain %s: %s", drain, s)
+	}
+}
