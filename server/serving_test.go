@@ -47,3 +47,44 @@ func TestServeReturnsTheErrorOfAListenerThatIsBroken(t *testing.T) {
 		require.NoError(t, srv.Close())
 	}
 }
+
+// slowListener has connections that take long to be closed, as those with TLS do whose client doesn't read.
+type slowListener struct {
+	net.Listener
+	may chan struct{}
+}
+
+type slowConn struct {
+	net.Conn
+	may chan struct{}
+}
+
+func (s *slowListener) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	return &slowConn{conn, s.may}, err
+}
+
+func (s *slowConn) Close() error {
+	<-s.may
+	return s.Conn.Close()
+}
+
+func TestNobodyWaitsForAConnectionThatIsSlowToClose(t *testing.T) {
+	srv, address := serveUsers(t, threeUsers)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	slow := &slowListener{listener, make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(context.Background(), slow) }()
+	admin := dial(t, address)
+	require.Equal(t, "OK", admin.words("AUTH secret"))
+	for range 2 {
+		c := dial(t, listener.Addr().String())
+		require.Equal(t, "OK", c.words("AUTH app a"))
+	}
+	require.Equal(t, "2", admin.words("CLIENT KILL USER app"))
+	srv.SetUsers(parseUsers(t, "user default on >secret ~* +@all"))
+	require.Equal(t, "PONG", admin.words("PING"))
+	require.Equal(t, "OK", dial(t, address).words("AUTH secret"))
+	close(slow.may)
+}

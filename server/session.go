@@ -237,8 +237,8 @@ func (s *session) stop() {
 // arrived don't run.
 func (s *session) kill() {
 	s.killed.Store(true)
-	s.stopping.Store(true)
-	_ = s.conn.Close() // It may be closed.
+	s.stop()
+	go s.conn.Close() // In TLS it may wait for the client.
 }
 
 // end releases what the session has.
