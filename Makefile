@@ -24,7 +24,7 @@ VERIFY_TIME ?= 10m
 # How often `make cluster-clients` kills the leader.
 CLUSTER_ROUNDS ?= 50
 # How far `make redis-differential` and `make redis-kill` go, and which server the judges of the Redis protocol look at:
-# walnut, redis, or an address.
+# walnut, redis, leader or follower of three walnutd, or an address.
 REDIS_COMMANDS ?= 200000
 REDIS_ROUNDS ?= 100
 JUDGED ?= walnut
@@ -84,8 +84,9 @@ test-cluster: ## Check and test the replicated store, which is a module of its o
 	cd cluster && go vet ./... && go run $(STATICCHECK) ./... && go test -race -short -timeout=20m ./...
 
 .PHONY: test-redis
-test-redis: ## Check and run the judges of kvctl serve, a module of their own; redis-server should be in PATH
+test-redis: ## Check and run the judges of kvctl serve and walnutd, a module of their own; redis-server should be in PATH
 	cd tools/redis-judge && go vet ./... && go run $(STATICCHECK) ./... && go test -timeout=20m ./...
+	cd tools/redis-judge && go test ./scenario -target=follower
 
 .PHONY: redis-differential
 redis-differential: ## Send REDIS_COMMANDS (200000) random commands to redis-server and to kvctl serve, and compare the replies

@@ -1,4 +1,4 @@
-// Package judged gives tests the servers that they judge, by the flags -target and -kvctl.
+// Package judged gives tests the servers that they judge, by the flags -target, -kvctl and -walnutd.
 package judged
 
 import (
@@ -15,34 +15,38 @@ import (
 
 var (
 	targetFlag = flag.String("target", "walnut",
-		"which server is judged: walnut, redis, or the address of one that runs already, which loses what it holds")
-	kvctlFlag = flag.String("kvctl", "", "the kvctl that serves; it is built of this repository otherwise")
+		"which server is judged: walnut, redis, leader or follower of three walnutd, or the address of one that runs already, "+
+			"which loses what it holds")
+	kvctlFlag   = flag.String("kvctl", "", "the kvctl that serves; it is built of this repository otherwise")
+	walnutdFlag = flag.String("walnutd", "", "the same for walnutd")
 )
 
-// built is the kvctl of this process' tests.
-var built = sync.OnceValues(func() (string, error) {
-	if *kvctlFlag != "" {
-		return filepath.Abs(*kvctlFlag)
+// Programs of this process' tests, and the directories that they were built in.
+var (
+	kvctl   = sync.OnceValues(func() (string, error) { return program(*kvctlFlag, servers.Kvctl) })
+	walnutd = sync.OnceValues(func() (string, error) { return program(*walnutdFlag, servers.Walnutd) })
+	built   []string
+)
+
+// program returns the path of the one that is given, or builds one.
+func program(given string, build func(dir string) (string, error)) (string, error) {
+	if given != "" {
+		return filepath.Abs(given)
 	}
-	dir, err := os.MkdirTemp("", "kvctl")
+	dir, err := os.MkdirTemp("", "judged")
 	if err != nil {
 		return "", err
 	}
-	path, err := servers.Kvctl(dir)
-	if err != nil {
-		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	return path, err
-})
+	built = append(built, dir)
+	return build(dir)
+}
 
 // Main runs a package's tests and removes what was built for them.
 func Main(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	if *kvctlFlag == "" && *targetFlag == "walnut" {
-		if path, _ := built(); path != "" {
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
+	for _, dir := range built {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -57,13 +61,44 @@ func Target(t testing.TB, redis, walnut []string) *servers.Server {
 	case *targetFlag == "redis":
 		return Reference(t, redis...)
 	case *targetFlag == "walnut":
-		kvctl, err := built()
+		kvctl, err := kvctl()
 		require(t, err)
 		s, err := servers.Walnut(kvctl, t.TempDir(), walnut...)
 		return ready(t, s, err)
+	case *targetFlag == "leader", *targetFlag == "follower":
+		return node(t, *targetFlag == "leader")
 	}
-	t.Fatalf("-target=%s is none of walnut, redis, and HOST:PORT", *targetFlag)
+	t.Fatalf("-target=%s is none of walnut, redis, leader, follower, and HOST:PORT", *targetFlag)
 	return nil
+}
+
+// node returns a node of three, as a server that runs already: one alone can't be started again.
+func node(t testing.TB, leads bool) *servers.Server {
+	trio := Trio(t)
+	leader, err := trio.Leader()
+	require(t, err)
+	if !leads {
+		leader = (leader + 1) % len(trio.Nodes)
+	}
+	return &servers.Server{Name: "walnutd", Address: trio.Nodes[leader].Address}
+}
+
+// Trio returns three nodes of walnutd, whatever -target says. Where walnutd can't be built the test is skipped.
+func Trio(t testing.TB) *servers.Trio {
+	t.Helper()
+	walnutd, err := walnutd()
+	require(t, err)
+	trio, err := servers.Walnuts(walnutd, t.TempDir())
+	require(t, err)
+	t.Cleanup(func() {
+		trio.Kill()
+		for _, node := range trio.Nodes {
+			if output := node.Output(); t.Failed() {
+				t.Logf("%s printed in the end:\n%s", node.Name, output[max(0, len(output)-2000):])
+			}
+		}
+	})
+	return trio
 }
 
 // Own is Target for a test that kills the server, or looks at its process: it is skipped for one that runs already.

@@ -88,11 +88,10 @@ func Walnut(kvctl, dir string, args ...string) (*Server, error) {
 
 // Kvctl builds kvctl of this repository in a directory, and returns its path.
 func Kvctl(dir string) (string, error) {
-	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+	root, err := root()
 	if err != nil {
-		return "", fmt.Errorf("find the module of the judges: %w", err)
+		return "", err
 	}
-	root := filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "..", "..")
 	path := filepath.Join(dir, "kvctl")
 	build := exec.Command("go", "build", "-o", path, "./cmd/kvctl")
 	build.Dir = root
@@ -104,6 +103,15 @@ func Kvctl(dir string) (string, error) {
 		return "", fmt.Errorf("%w: kvctl of this repository has no command serve yet", ErrAbsent)
 	}
 	return path, nil
+}
+
+// root returns the directory of this repository.
+func root() (string, error) {
+	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module of the judges: %w", err)
+	}
+	return filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "..", ".."), nil
 }
 
 // freeAddress returns one that nothing listens on.
