@@ -42,7 +42,7 @@ func (s *Server) WritePrometheus(w io.Writer, labels ...kv.Label) error {
 	return err
 }
 
-// serverMetric is a number without labels of its own.
+// serverMetric is a number that has only the labels of its server.
 type serverMetric struct {
 	name, help string
 	value      func(s *Stats) float64

@@ -98,7 +98,7 @@ func parseCursor(text []byte) (number uint64, ok bool) {
 	return number, err == nil
 }
 
-// lookAt returns the keys of a span that the options select, out of as many as they say, and the last key looked at
+// lookAt returns the keys of a span that the options select, out of the number that they give, and the last key looked at
 // where there are more. Where it reports false the error is written as the reply.
 func (c *call) lookAt(o *scanOptions, span kv.Range) (selected [][]byte, last []byte, ok bool) {
 	looked := int64(0)

@@ -69,7 +69,7 @@ func (n *counters) took(time time.Duration, writes bool) {
 	}
 }
 
-// resetCounters begins to count anew.
+// resetCounters sets the counters to zero.
 func (s *Server) resetCounters() {
 	s.counted.Store(newCounters())
 	for _, c := range s.commands.all() {

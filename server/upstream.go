@@ -36,7 +36,7 @@ type upstream struct {
 	out      []byte      // Commands that are to be sent.
 	spoken   bool        // The other end knows resp3 and user.
 	resp3    bool
-	user     string // For whom the next commands are.
+	user     string // The user of the next commands.
 	watching bool   // WATCH was sent.
 
 	writing chan struct{} // Closed once out was written; nil where nothing is written beside reading.

@@ -77,7 +77,7 @@ func connect(address string, clients int) *redis.Client {
 // atTheLeader is the nodes with all clients at the leader.
 func (n *nodes) atTheLeader() *system { return overRedis("walnutd", n.addresses[:1]) }
 
-// spread is the nodes with as many clients at each: two of three are forwarded.
+// spread is the nodes with the same number of clients at each: two of three are forwarded.
 func (n *nodes) spread() *system { return overRedis("walnutd, at all nodes", n.addresses) }
 
 func overRedis(name string, addresses []string) *system {

@@ -10,7 +10,7 @@ import (
 	"github.com/walnutkv/walnut/tools/redis-judge/servers"
 )
 
-// mode is when a write is durable, as each server is told it.
+// mode is when a write is durable, as the arguments of each server say it.
 type mode struct {
 	name          string
 	redis, walnut []string

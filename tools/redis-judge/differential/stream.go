@@ -140,7 +140,7 @@ func (g *generator) anyCase(word string) string {
 	return word
 }
 
-// soon is the time in seconds within which nothing may expire: a stream would else depend on how fast it runs.
+// soon is the time in seconds within which nothing may expire: otherwise a stream would depend on how fast it runs.
 const soon = 50_000
 
 // late is the time in seconds from which on no deadline may lie: the last one that Walnut can hold is in the year 2262,
