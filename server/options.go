@@ -29,10 +29,10 @@ type Options struct {
 	// is all of the process: as the last collection found it, with what the store has grown by since. While there is more, commands that may
 	// need memory are refused, and others go on.
 	MaxMemory int64
-	// MaxHeld is how many bytes the server holds at most for all clients together of commands that have not run: those that have not arrived
-	// whole, beyond 16 KiB of each client, and those between MULTI and EXEC; and as many of replies that are to be sent, beyond 1 MiB of each.
-	// Beyond it a connection is closed, a transaction or a command refused. It is a quarter of MaxMemory by default, but no less than 160 MiB,
-	// and no more than 1 GiB, as without MaxMemory.
+	// MaxHeld limits what the server holds for all clients together, in bytes: once for commands that have not run, which are those that have
+	// not arrived whole, beyond 16 KiB of each client, and those between MULTI and EXEC; and once for replies that wait to be sent, beyond
+	// 1 MiB of each client. Beyond it a connection is closed, or a transaction or a command is refused. The default is a quarter of
+	// MaxMemory, at least 160 MiB and at most 1 GiB; without MaxMemory it is 1 GiB.
 	MaxHeld int64
 	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
 	Users *Users
