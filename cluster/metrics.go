@@ -16,11 +16,7 @@ import (
 // walnut_cluster_. It asks no other node. Labels tell the node from others; role and outcome are taken. Errors are those of
 // kv.Stats.WritePrometheus.
 func (c *Cluster) WritePrometheus(w io.Writer, labels ...kv.Label) error {
-	own := make([]promtext.Label, len(labels))
-	for i, l := range labels {
-		own[i] = promtext.Label(l)
-	}
-	text, err := promtext.Labels(own, "role", "outcome")
+	text, err := promtext.Labels(labels, "role", "outcome")
 	if err != nil {
 		return fmt.Errorf("cluster: metrics: %w", err)
 	}

@@ -15,11 +15,7 @@ import (
 // of the store are none of them: kv.Stats has its own. Labels tell the server from others; command and kind are taken. An error of the labels
 // is returned before anything is written; others are those of w.
 func (s *Server) WritePrometheus(w io.Writer, labels ...kv.Label) error {
-	own := make([]promtext.Label, len(labels))
-	for i, l := range labels {
-		own[i] = promtext.Label(l)
-	}
-	text, err := promtext.Labels(own, "command", "kind")
+	text, err := promtext.Labels(labels, "command", "kind")
 	if err != nil {
 		return fmt.Errorf("server: metrics: %w", err)
 	}

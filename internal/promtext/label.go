@@ -14,11 +14,13 @@ type Label struct{ Name, Value string }
 var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // Labels returns labels that a caller has chosen as the format has them, without the braces. The error names one that can't be: a name that
-// isn't one in Prometheus, is reserved there or among those in taken, or comes twice; a value that isn't UTF-8.
-func Labels(labels []Label, taken ...string) (string, error) {
+// isn't one in Prometheus, is reserved there or among those in taken, or comes twice; a value that isn't UTF-8. The labels are Label or
+// another package's type of the same fields.
+func Labels[L ~struct{ Name, Value string }](labels []L, taken ...string) (string, error) {
 	seen := map[string]bool{}
 	texts := make([]string, 0, len(labels))
-	for _, l := range labels {
+	for _, one := range labels {
+		l := Label(one)
 		switch {
 		case !labelName.MatchString(l.Name):
 			return "", fmt.Errorf("label %q: a name has letters, digits and underscores, and doesn't begin with a digit", l.Name)
