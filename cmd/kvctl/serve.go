@@ -87,6 +87,11 @@ func (f *serveFlags) addTo(cmd *cobra.Command) {
 
 // check refuses flags that don't go together.
 func (f *serveFlags) check() error {
+	for _, one := range []struct{ flag, address string }{{"listen", f.listen}, {"admin", f.admin}} {
+		if _, _, err := net.SplitHostPort(one.address); one.address != "" && err != nil {
+			return usagef("serve: --%s: %w", one.flag, err)
+		}
+	}
 	switch {
 	case f.listen == "" && f.unix == "":
 		return usagef("serve: neither --listen nor --unix")
