@@ -122,7 +122,7 @@ func ExampleWriter() {
 	// apple
 	// lemon
 	// plum
-	// true snapshot: damaged: stream at position 198: the bytes end too soon: unexpected EOF
+	// true snapshot: damaged: stream at position 206: the bytes end too soon: unexpected EOF
 }
 
 // An iterator of entries that can fail cancels the context with its error and ends, so that half a backup never becomes a

@@ -69,7 +69,7 @@ func (f *File) load() error {
 
 func (f *File) loadTrailer() error {
 	footerPosition := f.size - footerSize
-	if footerPosition < headSize+blockHeadSize+totalsSize {
+	if footerPosition < headSize+blockHeadSize+int64(f.head.totalsSize()) {
 		return corrupt(f.path, f.size, errCut)
 	}
 	footer := make([]byte, footerSize)

@@ -88,7 +88,7 @@ func (f *forgery) end(data []byte, t trailer) []byte {
 		f.trailer(&t)
 	}
 	position := int64(len(data))
-	encoded := t.appendTo(nil)
+	encoded := t.appendTo(nil, f.head)
 	if f.encoded != nil {
 		f.encoded(encoded)
 	}

@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"os"
 	"testing"
 	"time"
 
@@ -24,13 +26,14 @@ var (
 		Kind: 1, ID: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, Offset: 42,
 		Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
+	exampleSum     = uint64(0xf7e6d5c4b3a29180)
 	exampleEntries = []Entry{{[]byte("hello"), []byte("world")}, {[]byte("walnut"), []byte("tree")}}
 )
 
 // writeExample writes the worked example with the code.
 func writeExample(t *testing.T) []byte {
 	mem := vfs.NewMem()
-	path, _, err := Write(t.Context(), mem, testDir, exampleHeader, Options{}, all(exampleEntries))
+	path, _, err := Write(t.Context(), mem, testDir, exampleHeader, Options{StateSum: &exampleSum}, all(exampleEntries))
 	require.NoError(t, err)
 	data, err := mem.ReadFile(path)
 	require.NoError(t, err)
@@ -52,9 +55,31 @@ func TestTheDocumentedExampleIsReadByTheCode(t *testing.T) {
 	f, err := openBytes(t, documentedExample(t))
 	require.NoError(t, err)
 	require.Equal(t, exampleHeader, f.Info().Header)
+	require.Equal(t, exampleSum, f.Info().StateSum)
+	require.NoError(t, f.Verify(t.Context()))
 	got, err := readFile(t, documentedExample(t))
 	require.NoError(t, err)
 	requireEntries(t, exampleEntries, got)
+}
+
+// TestASnapshotOfFormat1IsRead reads the worked example as format 1 has it.
+func TestASnapshotOfFormat1IsRead(t *testing.T) {
+	data, err := os.ReadFile("testdata/format1.snap")
+	require.NoError(t, err)
+	f, err := openBytes(t, data)
+	require.NoError(t, err)
+	require.NoError(t, f.Verify(t.Context()))
+	require.Equal(t, exampleHeader, f.Info().Header)
+	require.Zero(t, f.Info().StateSum)
+	got, err := readFile(t, data)
+	require.NoError(t, err)
+	requireEntries(t, exampleEntries, got)
+	for at := range data {
+		damaged := bytes.Clone(data)
+		damaged[at] ^= 4
+		_, err := readStream(damaged)
+		require.Error(t, err, "a flip at %d", at)
+	}
 }
 
 // TestTheWalkThroughTheExampleIsRight checks the field-by-field walk through the example.
@@ -87,7 +112,8 @@ func TestTheDocumentedFieldsAreTheCodes(t *testing.T) {
 		"entries":   doctable.Between(totalEntriesAt, totalKeyBytesAt),
 		"keyBytes":  doctable.Between(totalKeyBytesAt, totalDataBytesAt),
 		"dataBytes": doctable.Between(totalDataBytesAt, totalSumAt),
-		"wholeSum":  doctable.Between(totalSumAt, totalsSize),
+		"wholeSum":  doctable.Between(totalSumAt, totalStateSumAt),
+		"stateSum":  doctable.Between(totalStateSumAt, totalsSize),
 	}, doctable.Fields(t, section(t, "The trailer")))
 	require.Equal(t, map[string]doctable.Field{
 		"trailer":   doctable.Between(footerTrailerAt, footerSumAt),

@@ -60,7 +60,7 @@ func FuzzTrailer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Equal(t, payload, decoded.appendTo(nil))
+		require.Equal(t, payload, decoded.appendTo(nil, h))
 		require.Equal(t, b, decoded.head(payload))
 		require.Len(t, decoded.rows, int(blocks))
 	})

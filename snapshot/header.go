@@ -11,9 +11,10 @@ import (
 // The layout of a snapshot: a header, blocks, the trailer, a footer. docs/snapshot.md has the full description with the
 // reasons, and a worked example that a test compares with this code. Each position here follows from the previous one.
 const (
-	headMagic     = "WALNUTSN"
-	footerMagic   = "WALNUTSE"
-	formatVersion = 1
+	headMagic      = "WALNUTSN"
+	footerMagic    = "WALNUTSE"
+	formatVersion  = 2
+	formatUnsummed = 1 // The format before: without stateSum in its trailer.
 
 	headMagicAt       = 0
 	headVersionAt     = headMagicAt + 8
@@ -39,7 +40,8 @@ const (
 	totalKeyBytesAt  = totalEntriesAt + 8
 	totalDataBytesAt = totalKeyBytesAt + 8
 	totalSumAt       = totalDataBytesAt + 8
-	totalsSize       = totalSumAt + 4
+	totalStateSumAt  = totalSumAt + 4
+	totalsSize       = totalStateSumAt + 8
 
 	footerTrailerAt = 0
 	footerSumAt     = footerTrailerAt + 8
@@ -78,12 +80,15 @@ type Info struct {
 	// KeyBytes and DataBytes are the sizes of all keys and of all data before compression; FileBytes is the size of the
 	// whole snapshot.
 	KeyBytes, DataBytes, FileBytes int64
+	// StateSum is what Options.StateSum was: 0 where the writer gave none, as in a snapshot of format 1.
+	StateSum uint64
 }
 
 // head is the header as it is stored. Every other checksum of the snapshot that covers a place starts from the header's, so
 // that a part of another snapshot is noticed.
 type head struct {
 	Header
+	version     uint32
 	compression Compression
 	sum         uint32
 }
@@ -98,7 +103,7 @@ func newHead(h Header, c Compression) (head, error) {
 		return head{}, fmt.Errorf("snapshot: header: time %v can't be stored", h.Time)
 	}
 	h.Time = stored
-	made := head{Header: h, compression: c}
+	made := head{Header: h, version: formatVersion, compression: c}
 	made.sum = binary.LittleEndian.Uint32(made.appendTo(nil)[headSumAt:])
 	return made, nil
 }
@@ -123,7 +128,7 @@ func storedTime(number int64) time.Time {
 func (h head) appendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, headMagic...)
-	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
+	dst = binary.LittleEndian.AppendUint32(dst, h.version)
 	dst = append(dst, byte(h.Kind), byte(h.compression), 0, 0)
 	dst = append(dst, h.ID[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, h.From)
@@ -144,10 +149,11 @@ func decodeHead(b []byte) (head, error) {
 	if sum != want {
 		return head{}, fmt.Errorf("header's checksum is %08x, want %08x", sum, want)
 	}
-	if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != formatVersion {
+	version := binary.LittleEndian.Uint32(b[headVersionAt:])
+	if version < formatUnsummed || version > formatVersion {
 		return head{}, versionError(version)
 	}
-	h := head{compression: Compression(b[headCompressionAt]), sum: sum}
+	h := head{version: version, compression: Compression(b[headCompressionAt]), sum: sum}
 	h.Kind = Kind(b[headKindAt])
 	copy(h.ID[:], b[headIDAt:])
 	h.From = binary.LittleEndian.Uint64(b[headFromAt:])
@@ -163,7 +169,15 @@ func versionError(version uint32) error {
 	if version > formatVersion {
 		return fmt.Errorf("snapshot has format %d, this program knows up to %d: %w", version, formatVersion, ErrVersion)
 	}
-	return fmt.Errorf("snapshot has format %d, want %d", version, formatVersion)
+	return fmt.Errorf("snapshot has format %d, want %d to %d", version, formatUnsummed, formatVersion)
+}
+
+// totalsSize returns how many bytes of a trailer precede its rows.
+func (h head) totalsSize() int {
+	if h.version == formatUnsummed {
+		return totalStateSumAt
+	}
+	return totalsSize
 }
 
 // sumPlace returns the checksum of a position and the fields there, starting from the header's checksum.

@@ -35,6 +35,9 @@ type Options struct {
 	Workers int
 	// Replace lets Write replace a snapshot as of the same offset, such as a damaged one. Everything else ignores it.
 	Replace bool
+	// StateSum points to a checksum of the state that the entries make, which means nothing to this package. It is stored in the
+	// trailer, and so is looked at when everything else is written. Readers ignore it: Info.StateSum has what is stored.
+	StateSum *uint64
 }
 
 // withDefaults returns the options with every zero field set, or an error naming a field out of range.

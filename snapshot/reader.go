@@ -178,22 +178,29 @@ func (r *Reader) take(b *block) error {
 	return nil
 }
 
-// finish compares trailer and footer with what was read. All their bytes are known by now, so a wrong length is refused
-// before they are read.
+// disagrees says how the trailer differs from the one expected.
+func (r *Reader) disagrees(expected []byte) error {
+	known := r.trailer.head(expected)
+	return fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't agree with what was read: %d bytes, %d blocks, checksum %08x",
+		r.ending.storedSize, r.ending.entryCount, r.ending.payloadSum, known.storedSize, known.entryCount, known.payloadSum)
+}
+
+// finish compares trailer and footer with what was read. All their bytes but the state's checksum are known by now, so a wrong
+// length is refused before they are read.
 func (r *Reader) finish() error {
 	r.trailer.sum = r.sum
-	expected := r.trailer.appendTo(nil)
+	expected := r.trailer.appendTo(nil, r.head)
 	position := r.position
-	if known := r.trailer.head(expected); r.ending != known {
-		return corrupt("", position, fmt.Errorf("trailer of %d bytes for %d blocks with checksum %08x doesn't agree with what was read: %d bytes, %d blocks, checksum %08x",
-			r.ending.storedSize, r.ending.entryCount, r.ending.payloadSum, known.storedSize, known.entryCount, known.payloadSum))
+	if r.ending.storedSize != uint32(len(expected)) {
+		return corrupt("", position, r.disagrees(expected))
 	}
 	got, err := r.readPart(nil, len(expected))
 	if err != nil {
 		return readFailure("", position, err)
 	}
-	if !bytes.Equal(got, expected) {
-		return corrupt("", position, errors.New("trailer doesn't agree with what was read"))
+	r.trailer.takeStateSum(got, r.head)
+	if expected = r.trailer.appendTo(expected[:0], r.head); r.ending != r.trailer.head(expected) || !bytes.Equal(got, expected) {
+		return corrupt("", position, r.disagrees(expected))
 	}
 	r.position += r.ending.size()
 	footer := make([]byte, footerSize)

@@ -28,6 +28,7 @@ type trailer struct {
 	keySize  int64  // The bytes of all keys.
 	dataSize int64  // The bytes of all data.
 	sum      uint32 // The checksum of all bytes before the trailer.
+	stateSum uint64 // 0 in the format without.
 	size     int64  // The bytes of the rows as they are stored.
 }
 
@@ -45,11 +46,14 @@ func (t *trailer) add(b *block, position int64) error {
 }
 
 // appendTo appends the encoded trailer, without its head, to dst.
-func (t *trailer) appendTo(dst []byte) []byte {
+func (t *trailer) appendTo(dst []byte, h head) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, t.entries)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.keySize))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(t.dataSize))
 	dst = binary.LittleEndian.AppendUint32(dst, t.sum)
+	if h.version != formatUnsummed {
+		dst = binary.LittleEndian.AppendUint64(dst, t.stateSum)
+	}
 	for _, r := range t.rows {
 		dst = r.appendFields(dst)
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(r.firstKey)))
@@ -70,7 +74,8 @@ func (t *trailer) head(payload []byte) blockHead {
 // decodeTrailer is the inverse of trailer.appendTo for a trailer at this position. It checks that the rows and totals make
 // sense, and keeps parts of payload.
 func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*trailer, error) {
-	if b.method != trailerMethod || len(payload) < totalsSize {
+	totals := h.totalsSize()
+	if b.method != trailerMethod || len(payload) < totals {
 		return nil, fmt.Errorf("trailer with method %v and %d bytes makes no sense", b.method, len(payload))
 	}
 	if sum := crc32.Checksum(payload, castagnoli); sum != b.payloadSum {
@@ -81,9 +86,10 @@ func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*traile
 		keySize:  int64(binary.LittleEndian.Uint64(payload[totalKeyBytesAt:])),
 		dataSize: int64(binary.LittleEndian.Uint64(payload[totalDataBytesAt:])),
 		sum:      binary.LittleEndian.Uint32(payload[totalSumAt:]),
-		size:     int64(len(payload)) - totalsSize,
+		size:     int64(len(payload) - totals),
 	}
-	end, err := t.decodeRows(payload[totalsSize:], h)
+	t.takeStateSum(payload, h)
+	end, err := t.decodeRows(payload[totals:], h)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +97,13 @@ func decodeTrailer(payload []byte, h head, b blockHead, position int64) (*traile
 		return nil, fmt.Errorf("trailer lists %d blocks up to position %d, there are %d up to %d", len(t.rows), end, b.entryCount, position)
 	}
 	return t, t.checkTotals()
+}
+
+// takeStateSum takes the state's checksum from an encoded trailer that is long enough for it.
+func (t *trailer) takeStateSum(payload []byte, h head) {
+	if h.version != formatUnsummed {
+		t.stateSum = binary.LittleEndian.Uint64(payload[totalStateSumAt:])
+	}
 }
 
 // decodeRows decodes the rows and returns the position where the last block ends.
@@ -151,7 +164,7 @@ func (t *trailer) checkTotals() error {
 func (t *trailer) info(h head, size int64) Info {
 	return Info{
 		Header: h.Header, Compression: h.compression, Blocks: len(t.rows), Entries: t.entries,
-		KeyBytes: t.keySize, DataBytes: t.dataSize, FileBytes: size,
+		KeyBytes: t.keySize, DataBytes: t.dataSize, FileBytes: size, StateSum: t.stateSum,
 	}
 }
 
