@@ -19,7 +19,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer) (offset uint64, err error
 	shown, header, err := db.durable(ctx)
 	if err == nil {
 		pace := db.throttle(backupRest)
-		err = writeSnapshot(ctx, w, header, db.opts, pace, pace.entries(shown.entries()))
+		err = writeSnapshot(ctx, w, header, db.opts.stateSnapshot(&shown.sum), pace, pace.entries(shown.entries()))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("kv: backup: %w", err)
@@ -108,7 +108,7 @@ func (db *DB) backupSince(ctx context.Context, w io.Writer, from, last uint64) e
 	}
 	header := snapshot.Header{Kind: kindRecords, ID: db.log.ID(), From: from, Offset: last, Time: deadlineTime(made)}
 	var failed error
-	err = writeSnapshot(ctx, w, header, db.opts, nil, func(yield func(key, data []byte) bool) {
+	err = writeSnapshot(ctx, w, header, db.opts.snapshot(), nil, func(yield func(key, data []byte) bool) {
 		if from == last {
 			return
 		}
@@ -129,9 +129,9 @@ func (db *DB) backupSince(ctx context.Context, w io.Writer, from, last uint64) e
 
 // writeSnapshot writes a snapshot to a stream. A ctx that ends stops it.
 func writeSnapshot(
-	ctx context.Context, w io.Writer, h snapshot.Header, opts Options, pace *throttle, entries iter.Seq2[[]byte, []byte],
+	ctx context.Context, w io.Writer, h snapshot.Header, opts snapshot.Options, pace *throttle, entries iter.Seq2[[]byte, []byte],
 ) error {
-	out, err := snapshot.NewWriter(&peerWriter{ctx, w, pace}, h, opts.snapshot())
+	out, err := snapshot.NewWriter(&peerWriter{ctx, w, pace}, h, opts)
 	if err != nil {
 		return err
 	}

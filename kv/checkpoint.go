@@ -239,7 +239,7 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 	if err := db.requireLock(); err != nil {
 		return place, err
 	}
-	opts := db.opts.snapshot()
+	opts := db.opts.stateSnapshot(&s.sum)
 	wanted, replace, err := db.wantsSnapshot(ctx, s.offset)
 	if opts.Replace = replace; err != nil || !wanted {
 		return place, err

@@ -21,6 +21,7 @@ func (v *DiskView) Stats(ctx context.Context) (Stats, error) {
 			now = v.clock.now()
 		}
 		stats.DataBytes += int64(len(e.key) + len(e.value))
+		stats.Checksum += Checksum(pairSum(e.key, e.value, e.deadline))
 		if e.expired(now) {
 			stats.Expired++
 			continue

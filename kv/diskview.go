@@ -339,7 +339,7 @@ func (v *DiskView) merged(o *overlay) iter.Seq2[diskEntry, error] {
 			for len(newer) > 0 && (before == nil || o.precedes(newer[0].key(), before)) {
 				p := newer[0]
 				newer = newer[1:]
-				if p.deadline() != deleted && !yield(diskEntry{p.key(), p.value(), p.deadline()}, nil) {
+				if !p.isTombstone() && !yield(diskEntry{p.key(), p.value(), p.deadline()}, nil) {
 					return false
 				}
 			}

@@ -37,7 +37,7 @@ func TestEntriesAreLoadedAsThePairsTheyWereMadeOf(t *testing.T) {
 	for i := range 10_000 {
 		p := newPair(fmt.Appendf(nil, "key%05d", i), fmt.Appendf(nil, "value%d", i), int64(i%3))
 		made.tree.put(p)
-		made.dataBytes += p.size()
+		made.count(p, 1)
 	}
 	var entries []snapshot.Entry
 	for key, data := range made.entries() {
@@ -48,6 +48,7 @@ func TestEntriesAreLoadedAsThePairsTheyWereMadeOf(t *testing.T) {
 		require.NoError(t, errs[i])
 		require.EqualValues(t, 5, s.offset)
 		require.Equal(t, made.dataBytes, s.dataBytes)
+		require.Equal(t, made.sum, s.sum)
 		require.Equal(t, made.tree.len(), s.tree.len())
 		next := 0
 		for key, data := range s.entries() {

@@ -25,6 +25,7 @@ func openStore(t testing.TB, dir string, opts Options) *DB {
 	db, err := Open(dir, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() {
+		requireSummed(t, db)
 		require.NoError(t, db.Close())
 		if !opts.ReadOnly {
 			requireSound(t, dir, opts)

@@ -84,6 +84,9 @@ func (r *Replica) load(ctx context.Context, head snapshot.Header, read *snapshot
 	indexes := startIndexes(ctx, r.db.opts.Indexes)
 	pairs := indexes.following(whileLasting(ctx, decoded(read.Entries(), decodePair)))
 	s, err := loadState(head.Offset, nil, pairs, func(uint64) {})
+	if err == nil {
+		err = s.checkSum(read.Info())
+	}
 	if err != nil {
 		return nil, snapshotError("snapshot", err)
 	}
@@ -148,7 +151,7 @@ func (r *Replica) keep(ctx context.Context, s *state, worthless bool) (place sna
 			return place, err
 		}
 	}
-	opts := db.opts.snapshot()
+	opts := db.opts.stateSnapshot(&s.sum)
 	opts.Replace = true // A snapshot of that offset can only be what a failed install has left.
 	path, info, err := snapshot.Write(ctx, db.opts.fs, dir, db.stateHeader(s), opts, s.entries())
 	if err != nil {

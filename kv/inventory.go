@@ -109,21 +109,34 @@ func (v *inventory) verify(ctx context.Context, place snapshot.Place, pace *thro
 	}
 	file, err := v.open(place.Path)
 	if err == nil {
-		for size, damage := range whileLasting(ctx, snapshot.Decode(file, workers, checkPair)) {
-			if err = damage; err != nil {
-				break
-			}
-			pace.worked(size)
-		}
-		err = errors.Join(snapshotError(place.Path, err), file.Close())
+		err = errors.Join(snapshotError(place.Path, checkPairs(ctx, file, workers, pace)), file.Close())
 	}
 	return v.judge(place, err)
 }
 
-// checkPair returns the size of an entry, or why it is no pair.
-func checkPair(e snapshot.Entry) (size int, err error) {
-	_, _, err = splitPair(e)
-	return len(e.Key) + len(e.Data), err
+// checkPairs reads every block of a state's snapshot, and reports why it isn't what was written.
+func checkPairs(ctx context.Context, file *snapshot.File, workers int, pace *throttle) error {
+	var sum uint64
+	for checked, err := range whileLasting(ctx, snapshot.Decode(file, workers, checkPair)) {
+		if err != nil {
+			return err
+		}
+		sum += checked.sum
+		pace.worked(checked.size)
+	}
+	return compareSums(sum, file.Info())
+}
+
+// checkedPair is what an entry adds to its snapshot: bytes, and to the checksum.
+type checkedPair struct {
+	size int
+	sum  uint64
+}
+
+// checkPair returns what an entry adds, or why it is no pair.
+func checkPair(e snapshot.Entry) (checkedPair, error) {
+	deadline, value, err := splitPair(e)
+	return checkedPair{len(e.Key) + len(e.Data), pairSum(e.Key, value, deadline)}, err
 }
 
 // whileLasting yields values until ctx ends, and then its cause.

@@ -17,6 +17,7 @@ var names = []struct{ field, json, metric, none string }{
 	{"Keys", "keys", "walnut_keys", ""},
 	{"DataBytes", "data_bytes", "walnut_data_bytes", ""},
 	{"Deadlines", "deadlines", "walnut_deadlines", ""},
+	{"Checksum", "checksum", "", "it is no quantity"},
 	{"Expired", "expired", "walnut_expired_keys", ""},
 	{"Swept", "swept", "walnut_swept_keys_total", ""},
 	{"First", "first", "walnut_first_offset", ""},

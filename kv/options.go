@@ -194,3 +194,10 @@ func (o Options) log(dir string) wal.Options {
 func (o Options) snapshot() snapshot.Options {
 	return snapshot.Options{Compression: o.SnapshotCompression}
 }
+
+// stateSnapshot returns the options for a snapshot of a state with that checksum, which is looked at once all pairs are written.
+func (o Options) stateSnapshot(sum *uint64) snapshot.Options {
+	opts := o.snapshot()
+	opts.StateSum = sum
+	return opts
+}

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"bytes"
-	"math"
 	"slices"
 	"sort"
 )
@@ -53,7 +52,7 @@ type overlay struct {
 	reverse bool // A scan comes to the greatest keys first.
 	alone   bool // There is no snapshot, so nothing is kept of what is deleted.
 
-	pairs []pair // In order, each key once; once finished, in the order of the scan. Deleted ones have the deadline deleted.
+	pairs []pair // In order, each key once; once finished, in the order of the scan. Deleted ones are tombstones.
 	lost  []span // In order, and apart from each other.
 
 	later   []pair    // What came after them, in that order.
@@ -66,8 +65,6 @@ type overlay struct {
 }
 
 const (
-	// deleted is the deadline of a pair that is deleted. It has always passed, and so has the next instant, which a put with this deadline gets.
-	deleted = math.MinInt64
 	// overlayPairSize is what a pair takes besides its key and value, roughly.
 	overlayPairSize = 64
 	// overlayLater is how many bytes may come before they are sorted, and overlayGrowth to how many times what stays then that may grow.
@@ -85,13 +82,9 @@ func (o *overlay) take(m Mutation) {
 		o.removeRange(span{m.Key, m.End})
 	case !o.part.has(m.Key):
 	case m.Kind == MutationPut:
-		deadline := unixNano(m.Deadline)
-		if deadline == deleted {
-			deadline++
-		}
-		o.add(newPair(m.Key, m.Value, deadline))
+		o.add(newPair(m.Key, m.Value, unixNano(m.Deadline)))
 	default:
-		o.add(newPair(m.Key, nil, deleted))
+		o.add(newTombstone(m.Key))
 	}
 }
 
@@ -157,7 +150,7 @@ func (o *overlay) settle() {
 		p := all[at.place]
 		switch more := places[i+1:]; {
 		case len(more) > 0 && at.order == more[0].order && bytes.Equal(p.key(), all[more[0].place].key()):
-		case o.alone && p.deadline() == deleted || gone.has(p.key(), at.place):
+		case o.alone && p.isTombstone() || gone.has(p.key(), at.place):
 		default:
 			o.pairs = append(o.pairs, p)
 			o.size += p.size() + overlayPairSize

@@ -10,8 +10,8 @@ import (
 // and 8 bytes of deadline. A store holds millions of pairs, so a slice's capacity and a second pointer would be felt.
 //
 // Invariants: first points to an allocation of at least keySize + valueSize bytes, and 8 more where hasDeadline, or is
-// nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed. Only newPair and probe
-// make pairs, and only they, memory, near, holds and piece know of such pointers: all else goes through slices, whose bounds Go checks.
+// nil where that sum is 0; both sizes are at most pairSizeMax; what first points to is never changed. Only newPair, newTombstone
+// and probe make pairs, and only they, memory, near, holds and piece know of such pointers: all else goes through slices, whose bounds Go checks.
 type pair struct {
 	first     *byte
 	keySize   uint32
@@ -45,6 +45,15 @@ func newPair(key, value []byte, deadline int64) pair {
 	p.first = unsafe.SliceData(memory)
 	return p
 }
+
+// newTombstone returns what says that a key has no pair: it has a deadline, and that is 0, as no pair's is.
+func newTombstone(key []byte) pair {
+	p := newPair(key, nil, 1)
+	clear(p.memory()[len(key):])
+	return p
+}
+
+func (p pair) isTombstone() bool { return p.hasDeadline() && p.deadline() == 0 }
 
 // probe returns a pair to look a key up with, which is not for keeping: it points to the caller's memory. Of a key that
 // is longer than any pair's the rest is cut off, which changes nothing in how it compares with theirs.

@@ -158,6 +158,9 @@ func (v *inventory) load(ctx context.Context, place snapshot.Place, b *base, rep
 		nearEnd = blocks[len(blocks)-1].FirstKey
 	}
 	s, err := loadState(info.Offset, nearEnd, pairs, func(loaded uint64) { report(Progress{Loaded: loaded, Pairs: info.Entries}) })
+	if err == nil {
+		err = s.checkSum(info)
+	}
 	if err = v.judge(place, errors.Join(snapshotError(place.Path, err), file.Close())); err != nil {
 		return err
 	}

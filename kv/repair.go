@@ -331,7 +331,7 @@ func (w *wreck) writeSnapshot(ctx context.Context, o remedy) error {
 	if err != nil {
 		return err
 	}
-	opts := w.opts.snapshot()
+	opts := w.opts.stateSnapshot(&s.state.sum)
 	opts.Replace = true
 	head := snapshot.Header{ID: w.id, Kind: kindPairs, Offset: s.state.offset, Time: deadlineTime(s.time)}
 	_, _, err = snapshot.Write(ctx, w.opts.fs, w.inventory.dir, head, opts, s.state.entries())

@@ -36,7 +36,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (written int64, err error) {
 	s.db.inflight.Done()
 	counted := &countingWriter{w: w}
 	pace := s.db.throttle(backupRest)
-	if err := writeSnapshot(context.Background(), counted, header, s.db.opts, pace, pace.entries(s.state.entries())); err != nil {
+	if err := writeSnapshot(context.Background(), counted, header, s.db.opts.stateSnapshot(&s.state.sum), pace, pace.entries(s.state.entries())); err != nil {
 		return counted.written, fmt.Errorf("kv: write snapshot: %w", err)
 	}
 	return counted.written, nil

@@ -220,20 +220,24 @@ func (r *restore) fill(backup io.Reader) (uint64, error) {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	if alone {
-		return head.Offset, r.write(ctx, head, entriesOf(in, cancel))
+		var sum uint64
+		return head.Offset, r.write(ctx, head, r.kv.stateSnapshot(&sum), entriesOf(in, &sum, cancel))
 	}
 	s, err := r.advance(head, accepted, in)
 	if err != nil {
 		return 0, err
 	}
 	head.Offset, head.Time = s.state.offset, deadlineTime(s.time)
-	return head.Offset, r.write(ctx, head, s.state.entries())
+	return head.Offset, r.write(ctx, head, r.kv.stateSnapshot(&s.state.sum), s.state.entries())
 }
 
 // advance applies the increments and the archive to the backup, up to the target.
 func (r *restore) advance(head snapshot.Header, accepted uint64, in *snapshot.Reader) (replayed, error) {
 	pairs := whileLasting(r.ctx, decoded(in.Entries(), decodePair))
 	s, err := loadState(head.Offset, nil, pairs, func(loaded uint64) { r.report(Progress{Loaded: loaded}) })
+	if err == nil {
+		err = s.checkSum(in.Info())
+	}
 	if err != nil {
 		return replayed{}, snapshotError("backup", err)
 	}
@@ -251,26 +255,31 @@ func (r *restore) advance(head snapshot.Header, accepted uint64, in *snapshot.Re
 	return rest.run(r.ctx, s, unixNano(head.Time))
 }
 
-// entriesOf yields a backup's entries as they are. Where one can't be read or is no pair, it ends and cancels with the error.
-func entriesOf(in *snapshot.Reader, cancel context.CancelCauseFunc) iter.Seq2[[]byte, []byte] {
+// entriesOf yields a backup's entries as they are, and sums their pairs. Where one can't be read or is no pair, or the sum is wrong, it
+// ends and cancels with the error.
+func entriesOf(in *snapshot.Reader, sum *uint64, cancel context.CancelCauseFunc) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, data []byte) bool) {
 		for e, err := range in.Entries() {
+			var checked checkedPair
 			if err == nil {
-				_, _, err = splitPair(e)
+				checked, err = checkPair(e)
 			}
 			if err != nil {
 				cancel(snapshotError("backup", err))
 				return
 			}
-			if !yield(e.Key, e.Data) {
+			if *sum += checked.sum; !yield(e.Key, e.Data) {
 				return
 			}
+		}
+		if err := compareSums(*sum, in.Info()); err != nil {
+			cancel(snapshotError("backup", err))
 		}
 	}
 }
 
 // write makes the store's files: a log that goes on after the offset, and a snapshot of everything up to it.
-func (r *restore) write(ctx context.Context, head snapshot.Header, entries iter.Seq2[[]byte, []byte]) error {
+func (r *restore) write(ctx context.Context, head snapshot.Header, opts snapshot.Options, entries iter.Seq2[[]byte, []byte]) error {
 	log, err := openWAL(r.dir, r.kv, nil)
 	if err != nil {
 		return err
@@ -279,7 +288,7 @@ func (r *restore) write(ctx context.Context, head snapshot.Header, entries iter.
 	if err := errors.Join(log.Reset(head.Offset+1), log.Close()); err != nil {
 		return err
 	}
-	_, _, err = snapshot.Write(ctx, r.kv.fs, filepath.Join(r.dir, snapshotName), head, r.kv.snapshot(), entries)
+	_, _, err = snapshot.Write(ctx, r.kv.fs, filepath.Join(r.dir, snapshotName), head, opts, entries)
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // What ended the entries; the snapshot was withdrawn.
 	}

@@ -19,8 +19,9 @@ type SnapshotFile struct {
 	Time    time.Time // When that commit was made. This and what follows is known of a snapshot that can be read.
 	Entries uint64    // Pairs.
 	Blocks  int
-	Packed  string // How it is compressed: none, s2 or zstd.
-	Err     error  // Why the store doesn't start from it; nil where it would. Blocks haven't been read: VerifySnapshot does.
+	Packed  string   // How it is compressed: none, s2 or zstd.
+	Sum     Checksum // What Stats.Checksum was of the state; 0 in a file of format 1, which has none.
+	Err     error    // Why the store doesn't start from it; nil where it would. Blocks haven't been read: VerifySnapshot does.
 }
 
 // Snapshots returns the snapshots in a store's directory, those of later offsets first. Of each it reads what is at the
@@ -62,13 +63,20 @@ func (v *inventory) describe(place snapshot.Place) SnapshotFile {
 	}
 	info := file.Info()
 	found.Time, found.Entries, found.Blocks, found.Packed = info.Time, info.Entries, info.Blocks, info.Compression.String()
+	found.Sum = Checksum(info.StateSum)
 	found.Err = file.Close()
 	return found
 }
 
 // VerifySnapshot reads every byte of a snapshot or a backup and checks it. Damage is a *CorruptError. No option counts.
 func VerifySnapshot(ctx context.Context, path string, opts Options) error {
-	return withSnapshot(path, opts, func(file *snapshot.File) error { return file.Verify(ctx) })
+	return withSnapshot(path, opts, func(file *snapshot.File) error {
+		err := file.Verify(ctx)
+		if _, isState := acceptedIn(file.Info().Header); err == nil && isState {
+			err = checkPairs(ctx, file, 0, nil)
+		}
+		return err
+	})
 }
 
 // SnapshotBlock says where a block of a snapshot is, and what it holds.

@@ -3,14 +3,15 @@ package kv
 // state is what a store holds after a commit: the pairs, and the commit's offset. The same commits in the same order make the
 // same state: no clock and no chance is in it, and a pair whose deadline has passed stays until a mutation removes it.
 //
-// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes is a
-// sum over all items of the tree, deadlines the index of those that have one; indexes, where there are any, have the tree's pairs.
+// A state is changed by one goroutine alone, or read by any number. Invariants: applied offsets only grow; dataBytes and sum are
+// sums over all items of the tree, deadlines the index of those that have one; indexes, where there are any, have the tree's pairs.
 type state struct {
 	tree      tree
 	offset    uint64 // The last commit applied, 0 before the first; in a replica, the last entry.
 	accepted  uint64 // In a replica: the last commit applied.
 	made      int64  // In a replica: when that was made, in nanoseconds since 1970.
 	dataBytes int64  // Bytes of keys and values.
+	sum       uint64 // Of pairSum, modulo 2^64.
 	deadlines deadlines
 	indexes   *indexes
 }
@@ -82,7 +83,11 @@ func (s *state) removeRange(start, end []byte, keep func(key []byte) bool) {
 
 // count adds a pair to the sums, or takes it out of them where times is -1. No pair is the zero pair.
 func (s *state) count(p pair, times int) {
+	if p.keySize == 0 {
+		return
+	}
 	s.dataBytes += int64(times) * p.size()
+	s.sum += uint64(times) * pairSum(p.key(), p.value(), p.deadline())
 	if p.hasDeadline() {
 		s.deadlines.count(p, times)
 	}

@@ -20,6 +20,8 @@ type Stats struct {
 	Expired   int    `json:"expired"`    // Pairs whose deadline has passed and that are not deleted yet; in snapshots they are as well.
 	Swept     uint64 `json:"swept"`      // Expired pairs that the store has deleted by itself.
 
+	Checksum Checksum `json:"checksum"` // Of all pairs as of Visible, expired ones included.
+
 	First   uint64 `json:"first"`   // The first offset that the log holds; one more than the last where it holds none.
 	Durable uint64 `json:"durable"` // The last offset that no power cut can take.
 	Visible uint64 `json:"visible"` // The last offset that readers see.
@@ -104,6 +106,7 @@ func (db *DB) Stats() Stats {
 	stats.Expired, stats.Swept = visible.expired(now), db.sweeper.swept.Load()
 	stats.Deadlines = visible.deadlines.len() - stats.Expired
 	stats.Keys, stats.DataBytes, stats.Visible = visible.tree.len()-stats.Expired, visible.dataBytes, visible.offset
+	stats.Checksum = Checksum(visible.sum)
 	stats.OpenViews, stats.OldestView = db.views.open(now)
 	stats.CommitLatency, stats.CloneLatency = newLatency(db.commits.snapshot()), newLatency(db.visible.clones.snapshot())
 	db.follow.countSnapshots()

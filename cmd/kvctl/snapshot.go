@@ -101,6 +101,7 @@ type snapshotJSON struct {
 	Entries     *uint64 `json:"entries,omitempty"`
 	Blocks      *int    `json:"blocks,omitempty"`
 	Compression string  `json:"compression,omitempty"`
+	Checksum    string  `json:"checksum,omitempty"`
 	Error       string  `json:"error,omitempty"`
 }
 
@@ -111,5 +112,8 @@ func newSnapshotJSON(f kv.SnapshotFile) snapshotJSON {
 		return file
 	}
 	file.Time, file.Entries, file.Blocks, file.Compression = formatTime(f.Time), &f.Entries, &f.Blocks, f.Packed
+	if f.Sum != 0 {
+		file.Checksum = f.Sum.String()
+	}
 	return file
 }

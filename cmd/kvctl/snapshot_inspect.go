@@ -97,7 +97,7 @@ func (a *app) printBlocks(file kv.SnapshotFile, blocks []kv.SnapshotBlock) error
 		fmt.Fprintf(a.stdout, "no start uses it: %v\n", file.Err)
 	}
 	if file.Packed != "" {
-		fmt.Fprintf(a.stdout, "as of offset %d, taken %s, compression %s\n", file.Offset, formatTime(file.Time), file.Packed)
+		fmt.Fprintf(a.stdout, "as of offset %d, taken %s, compression %s, checksum %v\n", file.Offset, formatTime(file.Time), file.Packed, file.Sum)
 	}
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(table, "block\tposition\tstored\traw\tentries\tcompression\t  first key\n")

@@ -136,6 +136,7 @@ func writeStats(w io.Writer, s kv.Stats) error {
 		add("  expired", "%d", s.Expired)
 	}
 	add("data bytes", "%s", withUnit(s.DataBytes))
+	add("checksum", "%v", s.Checksum)
 	add("offsets", "first %d, durable %d, visible %d", s.First, s.Durable, s.Visible)
 	add("segments", "%d", s.Segments)
 	add("disk bytes", "%s", withUnit(s.DiskBytes))
