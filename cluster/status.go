@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 // Status is what a node knows of itself and its cluster, for people and metrics.
@@ -16,14 +18,15 @@ type Status struct {
 	Term      uint64 // Of the consensus. It grows with each election.
 	Leader    Node   // The zero value where none is known.
 	Members   []Node
-	Committed uint64 // Up to which entry all is known to be agreed upon.
-	Applied   uint64 // Up to which entry the store shows all.
-	First     uint64 // The first entry of the log, if it has any.
-	Last      uint64 // The last one.
-	LastTerm  uint64 // The term in which that was proposed.
-	Snapshot  uint64 // The entry that the newest snapshot ends with; 0 where there is none.
-	Knows     uint64 // The newest kind of entries that the node's program knows.
-	Announced string // Options.Announce of the node.
+	Committed uint64      // Up to which entry all is known to be agreed upon.
+	Applied   uint64      // Up to which entry the store shows all.
+	Checksum  kv.Checksum // Of the store's pairs as of Applied: equal on all nodes that have applied as much.
+	First     uint64      // The first entry of the log, if it has any.
+	Last      uint64      // The last one.
+	LastTerm  uint64      // The term in which that was proposed.
+	Snapshot  uint64      // The entry that the newest snapshot ends with; 0 where there is none.
+	Knows     uint64      // The newest kind of entries that the node's program knows.
+	Announced string      // Options.Announce of the node.
 	// ClockAhead is how far the leader's clock was ahead of this node's when it was asked last, within some minutes. Deadlines go by the
 	// leader's. 0 on the leader, and where the difference is less than the network's delay.
 	ClockAhead time.Duration
@@ -33,13 +36,16 @@ type Status struct {
 // Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
 func (c *Cluster) Status() Status {
 	s := c.state()
+	if stats := c.replica.DB().Stats(); stats.Visible != 0 { // Both at one moment; nothing once it is closed.
+		s.Applied, s.Checksum = stats.Visible, stats.Checksum
+	}
 	if metas, err := c.history.noted(); err == nil && len(metas) > 0 {
 		s.Snapshot = metas[0].Index
 	}
 	return s
 }
 
-// state is Status without Snapshot: it waits for no disk.
+// state is Status without Snapshot and Checksum: it waits for no disk.
 func (c *Cluster) state() Status {
 	e := c.engine()
 	s := Status{

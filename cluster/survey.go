@@ -3,7 +3,11 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
+
+	"github.com/walnutkv/walnut/kv"
 )
 
 // Report is what a member said of itself when it was asked.
@@ -19,6 +23,7 @@ type reported struct {
 	Role      string `json:"role"`
 	Committed uint64 `json:"committed"`
 	Applied   uint64 `json:"applied"`
+	Checksum  uint64 `json:"checksum,omitempty"`
 	First     uint64 `json:"first"`
 	Last      uint64 `json:"last"`
 	LastTerm  uint64 `json:"lastTerm"` // The term of the last entry.
@@ -32,8 +37,8 @@ type reported struct {
 func (c *Cluster) report() answer {
 	s := c.Status()
 	r := &reported{
-		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last, LastTerm: s.LastTerm, Snapshot: s.Snapshot,
-		Knows: s.Knows, Announced: s.Announced,
+		Role: s.Role, Committed: s.Committed, Applied: s.Applied, Checksum: uint64(s.Checksum), First: s.First, Last: s.Last,
+		LastTerm: s.LastTerm, Snapshot: s.Snapshot, Knows: s.Knows, Announced: s.Announced,
 	}
 	if s.Trouble != nil {
 		r.Trouble = s.Trouble.Error()
@@ -45,7 +50,8 @@ func (c *Cluster) report() answer {
 func (a *answer) status() Status {
 	r := a.Status
 	s := Status{
-		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, First: r.First, Last: r.Last,
+		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, Checksum: kv.Checksum(r.Checksum),
+		First: r.First, Last: r.Last,
 		LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows, Announced: r.Announced,
 	}
 	if node, address := parted(a.Leader); node != "" {
@@ -107,7 +113,23 @@ func (c *Cluster) survey(ctx context.Context, members []Node, ids map[string]str
 			r.Lag = newest - min(newest, r.Status.Applied)
 		}
 	}
+	compareStates(reports)
 	return reports
+}
+
+// compareStates notes as trouble where two nodes that have applied the same entries have other pairs. Which of them is right, a third may show.
+func compareStates(reports []Report) {
+	differ := func(a, b *Status) bool {
+		return a.Applied == b.Applied && a.Checksum != b.Checksum && a.Checksum != 0 && b.Checksum != 0
+	}
+	for i := range reports {
+		own := &reports[i].Status
+		j := slices.IndexFunc(reports, func(r Report) bool { return differ(own, &r.Status) })
+		if j >= 0 {
+			own.Trouble = errors.Join(own.Trouble, fmt.Errorf("the checksum of its pairs as of entry %d is %v, that of node %s %v",
+				own.Applied, own.Checksum, reports[j].Name, reports[j].Status.Checksum))
+		}
+	}
 }
 
 // askStatus asks another member.

@@ -27,7 +27,7 @@ func nodeOf(r cluster.Report) admin.Node {
 	s := r.Status
 	n := admin.Node{
 		Member: memberOf(admin.KindNode, r.Node), Role: s.Role, Leader: s.Leader.Name, Term: s.Term, Committed: s.Committed, Applied: s.Applied,
-		Lag: r.Lag, First: s.First, Last: s.Last, Snapshot: s.Snapshot, Knows: s.Knows,
+		Checksum: s.Checksum.String(), Lag: r.Lag, First: s.First, Last: s.Last, Snapshot: s.Snapshot, Knows: s.Knows,
 	}
 	if s.Trouble != nil {
 		n.Trouble = admin.OneLine(s.Trouble)

@@ -73,6 +73,9 @@ func TestStatusSaysWhoLeadsAndHowFarEachNodeIs(t *testing.T) {
 		require.Equal(t, leader, n.Leader)
 		require.Zero(t, n.Lag)
 		require.NotZero(t, n.Applied)
+		require.Equal(t, s.Nodes[0].Checksum, n.Checksum)
+		require.Len(t, n.Checksum, 16)
+		require.Empty(t, n.Trouble)
 	}
 	c.stop(gone)
 	s, err = c.client(leader).Status(soon(t))

@@ -96,6 +96,8 @@ func newClusterStatus(a *app, flags *clusterFlags) *cobra.Command {
 		Short: "Show who leads, and how far each node is",
 		Long: `status asks one node, which asks all members at this moment. A node lags by the
 entries that any node knows to be agreed upon and that it doesn't show yet.
+Nodes that have applied the same entries have the same checksum of their pairs;
+where they haven't, their trouble says so.
 
 With -o json an object of the kind "cluster" comes first, then one of the kind
 "node" for each member.`,

@@ -50,10 +50,11 @@ type Node struct {
 	Role      string `json:"role,omitempty"`   // leader, follower, candidate or stopped; left out where there is no answer.
 	Leader    string `json:"leader,omitempty"` // That it knows.
 	Term      uint64 `json:"term"`
-	Committed uint64 `json:"committed"` // Up to where it knows entries to be agreed upon.
-	Applied   uint64 `json:"applied"`   // Up to where its store shows them.
-	Lag       uint64 `json:"lag"`       // How many it hasn't applied of those that any node knows to be agreed upon.
-	First     uint64 `json:"first"`     // Of its log.
+	Committed uint64 `json:"committed"`          // Up to where it knows entries to be agreed upon.
+	Applied   uint64 `json:"applied"`            // Up to where its store shows them.
+	Checksum  string `json:"checksum,omitempty"` // Of its pairs as of Applied, 16 hex digits.
+	Lag       uint64 `json:"lag"`                // How many it hasn't applied of those that any node knows to be agreed upon.
+	First     uint64 `json:"first"`              // Of its log.
 	Last      uint64 `json:"last"`
 	Snapshot  uint64 `json:"snapshot"`          // Where its newest snapshot ends.
 	Knows     uint64 `json:"knows"`             // The newest kind of entries that its program knows.

@@ -479,6 +479,27 @@ var mutants = []mutant{
 		pkg:     "./kv", test: "TestEveryCrashOfAReplica",
 	},
 	{
+		mistake: "a range delete leaves its pairs in the checksum",
+		file:    "kv/state.go",
+		old:     "\t\ts.count(it.pair, -1)\n\t\ts.indexes.change(it.pair, pair{}, nil)\n\t\treturn true",
+		new:     "\t\tsum := s.sum\n\t\ts.count(it.pair, -1)\n\t\ts.sum = sum\n\t\ts.indexes.change(it.pair, pair{}, nil)\n\t\treturn true",
+		pkg:     "./kv", test: "TestEveryCopyOfAStoreHasItsChecksum",
+	},
+	{
+		mistake: "a checkpoint doesn't compare the checksum of the pairs that it reads back",
+		file:    "kv/inventory.go",
+		old:     "return compareSums(sum, file.Info())",
+		new:     "return nil",
+		pkg:     "./kv", test: "TestAStateThatIsNotWhatItsChecksumSaysIsNotKept",
+	},
+	{
+		mistake: "a start doesn't compare the checksum of the pairs that it loads",
+		file:    "kv/recover.go",
+		old:     "\t\terr = s.checkSum(info)\n",
+		new:     "",
+		pkg:     "./kv", test: "TestASnapshotWithOtherPairsThanItSaysIsSkipped",
+	},
+	{
 		mistake: "a leader reads because it believes that it leads",
 		file:    "cluster/reads.go",
 		old:     "if err := c.confirmed(ctx, term); err != nil {",
