@@ -59,7 +59,8 @@ var (
 	ErrTxDone = errors.New("kv: transaction or view is over")
 	// ErrTxReadOnly reports a write in a View.
 	ErrTxReadOnly = errors.New("kv: transaction is read-only")
-	// ErrNoSpace reports a commit that was refused because the disk is full. The same commit works once there is room.
+	// ErrNoSpace reports a commit that was refused because the disk is full, or because a file must not become that large. The same
+	// commit works once there is room.
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrTruncated reports a commit, or the state after it, that is held no longer. The message names the oldest that is.
 	ErrTruncated = wal.ErrTruncated

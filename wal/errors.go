@@ -21,8 +21,8 @@ var (
 	ErrReadOnly = errors.New("wal: log is read-only")
 	// ErrTooLarge reports a record over Options.MaxRecordSize.
 	ErrTooLarge = errors.New("wal: record is too large")
-	// ErrNoSpace reports an append that was refused because the disk is full. Nothing was written and no offset was used;
-	// the same append works once there is room. The operating system's error is wrapped beside it.
+	// ErrNoSpace reports an append that was refused because the disk is full, or because a file must not become that large.
+	// Nothing was written and no offset was used; the same append works once there is room. The operating system's error is wrapped beside it.
 	ErrNoSpace = errors.New("wal: no space left")
 	// ErrFailed reports that an earlier write or sync failed, after which the log takes no more records until it is
 	// opened again. Whether the records that were being written then are in the log is not known before that.

@@ -233,6 +233,36 @@ func fillDisk(t *testing.T, l *Log) uint64 {
 	}
 }
 
+// TestAFileThatMustNotGrowRefusesAndHeals is about a limit on the sizes of files (RLIMIT_FSIZE), which is noticed before anything is
+// written, as a full disk is.
+func TestAFileThatMustNotGrowRefusesAndHeals(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		mem := vfs.NewMem()
+		opts := testOptions(mem)
+		opts.Sync = mode
+		l := openTest(t, opts)
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpAllocate && c.Len > 2<<10 {
+				return syscall.EFBIG
+			}
+			return nil
+		})
+		var err error
+		for err == nil {
+			_, err = l.Append(payloadOf(l.Last() + 1))
+		}
+		require.ErrorIs(t, err, ErrNoSpace)
+		require.ErrorIs(t, err, syscall.EFBIG)
+		require.NotErrorIs(t, err, ErrFailed)
+		last := l.Last()
+		requireRecords(t, l, 1, last)
+		mem.SetHook(nil)
+		fill(t, l, last+50)
+		requireRecords(t, l, 1, last+50)
+		require.NoError(t, l.Close())
+	}
+}
+
 // TestAFullDiskIsFreedByTruncation: making room must not need room.
 func TestAFullDiskIsFreedByTruncation(t *testing.T) {
 	for capacity := int64(32 << 10); capacity <= 64<<10; capacity += 4 << 10 {
