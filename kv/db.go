@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -180,22 +179,13 @@ func (db *DB) openLog() error {
 	db.snapshots.log = db.log
 	switch {
 	case db.opts.ReadOnly:
-		return syncShown(db.log)
+		return db.log.Sync() // The writer may not have synced yet what is about to be shown.
 	case db.opts.replicated:
 		return db.finishInstall()
 	case db.opts.ArchiveDir != "":
 		return markDir(db.opts.fs, db.dir, archiveName)
 	}
 	return nil
-}
-
-// syncShown makes durable what a log that is only read is about to show, since the writer may not have done so yet.
-func syncShown(log *wal.Log) error {
-	err := log.Sync()
-	if errors.Is(err, syscall.EINVAL) {
-		return nil // On a file system that can't sync, such as an image that is only read, all is as durable as it gets.
-	}
-	return err
 }
 
 func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }

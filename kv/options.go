@@ -38,7 +38,8 @@ func ParseSyncMode(name string) (SyncMode, error) { return wal.ParseSyncMode(nam
 // Options say how to open a store. The zero value works and promises the most: durable before acknowledged.
 type Options struct {
 	// ReadOnly opens the store for reading: it takes no lock and changes no byte on disk. It works beside a live writer and
-	// shows that writer's state as of opening. So that no power cut can take what it shows, it syncs the log's last file.
+	// shows that writer's state as of opening. So that no power cut can take what it shows, it syncs the log's last file. Where the
+	// system has made the file system read-only after an error, it can't, and logs a warning.
 	ReadOnly bool
 	// Follow, with ReadOnly, keeps the store up with its live writer in another process: new commits show within milliseconds, across
 	// the writer's checkpoints, its death and its return. What shows is durable, whatever the writer's Sync, and never goes back: where

@@ -117,6 +117,33 @@ func TestReadingWorksWhereNothingCanBeSynced(t *testing.T) {
 	requireHolds(t, openStore(t, storeDir, opts), "k=v")
 }
 
+// TestReadingWorksWhereTheFileSystemHasBecomeReadOnly is about what Linux does after an error of the disk: nothing can be synced.
+func TestReadingWorksWhereTheFileSystemHasBecomeReadOnly(t *testing.T) {
+	for _, follow := range []bool{false, true} {
+		db, mem := openMem(t)
+		put(t, db, "k", "v")
+		disk := mem.Exit()
+		disk.SetHook(func(c vfs.Call) error {
+			if c.Op.Changes() {
+				return syscall.EROFS
+			}
+			return nil
+		})
+		logger, text := logTo()
+		opts := memOptions(disk)
+		opts.ReadOnly, opts.Follow, opts.Logger = true, follow, logger
+		reader, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		requireHolds(t, reader, "k=v")
+		require.NoError(t, reader.Close())
+		require.Contains(t, text.String(), "a power cut may take the last records")
+		opts.Follow = false
+		view, err := OpenDiskView(t.Context(), storeDir, opts)
+		require.NoError(t, err)
+		require.NoError(t, view.Close())
+	}
+}
+
 // TestReadingWorksBesideAWriter opens the store again and again while it is being written to, at every changing call of
 // the writer: what is seen is a state of the writer's history, and never an older one than what was acknowledged.
 func TestReadingWorksBesideAWriter(t *testing.T) {

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Append adds one record to the end of the log and returns its offset once it is acknowledged, as Options.Sync says. The payload is
@@ -179,7 +180,8 @@ func (l *Log) mark() (durable func() error, err error) {
 }
 
 // Sync makes every record durable that was handed over before the call, in every mode; in the relaxed modes appends go on meanwhile.
-// In a log that is open for reading only these are the ones it has, which the writer may not have synced yet.
+// In a log that is open for reading only these are the ones it has, which the writer may not have synced yet. Where the file system is
+// read-only nothing can be synced, and that is no error.
 func (l *Log) Sync() error {
 	if l.opts.Follow {
 		return nil // It shows nothing else.
@@ -199,7 +201,9 @@ func (l *Log) Sync() error {
 	return err
 }
 
-// syncRead syncs the one file that a writer may not have synced.
+// syncRead syncs the one file that a writer may not have synced. Where the file system can't sync, such as an image that is only read,
+// all is as durable as it gets. One that the system has made read-only after an error of the disk writes nothing any more, so what
+// nothing proves durable may be gone once it is mounted again. It must be readable all the same: what is acknowledged is there.
 func (l *Log) syncRead() error {
 	last := l.Last()
 	g, err := l.segments.use(last, l.Last)
@@ -214,8 +218,13 @@ func (l *Log) syncRead() error {
 		err = l.opts.FS.SyncDir(l.dir) // The record may be a prepared one, in a file whose name isn't durable yet.
 	}
 	err = errors.Join(err, g.release())
-	if err == nil {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		l.opts.Logger.Warn("file system is read-only: a power cut may take the last records", "path", g.store.path, "error", err)
+		return nil
+	case err == nil, errors.Is(err, syscall.EINVAL):
 		l.proven.Store(last)
+		return nil
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func (l *Log) openReadOnly() (*survey, error) {
 		err = l.adoptReadOnly(v)
 	}
 	if err == nil && l.opts.Follow {
-		err = l.syncShown()
+		err = l.syncRead() // What is shown at first.
 	}
 	return v, err
 }

@@ -255,15 +255,6 @@ func (t *tracker) prove(s *store, now time.Time) error {
 	return t.accept(s, upTo, &chain, now)
 }
 
-// syncShown makes durable what a log that follows its writer shows at first.
-func (l *Log) syncShown() error {
-	if err := l.syncRead(); !errors.Is(err, syscall.EINVAL) {
-		return err
-	}
-	l.proven.Store(l.Last())
-	return nil
-}
-
 // enter goes on in the segment that follows, which has its name, durably, since before the seal was written. Where it isn't there, the
 // writer has truncated it already, or the directory is no longer the log's.
 func (t *tracker) enter(s *store, now time.Time) error {
