@@ -132,6 +132,10 @@ cluster-bench-etcd: build-walnutd ## Measure three etcd and, in turns, three wal
 cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)
 	cd cluster && go test -count=1 -timeout=0 -run=TestAllNodesHaveWhat -v . -verify=$(VERIFY_TIME)
 
+.PHONY: kernel
+kernel: ## Run the tests of full, read-only and cut-off disks, limits and permissions at length; as root, all of them
+	go test -count=1 -timeout=30m -v ./internal/kernel -kernel.long
+
 .PHONY: race
 race: ## Run the tests under the race detector; the longest ones are shortened
 	go test -race -short -timeout=20m $(PACKAGES)

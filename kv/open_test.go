@@ -3,9 +3,11 @@ package kv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,4 +134,37 @@ func TestTheClockOfTheOptionsDecidesWhatHasExpired(t *testing.T) {
 	has, err = db.Has([]byte("session"))
 	require.NoError(t, err)
 	require.False(t, has, "time never goes back")
+}
+
+// TestNoOtherWriterOpensAStoreThatIsBeingClosed lets another writer try to open a store at every call by which Close changes something:
+// it is kept out until the log is closed, so that the two never have the log at the same time.
+func TestNoOtherWriterOpensAStoreThatIsBeingClosed(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		mem := vfs.NewMem()
+		opts := memOptions(mem)
+		opts.Sync, opts.CheckpointOnClose = mode, true
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		put(t, db, "k", "v")
+		tries, trying := 0, sync.Mutex{}
+		mem.SetHook(func(c vfs.Call) error {
+			if !c.Op.Changes() || !trying.TryLock() {
+				return nil // It is a call of the other writer, or beside it.
+			}
+			defer trying.Unlock()
+			other, err := Open(storeDir, opts)
+			if err == nil {
+				err = errors.Join(errors.New("it has the store"), other.Close())
+			}
+			if !errors.Is(err, ErrLocked) {
+				t.Errorf("another writer at %v %s: %v", c.Op, c.Name, err)
+			}
+			tries++
+			return nil
+		})
+		require.NoError(t, db.Close())
+		mem.SetHook(nil)
+		require.Greater(t, tries, 5)
+		openStore(t, storeDir, opts)
+	}
 }

@@ -21,6 +21,7 @@ var arrows = []struct {
 	{from: "kv", to: []string{"wal", "snapshot", "kv/kvpb", "internal/..."}},
 	{from: "wal", to: []string{"internal/..."}},
 	{from: "snapshot", to: []string{"internal/..."}},
+	{from: "internal/kernel", to: []string{"kv", "internal/..."}},
 	{from: "internal/...", to: []string{"internal/..."}},
 }
 
