@@ -28,7 +28,7 @@ type task struct {
 	Sync         kv.SyncMode
 	Writers      writers
 	Steps        []int // What each writer has done before.
-	More         int   // How many steps each takes; 0 for as many as it can.
+	More         int   // How many steps each takes; 0 for no limit.
 
 	SegmentSize int64
 	Checkpoint  int64  // The log's size that makes a checkpoint due; 0 for none.
@@ -155,7 +155,10 @@ func (j *judge) startUnder(t *testing.T, c task, command []string, env ...string
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
 	go p.listen(out)
 	return p
 }
@@ -201,7 +204,7 @@ func (p *child) until(beginning string) (rest string) {
 	return rest
 }
 
-// steps waits until the writers have taken so many steps more.
+// steps waits until the writers have taken a number of further steps.
 func (p *child) steps(more int) {
 	p.t.Helper()
 	want := p.judge.sum() + more
@@ -220,7 +223,8 @@ func (p *child) wait(isSo func() bool) {
 		case done:
 			return
 		case ended:
-			p.t.Fatalf("the child ended: %v %s", p.everything(), p.stderr.String())
+			err := p.cmd.Wait()
+			p.t.Fatalf("the child ended: %v: %v %s", err, p.everything(), p.stderr.String())
 		}
 		select {
 		case <-p.news:

@@ -86,7 +86,7 @@ func mount(t *testing.T, source, kind string, flags uintptr, data string) (dir s
 	return dir
 }
 
-// smallDisk returns a disk of so many bytes, such as 8m.
+// smallDisk returns a disk of the given size, such as 8m.
 func smallDisk(t *testing.T, size string) (dir string) {
 	t.Helper()
 	return mount(t, "tmpfs", "tmpfs", 0, "mode=0755,size="+size)

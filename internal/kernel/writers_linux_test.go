@@ -16,7 +16,7 @@ import (
 )
 
 // writers say what the writers of a store do: one step after another, each a commit that leaves other pairs of its writer's than
-// there were. So what is in a store tells which steps have happened.
+// there were. So what is in a store shows which steps have happened.
 type writers struct {
 	Count int // How many there are.
 	Kept  int // How many steps' pairs a step leaves; it deletes older ones.
@@ -153,7 +153,7 @@ func requireSound(t *testing.T, dir string) {
 	}
 }
 
-// write lets each writer take a number of steps, or as many as it can until one is refused. It returns why each ended. What was
+// write lets each writer take a number of steps, or fewer where one is refused. It returns why each ended. What was
 // acknowledged is passed to said, if that isn't nil.
 func (j *judge) write(db *kv.DB, steps int, said func(writer, step int)) []error {
 	ends := make([]error, j.Count)
