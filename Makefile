@@ -170,6 +170,10 @@ bench-full: ## Compare with every peer in everything that there is a bar for, wh
 bench-scale: ## Show how costs grow with pairs, value sizes and shapes of keys, in under twenty minutes
 	@$(MAKE) --no-print-directory -C bench bench-scale
 
+.PHONY: damage-matrix
+damage-matrix: ## Damage the files of Walnut and its peers, and write what each then says and reads to docs/measured/damage.md
+	@$(MAKE) --no-print-directory -C bench damage-matrix
+
 .PHONY: compare
 compare: ## Let this Walnut and that of OLD, a git revision or a directory, take turns in the benchmarks
 	@$(MAKE) --no-print-directory -C bench compare

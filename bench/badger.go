@@ -68,6 +68,20 @@ func (s badgerStore) Get(key []byte, use func(value []byte)) bool {
 	return true
 }
 
+func (s badgerStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
+	check(s.db.View(func(txn *badger.Txn) error {
+		pairs := txn.NewIterator(badger.DefaultIteratorOptions)
+		defer pairs.Close()
+		visited := 0
+		for pairs.Seek(start); pairs.Valid() && (limit == 0 || visited < limit); pairs.Next() {
+			item := pairs.Item()
+			check(item.Value(func(value []byte) error { visit(item.Key(), value); return nil }))
+			visited++
+		}
+		return nil
+	}))
+}
+
 // Count has to scan, and Badger hides expired pairs, which it drops from its files when it merges them.
 func (s badgerStore) Count() (count int) {
 	check(s.db.View(func(txn *badger.Txn) error {

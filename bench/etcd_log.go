@@ -19,11 +19,14 @@ type etcdLog struct {
 	numbering
 }
 
+// etcdDir is a directory that etcd makes itself.
+func etcdDir(dir string) string { return filepath.Join(dir, "etcd") }
+
 // openEtcdLog leaves out the fsync in the relaxed mode, not the write.
 func openEtcdLog(dir string, settings Settings) Log {
 	var log *etcdwal.WAL
 	var err error
-	if dir = filepath.Join(dir, "etcd"); etcdwal.Exist(dir) {
+	if dir = etcdDir(dir); etcdwal.Exist(dir) {
 		log, err = etcdwal.Open(zap.NewNop(), dir, &walpb.Snapshot{})
 	} else {
 		log, err = etcdwal.Create(zap.NewNop(), dir, nil)

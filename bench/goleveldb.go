@@ -6,6 +6,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
 var goleveldbPeer = Peer{
@@ -47,6 +48,15 @@ func (s goleveldbStore) Get(key []byte, use func(value []byte)) bool {
 	check(err)
 	use(value)
 	return true
+}
+
+func (s goleveldbStore) Scan(start []byte, limit int, visit func(key, value []byte)) {
+	pairs := s.db.NewIterator(&util.Range{Start: start}, nil)
+	defer pairs.Release()
+	for visited := 0; (limit == 0 || visited < limit) && pairs.Next(); visited++ {
+		visit(pairs.Key(), pairs.Value())
+	}
+	check(pairs.Error())
 }
 
 func (s goleveldbStore) Close() { check(s.db.Close()) }

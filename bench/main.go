@@ -3,7 +3,7 @@
 //
 //	go run . -workloads W1,W4 -peers walnut,bbolt,pebble,limit -rounds 5
 //
-// It writes a Markdown page of medians and ratios.
+// It writes a Markdown page of medians and ratios. `go run . damage` shows instead what each does with damaged files.
 package main
 
 import (
@@ -29,8 +29,16 @@ func main() {
 		child(specification)
 		return
 	}
+	if specification := os.Getenv(damageVariable); specification != "" {
+		damageChild(specification)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := compare(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	command, arguments := compare, os.Args[1:]
+	if len(arguments) > 0 && arguments[0] == "damage" {
+		command, arguments = damageMatrix, arguments[1:]
+	}
+	err := command(ctx, arguments, os.Stdout, os.Stderr)
 	stop()
 	if !errors.Is(err, flag.ErrHelp) {
 		check(err)
@@ -44,8 +52,11 @@ func check(err error) {
 	}
 }
 
-func fatal(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "walnut-bench: "+format+"\n", args...)
+func fatal(format string, args ...any) { fail(fmt.Sprintf(format, args...)) }
+
+// fail is what an error does. Only a look at a damaged store goes on after one.
+var fail = func(message string) {
+	fmt.Fprintln(os.Stderr, "walnut-bench: "+message)
 	os.Exit(1)
 }
 

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if arguments != "" {
 		os.Args = append(os.Args[:1], strings.Fields(arguments)...)
 	}
-	if arguments != "" || os.Getenv(childVariable) != "" {
+	if arguments != "" || os.Getenv(childVariable) != "" || os.Getenv(damageVariable) != "" {
 		main()
 		os.Exit(0)
 	}
