@@ -39,6 +39,8 @@ type outcome struct {
 	first, then look   // Then is the look after the first one's process has ended.
 	looked      bool   // There was a second one.
 	tool        string // What the engine's own tool says.
+	kind        kind
+	words       string // What there is to quote.
 }
 
 // damageMatrix does what the arguments of the command damage say.
@@ -134,7 +136,7 @@ func (m *matrix) fill(ctx context.Context, s *scene) (err error) {
 		if err != nil {
 			return err
 		}
-		for _, line := range o.first.Said {
+		for _, line := range append(o.first.Said, o.first.Check) {
 			s.usual[pattern(line)] = true
 		}
 	}
@@ -218,8 +220,9 @@ func (m *matrix) damageAll(ctx context.Context, s *scene) error {
 			if o.what == "" {
 				break
 			}
+			o.kind, o.words = s.judge(o), s.quote(o)
 			s.outcomes[d.id] = append(s.outcomes[d.id], o)
-			fmt.Fprintf(m.progress, "%-18s %-12s %-46s %-20s %s\n", s.name, d.id, o.what, s.kind(o).name, s.words(o))
+			fmt.Fprintf(m.progress, "%-18s %-12s %-46s %-20s %s\n", s.name, d.id, o.what, o.kind.name, o.words)
 		}
 	}
 	return nil

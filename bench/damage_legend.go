@@ -3,8 +3,8 @@ package main
 // introduction is what a reader has to know before the matrix.
 const introduction = `Made by ` + "`make damage-matrix`" + `. %d pairs of a 16-byte key and %d incompressible bytes were written and acknowledged one after another,
 with the safest settings that each engine documents, in a process that was then killed. Each cell is what came of a damage to a
-copy of the files. A number in a cell counts outcomes: these damages were tried at up to %d places that the seed chose, or to that number of files. **Bold**
-is what nobody would notice, or what makes it worse. No acknowledged pair is missing where none is said to be. n/a: the engine has no such files.
+copy of the files. A number after an outcome says how often it came: that damage was tried at %d places that the seed chose, or with each file, but with no more.
+**Bold** is what goes unnoticed, or what makes it worse. No acknowledged pair is missing where none is said to be. n/a: the engine has no such files.
 
 `
 
@@ -30,6 +30,6 @@ About the damages:
 
 After a look that opened, one more pair was written and acknowledged, that process ended without a close, and another one
 looked again. What an engine says is what its logger gets that it doesn't get when the undamaged files are opened. *Own check* is
-the engine's function that checks an open store. With one seed the same pairs are hit; salts in files, and in some
+the engine's function that checks an open store, and counts where it reports something that it doesn't report of undamaged files. With one seed the same pairs are hit; salts in files, and in some
 engines what the background has merged, differ from run to run.
 `

@@ -30,8 +30,8 @@ var (
 	}
 )
 
-// kind judges an outcome.
-func (s *scene) kind(o outcome) kind {
+// judge returns the kind of an outcome.
+func (s *scene) judge(o outcome) kind {
 	said := len(s.unusual(o.first)) > 0
 	switch seen := o.first; {
 	case seen.Wrong > 0 || seen.Foreign > 0:
@@ -75,7 +75,7 @@ func (o outcome) breaks() string {
 	return ""
 }
 
-var changing = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9][0-9a-f.]*(?:[nµm]?s\b|[KMG]?i?B\b)?`)
+var changing = regexp.MustCompile(`0x[0-9a-f]+|"(?:[^"\\]|\\.)*"|[0-9][0-9a-f.]*(?:[nµm]?s\b|[KMG]?i?B\b)?`)
 
 // pattern is a message without the numbers and names in it, which change from one opening to the next.
 func pattern(message string) string { return changing.ReplaceAllString(message, "#") }
@@ -90,8 +90,8 @@ func (s *scene) unusual(seen look) (said []string) {
 	return said
 }
 
-// words is what there is to quote of an outcome.
-func (s *scene) words(o outcome) string {
+// quote returns what there is to quote of an outcome.
+func (s *scene) quote(o outcome) string {
 	said := cmp.Or(o.first.Refused, o.first.Died)
 	if said == "" {
 		said = strings.Join(s.unusual(o.first), " / ")
@@ -155,7 +155,7 @@ func (s *scene) cell(d damage) string {
 
 func (s *scene) ofKind(d damage, k kind) (some []outcome) {
 	for _, o := range s.outcomes[d.id] {
-		if s.kind(o) == k {
+		if o.kind == k {
 			some = append(some, o)
 		}
 	}
@@ -182,7 +182,7 @@ func (s *scene) details(page *strings.Builder) {
 		fmt.Fprintf(page, "%s %s. ", s.peer.Module, version)
 	}
 	fmt.Fprintf(page, "%s %s\n\n", s.settings, s.notes)
-	headings := []string{"damage", "outcome", "times", "right", "wrong", "missing", "errors", "panics", "own check", "what it says, the first time"}
+	headings := []string{"damage", "outcome", "times", "right", "wrong", "missing", "errors", "panics", "own check", "where, the first time", "what it says then"}
 	var rows [][]string
 	for _, d := range damages {
 		for _, k := range kinds {
@@ -199,7 +199,7 @@ func (s *scene) details(page *strings.Builder) {
 func (s *scene) detail(d damage, k kind, some []outcome) []string {
 	found := 0
 	for _, o := range some {
-		if o.first.Check != "" {
+		if o.first.Check != "" && !s.usual[pattern(o.first.Check)] {
 			found++
 		}
 	}
@@ -217,7 +217,7 @@ func (s *scene) detail(d damage, k kind, some []outcome) []string {
 	if some[0].first.Checked {
 		check = fmt.Sprintf("finds %d of %d", found, len(some))
 	}
-	return append(cells, check, some[0].what+". "+quoted(shortened(s.words(some[0]))))
+	return append(cells, check, some[0].what, quoted(shortened(some[0].words)))
 }
 
 // quotedBytes is how much of an engine's message the page has.
@@ -232,7 +232,7 @@ func shortened(text string) string {
 
 func quoted(text string) string {
 	if text == "" {
-		return "Nothing."
+		return "nothing"
 	}
 	return "`" + strings.NewReplacer("|", "¦", "`", "'").Replace(text) + "`"
 }

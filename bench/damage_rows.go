@@ -65,7 +65,7 @@ var damages = []damage{
 	{id: "swapped", title: "two files of a kind have each other's names", from: killed, repeated: true, apply: swap},
 }
 
-func leave(*scene, string, *rand.Rand, int) (string, error) { return "nothing", nil }
+func leave(*scene, string, *rand.Rand, int) (string, error) { return "–", nil }
 
 // lastBytes and lastSector return from where on a write is torn.
 func lastBytes(written span) int64 { return written.to - cutBytes }

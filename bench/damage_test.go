@@ -85,7 +85,7 @@ func (m *matrix) require(t *testing.T, want map[string]string) {
 		s := m.scenes[0]
 		require.Equal(t, want[d.id] == "", len(s.outcomes[d.id]) == 0, "whether %s can be done", d.id)
 		for _, o := range s.outcomes[d.id] {
-			require.Regexp(t, "^("+want[d.id]+")$", s.kind(o).name, "%s: %s: %s", d.id, o.what, s.words(o))
+			require.Regexp(t, "^("+want[d.id]+")$", o.kind.name, "%s: %s: %s", d.id, o.what, o.words)
 		}
 		require.Contains(t, page, "\n| "+d.title+" | ")
 	}
@@ -123,7 +123,7 @@ func TestOutcomesAreJudgedByTheWorstOfThem(t *testing.T) {
 			if c.then != nil {
 				o.looked, o.then = true, *c.then
 			}
-			require.Equal(t, c.want, s.kind(o))
+			require.Equal(t, c.want, s.judge(o))
 		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/walnutkv/walnut/kv"
@@ -42,7 +41,7 @@ func openWalnutDamaged(dir string, say func(string)) (kept, error) {
 	k.checkpoint = store.Checkpoint
 	k.verify = func() error {
 		found, err := kv.Check(context.Background(), dir, kv.Options{})
-		return worst(found, err)
+		return joined(found, err)
 	}
 	return k, nil
 }
@@ -63,15 +62,15 @@ func openWalnutLogDamaged(dir string, say func(string)) (kept, error) {
 	})
 	k.verify = func() error {
 		found, err := wal.Check(dir, wal.Options{})
-		return worst(found, err)
+		return joined(found, err)
 	}
 	return k, nil
 }
 
-// worst returns the first damage as an error.
-func worst(found []wal.Violation, err error) error {
-	if i := slices.IndexFunc(found, func(v wal.Violation) bool { return v.Damage }); i >= 0 && err == nil {
-		err = errors.New(found[i].String())
+// joined makes an error of all that a check has found, damage and notices.
+func joined(found []wal.Violation, err error) error {
+	for _, v := range found {
+		err = errors.Join(err, errors.New(v.String()))
 	}
 	return err
 }
