@@ -86,7 +86,7 @@ var (
 
 const pebbleListener = "`EventListener.DataCorruption` logs: without it Pebble ends the process when it reads a damaged block."
 
-// pebbleMemtable makes the last log several blocks of 32 KiB long: a damaged log is told from its end by a later block.
+// pebbleMemtable makes the last log several blocks of 32 KiB long: a later block is what distinguishes damage from the log's end.
 const pebbleMemtable = 256 << 10
 
 func pebbleDamaged(format pebble.FormatMajorVersion) func(dir string, say func(string)) (kept, error) {
