@@ -80,7 +80,7 @@ func (f *File) loadTrailer() error {
 	if err != nil {
 		return corrupt(f.path, footerPosition, err)
 	}
-	if position < headSize || position > footerPosition-blockHeadSize {
+	if position < headSize || position > footerPosition-blockHeadSize || footerPosition-position > blockHeadSize+trailerSizeMax {
 		return corrupt(f.path, footerPosition, fmt.Errorf("footer says that the trailer is at %d", position))
 	}
 	encoded := make([]byte, footerPosition-position)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/klauspost/compress/s2"
@@ -242,4 +244,23 @@ func refusal(t *testing.T, data []byte) (by string, err error) {
 		return byEntries, err
 	}
 	return byVerify, f.Verify(t.Context())
+}
+
+// TestATrailerOverTheLimitIsNotRead has a file with a hole, which takes no space on the disk and says that the hole is its trailer.
+// Memory for all of it would end the process.
+func TestATrailerOverTheLimitIsNotRead(t *testing.T) {
+	const size = 4 << 40
+	h := honest(S2).head
+	path := filepath.Join(t.TempDir(), "sparse")
+	require.NoError(t, os.WriteFile(path, h.appendTo(nil), 0o600))
+	if err := os.Truncate(path, size); err != nil {
+		t.Skipf("making a file with a hole: %v", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = file.WriteAt(appendFooter(nil, h, headSize), size-footerSize)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	require.Less(t, allocated(func() { _, err = Open(nil, path) }), uint64(1<<20))
+	require.ErrorIs(t, err, ErrCorrupt)
 }

@@ -7,8 +7,8 @@ import (
 	"hash/crc32"
 )
 
-// trailerSizeMax bounds the trailer, and so the memory of a writer. It has room for ten million blocks with keys of a usual
-// size.
+// trailerSizeMax bounds the trailer, and so the memory of writers and readers: a file may be much longer than what is in it.
+// It has room for ten million blocks with keys of a usual size.
 const trailerSizeMax = 1 << 30
 
 // rowHeadSize is the size of a row without its key: the fields of its block's head, and the key's length.
