@@ -44,7 +44,9 @@ func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 var ErrLockLost = errors.New("the lock is lost: its file or directory was moved, removed or replaced")
 
 // holder returns the content of a lock's file.
-func holder() []byte { return append(strconv.AppendInt(nil, int64(os.Getpid()), 10), '\n') }
+func holder() []byte { return holderText(os.Getpid()) }
+
+func holderText(pid int) []byte { return append(strconv.AppendInt(nil, int64(pid), 10), '\n') }
 
 func lockLost(name string) error { return &fs.PathError{Op: "lock", Path: name, Err: ErrLockLost} }
 

@@ -33,10 +33,29 @@ func lockFile(name string) (Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeHolder(l.file); err != nil {
+	if err = l.refuseOthersFile(); err == nil {
+		err = writeHolder(l.file)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write the holder into %s: %w", name, err), l.Close())
 	}
 	return l, nil
+}
+
+// errNotLock is the error of a lock whose file is somebody else's under another name.
+var errNotLock = errors.New("the file has another name, too, and contains what no lock has written: remove this name")
+
+// refuseOthersFile refuses a file with two names that contains anything but a process id, which would be overwritten. A file with one
+// name is in nobody's way, and may contain whatever a power cut left.
+func (l *osLock) refuseOthersFile() error {
+	stat, ok := l.info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Nlink < 2 || l.info.Size() == 0 {
+		return nil
+	}
+	if pid := readHolder(l.file); pid == 0 || l.info.Size() != int64(len(holderText(pid))) {
+		return errNotLock
+	}
+	return nil
 }
 
 // untilHeld takes a lock again if its file was removed or replaced between being opened and being locked.

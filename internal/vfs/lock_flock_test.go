@@ -44,6 +44,34 @@ func TestALockThatIsASymbolicLinkIsRefusedAndItsTargetUntouched(t *testing.T) {
 	require.Equal(t, []string{"target"}, names(t, OS, dir))
 }
 
+func TestALockThatIsASecondNameOfAnothersFileIsRefusedAndThatUntouched(t *testing.T) {
+	dir := t.TempDir()
+	target, name := filepath.Join(dir, "target"), filepath.Join(dir, "LOCK")
+	for _, precious := range []string{"precious", "12\n13", " ", "\x00\x00"} {
+		require.NoError(t, os.WriteFile(target, []byte(precious), 0o600))
+		require.NoError(t, os.Link(target, name))
+		_, err := OS.Lock(name)
+		require.ErrorIs(t, err, errNotLock)
+		require.ErrorContains(t, err, name)
+		content, err := os.ReadFile(target)
+		require.NoError(t, err)
+		require.Equal(t, precious, string(content))
+		require.NoError(t, os.Remove(name))
+	}
+	for _, left := range []string{"", "123\n", "9223372036854775807\n"} { // As in a copy of a store that is made of links.
+		require.NoError(t, os.WriteFile(target, []byte(left), 0o600))
+		require.NoError(t, os.Link(target, name))
+		lock, err := OS.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, lock.Close())
+		require.NoError(t, os.Remove(name))
+	}
+	require.NoError(t, os.WriteFile(name, []byte("what a power cut left"), 0o600))
+	lock, err := OS.Lock(name)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+}
+
 func TestALockWhoseFileIsRemovedBeforeItIsLockedIsTakenAgain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "LOCK")
 	takes := 0
