@@ -12,7 +12,8 @@ import (
 // OS is the operating system's file system.
 var OS FS = osFS{}
 
-// Modes of what OS creates. Only the owner has access, since a store may hold anything.
+// Modes of what OS creates. Only the owner has access, since a store may hold anything. A umask can take from that what the owner
+// needs, so it is given back.
 const (
 	fileMode fs.FileMode = 0o600
 	dirMode  fs.FileMode = 0o700
@@ -56,8 +57,12 @@ func openFile(name string, flag int) (*os.File, error) {
 		return nil, explainSymlink(name, err)
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
 		err = &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
+	case flag&os.O_CREATE != 0 && info.Mode().Perm()&fileMode != fileMode:
+		_ = f.Chmod(fileMode) // A file system that can't has no modes that would keep the owner out.
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -121,7 +126,15 @@ func (osFS) isDir(name string) (bool, error) {
 	return err == nil && info.IsDir(), err
 }
 
-func (osFS) mkdir(name string) error { return os.Mkdir(name, dirMode) }
+func (osFS) mkdir(name string) error {
+	if err := os.Mkdir(name, dirMode); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(name); err == nil && info.IsDir() && info.Mode().Perm()&dirMode != dirMode {
+		_ = os.Chmod(name, dirMode) // As for a file.
+	}
+	return nil
+}
 
 func (osFS) SyncDir(dir string) error { return syncDir(dir) }
 

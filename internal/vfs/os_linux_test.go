@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"bufio"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -29,7 +30,17 @@ func TestMain(m *testing.M) {
 }
 
 func TestOSCreatesFilesAndDirectoriesForTheOwnerAlone(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "x", "y")
+	for _, mask := range []int{0, 0o022, 0o077, 0o277, 0o777} {
+		t.Run(fmt.Sprintf("umask %03o", mask), func(t *testing.T) {
+			dir := t.TempDir()
+			defer syscall.Umask(syscall.Umask(mask))
+			requireOwners(t, filepath.Join(dir, "x", "y"))
+		})
+	}
+}
+
+// requireOwners makes directories and files, and checks their modes.
+func requireOwners(t *testing.T, dir string) {
 	require.NoError(t, OS.MkdirAll(dir))
 	create(t, OS, filepath.Join(dir, "a"), "")
 	lock, err := OS.Lock(filepath.Join(dir, "LOCK"))
