@@ -32,8 +32,8 @@ func checkDir(dir string, opts Options) error {
 		if entry.Name == restoringName {
 			return fmt.Errorf("%w: a restore was not finished; restore again, or remove the directory", ErrNotStore)
 		}
-		if entry.Name == walName && !entry.Dir { // Not damage: a repair would make another log beside the one that the link leads to.
-			return fmt.Errorf("%w: %s in it is no directory, and a link to one isn't followed: move the directory there", ErrNotStore, walName)
+		if isOwnDir(entry.Name) && !entry.Dir { // Not damage: a repair would make another log beside the one that the link leads to.
+			return fmt.Errorf("%w: %s in it is no directory, and a link to one isn't followed: move the directory there", ErrNotStore, entry.Name)
 		}
 		store = store || entry.Name == walName
 		if entry.Name != lockName && (opts.member == nil || !isReplicas(entry.Name)) {
@@ -71,6 +71,12 @@ func checkName(dir string) error {
 // isOwn reports whether a name in a store's directory is one of the store's.
 func isOwn(name string) bool {
 	return isReplicas(name) || slices.Contains([]string{lockName, archiveName, walName, snapshotName, quarantineName, restoringName}, name)
+}
+
+// isOwnDir reports whether a name in a store's directory is that of a directory in which the store makes and removes files. A link in its
+// place leads to files that are not the store's.
+func isOwnDir(name string) bool {
+	return name == walName || name == snapshotName || name == quarantineName
 }
 
 // foreignIn returns the name of something in a directory that is not the store's; empty where there is nothing.

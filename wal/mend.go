@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -158,7 +159,10 @@ func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := fsys.MkdirAll(dir); err != nil {
+	if err = l.refuseLink(dir); err == nil {
+		err = fsys.MkdirAll(dir)
+	}
+	if err != nil {
 		return "", err
 	}
 	path = joinName(dir, quarantineName(s.head.base, from, sum))
@@ -169,6 +173,19 @@ func (l *Log) quarantine(s *store, from, to int64) (path string, err error) {
 		return path, errors.Join(err, fsys.SyncDir(dir))
 	}
 	return path, vfs.WriteAs(fsys, path, io.NewSectionReader(s.file, from, to-from), true)
+}
+
+// refuseLink refuses a name in the log's directory that is no directory's. Where it is a link, the files there are not the log's.
+func (l *Log) refuseLink(dir string) error {
+	if filepath.Dir(dir) != filepath.Clean(l.dir) {
+		return nil // The caller has named it.
+	}
+	entries, err := l.opts.FS.List(l.dir)
+	isLink := func(e vfs.Entry) bool { return e.Name == filepath.Base(dir) && !e.Dir }
+	if err == nil && slices.ContainsFunc(entries, isLink) {
+		err = fmt.Errorf("%s is no directory, and a link to one is not followed", dir)
+	}
+	return err
 }
 
 // sum returns the checksum of a part of the file.
