@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -56,9 +57,26 @@ func (d *daemon) secured(listener net.Listener) net.Listener {
 // answerTimeout is how long a program may take to accept a connection before its socket counts as left over.
 const answerTimeout = time.Second
 
-// listenUnix listens on a Unix socket. One that a process has left, which didn't end well, is replaced.
+// socketMode lets only the owner connect, as nobody else may read the store's files. What a umask would leave may be more.
+const socketMode = 0o600
+
+// bindUnix listens on a Unix socket. Linux takes the mode from the socket, so that nobody can connect before it is set; elsewhere it is
+// set a moment later.
+func bindUnix(path string) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error { return socket.Control(limitSocket) }}
+	listener, err := config.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
+}
+
+// listenUnix is bindUnix, but replaces a socket that a process has left, which didn't end well.
 func listenUnix(path string) (net.Listener, error) {
-	listener, err := net.Listen("unix", path)
+	listener, err := bindUnix(path)
 	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 		return listener, err
 	}
@@ -80,5 +98,5 @@ func listenUnix(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil {
 		return nil, err
 	}
-	return net.Listen("unix", path)
+	return bindUnix(path)
 }

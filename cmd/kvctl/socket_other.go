@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// limitSocket does nothing: sockets have no mode here.
+func limitSocket(uintptr) {}
