@@ -65,7 +65,12 @@ func (b *backupFile) named(err error) error {
 }
 
 func (b *backupFile) create() (*os.File, error) {
-	return os.OpenFile(b.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	const mode = 0o600
+	file, err := os.OpenFile(b.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err == nil {
+		_ = file.Chmod(mode) // A umask may have taken the owner's access; a file system without modes takes none.
+	}
+	return file, err
 }
 
 // mayTake returns an error if the final name can't be taken.

@@ -129,7 +129,7 @@ func (b *bench) run(name string, workers, every int, do func(random *rand.Rand) 
 // fsync measures the disk alone. The file has its space before, as the log's files do.
 func (b *bench) fsync() (err error) {
 	const size, write = 1 << 20, 512
-	file, err := os.Create(filepath.Join(b.dir, "fsync"))
+	file, err := os.OpenFile(filepath.Join(b.dir, "fsync"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func takeEmptyDir(dir string) (made bool, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return true, os.Mkdir(dir, 0o777)
+		return true, os.Mkdir(dir, 0o700)
 	case err != nil:
 		return false, err
 	case len(entries) > 0:
