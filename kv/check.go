@@ -109,8 +109,7 @@ func checkRecord(record wal.Record, replicated bool) error {
 	case e.decided != replicated:
 		return fmt.Errorf("%w: it has a decision: %v, the store has a file %s: %v", ErrReplica, e.decided, replicaName, replicated)
 	}
-	_, _, err = decodeEntry(record.Payload, nil)
-	return err
+	return checkEntry(record.Payload)
 }
 
 // checkCommits names every record that is no commit, or no entry of a replica. Damage to the log itself ends it; wal.Check names that.

@@ -146,10 +146,25 @@ func readProposal(record []byte) (e entry, err error) {
 // decodeEntry is decodeRecord for every record, a replica's as well, where what is no commit has no mutations. Whether a commit was
 // accepted isn't known here.
 func decodeEntry(record []byte, mutations []Mutation) (made int64, _ []Mutation, err error) {
-	e, err := readEntry(record)
-	if err != nil || !e.isCommit() {
-		return e.made, mutations, err
+	before := len(mutations)
+	if made, err = visitEntry(record, func(m Mutation) { mutations = append(mutations, m.own()) }); err != nil {
+		mutations = mutations[:before]
 	}
-	_, mutations, err = decodeRecord(e.mutations, mutations)
-	return e.made, mutations, err
+	return made, mutations, err
+}
+
+// visitEntry is visitRecord as decodeEntry is decodeRecord. It takes no memory, where a list of the mutations may take many times as much
+// as the record.
+func visitEntry(record []byte, visit func(m Mutation)) (made int64, err error) {
+	e, err := readEntry(record)
+	if err == nil && e.isCommit() {
+		_, err = visitRecord(e.mutations, visit)
+	}
+	return e.made, err
+}
+
+// checkEntry says why a record is none that decodeEntry takes.
+func checkEntry(record []byte) error {
+	_, err := visitEntry(record, func(Mutation) {})
+	return err
 }

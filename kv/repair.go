@@ -208,15 +208,14 @@ func (r *Repair) findLost(ctx context.Context, w *wreck) error {
 		if p.Offset <= r.Offset {
 			continue
 		}
-		_, mutations, err := decodeEntry(p.Payload, nil)
 		if p.Err == nil {
 			r.LostReadable++
 		}
-		if err != nil {
+		if checkEntry(p.Payload) != nil {
 			continue
 		}
-		for _, m := range withoutPairs(mutations) {
-			add(m, p.Offset, p.Err != nil)
+		if _, err := visitEntry(p.Payload, func(m Mutation) { add(m.own(), p.Offset, p.Err != nil) }); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -78,8 +78,8 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 		} else if before == nil {
 			before = &replayed{state: s.clone(), moment: done.moment}
 		}
+		s.apply(max(c.offset, s.offset), c.mutations)
 		if c.offset != 0 {
-			s.apply(c.offset, c.mutations)
 			s.accepted, s.made = c.accepted, c.time
 			done.moment = c.moment
 		}
@@ -99,10 +99,10 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 	return done, r.to.check(done.moment, before != nil)
 }
 
-// chunk is some commits on their way into a state.
+// chunk is some commits on their way into a state, and perhaps a part of the next one.
 type chunk struct {
 	mutations []Mutation
-	moment          // After the last record.
+	moment          // After the last whole record; zero where there is none.
 	bytes     int64 // Of the records.
 	later     bool  // Whether the commits, which then all are, were made after the target's time.
 	err       error // Why there are no more, after these.
@@ -191,12 +191,30 @@ func (d *decoder) add(record wal.Record, from source) error {
 		}
 		d.next.later = later
 	}
-	_, mutations, err := decodeRecord(e.mutations, d.next.mutations)
-	if err != nil {
+	ended, err := d.mutate(&e)
+	switch {
+	case ended != nil:
+		return ended
+	case err != nil:
 		return undecodable(from.path(record.Offset), record.Offset, err)
 	}
-	d.next.mutations, d.next.moment = mutations, d.at
+	d.next.moment = d.at
 	return nil
+}
+
+// mutate decodes a commit's mutations. A commit may have millions of a few bytes each, which would take many times as much memory as the
+// commit, so it is spread over as many chunks as it needs. If it can't be decoded to its end, the replay fails, and nobody sees its
+// beginning. ended is why no more is wanted.
+func (d *decoder) mutate(e *entry) (ended, err error) {
+	_, err = visitRecord(e.mutations, func(m Mutation) {
+		if ended == nil && len(d.next.mutations) >= replayChunk {
+			ended = d.send()
+		}
+		if ended == nil {
+			d.next.mutations = append(d.next.mutations, m.own())
+		}
+	})
+	return ended, err
 }
 
 // send hands the chunk on and begins the next one.

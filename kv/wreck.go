@@ -92,7 +92,7 @@ func (w *wreck) pieces(ctx context.Context) iter.Seq2[wal.Piece, error] {
 		}
 		for p, err := range whileLasting(ctx, w.log.Pieces()) {
 			if err == nil && p.Err == nil {
-				_, _, p.Err = decodeEntry(p.Payload, nil)
+				p.Err = checkEntry(p.Payload)
 				if errors.Is(p.Err, ErrVersion) {
 					err = undecodable(p.Path, p.Offset, p.Err)
 				}
