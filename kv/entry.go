@@ -60,7 +60,7 @@ func splitPair(e snapshot.Entry) (deadline int64, value []byte, err error) {
 		err = checkKey(e.Key)
 	}
 	if err != nil {
-		return 0, nil, &CorruptError{Err: fmt.Errorf("key %q: %w", e.Key, err)}
+		return 0, nil, &CorruptError{Err: fmt.Errorf("an entry with a key of %d bytes and data of %d: %w", len(e.Key), len(e.Data), err)}
 	}
 	return deadline, e.Data[n:], nil
 }

@@ -48,7 +48,7 @@ func TestWhatStandsInPlaceOfAFileIsNeitherFollowedNorWaitedFor(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					useInEveryWay(t, dir)
+					useInEveryWay(t, dir, nil)
 				}()
 				select {
 				case <-done:

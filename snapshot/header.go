@@ -143,7 +143,7 @@ func decodeHead(b []byte) (head, error) {
 		return head{}, fmt.Errorf("header has %d bytes, want %d: %w", len(b), headSize, errCut)
 	}
 	if len(b) < headSize || string(b[:headVersionAt]) != headMagic {
-		return head{}, fmt.Errorf("%w: it starts with %q", ErrNotSnapshot, b[:min(len(b), headVersionAt)])
+		return head{}, fmt.Errorf("%w: it doesn't start with %q", ErrNotSnapshot, headMagic)
 	}
 	sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:])
 	if sum != want {

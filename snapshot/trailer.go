@@ -178,7 +178,7 @@ func appendFooter(dst []byte, h head, trailerPosition int64) []byte {
 // decodeFooter is the inverse of appendFooter.
 func decodeFooter(b []byte, h head) (trailerPosition int64, err error) {
 	if string(b[footerMagicAt:]) != footerMagic {
-		return 0, fmt.Errorf("footer ends with %q, want %q: %w", b[footerMagicAt:], footerMagic, errCut)
+		return 0, fmt.Errorf("footer doesn't end with %q: %w", footerMagic, errCut)
 	}
 	trailerPosition = int64(binary.LittleEndian.Uint64(b))
 	sum, want := h.sumPlace(trailerPosition, nil), binary.LittleEndian.Uint32(b[footerSumAt:])

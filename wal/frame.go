@@ -109,7 +109,7 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 	case len(b) < headSize:
 		return h, fmt.Errorf("store header has %d bytes, want %d", len(b), headSize)
 	case string(b[:headVersionAt]) != storeMagic:
-		return h, fmt.Errorf("not a store file: it starts with %q", b[:headVersionAt])
+		return h, fmt.Errorf("not a store file: it doesn't start with %q", storeMagic)
 	}
 	if sum, want := crc32.Checksum(b[:headSumAt], castagnoli), binary.LittleEndian.Uint32(b[headSumAt:]); sum != want {
 		return h, fmt.Errorf("store header's checksum is %08x, want %08x", sum, want)
