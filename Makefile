@@ -250,7 +250,7 @@ proto: ## Generate Go code from kv/kvpb/commit.proto (needs protoc)
 		--go_out="$(PROTO_OUT)" --go_opt=paths=source_relative $(PROTO)
 
 .PHONY: pages
-pages: ## Run the commands of docs/tour.md and docs/operations.md, and record what they print
+pages: ## Run the commands of docs/tour.md, operations.md and durability.md, and record what they print
 	go run ./internal/pages
 
 .PHONY: data

@@ -19,7 +19,7 @@ import (
 )
 
 // recorded are the pages, below the root of the module.
-var recorded = []string{"docs/tour.md", "docs/operations.md"}
+var recorded = []string{"docs/tour.md", "docs/operations.md", "docs/durability.md"}
 
 // pageTime is how long the commands of a page may take.
 const pageTime = 3 * time.Minute
