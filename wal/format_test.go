@@ -130,6 +130,7 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"nameDigits":         nameDigits,
 		"MinSegmentSize":     MinSegmentSize,
 		"MaxSegmentSize":     MaxSegmentSize,
+		"storeSizeMax":       storeSizeMax,
 		"MaxRecordSizeLimit": MaxRecordSizeLimit,
 	}, doctable.Numbers(t, section(t, "Limits")))
 	require.Equal(t, storeMagic, "WALNUTWL")

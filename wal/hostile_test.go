@@ -40,3 +40,33 @@ func TestALinkInPlaceOfTheQuarantineIsNotFollowed(t *testing.T) {
 	require.NoError(t, l.Close())
 	require.Len(t, must(os.ReadDir(others)), 1)
 }
+
+// TestAFileThatIsTooLongForAStoreIsRefused has a file with a hole, which takes no space on the disk and hours to read.
+func TestAFileThatIsTooLongForAStoreIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir, Options{})
+	require.NoError(t, err)
+	_, err = l.Append([]byte("record"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	path := filepath.Join(dir, storeName(1))
+	require.NoError(t, checkSize(path, MaxSegmentSize+2*MaxRecordSizeLimit), "more than the longest that there can be")
+	if err := os.Truncate(path, 4<<40); err != nil {
+		t.Skipf("making a file with a hole: %v", err)
+	}
+	for _, opts := range []Options{{}, {ReadOnly: true}, {ReadOnly: true, Follow: true}} {
+		_, err = Open(dir, opts)
+		requireCorrupt(t, err, path)
+	}
+	_, err = OpenArchive(Options{}, dir)
+	requireCorrupt(t, err, path)
+	violations, err := Check(dir, Options{})
+	require.NoError(t, err)
+	require.Len(t, violations, 1)
+	require.True(t, violations[0].Damage)
+	s, err := OpenSalvage(dir, Options{})
+	require.NoError(t, err)
+	_, err = s.Fix()
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+}

@@ -45,6 +45,9 @@ const wholeFile = -1
 // proves that the bytes at the end were durable before that frame was seen, so they must check out when they are read after it.
 func (s *store) read(limit int64, keep *index) (reading, error) {
 	size, err := s.file.Size()
+	if err == nil {
+		err = checkSize(s.path, size)
+	}
 	if err != nil {
 		return reading{}, err
 	}

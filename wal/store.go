@@ -49,8 +49,20 @@ type store struct {
 // extent is a part of a store from its start: a position, and how many records lie before it. Both are read and set as one.
 type extent struct{ packed atomic.Uint64 }
 
-// The upper bits are the position in units of frameAlign: a store is at most 2 GiB long.
+// The upper bits are the position in units of frameAlign.
 const extentShift = 32
+
+// storeSizeMax is more than any store has: a segment takes MaxSegmentSize, or a batch of that size, and what has to follow. A file may be
+// much longer than what is in it, and to read it all would take for ever.
+const storeSizeMax = 2 << 30
+
+// checkSize refuses a file that is too long to be a store.
+func checkSize(path string, size int64) error {
+	if size > storeSizeMax {
+		return corrupt(path, storeSizeMax, 0, fmt.Errorf("the file has %d bytes, more than any store", size))
+	}
+	return nil
+}
 
 func (e *extent) set(position int64, records uint32) {
 	e.packed.Store(uint64(position/frameAlign)<<extentShift | uint64(records))
@@ -80,6 +92,13 @@ func openStore(fs vfs.FS, path string, readOnly bool) (*store, error) {
 	n, err := file.ReadAt(encoded, 0)
 	if err != nil && err != io.EOF {
 		return nil, errors.Join(fmt.Errorf("read the header of %s: %w", path, err), file.Close())
+	}
+	size, err := file.Size()
+	if err == nil {
+		err = checkSize(path, size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	head, err := decodeStoreHead(encoded[:n])
 	switch {
