@@ -341,3 +341,34 @@ func TestWriteFileIsDurableAtOnceAndShowsInOpenFiles(t *testing.T) {
 	_, err = mem.ReadFile("x/none")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// TestInUseNamesWhatWasNotClosed opens one thing of each kind, twice closes what may be closed twice, and removes a file that is open.
+func TestInUseNamesWhatWasNotClosed(t *testing.T) {
+	m := NewMem()
+	require.Empty(t, m.InUse())
+	file, err := m.Create("/a")
+	require.NoError(t, err)
+	require.NoError(t, file.Truncate(10))
+	reader, err := m.OpenRead("/a")
+	require.NoError(t, err)
+	mapping, err := reader.Map(10)
+	require.NoError(t, err)
+	lock, err := m.Lock("/LOCK")
+	require.NoError(t, err)
+	_, err = m.Lock("/LOCK")
+	require.ErrorIs(t, err, ErrLocked)
+	_, err = m.Open("/missing")
+	require.Error(t, err)
+	require.NoError(t, m.Remove("/a"))
+	require.Equal(t, []string{"file /a", "file /a", "lock /LOCK", "mapping /a"}, m.InUse())
+	require.Empty(t, m.Exit().InUse())
+	require.NoError(t, reader.Close())
+	require.Equal(t, []string{"file /a", "lock /LOCK", "mapping /a"}, m.InUse())
+	for range 2 {
+		require.NoError(t, mapping.Close())
+		require.NoError(t, lock.Close())
+	}
+	require.NoError(t, file.Close())
+	require.Error(t, file.Close())
+	require.Empty(t, m.InUse())
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"syscall"
@@ -29,6 +30,24 @@ func (d *memDir) walk(dir string, yield func(name string, f *memFile)) {
 			n.walk(path.Join(dir, name), yield)
 		}
 	}
+}
+
+// inUse names the files that are open, the mappings and the held locks, by their addresses. The Mem's mutex guards it.
+type inUse map[any]string
+
+func (u *inUse) add(what any, kind, name string) {
+	if *u == nil {
+		*u = inUse{}
+	}
+	(*u)[what] = kind + " " + name
+}
+
+// InUse returns a line for each file that is open, each mapping and each held lock, sorted: what kind it is, and the name by which it
+// was opened. So a test can find what was never closed.
+func (m *Mem) InUse() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Values(m.inUse))
 }
 
 // ReadFile returns a copy of a file's current bytes, those of bad pages too.

@@ -24,6 +24,7 @@ type Mem struct {
 	hook       func(Call) error
 	held       []*heldWrite // Writes to hold back.
 	calls      int          // The number of calls that a hook saw or would have seen.
+	inUse      inUse        // For InUse.
 	lastNumber int64        // The number of the last change of bytes or names.
 	lastInode  int64
 	capacity   int64 // In bytes; 0 is unlimited.
@@ -96,7 +97,11 @@ func (m *Mem) handle(f *memFile, name string, readOnly bool, err error) (File, e
 	if err != nil {
 		return nil, err
 	}
-	return &memHandle{mem: m, file: f, name: name, readOnly: readOnly, seen: f.failures}, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := &memHandle{mem: m, file: f, name: name, readOnly: readOnly, seen: f.failures}
+	m.inUse.add(h, "file", name)
+	return h, nil
 }
 
 // Remove implements FS.

@@ -168,6 +168,7 @@ func (h *memHandle) Map(size int64) (Mapping, error) {
 		v := h.file.viewOf(size)
 		v.users++
 		mapping = &memMapping{mem: h.mem, file: h.file, name: h.name, view: v, size: size}
+		h.mem.inUse.add(mapping, "mapping", h.name)
 		return nil
 	})
 	if err != nil {
@@ -183,5 +184,6 @@ func (h *memHandle) Close() error {
 		return &fs.PathError{Op: "close", Path: h.name, Err: fs.ErrClosed}
 	}
 	h.closed = true
+	delete(h.mem.inUse, h)
 	return nil
 }

@@ -42,7 +42,9 @@ func (m *Mem) lock(name string) (*memLock, *LockedError, error) {
 	}
 	dir.lock = f
 	m.writeHolder(f)
-	return &memLock{mem: m, dir: dir, file: f, name: name}, nil, nil
+	l := &memLock{mem: m, dir: dir, file: f, name: name}
+	m.inUse.add(l, "lock", name)
+	return l, nil, nil
 }
 
 // writeHolder writes the process id into the file, or leaves it empty on a full disk.
@@ -80,5 +82,6 @@ func (l *memLock) Close() error {
 		l.dir.lock = nil
 	}
 	l.file = nil
+	delete(l.mem.inUse, l)
 	return nil
 }

@@ -51,5 +51,6 @@ func (p *memMapping) Close() error {
 		p.file.views = slices.DeleteFunc(p.file.views, func(v *view) bool { return v == p.view })
 	}
 	p.view = nil
+	delete(p.mem.inUse, p)
 	return nil
 }
