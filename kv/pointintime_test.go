@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -282,6 +283,44 @@ func TestAFailedRestoreLeavesNothing(t *testing.T) {
 		_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
 		require.NoError(t, err, "call %d", n)
 	}
+}
+
+// TestARestoreThatCannotRemoveWhatItMadeCanBeRepeated lets all calls fail from one on, those that would remove things too. What is left is
+// no store, or, where the fault began with the last call, the whole one.
+func TestARestoreThatCannotRemoveWhatItMadeCanBeRepeated(t *testing.T) {
+	whole, _, want, _ := smallBackup(t)
+	refused := 0
+	for _, fault := range []error{errDisk, syscall.EMFILE} {
+		for n := 1; ; n++ {
+			mem := vfs.NewMem()
+			seen := 0
+			mem.SetHook(func(c vfs.Call) error {
+				if seen++; seen < n || fault != errDisk && c.Op != vfs.OpList && c.Op != vfs.OpOpen && c.Op != vfs.OpCreate {
+					return nil
+				}
+				return fault
+			})
+			_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
+			mem.SetHook(nil)
+			if seen < n {
+				require.NoError(t, err)
+				break
+			}
+			opts := manual(mem)
+			opts.ReadOnly = true
+			db, opened := Open("/data/restored", opts)
+			if opened == nil {
+				require.Equal(t, want, lines(db.Scan(Range{})), "call %d", n)
+				require.NoError(t, db.Close())
+				continue
+			}
+			refused++
+			require.ErrorIs(t, opened, ErrNotStore, "call %d", n)
+			_, err = Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
+			require.NoError(t, err, "call %d", n)
+		}
+	}
+	require.Greater(t, refused, 50)
 }
 
 // TestARestoreThatIsRefusedLeavesADirectoryAsItWas has one that is empty, one that is there, and several that are missing.

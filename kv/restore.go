@@ -47,7 +47,8 @@ type RestoreOptions struct {
 // memory meanwhile. It reads all increments to their ends and, for a time, all of the archive, since a clock may have been
 // set back. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrNotBackup; ErrCorrupt, whose Path is "backup", "increment 1" and
 // so on, or a file's; ErrVersion; ErrTruncated for a target before the backup; ErrOutOfRange for one after the last commit there is;
-// ErrNoSpace, ctx's, or one of the file system. A Restore that was killed leaves what no store opens and another Restore may use.
+// ErrNoSpace, ctx's, or one of the file system. A Restore that was killed, or can't remove what it made, leaves what no store opens and
+// another Restore may use; but where the disk fails for good at the last step, the whole store stays.
 func Restore(ctx context.Context, backup io.Reader, dir string, opts RestoreOptions) (offset uint64, err error) {
 	own, err := Options{
 		SnapshotCompression: opts.Compression, Logger: opts.Logger, Progress: opts.Progress, fs: opts.fs, CheckpointFactor: -1,
@@ -127,9 +128,21 @@ func (r *restore) fillClaimed(backup io.Reader) (offset uint64, err error) {
 		err = r.kv.fs.SyncDir(r.dir)
 	}
 	if err != nil {
-		err = errors.Join(err, r.clear(), ignoreMissing(r.kv.fs.Remove(marker)))
+		err = errors.Join(err, r.takeBack(marker))
 	}
 	return offset, err
+}
+
+// takeBack removes what was made. The marker is there until all of it is gone: without it, what can't be removed would pass for a store,
+// or keep another restore away.
+func (r *restore) takeBack(marker string) error {
+	if err := markDir(r.kv.fs, r.dir, restoringName); err != nil {
+		return err
+	}
+	if err := r.clear(); err != nil {
+		return err
+	}
+	return r.kv.fs.Remove(marker)
 }
 
 // check refuses a directory that holds anything but what an unfinished restore has left.
