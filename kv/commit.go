@@ -176,7 +176,7 @@ func (db *DB) give(b *Batch, worked *state, prepared *wal.Prepared) (offset uint
 	}
 	offset, group, err := db.log.SubmitPrepared(prepared, record)
 	if err != nil {
-		return 0, db.notTaken(err)
+		return 0, db.notTaken(offset, err)
 	}
 	db.full = false
 	if worked != nil {
@@ -209,10 +209,14 @@ func tooLarge(size, limit int) error {
 	return fmt.Errorf("%w: %d bytes encoded, limit %d", ErrCommitTooLarge, size, limit)
 }
 
-// notTaken says why the log didn't take a commit, and logs when a full disk begins to refuse them. The caller holds mu.
-func (db *DB) notTaken(err error) error {
+// notTaken says why the log didn't take a commit, and logs when a full disk begins to refuse them. The offset is 0 unless the commit
+// was being written when the log failed. The caller holds mu.
+func (db *DB) notTaken(offset uint64, err error) error {
 	if errors.Is(err, ErrFailed) {
-		return db.fail(db.last+1, err)
+		if offset != 0 {
+			return db.fail(offset, err)
+		}
+		db.failed = err
 	}
 	full := errors.Is(err, ErrNoSpace)
 	if full && !db.full {

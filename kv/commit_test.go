@@ -418,3 +418,51 @@ func TestARelaxedCommitWhoseWriteFailsIsNotSaidToBeRefused(t *testing.T) {
 	requireHolds(t, db, "k=v")
 	require.ErrorIs(t, db.Close(), ErrFailed)
 }
+
+// TestAFailedLogRefusesWhatItDidNotTake: a commit is undecided only if it was on its way to the disk when the log failed.
+func TestAFailedLogRefusesWhatItDidNotTake(t *testing.T) {
+	failing := func(op vfs.Op, part string) func(vfs.Call) error {
+		return func(c vfs.Call) error {
+			if c.Op == op && strings.Contains(c.Name, part) {
+				return errDisk
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		mode  SyncMode
+		fails func(vfs.Call) error
+		first func(db *DB) error // What meets the failure before the commit does, if anything.
+	}{
+		{"a sync has failed before", SyncNever, failing(vfs.OpSync, ".store"), (*DB).Sync},
+		{"a checkpoint has failed before", SyncAlways, failing(vfs.OpSync, ".store"), func(db *DB) error {
+			_, err := db.Checkpoint(t.Context())
+			return err
+		}},
+		{"the segment for it gets no name", SyncAlways, failing(vfs.OpRename, ".store"), nil},
+		{"the segment for it gets no durable name", SyncAlways, failing(vfs.OpSyncDir, walName), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			opts := manual(mem)
+			opts.Sync, opts.SnapshotsKept = c.mode, 1
+			db, err := Open(storeDir, opts)
+			require.NoError(t, err)
+			for range 2 {
+				put(t, db, "k", strings.Repeat("v", 3000))
+			}
+			mem.SetHook(c.fails)
+			if c.first != nil {
+				require.ErrorIs(t, c.first(db), ErrFailed)
+			}
+			_, err = db.Put([]byte("next"), make([]byte, 3000))
+			require.ErrorIs(t, err, ErrFailed)
+			require.NotErrorIs(t, err, ErrUndecided)
+			mem.SetHook(nil)
+			require.ErrorIs(t, db.Close(), ErrFailed)
+			db = openStore(t, storeDir, opts)
+			require.EqualValues(t, 2, db.Offset())
+		})
+	}
+}

@@ -10,8 +10,7 @@ import (
 // copied. ErrTooLarge, ErrNoSpace, ErrClosed and ErrReadOnly mean that nothing was written; after ErrFailed the next Open shows
 // whether the record is in the log. Concurrent calls share writes and syncs.
 func (l *Log) Append(payload []byte) (offset uint64, err error) {
-	offset, _, err = l.Submit(payload)
-	if err != nil {
+	if offset, _, err = l.Submit(payload); err != nil {
 		return 0, err
 	}
 	return offset, l.Wait(offset)
@@ -64,7 +63,9 @@ func (l *Log) submitBatch(payloads [][]byte, size int64) (first, last uint64, er
 
 // Submit hands over one record without waiting for the disk: it gets its offset, and in the default mode is written with whatever
 // else is handed over until a caller waits. In the other modes it is acknowledged when Submit returns. The payload is copied. Every
-// Submit must be followed by a Wait for its offset or a later one, or by Sync. An error other than ErrFailed uses no offset.
+// Submit must be followed by a Wait for its offset or a later one, or by Sync. With an error the offset is 0 and the record isn't
+// in the log, unless it was being written when the log failed: then the error is ErrFailed, the offset is what it would have had,
+// and the next Open shows whether it is there.
 //
 // Records with the same group, which is the offset of the first of them, are acknowledged together: by one write, one sync and one
 // call of Options.Landed. In the relaxed modes each record is a group.
@@ -108,7 +109,7 @@ func (l *Log) submit(payload []byte, sum uint32) (offset, group uint64, err erro
 	offset = s.next
 	active.index.Load().add(s.end, s.chain)
 	if err := l.lay(s, kindRecord, payload, sum); err != nil {
-		return 0, 0, err
+		return offset, 0, err
 	}
 	return offset, l.note(offset, payload), nil
 }

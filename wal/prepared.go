@@ -73,21 +73,24 @@ func (l *Log) SubmitPrepared(p *Prepared, payload []byte) (offset, group uint64,
 	}
 	d := p.draft
 	p.draft = nil // It becomes the log's, or is dropped.
-	err = l.roll(func(head storeHead) (*store, error) { return d.finish(head, p.size, payload, sum) })
+	err = l.roll(func(head storeHead) (*store, error) {
+		offset = head.base
+		return d.finish(head, p.size, payload, sum)
+	})
 	if err != nil {
-		return 0, 0, err
+		return offset, 0, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
-		return 0, 0, err
+		return offset, 0, err
 	}
 	// The record is durable. A mark after it proves that, and is what its group writes.
 	active := l.segments.active()
 	active.index.Load().add(headSize, active.store.headChain)
 	if err := l.layMark(active.store); err != nil {
-		return 0, 0, err
+		return offset, 0, err
 	}
-	l.forming.first, l.forming.last = active.base(), active.base()
-	return active.base(), l.note(active.base(), payload), nil
+	l.forming.first, l.forming.last = offset, offset
+	return offset, l.note(offset, payload), nil
 }

@@ -198,3 +198,56 @@ func TestAPreparedRecordThatFailsIsThereOrNot(t *testing.T) {
 		}
 	}
 }
+
+// TestAnErrorComesWithAnOffsetOnlyIfTheRecordMayBeThere fails each call of handing over a record: with offset 0 it isn't in the log.
+func TestAnErrorComesWithAnOffsetOnlyIfTheRecordMayBeThere(t *testing.T) {
+	seen := map[bool]int{}
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		for _, ahead := range []bool{false, true} {
+			for nth := 1; ; nth++ {
+				mem := vfs.NewMem()
+				opts := testOptions(mem)
+				opts.Sync = mode
+				l := openTest(t, opts)
+				fill(t, l, 3)
+				payload := noise(20_000)
+				var p *Prepared
+				if ahead {
+					p = must(l.Prepare(payload))
+				}
+				calls := 0
+				mem.SetHook(func(c vfs.Call) error {
+					if c.Op.Changes() {
+						if calls++; calls == nth {
+							return errDisk
+						}
+					}
+					return nil
+				})
+				offset, _, err := l.SubmitPrepared(p, payload)
+				mem.SetHook(nil)
+				if calls < nth {
+					require.NoError(t, err)
+					require.NoError(t, l.Close())
+					break
+				}
+				if err != nil {
+					require.ErrorIs(t, err, ErrFailed)
+					seen[offset != 0]++
+					again, _, refused := l.Submit(payload)
+					require.ErrorIs(t, refused, ErrFailed)
+					require.Zero(t, again)
+				}
+				_ = l.Close()
+				opts.FS = mem.Exit()
+				l = openTest(t, opts)
+				if err != nil && offset == 0 {
+					require.EqualValues(t, 3, l.Last(), "call %d", nth)
+				}
+				require.NoError(t, l.Close())
+			}
+		}
+	}
+	require.Positive(t, seen[true])
+	require.Positive(t, seen[false])
+}
