@@ -145,6 +145,10 @@ crash: ## Run the crash tests at length: CRASH_STATES (1000000) of wal, CRASH_WO
 	go test -count=1 -timeout=60m -run=Crash ./wal -crash.states=$(CRASH_STATES)
 	go test -count=1 -timeout=60m -run='Crash|Kill' ./kv -crash.workloads=$(CRASH_WORKLOADS) -kill.rounds=$(KILL_ROUNDS)
 
+.PHONY: faults
+faults: ## Let each call of a workload on a store fail in each way, about 35,700 points
+	go test -count=1 -timeout=60m -run=TestAFaultAtAnyCall -v ./kv -faults.all
+
 .PHONY: random
 random: ## Run random operations and concurrent histories for hours: OPERATIONS (300000000), HISTORIES (100000)
 	go test -count=1 -timeout=0 -run='RandomOperations|Serializable' ./kv \

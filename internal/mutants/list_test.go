@@ -576,6 +576,41 @@ var mutants = []mutant{
 		new:     "\t\t\te.established.Store(e.raft.CurrentTerm())\n\t\t\tmark := e.raft.Apply(nil, 0)\n",
 		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
 	},
+	{
+		mistake: "a failed sync of a rolled segment's seal is ignored",
+		file:    "wal/store.go",
+		old:     "if err := s.sync(); err != nil {\n\t\treturn err\n\t}\n\ts.sealed.Store(true)",
+		new:     "_ = s.sync()\n\ts.sealed.Store(true)",
+		pkg:     "./kv", test: faultsTest, args: []string{"-faults.all"},
+	},
+	{
+		mistake: "a failed sync of the directory after a segment has got its name is ignored",
+		file:    "wal/draft.go",
+		old:     "if err := d.log.opts.FS.SyncDir(d.log.dir); err != nil {",
+		new:     "if err := d.log.opts.FS.SyncDir(d.log.dir); errors.Is(err, ErrFailed) {",
+		pkg:     "./kv", test: faultsTest, args: []string{"-faults.all"},
+	},
+	{
+		mistake: "a failed sync of the archive's directory is ignored",
+		file:    "wal/archive.go",
+		old:     "if err := l.opts.FS.SyncDir(dir); err != nil {\n\t\treturn archiveError(leaving[0], err)",
+		new:     "if err := l.opts.FS.SyncDir(dir); errors.Is(err, ErrFailed) {\n\t\treturn archiveError(leaving[0], err)",
+		pkg:     "./kv", test: faultsTest, args: []string{"-faults.all"},
+	},
+	{
+		mistake: "a commit that was written in part when the disk was full is said to be refused",
+		file:    "kv/commit.go",
+		old:     "\terr := db.log.Wait(offset)\n\tif err == nil {\n\t\treturn nil\n\t}\n",
+		new:     "\terr := db.log.Wait(offset)\n\tif err = noSpace(err); err == nil || errors.Is(err, ErrNoSpace) {\n\t\treturn err\n\t}\n",
+		pkg:     "./kv", test: faultsTest, args: []string{"-faults.all"},
+	},
+	{
+		mistake: "a snapshot that can't be read stays open",
+		file:    "snapshot/file.go",
+		old:     "return nil, errors.Join(err, opened.Close())",
+		new:     "return nil, errors.Join(err)",
+		pkg:     "./kv", test: faultsTest, args: []string{"-faults.all"},
+	},
 }
 
 // The tests of kv that find planted mistakes, and what makes the one that draws its runs stop soon after.

@@ -29,7 +29,10 @@ type mutant struct {
 	args    []string
 }
 
-const crashTest = "TestEveryCrashLeavesAPrefix"
+const (
+	crashTest  = "TestEveryCrashLeavesAPrefix"
+	faultsTest = "TestAFaultAtAnyCall"
+)
 
 func TestEveryPlantedMistakeIsFound(t *testing.T) {
 	root, err := filepath.Abs("../..")
