@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/walnutkv/walnut/internal/vfs"
@@ -132,6 +133,10 @@ func (db *DB) open(ctx context.Context) (err error) {
 		if db.lock, err = db.opts.fs.Lock(filepath.Join(db.dir, lockName)); err != nil {
 			return err
 		}
+		// A restore that died may have removed its marker, and not durably: a power cut must not bring that back later.
+		if err := db.opts.fs.SyncDir(db.dir); err != nil {
+			return err
+		}
 	}
 	if db.opts.replicated, err = db.opts.member.join(db.dir, db.opts); err != nil {
 		return err
@@ -179,11 +184,24 @@ func (db *DB) openLog() error {
 	db.snapshots.log = db.log
 	switch {
 	case db.opts.ReadOnly:
-		return db.log.Sync() // The writer may not have synced yet what is about to be shown.
+		return syncShown(db.dir, db.opts, db.log)
 	case db.opts.replicated:
 		return db.finishInstall()
 	case db.opts.ArchiveDir != "":
 		return markDir(db.opts.fs, db.dir, archiveName)
+	}
+	return nil
+}
+
+// syncShown makes durable what a log that is only read is about to show, and that the directory is a store, since the writer, or a
+// restore that died, may not have done so yet. A file system that can't sync, such as an image that is only read, or that became
+// read-only after an error, is as durable as it gets: of the records the log says so.
+func syncShown(dir string, opts Options, log *wal.Log) error {
+	if err := log.Sync(); err != nil {
+		return err
+	}
+	if err := opts.fs.SyncDir(dir); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
+		return err
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (v *DiskView) open() error {
 		return err
 	}
 	v.untried, v.snapshots.log, v.last = places, v.log, v.log.Last()
-	if err := v.log.Sync(); err != nil {
+	if err := syncShown(v.dir, v.opts, v.log); err != nil {
 		return err
 	}
 	if v.opts.replicated, err = isReplica(v.dir, v.opts); err == nil && v.opts.replicated {

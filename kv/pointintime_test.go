@@ -432,3 +432,39 @@ func TestDamagedSnapshotsAreFallenBackFrom(t *testing.T) {
 func snapshotPath(offset uint64) string {
 	return filepath.Join(storeDir, snapshotName, fmt.Sprintf("%020d.snap", offset))
 }
+
+// TestACommitOutlivesARestoreThatDiedAtItsEnd: a restore removes its marker, and dies before that is durable. A process opens the
+// store, and a commit is acknowledged or shown. The marker, which would let another restore have the directory, must not come back.
+func TestACommitOutlivesARestoreThatDiedAtItsEnd(t *testing.T) {
+	whole, _, want, _ := smallBackup(t)
+	mem := vfs.NewMem()
+	var died *vfs.Mem
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpSyncDir && c.Name == "/data/restored" {
+			died = mem.Exit() // The last one stays.
+		}
+		return nil
+	})
+	_, err := Restore(t.Context(), bytes.NewReader(whole), "/data/restored", RestoreOptions{fs: mem})
+	require.NoError(t, err)
+	for _, readOnly := range []bool{true, false} {
+		disk := died.Clone()
+		opts := manual(disk)
+		opts.ReadOnly = readOnly
+		db, err := Open("/data/restored", opts)
+		require.NoError(t, err)
+		requireHolds(t, db, want...)
+		opts.fs = disk.Crash(1, vfs.KeepNone)
+		require.NoError(t, db.Close())
+		db, err = Open("/data/restored", opts)
+		require.NoError(t, err, "opened for reading: %v", readOnly)
+		requireHolds(t, db, want...)
+		require.NoError(t, db.Close())
+	}
+	disk := died.Clone()
+	view, err := OpenDiskView(t.Context(), "/data/restored", manual(disk))
+	require.NoError(t, err)
+	require.NoError(t, view.Close())
+	_, err = OpenDiskView(t.Context(), "/data/restored", manual(disk.Crash(1, vfs.KeepNone)))
+	require.NoError(t, err)
+}

@@ -118,7 +118,7 @@ func (l *Log) mendTail(v *survey) error {
 		l.recovery.QuarantinePath = path
 	}
 	size := min(t.size, t.end+reserveSize)
-	if t.seal == 0 {
+	if t.seal == 0 || l.recovery.Outcome == Torn {
 		if err := l.relog(s, t, size); err != nil {
 			return err
 		}
@@ -140,11 +140,16 @@ func (l *Log) mendTail(v *survey) error {
 	return nil
 }
 
-// relog writes the frames that nothing proves durable, and zeros after them, over themselves.
+// relog writes the frames that nothing proves durable, and zeros after them, over themselves. After a seal it writes zeros alone: the first
+// append after a clean close may have left a frame there without the mark that takes the seal's place, and a later mark must not
+// lead to it.
 func (l *Log) relog(s *store, t *reading, size int64) error {
-	from := t.proven
-	l.recovery.ReloggedBytes = t.end - from
-	again := io.MultiReader(io.NewSectionReader(s.file, from, t.end-from), bytes.NewReader(zeros[:size-t.end]))
+	from, end := t.proven, t.cutFrom()
+	if t.seal != 0 {
+		from = end
+	}
+	l.recovery.ReloggedBytes = end - from
+	again := io.MultiReader(io.NewSectionReader(s.file, from, end-from), bytes.NewReader(zeros[:size-end]))
 	if _, err := io.Copy(io.NewOffsetWriter(s.file, from), again); err != nil {
 		return fmt.Errorf("write %s again from position %d: %w", s.path, from, err)
 	}

@@ -636,3 +636,32 @@ func TestALogThatMustExistIsNotMade(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 }
+
+// TestWhatFollowsASealAfterATornAppendIsNoDamageLater: the first append after a clean close writes a mark over the seal, and its record
+// after that. A power cut may take the sector with the mark alone. Recovery then cut the file within the record's frame, and the
+// next mark led to that.
+func TestWhatFollowsASealAfterATornAppendIsNoDamageLater(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := testOptions(mem)
+	l := openTest(t, opts)
+	for len(l.Segments()) < 2 {
+		fill(t, l, l.Last()+1)
+	}
+	fill(t, l, l.Last()+2)
+	path, last, seal := l.segments.active().store.path, l.Last(), l.segments.active().store.end
+	require.NoError(t, l.Close())
+	closed := must(mem.ReadFile(path))
+	_, err := openTest(t, opts).Append(make([]byte, 4*boundsFrameSize))
+	require.NoError(t, err)
+	torn := must(mem.ReadFile(path))
+	copy(torn[seal:seal+boundsFrameSize], closed[seal:])
+
+	again := mem.Exit()
+	require.NoError(t, again.WriteFile(path, torn))
+	opts.FS = again
+	l = openTest(t, opts)
+	require.Equal(t, last, l.Last())
+	require.NoError(t, l.TruncateFront(last)) // With a mark.
+	opts.FS = again.Exit()
+	require.Equal(t, last, openTest(t, opts).Last())
+}

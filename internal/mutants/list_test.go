@@ -61,8 +61,8 @@ var mutants = []mutant{
 	{
 		mistake: "the tail that nothing proves durable is not logged again",
 		file:    "wal/mend.go",
-		old:     "from := t.proven",
-		new:     "from := t.end",
+		old:     "from, end := t.proven, t.cutFrom()",
+		new:     "from, end := t.end, t.cutFrom()",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
@@ -348,8 +348,8 @@ var mutants = []mutant{
 	{
 		mistake: "a store that is opened for reading shows what its writer has not synced",
 		file:    "kv/db.go",
-		old:     "return db.log.Sync() // The writer",
-		new:     "return nil // The writer",
+		old:     "if err := log.Sync(); err != nil {\n\t\treturn err\n\t}\n\tif err := opts.fs",
+		new:     "if err := opts.fs",
 		pkg:     "./kv", test: "TestAReaderShowsNothingThatAPowerCutTakes",
 	},
 	{
@@ -414,6 +414,13 @@ var mutants = []mutant{
 		old:     "return it.to() <= now && yield(it.key())",
 		new:     "return it.from() <= now && yield(it.key())",
 		pkg:     "./kv", test: "TestCrashLeavesAStateThatWas",
+	},
+	{
+		mistake: "what a torn append left after a seal is not zeroed",
+		file:    "wal/mend.go",
+		old:     "if t.seal == 0 || l.recovery.Outcome == Torn {",
+		new:     "if t.seal == 0 {",
+		pkg:     "./wal", test: "TestWhatFollowsASealAfterATornAppend",
 	},
 	{
 		mistake: "a watcher of a follower gets commits before they are visible",
