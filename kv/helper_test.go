@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -145,4 +146,18 @@ func layerOf(offset uint64, fill func(b *Batch)) *layer {
 	l := &layer{}
 	l.add(offset, &b, nil)
 	return l
+}
+
+// flipBit changes one bit of a file.
+func flipBit(t *testing.T, mem *vfs.Mem, path string, bit int64) {
+	t.Helper()
+	file, err := mem.Open(path)
+	require.NoError(t, err)
+	var b [1]byte
+	_, err = file.ReadAt(b[:], bit/8)
+	require.NoError(t, err)
+	b[0] ^= 1 << (bit % 8)
+	_, err = file.WriteAt(b[:], bit/8)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(file.Sync(), file.Close()))
 }

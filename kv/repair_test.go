@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/crashtest"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -324,11 +325,11 @@ func TestAPowerCutDuringARepairLeavesTheDamageOrTheRepairedStore(t *testing.T) {
 			opts.fs = disk
 			plan, err := PlanRepair(t.Context(), storeDir, opts)
 			require.NoError(t, err)
-			dice := rand.New(rand.NewPCG(*crashSeed, uint64(i)))
+			dice := rand.New(rand.NewPCG(*crashtest.Seed, uint64(i)))
 			disk.SetHook(func(call vfs.Call) error {
 				if call.Op.Changes() {
 					policy := vfs.Policies[dice.IntN(len(vfs.Policies))]
-					says := fmt.Sprintf("%v before call %d, %v %s; replay: go test ./kv -run %s -crash.seed=%d", policy, call.N, call.Op, call.Name, t.Name(), *crashSeed)
+					says := fmt.Sprintf("%v before call %d, %v %s; replay: go test ./kv -run %s -crash.seed=%d", policy, call.N, call.Op, call.Name, t.Name(), *crashtest.Seed)
 					states++
 					requireRepairable(t, disk.Crash(dice.Uint64(), policy), plan.Offset, says)
 				}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -16,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/crashtest"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -23,6 +22,7 @@ import (
 // agreed upon, always first.
 type replicaCrash struct {
 	t      *testing.T
+	all    *crashtest.Tally
 	replay string
 	random *rand.Rand // Of the workload.
 	dice   *rand.Rand // Of the crashes.
@@ -38,28 +38,23 @@ type replicaCrash struct {
 	kept      int        // How many of held stay when what goes on now is done.
 	applied   uint64     // Up to where the replica was told that entries are agreed upon.
 	installed uint64     // Up to where a snapshot was installed.
-	states    int
 }
 
 // TestEveryCrashOfAReplicaLeavesAPrefixWithAllThatWasAcknowledged is every call with every policy, through appends, cuts, checkpoints and
 // installs: what is opened again is the state after one of the entries that were agreed upon, not before what was installed; the log has
 // every entry that was acknowledged; and with what follows the state becomes that of a node which never died.
 func TestEveryCrashOfAReplicaLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
-	states := 0
-	for i := range uint64(max(1, *crashWorkloads/5)) {
-		states += newReplicaCrash(t, *crashSeed+i).run()
-		if t.Failed() {
-			return
-		}
+	want := crashtest.Share(1_500, 20)
+	all := crashtest.Run(t, want, func(seed uint64, all *crashtest.Tally) { newReplicaCrash(t, seed, all).run() })
+	if !t.Failed() {
+		require.GreaterOrEqual(t, all.Distinct(), want)
 	}
-	t.Logf("%d states", states)
-	require.Greater(t, states, 100**crashWorkloads, "the crashes are too rare to find anything")
 }
 
-func newReplicaCrash(t *testing.T, seed uint64) *replicaCrash {
+func newReplicaCrash(t *testing.T, seed uint64, all *crashtest.Tally) *replicaCrash {
 	r := &replicaCrash{
-		t: t, random: rand.New(rand.NewPCG(seed, 18)), dice: rand.New(rand.NewPCG(seed, 19)), mem: vfs.NewMem(), after: [][]string{nil},
-		replay: fmt.Sprintf("replay: go test ./kv -run %s -crash.seed=%d -crash.workloads=1", t.Name(), seed),
+		t: t, all: all, random: rand.New(rand.NewPCG(seed, 18)), dice: rand.New(rand.NewPCG(seed, 19)), mem: vfs.NewMem(), after: [][]string{nil},
+		replay: fmt.Sprintf("replay: go test ./kv -run %s -crash.seed=%d -crash.states=1", t.Name(), seed),
 	}
 	r.own, r.peer = r.open(r.mem), r.open(vfs.NewMem())
 	return r
@@ -79,8 +74,8 @@ func (r *replicaCrash) open(mem *vfs.Mem) *script {
 	return c
 }
 
-// run does the workload and returns how many states were opened.
-func (r *replicaCrash) run() int {
+// run does the workload.
+func (r *replicaCrash) run() {
 	r.mem.SetHook(func(c vfs.Call) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -95,8 +90,7 @@ func (r *replicaCrash) run() int {
 		}
 	}
 	r.mem.SetHook(nil)
-	require.NoError(r.t, errors.Join(r.own.replica.DB().Close(), r.peer.replica.DB().Close()), r.replay)
-	return r.states
+	assert.NoError(r.t, errors.Join(r.own.replica.DB().Close(), r.peer.replica.DB().Close()), r.replay)
 }
 
 func (r *replicaCrash) note(what func()) {
@@ -206,26 +200,34 @@ func (r *replicaCrash) install() {
 	r.note(func() { r.held, r.installed = nil, offset })
 }
 
-// crash opens what a power cut leaves, and what the death of the process leaves.
+// crash judges what a power cut leaves, and what the death of the process leaves.
 func (r *replicaCrash) crash(c vfs.Call) {
 	at := fmt.Sprintf("%s: before %v of %s", r.replay, c.Op, c.Name)
-	policy := vfs.Policies[r.dice.IntN(len(vfs.Policies))]
-	for _, mem := range []*vfs.Mem{r.mem.Crash(r.dice.Uint64(), policy), r.mem.Crash(1, vfs.KeepNone), r.mem.Exit()} {
-		r.states++
-		r.judge(mem, fmt.Sprintf("%s, policy %v", at, policy))
-		if r.t.Failed() {
-			return
-		}
+	for _, policy := range vfs.Policies {
+		r.judge(r.mem.Crash(r.dice.Uint64(), policy), 0, fmt.Sprintf("%s, policy %v", at, policy))
 	}
+	r.judge(r.mem.Exit(), 0, at+", death")
 }
 
-// judge opens what is left, and compares it with what was promised.
-func (r *replicaCrash) judge(mem *vfs.Mem, at string) {
-	c := &script{propose: func([]byte) error { return ErrNotLeader }}
-	opts := crashOptions(mem)
-	opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	var err error
-	if c.replica, err = OpenReplica(storeDir, opts, Member{testCluster, "one"}, c); !assert.NoError(r.t, err, at) {
+// judge opens what is left, unless it was judged before, and compares it with what was promised. The recoveries of a share are cut.
+func (r *replicaCrash) judge(mem *vfs.Mem, cuts int, at string) {
+	asked := []uint64{r.installed, r.applied, uint64(r.kept), uint64(len(r.held)), uint64(len(r.coming))}
+	if r.t.Failed() || !r.all.IsNew(mem, cuts, asked...) {
+		return
+	}
+	if cuts < recoveriesCut && r.dice.IntN(8) < 1+cuts {
+		disk := mem.Clone()
+		var c *script
+		left := crashtest.Cuts(disk, r.dice, func() { c = r.reopen(disk, at) })
+		if c != nil {
+			assert.NoError(r.t, c.replica.DB().Close(), at)
+		}
+		for _, cut := range left {
+			r.judge(cut.Disk, cuts+1, at+", then in the recovery "+cut.How)
+		}
+	}
+	c := r.reopen(mem, at)
+	if c == nil {
 		return
 	}
 	defer func() { assert.NoError(r.t, c.replica.DB().Close(), at) }()
@@ -266,6 +268,17 @@ func (r *replicaCrash) judge(mem *vfs.Mem, at string) {
 		}
 	}
 	r.goOn(c, at)
+}
+
+// reopen opens what is left, nil where that fails.
+func (r *replicaCrash) reopen(mem *vfs.Mem, at string) *script {
+	c := &script{propose: func([]byte) error { return ErrNotLeader }}
+	var err error
+	c.replica, err = OpenReplica(storeDir, crashOptions(mem), Member{testCluster, "one"}, c)
+	if !assert.NoError(r.t, err, at) {
+		return nil
+	}
+	return c
 }
 
 // goOn gives a replica what it lacks.

@@ -3,13 +3,10 @@ package wal
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"hash/maphash"
 	"io/fs"
 	"math/rand/v2"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,82 +16,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/crashtest"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // The crash test runs generated workloads on a disk in memory, and before every call that changes the disk it
 // takes, for each policy, a state that a power cut could leave. Each state is opened, compared with what had been
-// acknowledged, written to, and opened again; some are crashed again while they are being opened. Half of the workloads
-// have an archive: with the log it must hold every record from the first on. docs/testing.md says what it covers and how
+// acknowledged, written to, and opened again; some are crashed again while they are being opened, up to twice. Half of the
+// workloads have an archive: with the log it must hold every record from the first on. docs/testing.md says what it covers and how
 // it was shown to find planted mistakes.
-var (
-	crashSeed   = flag.Uint64("crash.seed", 0, "run the crash test's workload with this seed, and only that")
-	crashStates = flag.Int64("crash.states", 0, "go on until this many distinct states were checked; 0 is 110000, or 6000 with -short")
-)
-
 func TestEveryCrashLeavesAPrefixWithAllThatWasAcknowledged(t *testing.T) {
-	want := *crashStates
-	if want == 0 {
-		want = 110_000
-		if testing.Short() {
-			want = 6_000
-		}
-	}
-	all := &stateSet{seen: map[uint64]struct{}{}, hash: maphash.MakeSeed()}
-	if *crashSeed != 0 {
-		runCrashWorkload(t, *crashSeed, all)
-		return
-	}
-	var next atomic.Uint64
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for all.distinct.Load() < want && !t.Failed() {
-				runCrashWorkload(t, next.Add(1), all)
-			}
-		})
-	}
-	workers.Wait()
-	t.Logf("%d workloads, %d distinct states checked of %d taken, %d of them during a recovery; %d histories read from archive and log; %d states read and checked, %d opened on a full disk",
-		next.Load(), all.distinct.Load(), all.taken.Load(), all.nested.Load(), all.histories.Load(), all.readings.Load(), all.full.Load())
+	var looks crashLooks
+	want := crashtest.Share(90_000, 1)
+	all := crashtest.Run(t, want, func(seed uint64, all *crashtest.Tally) { runCrashWorkload(t, seed, all, &looks) })
+	t.Logf("%d histories read from archive and log; %d states read and checked, %d opened on a full disk",
+		looks.histories.Load(), looks.readings.Load(), looks.full.Load())
 	if !t.Failed() {
-		require.GreaterOrEqual(t, all.distinct.Load(), want)
+		require.GreaterOrEqual(t, all.Distinct(), want)
 	}
 }
 
-// stateSet counts the states that were checked and tells new ones from those that were checked before.
-type stateSet struct {
-	taken, distinct, nested, histories, readings, full atomic.Int64
-
-	hash maphash.Seed
-	mu   sync.Mutex
-	seen map[uint64]struct{}
-}
-
-// isNew reports whether a state, with what is asked of it, has not been seen before.
-func (s *stateSet) isNew(disk *vfs.Mem, e expectation) bool {
-	s.taken.Add(1)
-	var h maphash.Hash
-	h.SetSeed(s.hash)
-	for _, name := range disk.Names() {
-		data, _ := disk.ReadFile(name)
-		fmt.Fprintf(&h, "%s %d\n", name, len(data))
-		_, _ = h.Write(data)
-	}
-	content := h.Sum64()
-	fmt.Fprintf(&h, "%d %d %d %v", e.lastMin, e.lastMax, e.truncatedTo, e.firsts)
-	asked := h.Sum64()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.seen[asked]; known {
-		return false
-	}
-	if _, known := s.seen[content]; !known {
-		s.distinct.Add(1)
-	}
-	s.seen[asked], s.seen[content] = struct{}{}, struct{}{}
-	return true
-}
+// crashLooks counts at what else was looked than at logs that are opened to go on.
+type crashLooks struct{ histories, readings, full atomic.Int64 }
 
 // expectation is what must hold of a log that is opened after a crash.
 type expectation struct {
@@ -112,7 +55,8 @@ type crashRun struct {
 	t    *testing.T
 	seed uint64
 	rng  *rand.Rand // Of the workload.
-	all  *stateSet
+	all  *crashtest.Tally
+	look *crashLooks
 
 	disk *vfs.Mem
 	opts Options
@@ -127,8 +71,8 @@ type crashRun struct {
 }
 
 // runCrashWorkload runs the workload of one seed.
-func runCrashWorkload(t *testing.T, seed uint64, all *stateSet) {
-	r := &crashRun{t: t, seed: seed, all: all, rng: rand.New(rand.NewPCG(seed, 1)), lots: rand.New(rand.NewPCG(seed, 2))}
+func runCrashWorkload(t *testing.T, seed uint64, all *crashtest.Tally, looks *crashLooks) {
+	r := &crashRun{t: t, seed: seed, all: all, look: looks, rng: rand.New(rand.NewPCG(seed, 1)), lots: rand.New(rand.NewPCG(seed, 2))}
 	r.disk = vfs.NewMem()
 	r.disk.SetHook(r.call)
 	r.opts = testOptions(r.disk)
@@ -157,7 +101,7 @@ func runCrashWorkload(t *testing.T, seed uint64, all *stateSet) {
 
 // fail reports a violation with the way to see it again.
 func (r *crashRun) fail(format string, args ...any) {
-	r.t.Errorf("%s\n  seed %d, replay with: go test ./wal -run TestEveryCrash -crash.seed=%d", fmt.Sprintf(format, args...), r.seed, r.seed)
+	r.t.Errorf("%s\n  seed %d, replay with: go test ./wal -run TestEveryCrash -crash.seed=%d -crash.states=1", fmt.Sprintf(format, args...), r.seed, r.seed)
 }
 
 // call is the disk's hook.
@@ -165,7 +109,7 @@ func (r *crashRun) call(c vfs.Call) error {
 	if !c.Op.Changes() {
 		return nil
 	}
-	if *crashSeed != 0 && !r.t.Failed() {
+	if *crashtest.States == 1 && !r.t.Failed() {
 		r.t.Logf("call %d: %s %s %d+%d", c.N, c.Op, c.Name, c.Off, c.Len)
 	}
 	r.crash()
@@ -190,6 +134,11 @@ func (r *crashRun) call(c vfs.Call) error {
 
 var errInjected = errors.New("injected failure")
 
+// isNew reports whether a state has not been checked before for what must hold of it, after some recoveries that were cut.
+func (r *crashRun) isNew(disk *vfs.Mem, cuts int, e expectation) bool {
+	return r.all.IsNew(disk, cuts, append(slices.Clip(e.firsts), e.lastMin, e.lastMax, e.truncatedTo)...)
+}
+
 // crash takes the states that a power cut at this moment could leave, and checks the new ones.
 func (r *crashRun) crash() {
 	for _, policy := range vfs.Policies {
@@ -207,8 +156,8 @@ func (r *crashRun) crash() {
 		if e.lastMin != before.lastMin && before.truncatedTo == 0 && e.truncatedTo == 0 {
 			e.lastMin = before.lastMin
 		}
-		if r.all.isNew(disk, e) {
-			r.check(disk, e, fmt.Sprintf("policy %s", policy), 1)
+		if r.isNew(disk, 0, e) {
+			r.check(disk, e, fmt.Sprintf("policy %s", policy), 2)
 		}
 	}
 	if r.chance(4) {
@@ -228,7 +177,7 @@ func (r *crashRun) die() {
 	r.mu.Unlock()
 	e.acked = acked
 	if r.chance(2) {
-		r.crashRecovery(disk, e, "death of the process", 0)
+		r.crashRecovery(disk, e, "death of the process", 1)
 		return
 	}
 	e.lastMin = max(e.lastMin, min(e.acked, e.lastMax))
@@ -312,7 +261,7 @@ func (r *crashRun) checkReading(disk *vfs.Mem, e expectation, how string) bool {
 	if err = errors.Join(err, l.Close()); err != nil {
 		r.fail("%s: check: %v", how, err)
 	}
-	r.all.readings.Add(1)
+	r.look.readings.Add(1)
 	return err == nil
 }
 
@@ -341,7 +290,7 @@ func (r *crashRun) checkFullDisk(disk *vfs.Mem, e expectation, how string) bool 
 		r.fail("%s: open on a full disk: %v", how, err)
 		return false
 	}
-	r.all.full.Add(1)
+	r.look.full.Add(1)
 	_, ok := r.compare(l, e, how+", opened on a full disk")
 	return ok
 }
@@ -408,8 +357,7 @@ func (r *crashRun) crashRecovery(disk *vfs.Mem, e expectation, how string, deepe
 			r.mu.Lock()
 			policy, seed := vfs.Policies[r.lots.IntN(len(vfs.Policies))], r.lots.Uint64()
 			r.mu.Unlock()
-			if twice := disk.Crash(seed, policy); r.all.isNew(twice, e) {
-				r.all.nested.Add(1)
+			if twice := disk.Crash(seed, policy); r.isNew(twice, 2-deeper, e) {
 				r.check(twice, e, fmt.Sprintf("%s, then %s at call %d (%s) of the recovery", how, policy, c.N, c.Op), deeper)
 			}
 		}
@@ -475,7 +423,7 @@ func (r *crashRun) compareHistory(disk *vfs.Mem, e expectation, l *Log, how stri
 		return false
 	}
 	if len(dirs) > 1 {
-		r.all.histories.Add(1)
+		r.look.histories.Add(1)
 	}
 	next := a.First()
 	for record, err := range a.Records(next) {

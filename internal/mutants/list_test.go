@@ -287,28 +287,28 @@ var mutants = []mutant{
 		file:    "kv/checkpoint.go",
 		old:     "\tstarted, dir := time.Now()",
 		new:     "\tif err := db.log.TruncateFront(s.offset + 1); err != nil {\n\t\treturn place, err\n\t}\n\tstarted, dir := time.Now()",
-		pkg:     "./kv", test: checkpointCrashTest,
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "the oldest snapshot is removed before the new one is durable and read back",
 		file:    "kv/checkpoint.go",
 		old:     "\tstarted, dir := time.Now()",
 		new:     "\tif _, _, err := db.snapshots.prune(ctx, db.opts.SnapshotsKept-1, nil); err != nil {\n\t\treturn place, err\n\t}\n\tstarted, dir := time.Now()",
-		pkg:     "./kv", test: checkpointCrashTest,
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "the log is truncated up to the newest snapshot instead of the oldest kept",
 		file:    "kv/inventory.go",
 		old:     "sound, oldest = sound+1, places[next].Offset",
 		new:     "sound, oldest = sound+1, places[0].Offset",
-		pkg:     "./kv", test: checkpointCrashTest,
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "a snapshot gets its name before it is durable",
 		file:    "snapshot/write.go",
 		old:     "\t\terr = file.Sync()\n",
 		new:     "\t\terr = nil\n",
-		pkg:     "./kv", test: checkpointCrashTest,
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "a snapshot gets its name although a block reads back damaged",
@@ -322,7 +322,7 @@ var mutants = []mutant{
 		file:    "kv/checkpoint.go",
 		old:     "if err := db.syncVisible(); err != nil {",
 		new:     "if err := error(nil); err != nil {",
-		pkg:     "./kv", test: checkpointCrashTest,
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "a damaged snapshot counts as one of those kept",
@@ -413,7 +413,28 @@ var mutants = []mutant{
 		file:    "kv/deadlines.go",
 		old:     "return it.to() <= now && yield(it.key())",
 		new:     "return it.from() <= now && yield(it.key())",
-		pkg:     "./kv", test: "TestCrashLeavesAStateThatWas",
+		pkg:     "./kv", test: crashTestOfKV,
+	},
+	{
+		mistake: "a sweep deletes a pair that a commit in progress has put again",
+		file:    "kv/sweeper.go",
+		old:     "func(d *decided) bool { return d.has(key) }",
+		new:     "func(*decided) bool { return false }",
+		pkg:     "./kv", test: crashTestOfKV,
+	},
+	{
+		mistake: "a follower shows what it has read before that is durable",
+		file:    "wal/tracker.go",
+		old:     "if err := s.sync(); err != nil && !errors.Is(err, syscall.EINVAL) {",
+		new:     "if err := error(nil); err != nil && !errors.Is(err, syscall.EINVAL) {",
+		pkg:     "./kv", test: crashTestOfKV,
+	},
+	{
+		mistake: "an open leaves it to a power cut whether the end of a restore that died stays",
+		file:    "kv/db.go",
+		old:     "if err := db.opts.fs.SyncDir(db.dir); err != nil {",
+		new:     "if err := error(nil); err != nil {",
+		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
 		mistake: "what a torn append left after a seal is not zeroed",
@@ -625,7 +646,7 @@ const (
 	serialTest = "TestConcurrentOperationsAreSerializable"
 	modelTest  = "TestRandomOperationsAgreeWithAModel"
 
-	checkpointCrashTest = "TestCrashDuringCheckpointsLeavesAStateThatWas"
+	crashTestOfKV = "TestCrashLeavesAStateThatWas"
 )
 
 var modelArgs = []string{"-random.operations=200000", "-rapid.shrinktime=1s"}

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"hash/maphash"
 	"strings"
 	"syscall"
 	"testing"
@@ -550,4 +551,29 @@ func TestAFailedSyncIsReportedToEveryHandleOnce(t *testing.T) {
 	later, err := mem.Open("/f")
 	require.NoError(t, err)
 	require.NoError(t, later.Sync())
+}
+
+func TestADigestTellsWhatAPowerCutCouldLeaveApart(t *testing.T) {
+	var h maphash.Hash
+	digest := func(mem *Mem) uint64 {
+		h.Reset()
+		mem.Digest(&h)
+		return h.Sum64()
+	}
+	mem, f := synced(t, "durable")
+	before := digest(mem)
+	require.Equal(t, before, digest(mem.Clone()))
+	require.Equal(t, before, digest(mem.Crash(1, Sectors)), "nothing is pending")
+
+	_, err := f.WriteAt([]byte("written"), 0)
+	require.NoError(t, err)
+	written := digest(mem)
+	require.Equal(t, before, digest(mem.Crash(1, KeepNone)))
+	kept := digest(mem.Crash(1, KeepAll))
+	require.NotContains(t, []uint64{before, written}, kept, "what is written, durable or not")
+	require.NoError(t, f.Sync())
+	require.Equal(t, kept, digest(mem))
+
+	require.NoError(t, mem.Rename("a", "b"))
+	require.NotContains(t, []uint64{kept, digest(mem.Crash(1, NamesOnly))}, digest(mem), "a name that isn't durable")
 }
