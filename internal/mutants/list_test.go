@@ -416,13 +416,6 @@ var mutants = []mutant{
 		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
-		mistake: "a sweep deletes a pair that a commit in progress has put again",
-		file:    "kv/sweeper.go",
-		old:     "func(d *decided) bool { return d.has(key) }",
-		new:     "func(*decided) bool { return false }",
-		pkg:     "./kv", test: crashTestOfKV,
-	},
-	{
 		mistake: "a follower shows what it has read before that is durable",
 		file:    "wal/tracker.go",
 		old:     "if err := s.sync(); err != nil && !errors.Is(err, syscall.EINVAL) {",
