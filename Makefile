@@ -148,6 +148,10 @@ crash: ## Check CRASH_STATES (1000000) crash states of wal, as many of kv, and k
 faults: ## Let each call of a workload on a store fail in each way, about 35,700 points
 	go test -count=1 -timeout=60m -run=TestAFaultAtAnyCall -v ./kv -faults.all
 
+.PHONY: flips
+flips: ## Flip every bit of small stores, closed ones and killed ones, one at a time: in ten minutes on one core
+	go test -count=1 -timeout=60m -run=EveryFlippedBit -v ./kv -flips.all
+
 .PHONY: random
 random: ## Run random operations and concurrent histories for hours: OPERATIONS (300000000), HISTORIES (100000)
 	go test -count=1 -timeout=0 -run='RandomOperations|Serializable' ./kv \

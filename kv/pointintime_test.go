@@ -389,9 +389,9 @@ func TestDamagedBackupsRestoreNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedSnapshotsAreFallenBackFrom flips every bit of the newest of two snapshots and of the only one, and cuts it at
-// every byte: the store opens with the right pairs all the same, and says so.
-func TestDamagedSnapshotsAreFallenBackFrom(t *testing.T) {
+// TestASnapshotThatWasCutIsFallenBackFrom cuts the newest of two snapshots at every byte: the store opens with the right pairs all
+// the same, and says so.
+func TestASnapshotThatWasCutIsFallenBackFrom(t *testing.T) {
 	mem := vfs.NewMem()
 	db, err := Open(storeDir, manual(mem))
 	require.NoError(t, err)
@@ -406,26 +406,18 @@ func TestDamagedSnapshotsAreFallenBackFrom(t *testing.T) {
 	require.NoError(t, err)
 	size, err := file.Size()
 	require.NoError(t, errors.Join(err, file.Close()))
-	open := func(what string, damage func(mem *vfs.Mem)) {
+	for cut := range size {
 		damaged := mem.Clone()
-		damage(damaged)
+		file, err := damaged.Open(newest)
+		require.NoError(t, err)
+		require.NoError(t, errors.Join(file.Truncate(cut), file.Close()))
 		opts := manual(damaged)
 		opts.ReadOnly = true
 		db, err := Open(storeDir, opts)
-		require.NoError(t, err, what)
-		require.Equal(t, want, lines(db.Scan(Range{})), what)
-		require.Len(t, db.Recovery().Skipped, 1, what)
+		require.NoError(t, err, "cut to %d bytes", cut)
+		require.Equal(t, want, lines(db.Scan(Range{})), "cut to %d bytes", cut)
+		require.Len(t, db.Recovery().Skipped, 1, "cut to %d bytes", cut)
 		require.NoError(t, db.Close())
-	}
-	for bit := range 8 * size {
-		open(fmt.Sprintf("bit %d flipped", bit), func(mem *vfs.Mem) { flipBit(t, mem, newest, bit) })
-	}
-	for cut := range size {
-		open(fmt.Sprintf("cut to %d bytes", cut), func(mem *vfs.Mem) {
-			file, err := mem.Open(newest)
-			require.NoError(t, err)
-			require.NoError(t, errors.Join(file.Truncate(cut), file.Close()))
-		})
 	}
 }
 

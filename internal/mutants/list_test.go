@@ -325,6 +325,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
+		mistake: "Check reads no snapshot",
+		file:    "kv/check.go",
+		old:     "return slices.Concat(violations, inCommits, inSnapshots)",
+		new:     "return append(slices.Concat(violations, inCommits), inSnapshots[:0]...)",
+		pkg:     "./kv", test: "EveryFlippedBit",
+	},
+	{
 		mistake: "a damaged snapshot counts as one of those kept",
 		file:    "kv/inventory.go",
 		old:     "\t\tdefault:\n\t\t\tv.opts.Logger.Warn(\"snapshot is damaged",
