@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 // openPort opens a port that answers calls with what it is sent.
@@ -172,6 +174,7 @@ func FuzzHello(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Fuzz(func(t *testing.T, text []byte) {
+		allocated.Within(t, len(text), func() { _, _, _ = readHello(bytes.NewReader(text)) })
 		h, verdict, err := readHello(bytes.NewReader(text))
 		if err == nil && verdict == verdictWelcome {
 			require.True(t, bytes.HasPrefix(text, h.encode()))

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/kv/kvpb"
 )
 
@@ -182,6 +183,7 @@ func FuzzReadEntry(f *testing.F) {
 		f.Add(e.append(nil))
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
+		allocated.Within(t, meant(record), func() { _, _, _ = decodeEntry(record, nil) })
 		if e, err := readProposal(record); err == nil {
 			require.Equal(t, record, newProposal(e.made, e.base, e.mutations))
 		}

@@ -153,7 +153,7 @@ func (h *longHistory) restored(t *testing.T, random *rand.Rand, i int) []string 
 }
 
 // smallBackup returns a backup of a few pairs, an increment to it, and the pairs before and after that.
-func smallBackup(t *testing.T) (backup, increment []byte, before, after []string) {
+func smallBackup(t testing.TB) (backup, increment []byte, before, after []string) {
 	t.Helper()
 	db, err := Open(storeDir, manual(vfs.NewMem()))
 	require.NoError(t, err)

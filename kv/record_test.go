@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/kv/kvpb"
 )
 
@@ -178,6 +179,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	}
 	f.Add([]byte{0x12, 0x02, 0x08, 0x05})
 	f.Fuzz(func(t *testing.T, record []byte) {
+		allocated.Within(t, meant(record), func() { _, _, _ = decodeRecord(record, nil) })
 		timeUnixNano, mutations, err := decodeRecord(record, nil)
 		if err != nil {
 			return

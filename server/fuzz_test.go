@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 // FuzzInput shows that requests are the same however their bytes arrive, that they can be sent again, and that no
@@ -25,6 +28,11 @@ func FuzzInput(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sent []byte, known bool, piece uint16) {
 		requests, err := parseAll(t, sent, known, len(sent)+1)
+		read := len(sent)
+		for _, args := range requests {
+			read += len(args) * int(unsafe.Sizeof(args[0]))
+		}
+		allocated.Within(t, read, func() { parseAndForget(newInput(&pieces{sent, int(piece) + 1}, known)) })
 		inPieces, errInPieces := parseAll(t, sent, known, int(piece)+1)
 		require.Equal(t, requests, inPieces)
 		require.Equal(t, err, errInPieces)
@@ -61,6 +69,19 @@ func parseAll(t *testing.T, sent []byte, known bool, piece int) (requests [][][]
 		arrived += piece
 		require.LessOrEqual(t, len(in.buf), max(inputSize, 2*min(arrived, len(sent))))
 		require.LessOrEqual(t, cap(in.partial.spans)+cap(in.args), 64+2*len(sent))
+	}
+}
+
+// parseAndForget reads requests and keeps none.
+func parseAndForget(in *input) {
+	for {
+		_, err := in.next()
+		if err == errMore {
+			err = in.fill()
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 

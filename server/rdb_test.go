@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/kv"
 )
 
@@ -24,7 +25,14 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		sent = bytes.Clone(sent) // The fuzzer's has a capacity that says nothing.
-		isSound(sent)
+		read := len(sent)
+		if len(sent) > 1 && sent[1] == rdbCompressed {
+			read *= lzfGrowth // What it may expand to.
+		}
+		allocated.Within(t, read, func() {
+			isSound(sent)
+			_, _ = valueOf(sent)
+		})
 		value, problem := valueOf(sent)
 		if problem == "" {
 			require.LessOrEqual(t, cap(value), lzfGrowth*len(sent))

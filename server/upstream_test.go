@@ -10,6 +10,8 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 // reader is an upstream that reads a text, a byte at a time.
@@ -59,6 +61,7 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte("*2\r\n$1\r\na\r\n%1\r\n:1\r\n+x\r\n"))
 	f.Add([]byte("-NOTLEADER\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		allocated.Within(t, len(text), func() { _ = reader(string(text)).reply(new(reply)) })
 		u := reader("")
 		u.from = bufio.NewReader(strings.NewReader(string(text)))
 		var to reply

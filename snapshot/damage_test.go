@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -73,7 +74,7 @@ func TestChecksumsAloneAreVerifiedInLittleMemory(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 	f, err := Open(nil, path)
 	require.NoError(t, err)
-	require.Less(t, allocated(func() { requireDamage(t, f.VerifySums(t.Context()), path, headSize) }), uint64(2*sumBytes))
+	require.Less(t, allocated.Bytes(func() { requireDamage(t, f.VerifySums(t.Context()), path, headSize) }), uint64(2*sumBytes))
 	require.NoError(t, f.Close())
 }
 

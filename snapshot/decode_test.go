@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 var errUndecodable = errors.New("undecodable")
@@ -97,7 +99,7 @@ func TestDecodeReusesItsMemory(t *testing.T) {
 	require.NoError(t, err)
 	type large [64]byte
 	got := 0
-	require.Less(t, allocated(func() {
+	require.Less(t, allocated.Bytes(func() {
 		for _, err := range Decode(f, 2, func(Entry) (large, error) { return large{}, nil }) {
 			if err != nil {
 				t.Fatal(err)

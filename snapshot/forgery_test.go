@@ -11,6 +11,8 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 func sumOf(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
@@ -214,7 +216,7 @@ func TestALieWithRightChecksumsIsRefused(t *testing.T) {
 			data := f.encode()
 			var fromFile, fromStream error
 			var found string
-			took := allocated(func() {
+			took := allocated.Bytes(func() {
 				found, fromFile = refusal(t, data)
 				_, fromStream = readStream(data)
 			})

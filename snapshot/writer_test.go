@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
@@ -205,15 +206,6 @@ func TestNoGoroutineOutlivesItsUse(t *testing.T) {
 	})
 }
 
-// allocated returns how many bytes a function allocates.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
 // TestMemoryIsAFewBlocks counts all bytes allocated. Except for the rows, they must not grow with the data.
 func TestMemoryIsAFewBlocks(t *testing.T) {
 	const count, dataSize, limit = 50_000, 2000, 8 << 20
@@ -227,7 +219,7 @@ func TestMemoryIsAFewBlocks(t *testing.T) {
 		key, data := entry(i)
 		pairs = append(pairs, [2][]byte{key, data})
 	}
-	require.Less(t, allocated(func() {
+	require.Less(t, allocated.Bytes(func() {
 		w, err := NewWriter(&stream, testHeader(1), Options{Compression: NoCompression, Workers: 2})
 		require.NoError(t, err)
 		for _, pair := range pairs {
@@ -243,7 +235,7 @@ func TestMemoryIsAFewBlocks(t *testing.T) {
 	require.NoError(t, err)
 	for name, read := range map[string]func(func(Entry, error) bool){"file": f.Entries(2), "stream": r.Entries()} {
 		got := 0
-		require.Less(t, allocated(func() {
+		require.Less(t, allocated.Bytes(func() {
 			for _, err := range read {
 				if err != nil {
 					t.Fatal(err)

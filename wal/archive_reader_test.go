@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -486,6 +487,37 @@ func TestNoFlippedBitOfAnArchiveGivesAWrongRecord(t *testing.T) {
 		}
 		require.Positive(t, refused)
 		require.Positive(t, found)
+	})
+}
+
+// FuzzArchive: whatever the files of an archive and its log hold, no record is a wrong one, and none is missing silently but from a
+// torn tail.
+func FuzzArchive(f *testing.F) {
+	f.Add(uint8(0), uint32(100), []byte{0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(uint8(2), uint32(0), []byte(storeMagic))
+	f.Add(uint8(4), uint32(84), []byte{0xff, 0xff, 0xff, 0x1f})
+	var whole *scene
+	f.Fuzz(func(t *testing.T, which uint8, at uint32, junk []byte) {
+		if whole == nil {
+			whole = newHistory(t)
+		}
+		s := whole.twin(t)
+		names := []string{s.kept(0), s.kept(1), s.kept(2), s.store(3), s.store(4)}
+		name := names[int(which)%len(names)]
+		s.litter(name, int(at), junk)
+		synctest.Test(t, func(t *testing.T) {
+			allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {
+				last, err := readArchive(mem, archiveDir, testDir)
+				switch {
+				case err != nil:
+					require.True(t, isRefusal(err), "%v", err)
+				case name == s.store(4):
+					require.GreaterOrEqual(t, last, s.bases[4]-1)
+				default:
+					require.Equal(t, s.last, last)
+				}
+			})
+		})
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -585,21 +585,24 @@ func TestALengthThatLiesAllocatesNothing(t *testing.T) {
 		copy(data[headSize:], lie.appendTo(nil, salt, headSize))
 		s.write(s.store(i), data)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := Open(testDir, testOptions(s.mem))
-	requireCorrupt(t, err, s.store(4))
-	l, err := Open(testDir, readOnly(testOptions(s.mem)))
-	require.NoError(t, err)
-	_, err = l.Read(s.bases[1])
-	require.Error(t, err)
-	for _, err := range l.Records(1) {
-		if err != nil {
-			break
+	allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {
+		_, err := Open(testDir, testOptions(mem))
+		requireCorrupt(t, err, s.store(4))
+	})
+	allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {
+		l, err := Open(testDir, readOnly(testOptions(mem)))
+		require.NoError(t, err)
+		_, err = l.Read(s.bases[1])
+		require.Error(t, err)
+		for _, err := range l.Records(1) {
+			if err != nil {
+				break
+			}
 		}
-	}
-	_, err = Check(testDir, testOptions(s.mem))
-	require.NoError(t, err)
-	runtime.ReadMemStats(&after)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
+		require.NoError(t, l.Close())
+	})
+	allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {
+		_, err := Check(testDir, testOptions(mem))
+		require.NoError(t, err)
+	})
 }

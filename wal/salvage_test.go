@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
@@ -104,6 +105,21 @@ func (s *scene) change(name string, change func(data []byte) []byte) {
 	s.write(name, change(s.read(name)))
 }
 
+// twin returns an independent copy for another test.
+func (s *scene) twin(t *testing.T) *scene {
+	twin := *s
+	twin.T, twin.mem = t, s.mem.Clone()
+	return &twin
+}
+
+// litter puts junk somewhere over a file, which may become longer.
+func (s *scene) litter(name string, at int, junk []byte) {
+	s.change(name, func(b []byte) []byte {
+		at %= len(b)
+		return append(b[:at:at], append(junk, b[min(len(b), at+len(junk)):]...)...)
+	})
+}
+
 // size returns the size in bytes of a record's frame in the first segment.
 func (s *scene) size(offset uint64) string {
 	for p, err := range s.salvage().Pieces() {
@@ -137,11 +153,21 @@ func FuzzSalvage(f *testing.F) {
 	f.Add(uint8(1), uint32(100), []byte{0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add(uint8(4), uint32(0), []byte("WALNUTWL"))
 	f.Add(uint8(0), uint32(84), []byte{0xff, 0xff, 0xff, 0x1f})
+	var whole *scene
 	f.Fuzz(func(t *testing.T, which uint8, at uint32, junk []byte) {
-		s := newScene(t)
-		s.change(s.store(int(which)%5), func(b []byte) []byte {
-			at := int(at) % len(b)
-			return append(b[:at:at], append(junk, b[min(len(b), at+len(junk)):]...)...)
+		if whole == nil {
+			whole = newScene(t)
+		}
+		s := whole.twin(t)
+		s.litter(s.store(int(which)%5), int(at), junk)
+		allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {
+			found, err := OpenSalvage(testDir, testOptions(mem))
+			require.NoError(t, err)
+			_, err = found.Fix()
+			require.NoError(t, err)
+			for range found.Pieces() {
+			}
+			require.NoError(t, found.Close())
 		})
 		found := s.salvage()
 		_, err := found.Fix()

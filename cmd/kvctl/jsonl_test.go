@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 func TestJSONLineIsReadAsThePairItStandsFor(t *testing.T) {
@@ -109,6 +111,7 @@ func FuzzJSONLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte, keyField string) {
 		reader := &jsonlReader{keyField: keyField}
 		var p pair
+		allocated.Within(t, len(line)+membersOf(line), func() { _ = reader.parse(line, new(pair)) })
 		err := reader.parse(line, &p)
 		key, value := p.key, p.value
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -8,8 +9,11 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 // FuzzObject compares splitObject with encoding/json, which must agree with it on each line that it takes.
@@ -22,6 +26,7 @@ func FuzzObject(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		members := map[string]json.RawMessage{"left": nil}
+		allocated.Within(t, len(line)+membersOf(line), func() { _ = splitObject(line, map[string]json.RawMessage{}) })
 		err := splitObject(line, members)
 		var want map[string]json.RawMessage
 		wantErr := json.Unmarshal(line, &want)
@@ -36,6 +41,11 @@ func FuzzObject(f *testing.F) {
 			require.ErrorContains(t, err, "surrogate", "a valid object is refused for no reason: %q", line)
 		}
 	})
+}
+
+// membersOf returns how much memory the map of an object's members has to take.
+func membersOf(line []byte) int {
+	return bytes.Count(line, []byte(":")) * int(unsafe.Sizeof("")+unsafe.Sizeof(json.RawMessage{}))
 }
 
 func TestAnObjectThatADecoderWouldChangeIsRefused(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/allocated"
 )
 
 // parseTxn reads one line of a transaction.
@@ -110,6 +112,7 @@ func FuzzTxnLine(f *testing.F) {
 	f.Add([]byte(`{"op":"expect","key":1,"absent":true}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		reader := txnReader{enc: encodingUTF8}
+		allocated.Within(t, len(line)+membersOf(line), func() { _, _ = reader.parse(line) })
 		op, err := reader.parse(line)
 		if err == nil {
 			require.NotEmpty(t, txnMembers[op.op])
