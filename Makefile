@@ -149,7 +149,7 @@ faults: ## Let each call of a workload on a store fail in each way, about 35,700
 	go test -count=1 -timeout=60m -run=TestAFaultAtAnyCall -v ./kv -faults.all
 
 .PHONY: flips
-flips: ## Flip every bit of small stores, closed ones and killed ones, one at a time: in ten minutes on one core
+flips: ## Flip the bits of small stores, closed and killed, one at a time, in about ten minutes on one core
 	go test -count=1 -timeout=60m -run=EveryFlippedBit -v ./kv -flips.all
 
 .PHONY: random

@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	flipsAll  = flag.Bool("flips.all", false, "flip every bit of the small stores, not a few thousand of them")
+	flipsAll  = flag.Bool("flips.all", false, "flip every bit of a closed store, and all near the end of killed ones, not a few thousand")
 	flipsSeed = flag.Uint64("flips.seed", 0, "the seed of which bits are flipped; 0 takes one from the clock")
 )
 
@@ -134,7 +134,7 @@ func (s *flipStore) flipBits(t *testing.T, near []int, others, some int) {
 	t.Logf("replay: go test ./kv -run '^%s$' -flips.seed=%d -flips.all=%v", t.Name(), seed, *flipsAll)
 	f := &flips{store: s, seed: seed, bits: bits}
 	outcomes := f.run(t)
-	t.Logf("%d flips in a store of %d bits", len(bits), s.bits)
+	t.Logf("%d flips in a store of %d bits, %d broken promises", len(bits), s.bits, f.failures.Load())
 	for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {
 		t.Logf("%7d %s", outcomes[outcome], outcome)
 	}
@@ -193,25 +193,28 @@ func (f *flips) some(t *testing.T, outcomes map[string]int) (more bool) {
 				f.failures.Add(1)
 				t.Errorf("bit %d: %v", f.bits[i], err)
 			}
-			outcomes[outcome]++
+			if outcomes[outcome]++; (i+1)%10_000 == 0 {
+				t.Logf("%d of %d flips, %d broken promises", i+1, len(f.bits), f.failures.Load())
+			}
 		}
 	})
 	return more
 }
 
-// watch ends the process, with a trace of every goroutine, if a flipped bit makes something hang.
+// watch ends the process, with a trace of every goroutine, if a flipped bit makes something hang. It counts its own short waits, since
+// a process that is stopped for a while, or gets no processor, hangs nowhere.
 func (f *flips) watch(done <-chan struct{}) {
-	for seen := int64(-1); ; {
+	for seen, waits := int64(-1), 0; ; waits++ {
 		select {
 		case <-done:
 			return
-		case <-time.After(time.Minute):
+		case <-time.After(100 * time.Millisecond):
 		}
-		now := f.next.Load()
-		if now == seen {
+		if now := f.next.Load(); now != seen {
+			seen, waits = now, 0
+		} else if waits > 600 {
 			panic(fmt.Sprintf("one of the bits before %d hangs", now))
 		}
-		seen = now
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,32 @@ func TestAnInstallTakesTheStateOfAnotherNode(t *testing.T) {
 		require.NoError(t, c.agree(foreign(10, "accepted", "")))
 	}
 	require.Equal(t, lines(ahead.replica.DB().Scan(Range{})), lines(late.replica.DB().Scan(Range{})))
+}
+
+// TestAnInstallThatDiedWithADamagedSnapshotIsRefused takes every state between the snapshot's name and the end of an install, and damages the
+// snapshot. The log is worthless by then, so a replica that opened would have forgotten what it was sent.
+func TestAnInstallThatDiedWithADamagedSnapshotIsRefused(t *testing.T) {
+	ahead, late, mem := twoReplicas(t)
+	state, offset := stateOf(t, ahead)
+	var died []*vfs.Mem
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op.Changes() && slices.Contains(mem.Names(), snapshotPath(offset)) {
+			died = append(died, mem.Exit())
+		}
+		return nil
+	})
+	_, err := late.replica.Install(t.Context(), bytes.NewReader(state))
+	require.NoError(t, err)
+	mem.SetHook(nil)
+	require.NotEmpty(t, died)
+	for i, mem := range died {
+		flipBit(t, mem, snapshotPath(offset), 100)
+		for range 2 { // The first refusal must not have made it something that opens.
+			_, err := OpenReplica(storeDir, memOptions(mem), Member{Cluster: testCluster, Node: "one"}, &seat{})
+			require.ErrorIs(t, err, ErrCorrupt, "state %d of %d", i, len(died))
+			require.ErrorContains(t, err, filepath.Base(snapshotPath(offset)))
+		}
+	}
 }
 
 func TestAnInstallOfWhatIsKnownChangesNothing(t *testing.T) {

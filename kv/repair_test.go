@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -379,6 +380,26 @@ func requireSays(t *testing.T, plan Repair, want uint64) {
 			require.NotEmpty(t, step.To)
 		}
 	}
+}
+
+// TestADamagedSnapshotIsCopiedAsideWhereNothingCanBeLinked is about file systems without hard links.
+func TestADamagedSnapshotIsCopiedAsideWhereNothingCanBeLinked(t *testing.T) {
+	r := newRuin(t, 100)
+	r.flip(r.snapshot(100), 200)
+	before := contentOf(t, r.mem)
+	r.mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpLink {
+			return syscall.EPERM
+		}
+		return nil
+	})
+	plan, err := PlanRepair(t.Context(), storeDir, r.opts())
+	require.NoError(t, err)
+	require.NoError(t, plan.Apply(t.Context()))
+	require.True(t, slices.ContainsFunc(plan.Steps, func(s RepairStep) bool { return s.Action == RepairSetAside }))
+	requireKept(t, r.mem, plan, before)
+	require.NotContains(t, r.mem.Names(), r.snapshot(100))
+	requireSound(t, storeDir, r.opts())
 }
 
 // requireKept requires that everything that was cut is in the quarantine, as it was.
