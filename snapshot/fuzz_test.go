@@ -13,8 +13,8 @@ import (
 	"github.com/walnutkv/walnut/internal/vfs"
 )
 
-// meant returns how many bytes reading some as a snapshot has to account for: themselves, what the heads of sound blocks say that
-// these expand to, and the entries that are made of that, which are found before they are counted.
+// meant returns how many bytes reading some as a snapshot has to account for: themselves, what the heads of blocks that are there say
+// that these expand to, and the entries that are made of that, which are found before they are counted.
 func meant(data []byte) (size int) {
 	size = len(data)
 	h, err := decodeHead(data)
@@ -23,7 +23,7 @@ func meant(data []byte) (size int) {
 	}
 	for position := headSize; position+blockHeadSize <= len(data); {
 		b, err := decodeBlockHead(data[position:], h, int64(position))
-		if err != nil || b.check(h.compression) != nil {
+		if err != nil || b.check(h.compression) != nil || position+int(b.size()) > len(data) {
 			return size
 		}
 		size += int(b.rawSize) + int(b.rawSize)/entrySize([]byte("k"), nil)*int(unsafe.Sizeof(Entry{}))
@@ -122,6 +122,7 @@ func FuzzStream(f *testing.F) {
 	}
 	f.Add(encode(f, testHeader(1), Options{}, nil))
 	f.Add([]byte(headMagic))
+	f.Add(announcement(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		requireHarmless(t, data)
 		h, err := newHead(testHeader(7), S2)
@@ -131,6 +132,15 @@ func FuzzStream(f *testing.F) {
 		mend(mended, h)
 		requireHarmless(t, mended)
 	})
+}
+
+// announcement returns a snapshot that ends within a block of 32 MiB.
+func announcement(t testing.TB) []byte {
+	h, err := newHead(testHeader(7), NoCompression)
+	require.NoError(t, err)
+	data := append(h.appendTo(nil), make([]byte, blockHeadSize+100)...)
+	blockHead{NoCompression, 32 << 20, 32 << 20, 1, 0}.put(data[headSize:], h, headSize)
+	return data
 }
 
 // mend corrects the checksums of blocks and trailer, as far as their lengths lead.
