@@ -263,6 +263,6 @@ func TestATrailerOverTheLimitIsNotRead(t *testing.T) {
 	_, err = file.WriteAt(appendFooter(nil, h, headSize), size-footerSize)
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
-	require.Less(t, allocated(func() { _, err = Open(nil, path) }), uint64(1<<20))
+	require.Less(t, allocated.Bytes(func() { _, err = Open(nil, path) }), uint64(1<<20))
 	require.ErrorIs(t, err, ErrCorrupt)
 }
