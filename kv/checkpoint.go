@@ -14,6 +14,7 @@ import (
 
 	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/snapshot"
+	"github.com/walnutkv/walnut/wal"
 )
 
 // After a checkpoint that failed the next one waits, longer each time.
@@ -281,7 +282,7 @@ func (db *DB) shorten(ctx context.Context) error {
 		return err
 	}
 	first := db.log.First()
-	if err := db.log.TruncateFront(db.unkept(oldest + 1)); err != nil {
+	if err := db.log.TruncateFront(unkept(db.log.Segments(), oldest+1, db.opts.LogKept)); err != nil {
 		return err
 	}
 	if now := db.log.First(); now != first {
@@ -290,14 +291,14 @@ func (db *DB) shorten(ctx context.Context) error {
 	return nil
 }
 
-// unkept returns up to which offset the log may be truncated, so that Options.LogKept bytes stay of what is before another.
-func (db *DB) unkept(before uint64) uint64 {
-	kept := db.opts.LogKept
-	for _, segment := range slices.Backward(db.log.Segments()) {
+// unkept returns up to which offset a log may be truncated, so that kept bytes stay of what is before another. The last segment may
+// begin after that, and its Last before that: it has no acknowledged record then.
+func unkept(segments []wal.SegmentInfo, before uint64, kept int64) uint64 {
+	for _, segment := range slices.Backward(segments) {
 		if kept <= 0 {
 			break
 		}
-		if segment.Last < before {
+		if segment.Base < before && segment.Last < before {
 			before, kept = segment.Base, kept-segment.Bytes
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/wal"
 )
 
 // checkpoint takes a checkpoint and returns its offset.
@@ -301,4 +302,28 @@ func TestCloseTakesACheckpointIfAsked(t *testing.T) {
 	require.Zero(t, db.Recovery().Replayed)
 	require.Equal(t, 1, db.Recovery().Loaded)
 	require.NoError(t, db.Close())
+}
+
+func TestTheLogIsNeverTruncatedPastWhatTheOldestSnapshotNeeds(t *testing.T) {
+	segment := func(base, last uint64, bytes int64) wal.SegmentInfo {
+		return wal.SegmentInfo{Base: base, Last: last, Bytes: bytes}
+	}
+	three := []wal.SegmentInfo{segment(1, 4, 100), segment(5, 9, 100), segment(10, 12, 50)}
+	for name, c := range map[string]struct {
+		segments []wal.SegmentInfo
+		before   uint64
+		kept     int64
+		want     uint64
+	}{
+		"nothing is to be kept":                                {three, 10, 0, 10},
+		"a byte keeps the segment before":                      {three, 10, 1, 5},
+		"more than one segment":                                {three, 10, 101, 1},
+		"more than there is":                                   {three, 10, 1 << 40, 1},
+		"the segment that the offset is in counts for nothing": {three, 7, 1, 1},
+		"all of the log is before":                             {three, 13, 1, 10},
+		"a segment without an acknowledged record":             {[]wal.SegmentInfo{segment(1, 7, 600), segment(8, 6, 5840)}, 7, 5000, 7},
+		"a log without records":                                {[]wal.SegmentInfo{segment(1, 0, 80)}, 1, 5000, 1},
+	} {
+		require.Equal(t, c.want, unkept(c.segments, c.before, c.kept), name)
+	}
 }
