@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -239,10 +241,14 @@ func (m crashMoment) explain(c Commit, coming [][]Mutation) (next crashMoment, l
 		return pairs
 	}
 	next = crashMoment{pairs: made(c.Mutations), at: c.Time.UnixNano()}
-	for i, begun := range coming {
-		if maps.Equal(next.pairs, made(begun)) {
-			return next, append(append(left, coming[:i]...), coming[i+1:]...), nil
-		}
+	// What begun commits make may be alike now and differ later, so one that is the same comes first. A transaction's writes may come in
+	// another order than they were made in.
+	i := slices.IndexFunc(coming, func(begun []Mutation) bool { return slices.EqualFunc(c.Mutations, begun, sameMutation) })
+	if i < 0 {
+		i = slices.IndexFunc(coming, func(begun []Mutation) bool { return maps.Equal(next.pairs, made(begun)) })
+	}
+	if i >= 0 {
+		return next, append(append(left, coming[:i]...), coming[i+1:]...), nil
 	}
 	for _, mutation := range c.Mutations {
 		pair, found := m.pairs[string(mutation.Key)]
@@ -255,6 +261,10 @@ func (m crashMoment) explain(c Commit, coming [][]Mutation) (next crashMoment, l
 		return next, coming, fmt.Errorf("commit %d at %d with %d mutations comes after one at %d", c.Offset, next.at, len(c.Mutations), m.at)
 	}
 	return next, coming, nil
+}
+
+func sameMutation(a, b Mutation) bool {
+	return a.Kind == b.Kind && bytes.Equal(a.Key, b.Key) && bytes.Equal(a.End, b.End) && bytes.Equal(a.Value, b.Value) && a.Deadline.Equal(b.Deadline)
 }
 
 // learn takes commits of the workload's store for its history.
