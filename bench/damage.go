@@ -25,6 +25,7 @@ import (
 type matrix struct {
 	seed, pairs, places uint64
 	engines, dir, page  string
+	into                string   // A page that has the first table, too; empty is none.
 	only                []string // The ids of damages, for tests; none is all.
 	kvctl               string   // A build of kvctl, whose words are part of the page; empty is none.
 	program             string
@@ -54,6 +55,7 @@ func damageMatrix(ctx context.Context, arguments []string, stdout, stderr io.Wri
 	flags.StringVar(&m.engines, "engines", "", "engines to damage, commas between (default all): "+strings.Join(engineNames(), ", "))
 	flags.StringVar(&m.dir, "dir", os.TempDir(), "directory in which to make a directory for data, removed at the end")
 	flags.StringVar(&m.page, "page", "", "file for the page (default standard output)")
+	flags.StringVar(&m.into, "into", "", "another page whose copy of the first table is replaced")
 	flags.StringVar(&m.kvctl, "kvctl", "", "a build of kvctl, to ask it about damaged stores of Walnut")
 	if err := flags.Parse(arguments); err != nil {
 		return err
@@ -75,11 +77,35 @@ func damageMatrix(ctx context.Context, arguments []string, stdout, stderr io.Wri
 	if err := m.run(ctx); err != nil {
 		return err
 	}
+	return m.writePage(stdout)
+}
+
+// writePage writes the page, and its first table into another one.
+func (m *matrix) writePage(stdout io.Writer) error {
+	text := m.text()
+	if m.into != "" {
+		other, err := os.ReadFile(m.into)
+		if err != nil {
+			return err
+		}
+		replaced := strings.Replace(string(other), matrixIn(string(other)), matrixIn(text), 1)
+		if err := os.WriteFile(m.into, []byte(replaced), 0o644); err != nil {
+			return err
+		}
+	}
 	if m.page == "" {
-		_, err = io.WriteString(stdout, m.text())
+		_, err := io.WriteString(stdout, text)
 		return err
 	}
-	return os.WriteFile(m.page, []byte(m.text()), 0o644)
+	return os.WriteFile(m.page, []byte(text), 0o644)
+}
+
+// matrixIn returns the table of all engines in a page.
+func matrixIn(page string) string {
+	const head = "| damage | Walnut |"
+	start := max(strings.Index(page, head), 0)
+	end := strings.Index(page[start:], "\n\n")
+	return page[start:][:max(end, 0)]
 }
 
 func engineNames() (names []string) {

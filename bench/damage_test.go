@@ -154,3 +154,13 @@ func TestALastWriteIsFoundAndTakenBack(t *testing.T) {
 		})
 	}
 }
+
+// TestThePageOnDurabilityHasTheMatrix compares the two pages that have it: `make damage-matrix` writes both.
+func TestThePageOnDurabilityHasTheMatrix(t *testing.T) {
+	measured, err := os.ReadFile("../docs/measured/damage.md")
+	require.NoError(t, err)
+	page, err := os.ReadFile("../docs/durability.md")
+	require.NoError(t, err)
+	require.Greater(t, strings.Count(matrixIn(string(measured)), "\n"), 10)
+	require.Equal(t, matrixIn(string(measured)), matrixIn(string(page)))
+}

@@ -204,6 +204,21 @@ func TestAStateThatIsNotWhatItsChecksumSaysIsNotKept(t *testing.T) {
 	require.NotZero(t, checksumAt(t, storeDir, opts))
 }
 
+// TestABitThatFlipsInMemoryIsNoticedByTheNextCheckpoint flips one in a value. The log has the right one.
+func TestABitThatFlipsInMemoryIsNoticedByTheNextCheckpoint(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, memOptions(mem))
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	held, _ := db.visible.load().tree.get([]byte("a"))
+	held.value()[0] ^= 2
+	requireHolds(t, db, "a=3")
+	_, err = db.Checkpoint(t.Context())
+	require.ErrorContains(t, err, "the pairs' checksum is")
+	require.NoError(t, db.Close())
+	requireHolds(t, openStore(t, storeDir, memOptions(mem)), "a=1")
+}
+
 // TestABackupOfFormat1IsRestored restores what a version wrote whose snapshots had no checksum of their pairs.
 func TestABackupOfFormat1IsRestored(t *testing.T) {
 	backup, err := os.Open("testdata/format1.walnut")
