@@ -9,9 +9,10 @@ import (
 // background is the log's one goroutine, which does what callers should not have to wait for.
 type background struct {
 	stop      chan struct{}
-	wake      chan struct{} // Gets a token when the active store is running out of space, or needs a sync.
+	wake      chan struct{} // Gets a token when there may be something to do: see wakeBackground.
 	stopped   sync.WaitGroup
 	indexDue  atomic.Bool  // A segment was rolled, and its index is to be written.
+	resting   atomic.Bool  // The goroutine waits for a token and for no time: everything is synced, and no mark is due.
 	growAgain atomic.Int64 // When space may be made ahead of need again, in nanoseconds since 1970.
 }
 
@@ -36,34 +37,80 @@ func (l *Log) stopBackground() {
 }
 
 func (l *Log) runBackground() {
-	var syncs, idles <-chan time.Time
+	var syncs, idles beat
 	if l.opts.Sync == SyncInterval {
-		ticker := time.NewTicker(l.opts.SyncInterval)
-		defer ticker.Stop()
-		syncs = ticker.C
+		syncs.every = l.opts.SyncInterval
 	}
-	if l.opts.IdleMark > 0 {
-		ticker := time.NewTicker(l.opts.IdleMark)
-		defer ticker.Stop()
-		idles = ticker.C
+	if l.opts.Sync != SyncNever {
+		idles.every = l.opts.IdleMark
 	}
-	seen := l.Last()
-	for {
+	syncs.start()
+	idles.start()
+	defer syncs.stop()
+	defer idles.stop()
+	for seen := l.Last(); ; {
 		select {
 		case <-l.stop:
 			return
 		case <-l.wake:
+			if l.resting.Swap(false) {
+				syncs.start()
+				idles.start()
+			}
 			l.workAhead()
-		case <-syncs:
+			continue
+		case <-syncs.ticks:
 			_ = l.syncAcknowledged() // A failure is in the log now: every later call returns it.
-		case <-idles:
+		case <-idles.ticks:
 			if last := l.Last(); last != seen {
 				seen = last
 				continue
 			}
 			l.markIdle()
 		}
+		if l.mayRest() {
+			syncs.stop()
+			idles.stop()
+		}
 	}
+}
+
+// beat is a ticker that can be started again.
+type beat struct {
+	every  time.Duration // If it isn't positive, there are no ticks.
+	ticker *time.Ticker
+	ticks  <-chan time.Time
+}
+
+func (b *beat) start() {
+	switch {
+	case b.every <= 0:
+	case b.ticker == nil:
+		b.ticker = time.NewTicker(b.every)
+		b.ticks = b.ticker.C
+	default:
+		b.ticker.Reset(b.every)
+	}
+}
+
+func (b *beat) stop() {
+	if b.ticker != nil {
+		b.ticker.Stop()
+	}
+}
+
+// mayRest reports whether nothing is to be synced or marked, and lets wakeBackground know. Whatever changes that holds the submit lock.
+func (l *Log) mayRest() bool {
+	if !l.submitMu.TryLock() {
+		return false
+	}
+	defer l.submitMu.Unlock()
+	s := l.segments.active().store
+	rests := l.Durable() >= s.next-1 && (l.opts.IdleMark <= 0 || !s.needsMark())
+	if rests {
+		l.resting.Store(true)
+	}
+	return rests
 }
 
 // The modes that sync seldom let this many bytes gather before the background syncs them. Towards the end of a segment the step
@@ -80,11 +127,11 @@ func (l *Log) needsWriteback(s *store) bool {
 	return l.syncsSeldom() && written-s.durable.position() >= step
 }
 
-// wakeBackground asks for more space, or for a sync, before appends run into either. The submit lock is held, or a group of the
-// active segment has just landed.
+// wakeBackground asks for more space, or for a sync, before appends run into either, and ends its rest. The submit lock is held, or a
+// group of the active segment has just landed.
 func (l *Log) wakeBackground() {
 	s := l.segments.activeStore.Load()
-	if !l.needsSpace(s) && !l.needsWriteback(s) && !l.indexDue.Load() {
+	if !l.resting.Load() && !l.needsSpace(s) && !l.needsWriteback(s) && !l.indexDue.Load() {
 		return
 	}
 	select {

@@ -398,6 +398,52 @@ func TestIntervalSyncKeepsItsPromise(t *testing.T) {
 	})
 }
 
+// TestAnIdleLogRestsUntilSomethingIsToBeSyncedOrMarked: then its goroutine waits for no time, and whatever changes the log wakes it.
+func TestAnIdleLogRestsUntilSomethingIsToBeSyncedOrMarked(t *testing.T) {
+	for _, opts := range []Options{
+		{Sync: SyncAlways, IdleMark: time.Second},
+		{Sync: SyncInterval, IdleMark: time.Second, SyncInterval: 100 * time.Millisecond},
+		{Sync: SyncInterval, IdleMark: -1, SyncInterval: 100 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprintf("%v, mark %v", opts.Sync, opts.IdleMark), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.FS, opts.SegmentSize = vfs.NewMem(), 4<<10
+				l := openTest(t, opts)
+				for _, change := range []struct {
+					says string
+					do   func() error
+				}{
+					{"nothing", func() error { return nil }},
+					{"an append", func() error { return appendOne(l) }},
+					{"another append", func() error { return appendOne(l) }},
+					{"appends that roll", func() error { fill(t, l, 100); return nil }},
+					{"a truncation of the front", func() error { return l.TruncateFront(90) }},
+					{"a truncation of the back", func() error { return l.TruncateBack(95) }},
+					{"an append after it", func() error { return appendOne(l) }},
+					{"a reset", func() error { return l.Reset(1000) }},
+					{"an append after that", func() error { return appendOne(l) }},
+				} {
+					require.NoError(t, change.do(), change.says)
+					synctest.Wait()
+					time.Sleep(110 * time.Millisecond)
+					synctest.Wait()
+					require.Equal(t, l.Last(), l.Durable(), change.says)
+					time.Sleep(5 * time.Second)
+					synctest.Wait()
+					require.True(t, l.resting.Load(), change.says)
+					require.True(t, opts.IdleMark < 0 || !l.segments.active().store.needsMark(), change.says)
+				}
+				require.NoError(t, l.Close())
+			})
+		})
+	}
+}
+
+func appendOne(l *Log) error {
+	_, err := l.Append([]byte("a record"))
+	return err
+}
+
 // TestSyncSaysWhatGrowingMadeDurable: the sync that makes space takes records along. Those who follow must hear of it.
 func TestSyncSaysWhatGrowingMadeDurable(t *testing.T) {
 	opts := testOptions(vfs.NewMem())

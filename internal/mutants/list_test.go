@@ -507,6 +507,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: "TestEveryCrashOfAReplica",
 	},
 	{
+		mistake: "a record doesn't end the rest of an idle log",
+		file:    "wal/background.go",
+		old:     "!l.resting.Load() && !l.needsSpace(s)",
+		new:     "!l.needsSpace(s)",
+		pkg:     "./wal", test: "TestAnIdleLogRests",
+	},
+	{
 		mistake: "a range delete leaves its pairs in the checksum",
 		file:    "kv/state.go",
 		old:     "\t\ts.count(it.pair, -1)\n\t\ts.indexes.change(it.pair, pair{}, nil)\n\t\treturn true",
