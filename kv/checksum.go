@@ -10,8 +10,8 @@ import (
 
 // Checksum is a sum over the pairs of a state that depends on nothing but the pairs: their keys, values and deadlines. So copies of a
 // store as of the same offset have the same one, whether they were replayed, restored, followed or replicated. It is kept as commits
-// are applied, and costs nothing to read. It is no signature: pairs can be
-// chosen so that they have the checksum of others. docs/format.md says how it is computed.
+// are applied, and costs nothing to read. It is no signature: pairs can be chosen so that they have the checksum of others.
+// docs/format.md says how it is computed.
 type Checksum uint64
 
 // String returns 16 hexadecimal digits.
