@@ -138,12 +138,15 @@ func (r *Reader) readFull(dst []byte) error {
 	return err
 }
 
+// readStep is how much readPart makes room for before anything has arrived. Most blocks are hardly larger.
+const readStep = 64 << 10
+
 // readPart reads size bytes into buffer, which grows with the bytes that arrive: a stream that ends early takes at most
 // twice its size in memory.
 func (r *Reader) readPart(buffer []byte, size int) ([]byte, error) {
 	buffer = buffer[:0]
 	for len(buffer) < size {
-		step := min(size-len(buffer), max(len(buffer), MaxBlockSize))
+		step := min(size-len(buffer), max(cap(buffer), readStep))
 		grown := len(buffer) + step
 		if cap(buffer) < grown {
 			buffer = append(make([]byte, 0, grown), buffer...)
