@@ -150,6 +150,29 @@ func TestTheProtocolAndTheUserFollowTheClient(t *testing.T) {
 	require.NoError(t, err)
 	n.all[0].server.SetUsers(only)
 	require.Regexp(t, "^-NOPERM ", c.words("GET shop:b"), "the leader doesn't know the user")
+	n.all[0].server.SetUsers(parseUsers(t, "user default on >d ~shop:* +@all"))
+	n.all[2].server.SetUsers(nil)
+	c = n.client(2)
+	require.Equal(t, `"2"`, c.words("GET shop:b"), "without users everybody is default")
+	require.Regexp(t, "^-NOPERM ", c.words("GET a"), "which has its rights on the leader")
+}
+
+func TestAForwardedWriteIsUndecidedWhenItsUserChanges(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(1)
+	began, released := make(chan struct{}), make(chan struct{})
+	n.all[0].refusal.Store(func() error {
+		close(began)
+		<-released
+		return nil
+	})
+	c.send(encode("SET", "a", "1"))
+	<-began
+	n.all[0].server.SetUsers(parseUsers(t, "user default on nopass ~* +@read"))
+	require.Regexp(t, "^-UNDECIDED ", c.reply())
+	require.Equal(t, "nil", c.words("GET a"), "the connection goes on")
+	require.Regexp(t, "^-NOPERM ", c.words("SET a 2"))
+	close(released)
 }
 
 func TestOptionsOfAClusterAreChecked(t *testing.T) {

@@ -124,9 +124,10 @@ type daemon struct {
 	app   *app
 	flags *serveFlags
 	certs *mutual.Certificates // Nil without TLS.
-	users *usersFile           // Nil without users.
 	admin *adminListener       // Nil without one.
 
+	file    *server.UsersFile
+	users   *server.Users    // Those in it at the start; nil without a file.
 	hangups <-chan os.Signal // Where each SIGHUP arrives.
 }
 
@@ -137,14 +138,14 @@ func (a *app) runServe(f *serveFlags) (err error) {
 	defer stop()
 	hangups, ignore := hangups() // Without users too: a SIGHUP that nothing takes ends the process.
 	defer ignore()
-	d := &daemon{app: a, flags: f, hangups: hangups}
 	log := a.logger(a.stderr)
+	d := &daemon{app: a, flags: f, file: f.usersFile(log), hangups: hangups}
 	if f.hasTLS() {
 		if d.certs, err = mutual.Open(f.tls, log); err != nil {
 			return fmt.Errorf("serve: certificates: %w", err)
 		}
 	}
-	if d.users, err = f.openUsers(log); err != nil {
+	if d.users, err = d.file.Read(); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	if d.admin, err = d.openAdmin(log); err != nil {
@@ -173,7 +174,7 @@ func (f *serveFlags) limitHeap() {
 func (d *daemon) serve(ctx context.Context, db *kv.DB) error {
 	log := d.app.logger(d.app.stderr)
 	srv, err := server.New(db, server.Options{
-		Logger: log, MaxClients: d.flags.maxClients, MaxMemory: int64(d.flags.maxMemory), IdleTimeout: d.flags.idle, Users: d.users.current(),
+		Logger: log, MaxClients: d.flags.maxClients, MaxMemory: int64(d.flags.maxMemory), IdleTimeout: d.flags.idle, Users: d.users,
 	})
 	if err != nil {
 		return err
@@ -184,7 +185,7 @@ func (d *daemon) serve(ctx context.Context, db *kv.DB) error {
 	}
 	living, end := context.WithCancel(context.Background())
 	defer end()
-	go d.users.watch(living, d.hangups, srv.SetUsers)
+	go d.file.Watch(living, d.hangups, srv.SetUsers)
 	if d.certs != nil {
 		go d.certs.Watch(living)
 	}

@@ -14,7 +14,7 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{from: "cmd/kvctl", to: []string{"kv", "server", "internal/histogram", "internal/admin", "internal/mutual", "internal/mutual/mutualtest", "internal/stamps", "internal/allocated"}},
+	{from: "cmd/kvctl", to: []string{"kv", "server", "internal/histogram", "internal/admin", "internal/mutual", "internal/mutual/mutualtest", "internal/allocated"}},
 	{from: "examples/...", to: []string{"kv", "examples/serve"}},
 	{from: "server", to: []string{"kv", "internal/..."}},
 	{from: "kv/kvpb"},
