@@ -8,7 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/walnutkv/walnut/cluster"
@@ -34,6 +37,9 @@ func newDaemon(f *flags, stderr io.Writer) *daemon {
 
 // run runs the node until ctx is done, or the admin listener fails. Then it hands the leadership over and closes the node.
 func (d *daemon) run(ctx context.Context) (err error) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // Without users too: a SIGHUP that nothing takes ends the process.
+	defer signal.Stop(hangups)
 	listener, err := d.listen()
 	if err != nil {
 		return fmt.Errorf("--admin: %w", err)
@@ -46,7 +52,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 
 	clients, err := d.listenRedis()
 	if err != nil {
-		return fmt.Errorf("--redis: %w", err)
+		return err
 	}
 	opts := d.flags.options
 	opts.Logger, opts.Announce = d.log, clients.address()
@@ -59,7 +65,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	d.node.Store(node)
 	d.log.Info("node is open", "node", opts.Node, "dir", d.flags.dir)
-	if err = clients.serve(node); err == nil {
+	if err = clients.serve(node, hangups); err == nil {
 		select {
 		case <-ctx.Done():
 			d.log.Info("node ends", "node", opts.Node)

@@ -46,8 +46,12 @@ Clients of the Redis protocol:
                          isn't loopback has TLS by --cert, and is for clients
                          that have a certificate of --ca
   --redis-advertise ADDR where clients reach it (default: --redis)
+  --redis-users FILE     who may do what, in lines of Redis' ACL files; without
+                         it everybody may do everything. All nodes need the same
+                         ones. It is read again after it has changed; SIGHUP
+                         does so at once
   --redis-insecure       no TLS on any address: everybody who reaches it reads
-                         and writes
+                         and writes, unless there are users
 
 Operation:
   --admin ADDR           the address for operators, probes and metrics (default
@@ -86,6 +90,7 @@ type flags struct {
 
 	redis          string
 	redisAdvertise string
+	redisUsers     string
 	redisInsecure  bool
 
 	logFormat string
@@ -128,6 +133,7 @@ func newFlagSet(f *flags) *flag.FlagSet {
 	set.StringVar(&f.admin, "admin", admin.DefaultAddress, "")
 	set.StringVar(&f.redis, "redis", "", "")
 	set.StringVar(&f.redisAdvertise, "redis-advertise", "", "")
+	set.StringVar(&f.redisUsers, "redis-users", "", "")
 	set.BoolVar(&f.redisInsecure, "redis-insecure", false, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
@@ -200,7 +206,7 @@ func (f *flags) check() error {
 // checkRedis checks the flags about clients.
 func (f *flags) checkRedis() error {
 	if f.redis == "" {
-		if f.redisAdvertise != "" || f.redisInsecure {
+		if f.redisAdvertise != "" || f.redisUsers != "" || f.redisInsecure {
 			return usagef("--redis is missing")
 		}
 		return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -25,31 +27,43 @@ const (
 type redis struct {
 	daemon   *daemon
 	listener net.Listener
+	file     server.UsersFile
+	users    *server.Users // Those in it at the start; nil without a file.
 	server   *server.Server
-	ended    chan error // What Serve returned.
-	polling  context.CancelFunc
+	ended    chan error         // What Serve returned.
+	stop     context.CancelFunc // Ends what looks at the members and at the file.
 }
 
-// listenRedis opens the listener; nil without --redis. Nothing is served before the node is open.
+// listenRedis reads the users and opens the listener; nil without --redis. Nothing is served before the node is open.
 func (d *daemon) listenRedis() (*redis, error) {
 	if d.flags.redis == "" {
 		return nil, nil
 	}
+	r := &redis{daemon: d, file: server.UsersFile{Path: d.flags.redisUsers, Logger: d.log}, ended: make(chan error, 1)}
+	var err error
+	if r.users, err = r.file.Read(); err != nil {
+		return nil, fmt.Errorf("--redis-users: %w", err)
+	}
+	if r.listener, err = d.redisListener(); err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	return r, nil
+}
+
+func (d *daemon) redisListener() (net.Listener, error) {
 	listener, err := net.Listen("tcp", d.flags.redis)
 	if err != nil {
 		return nil, err
 	}
-	r := &redis{daemon: d, listener: listener, ended: make(chan error, 1)}
 	if host, _, _ := net.SplitHostPort(d.flags.redis); admin.IsLoopback(host) || d.flags.redisInsecure {
-		return r, nil
+		return listener, nil
 	}
 	files := d.flags.options.TLS
 	certificates, err := mutual.Open(mutual.Files{Cert: files.CertFile, Key: files.KeyFile, Authority: files.CAFile}, d.log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	r.listener = tls.NewListener(listener, certificates.Server(tls.RequireAndVerifyClientCert, tls.VersionTLS12))
-	return r, nil
+	return tls.NewListener(listener, certificates.Server(tls.RequireAndVerifyClientCert, tls.VersionTLS12)), nil
 }
 
 // address returns where clients reach the listener; empty where there is none.
@@ -63,20 +77,21 @@ func (r *redis) address() string {
 	return r.listener.Addr().String()
 }
 
-// serve serves a node that is open.
-func (r *redis) serve(node *cluster.Cluster) (err error) {
+// serve serves a node that is open. After each of the hangups the users are read again.
+func (r *redis) serve(node *cluster.Cluster, hangups <-chan os.Signal) (err error) {
 	if r == nil {
 		return nil
 	}
-	polling, cancel := context.WithCancel(context.Background())
-	r.polling = cancel
+	living, stop := context.WithCancel(context.Background())
+	r.stop = stop
 	all := &peers{node: node, name: r.daemon.flags.options.Node}
-	r.server, err = server.New(node.DB(), server.Options{Logger: r.daemon.log, Cluster: all})
+	r.server, err = server.New(node.DB(), server.Options{Logger: r.daemon.log, Users: r.users, Cluster: all})
 	if err != nil {
 		return err
 	}
 	r.daemon.server.Store(r.server)
-	go all.poll(polling)
+	go all.poll(living)
+	go r.file.Watch(living, hangups, r.server.SetUsers)
 	node.ServeDialled(r.server.ServeForwarded)
 	go func() { r.ended <- r.server.Serve(context.Background(), r.listener) }()
 	r.daemon.log.Info("clients are served", "node", all.name, "address", r.address())
@@ -99,7 +114,7 @@ func (r *redis) end(node *cluster.Cluster) error {
 	if r.server == nil {
 		return r.listener.Close()
 	}
-	defer r.polling()
+	defer r.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), clientsTimeout)
 	defer cancel()
 	if node.Leads() {
