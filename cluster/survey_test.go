@@ -43,7 +43,7 @@ func TestASurveyAsksEachMember(t *testing.T) {
 			require.Equal(t, own.Term, r.Status.Term)
 		}
 	}
-	require.Len(t, c.nodes[gone].Survey(soon(t)), 1, "it knows no members any more")
+	waitUntil(t, func() bool { return len(c.nodes[gone].Survey(soon(t))) == 1 }) // It knows no members any more.
 
 	c.stop(gone)
 	c.put("more", "to lack")
