@@ -145,7 +145,7 @@ crash: ## Check CRASH_STATES (1000000) crash states of wal, as many of kv, and k
 	go test -count=1 -timeout=0 -v -run='Crash|Kill' ./kv -crash.states=$(CRASH_STATES) -kill.rounds=$(KILL_ROUNDS)
 
 .PHONY: faults
-faults: ## Let each call of a workload on a store fail in each way, about 35,700 points
+faults: ## Let each call of a workload on a store fail in each way, about 36,000 points
 	go test -count=1 -timeout=60m -run=TestAFaultAtAnyCall -v ./kv -faults.all
 
 .PHONY: flips
