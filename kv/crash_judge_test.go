@@ -192,6 +192,7 @@ func (j *crashJudge) damageNewest(db *DB, mem *vfs.Mem) {
 		return
 	}
 	want := lines(db.Scan(Range{}))
+	require.Positive(j.r.t, places[0].Bytes, "%s: the newest snapshot is empty", j.says)
 	flipBit(j.r.t, mem, places[0].Path, j.dice.Int64N(8*places[0].Bytes))
 	damaged, err := j.r.openToJudge(j.dir, j.on(mem))
 	j.require(err, "the newest snapshot was damaged")
