@@ -102,7 +102,7 @@ func (r *faultRun) explained(what string, err error) bool {
 	case !r.disk.is(&r.disk.met):
 		r.fails("%s: nothing has failed, but: %v", what, err)
 	case errors.Is(err, r.disk.fault.kind.err):
-	case errors.Is(err, syscall.EIO) && r.disk.is(&r.disk.syncFailed): // Each open file is told of a failed sync.
+	case errors.Is(err, syscall.EIO) && r.disk.is(&r.disk.syncFailed): // Each open file gets the error of a failed sync.
 	default:
 		r.fails("%s: the error doesn't say what has failed: %v", what, err)
 	}
