@@ -39,7 +39,7 @@ func TestStoreHeadThatDoesNotCheckOutIsRefused(t *testing.T) {
 	}{
 		{"a file too short for a header says how short", func(b []byte) []byte { return b[:headSize-1] }, "79 bytes"},
 		{"an empty file is too short", func([]byte) []byte { return nil }, "0 bytes"},
-		{"another program's file is told by its first bytes, which are not quoted", func(b []byte) []byte { return resum(append([]byte("PK\x03\x04...."), b[8:]...)) }, "not a store file"},
+		{"another program's file is recognised by its first bytes, which are not quoted", func(b []byte) []byte { return resum(append([]byte("PK\x03\x04...."), b[8:]...)) }, "not a store file"},
 		{"zeros are no store", func([]byte) []byte { return make([]byte, headSize) }, "not a store file"},
 		{"a wrong checksum says both", func(b []byte) []byte { b[headBaseAt]++; return b }, "checksum"},
 		{"version 0 is what zeros look like", func(b []byte) []byte { b[headVersionAt] = 0; return resum(b) }, "format 0"},
