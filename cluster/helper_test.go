@@ -3,13 +3,13 @@ package cluster
 import (
 	"context"
 	"log/slog"
-	"net"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/loopback"
 	"github.com/walnutkv/walnut/internal/mutual/mutualtest"
 )
 
@@ -56,11 +56,10 @@ func waitUntil(t testing.TB, condition func() bool) {
 	}
 }
 
-// freeAddress returns an address that nothing listens on.
+// freeAddress returns an address that nothing listens on, each time another one.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := loopback.Addresses(1)
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	return addresses[0]
 }

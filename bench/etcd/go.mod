@@ -2,8 +2,11 @@ module github.com/walnutkv/walnut/bench/etcd
 
 go 1.26.0
 
+replace github.com/walnutkv/walnut => ../../
+
 require (
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/walnutkv/walnut v0.0.0
 	go.etcd.io/etcd/client/v3 v3.5.17
 )
 
@@ -19,11 +22,11 @@ require (
 	go.uber.org/multierr v1.6.0 // indirect
 	go.uber.org/zap v1.17.0 // indirect
 	golang.org/x/net v0.23.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.14.0 // indirect
 	google.golang.org/genproto v0.0.0-20230822172742-b8732ec3820d // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20230822172742-b8732ec3820d // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20230822172742-b8732ec3820d // indirect
 	google.golang.org/grpc v1.59.0 // indirect
-	google.golang.org/protobuf v1.33.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/walnutkv/walnut/internal/loopback"
 )
 
 // members are three etcd servers on this machine, with the defaults.
@@ -20,7 +22,7 @@ type members struct {
 // startMembers starts them in a directory, and waits until one leads.
 func startMembers(program, dir string) (*members, error) {
 	m := &members{}
-	addresses, err := freeAddresses(2 * len(names))
+	addresses, err := loopback.Addresses(2 * len(names))
 	if err != nil {
 		return m, err
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/walnutkv/walnut/internal/loopback"
 )
 
 // nodes are three walnutd on this machine, with the defaults, which serve the Redis protocol.
@@ -19,7 +21,7 @@ type nodes struct {
 // startNodes starts them in a directory, and waits until each knows all of them.
 func startNodes(program, dir string) (*nodes, error) {
 	n := &nodes{}
-	addresses, err := freeAddresses(3 * len(names))
+	addresses, err := loopback.Addresses(3 * len(names))
 	if err != nil {
 		return n, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"time"
@@ -32,17 +31,4 @@ func (p *processes) end() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	}
-}
-
-// freeAddresses returns addresses that nothing listens on, each another one.
-func freeAddresses(n int) (addresses []string, err error) {
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = listener.Close() }()
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/walnutkv/walnut/cluster"
 	"github.com/walnutkv/walnut/internal/admin"
+	"github.com/walnutkv/walnut/internal/loopback"
 )
 
 // TestMain is walnutd where a test starts this program as that.
@@ -48,14 +48,10 @@ type running struct {
 var names = []string{"a", "b", "c"}
 
 // freeAddresses returns addresses that nothing listens on, each another one.
-func freeAddresses(t *testing.T, n int) (addresses []string) {
+func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = listener.Close() }()
-		addresses = append(addresses, listener.Addr().String())
-	}
+	addresses, err := loopback.Addresses(n)
+	require.NoError(t, err)
 	return addresses
 }
 

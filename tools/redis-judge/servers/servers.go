@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/walnutkv/walnut/internal/loopback"
 	"github.com/walnutkv/walnut/tools/redis-judge/resp"
 )
 
@@ -62,27 +63,27 @@ func Redis(dir string, args ...string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: redis-server (Debian: redis-server): %w", ErrAbsent, err)
 	}
-	address, err := freeAddress()
+	addresses, err := loopback.Addresses(1)
 	if err != nil {
 		return nil, err
 	}
-	_, port, _ := net.SplitHostPort(address)
+	_, port, _ := net.SplitHostPort(addresses[0])
 	argv := []string{
 		program, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
 		"--databases", "1", "--save", "", "--daemonize", "no", "--maxclients", "20000",
 	}
-	s := &Server{Name: "redis-server", Address: address, Dir: dir, argv: append(argv, args...)}
+	s := &Server{Name: "redis-server", Address: addresses[0], Dir: dir, argv: append(argv, args...)}
 	return s, s.Start()
 }
 
 // Walnut starts a kvctl on a store in a directory. The args follow serve.
 func Walnut(kvctl, dir string, args ...string) (*Server, error) {
-	address, err := freeAddress()
+	addresses, err := loopback.Addresses(1)
 	if err != nil {
 		return nil, err
 	}
-	argv := append([]string{kvctl, "--dir", filepath.Join(dir, "store"), "serve", "--listen", address}, args...)
-	s := &Server{Name: "kvctl serve", Address: address, Dir: dir, argv: argv}
+	argv := append([]string{kvctl, "--dir", filepath.Join(dir, "store"), "serve", "--listen", addresses[0]}, args...)
+	s := &Server{Name: "kvctl serve", Address: addresses[0], Dir: dir, argv: argv}
 	return s, s.Start()
 }
 
@@ -112,15 +113,6 @@ func root() (string, error) {
 		return "", fmt.Errorf("find the module of the judges: %w", err)
 	}
 	return filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "..", ".."), nil
-}
-
-// freeAddress returns one that nothing listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 // startLimit bounds how long a server may take until it answers.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/walnutkv/walnut/internal/loopback"
 	"github.com/walnutkv/walnut/tools/redis-judge/resp"
 )
 
@@ -50,12 +51,9 @@ func nodeName(i int) string { return string(rune('a' + i)) }
 
 // Walnuts starts three walnutd in a directory, and waits until all know who leads.
 func Walnuts(walnutd, dir string) (*Trio, error) {
-	var addresses [9]string
-	for i := range addresses {
-		var err error
-		if addresses[i], err = freeAddress(); err != nil {
-			return nil, err
-		}
+	addresses, err := loopback.Addresses(9)
+	if err != nil {
+		return nil, err
 	}
 	t, join := &Trio{}, strings.Join(addresses[:3], ",")
 	for i := range t.Nodes {
@@ -72,7 +70,7 @@ func Walnuts(walnutd, dir string) (*Trio, error) {
 		starting.Go(func() { failures[i] = node.Start() }) // Each waits for the others.
 	}
 	starting.Wait()
-	err := errors.Join(failures[:]...)
+	err = errors.Join(failures[:]...)
 	if err == nil {
 		_, err = t.Leader()
 	}

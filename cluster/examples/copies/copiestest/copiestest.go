@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/cluster/examples/copies"
+	"github.com/walnutkv/walnut/internal/loopback"
 )
 
 // Names are those of the copies.
@@ -58,14 +58,10 @@ func Start(t *testing.T, program string, routes func(ctx context.Context, c *cop
 }
 
 // freeAddresses returns addresses that nothing listens on, each another one.
-func freeAddresses(t *testing.T, n int) (addresses []string) {
+func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = listener.Close() }()
-		addresses = append(addresses, listener.Addr().String())
-	}
+	addresses, err := loopback.Addresses(n)
+	require.NoError(t, err)
 	return addresses
 }
 
