@@ -31,13 +31,15 @@ type Status struct {
 	// leader's. 0 on the leader, and where the difference is less than the network's delay.
 	ClockAhead time.Duration
 	Trouble    error // Why the node can't be relied on, as Ready says it without asking; nil where it can.
+
+	summed bool // Checksum is known. Without pairs it is 0, too.
 }
 
 // Status returns the node's status. It asks no other node, so Leader and Committed may be old: Ready asks.
 func (c *Cluster) Status() Status {
 	s := c.state()
 	if stats := c.replica.DB().Stats(); stats.Visible != 0 { // Both at one moment; nothing once it is closed.
-		s.Applied, s.Checksum = stats.Visible, stats.Checksum
+		s.Applied, s.Checksum, s.summed = stats.Visible, stats.Checksum, true
 	}
 	if metas, err := c.history.noted(); err == nil && len(metas) > 0 {
 		s.Snapshot = metas[0].Index

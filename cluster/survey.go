@@ -20,25 +20,28 @@ type Report struct {
 
 // reported is a status on its way. Term and leader are in every answer.
 type reported struct {
-	Role      string `json:"role"`
-	Committed uint64 `json:"committed"`
-	Applied   uint64 `json:"applied"`
-	Checksum  uint64 `json:"checksum,omitempty"`
-	First     uint64 `json:"first"`
-	Last      uint64 `json:"last"`
-	LastTerm  uint64 `json:"lastTerm"` // The term of the last entry.
-	Snapshot  uint64 `json:"snapshot"`
-	Knows     uint64 `json:"knows"`
-	Announced string `json:"announced,omitempty"`
-	Trouble   string `json:"trouble,omitempty"`
+	Role      string  `json:"role"`
+	Committed uint64  `json:"committed"`
+	Applied   uint64  `json:"applied"`
+	Checksum  *uint64 `json:"checksum,omitempty"` // Nil where it isn't known.
+	First     uint64  `json:"first"`
+	Last      uint64  `json:"last"`
+	LastTerm  uint64  `json:"lastTerm"` // The term of the last entry.
+	Snapshot  uint64  `json:"snapshot"`
+	Knows     uint64  `json:"knows"`
+	Announced string  `json:"announced,omitempty"`
+	Trouble   string  `json:"trouble,omitempty"`
 }
 
 // report returns this node's.
 func (c *Cluster) report() answer {
 	s := c.Status()
 	r := &reported{
-		Role: s.Role, Committed: s.Committed, Applied: s.Applied, Checksum: uint64(s.Checksum), First: s.First, Last: s.Last,
+		Role: s.Role, Committed: s.Committed, Applied: s.Applied, First: s.First, Last: s.Last,
 		LastTerm: s.LastTerm, Snapshot: s.Snapshot, Knows: s.Knows, Announced: s.Announced,
+	}
+	if s.summed {
+		r.Checksum = (*uint64)(&s.Checksum)
 	}
 	if s.Trouble != nil {
 		r.Trouble = s.Trouble.Error()
@@ -50,9 +53,11 @@ func (c *Cluster) report() answer {
 func (a *answer) status() Status {
 	r := a.Status
 	s := Status{
-		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied, Checksum: kv.Checksum(r.Checksum),
-		First: r.First, Last: r.Last,
-		LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows, Announced: r.Announced,
+		Node: nameOf(a.Node), Role: r.Role, Term: a.Term, Committed: r.Committed, Applied: r.Applied,
+		First: r.First, Last: r.Last, LastTerm: r.LastTerm, Snapshot: r.Snapshot, Knows: r.Knows, Announced: r.Announced,
+	}
+	if r.Checksum != nil {
+		s.Checksum, s.summed = kv.Checksum(*r.Checksum), true
 	}
 	if node, address := parted(a.Leader); node != "" {
 		s.Leader = Node{Name: nameOf(node), Address: address, Voter: true, Leads: true}
@@ -120,7 +125,7 @@ func (c *Cluster) survey(ctx context.Context, members []Node, ids map[string]str
 // compareStates notes as trouble where two nodes that have applied the same entries have other pairs. Which of them is right, a third may show.
 func compareStates(reports []Report) {
 	differ := func(a, b *Status) bool {
-		return a.Applied == b.Applied && a.Checksum != b.Checksum && a.Checksum != 0 && b.Checksum != 0
+		return a.summed && b.summed && a.Applied == b.Applied && a.Checksum != b.Checksum
 	}
 	for i := range reports {
 		own := &reports[i].Status

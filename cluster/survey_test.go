@@ -31,6 +31,7 @@ func TestASurveyAsksEachMember(t *testing.T) {
 		require.Equal(t, own.Role, r.Status.Role)
 		require.Equal(t, own.Applied, r.Status.Applied)
 		require.NotZero(t, r.Status.Checksum)
+		require.True(t, r.Status.summed)
 		require.Equal(t, own.Checksum, r.Status.Checksum)
 		require.Equal(t, own.Last, r.Status.Last)
 		require.Equal(t, own.Snapshot, r.Status.Snapshot)
@@ -78,16 +79,19 @@ func TestASurveySaysWhatANodeLacks(t *testing.T) {
 // TestASurveyNamesNodesWhoseStatesDiffer compares what nodes say: only those that have applied the same entries can be compared.
 func TestASurveyNamesNodesWhoseStatesDiffer(t *testing.T) {
 	report := func(name string, applied uint64, sum kv.Checksum) Report {
-		return Report{Node: Node{Name: name}, Status: Status{Applied: applied, Checksum: sum}}
+		return Report{Node: Node{Name: name}, Status: Status{Applied: applied, Checksum: sum, summed: true}}
 	}
+	unknown := report("b", 7, 0)
+	unknown.Status.summed = false
 	for name, c := range map[string]struct {
 		reports  []Report
 		troubled []int
 	}{
 		"equal":                    {[]Report{report("a", 7, 5), report("b", 7, 5), report("c", 7, 5)}, nil},
 		"one has applied less":     {[]Report{report("a", 7, 5), report("b", 6, 4), report("c", 7, 5)}, nil},
-		"one knows of no checksum": {[]Report{report("a", 7, 5), report("b", 7, 0), report("c", 7, 5)}, nil},
+		"one knows of no checksum": {[]Report{report("a", 7, 5), unknown, report("c", 7, 5)}, nil},
 		"one of three differs":     {[]Report{report("a", 7, 5), report("b", 7, 4), report("c", 7, 5)}, []int{0, 1, 2}},
+		"one has no pairs":         {[]Report{report("a", 7, 5), report("b", 7, 0), report("c", 6, 4)}, []int{0, 1}},
 		"one of two differs":       {[]Report{report("a", 7, 5), report("b", 7, 4), report("c", 6, 4)}, []int{0, 1}},
 	} {
 		compareStates(c.reports)
@@ -95,7 +99,7 @@ func TestASurveyNamesNodesWhoseStatesDiffer(t *testing.T) {
 			require.Equal(t, slices.Contains(c.troubled, i), r.Status.Trouble != nil, "%s: node %s", name, r.Name)
 		}
 		if len(c.troubled) > 0 {
-			require.ErrorContains(t, c.reports[0].Status.Trouble, "the checksum of its pairs as of entry 7 is 0000000000000005, that of node b 0000000000000004", name)
+			require.ErrorContains(t, c.reports[0].Status.Trouble, "the checksum of its pairs as of entry 7 is 0000000000000005, that of node b ", name)
 		}
 	}
 }
