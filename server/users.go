@@ -97,6 +97,9 @@ func parseUser(words []string) (*user, error) {
 	if words[0] != "user" || len(words) < 2 {
 		return nil, errors.New("want user NAME RULE…")
 	}
+	if strings.ContainsAny(words[1][:1], ">#") { // The name was left out. As one, the password would be in errors, lists and logs.
+		return nil, errors.New("want a user's NAME, not a password, after the word user")
+	}
 	u := &user{name: words[1]}
 	for i, rule := range words[2:] {
 		if err := u.apply(rule); err != nil {

@@ -183,6 +183,8 @@ func TestUsersThatCannotBeAreRefused(t *testing.T) {
 		{"none", "# nobody\n", "there is none"},
 		{"another word", "\nusr a on", "line 2: want user NAME RULE…"},
 		{"no name", "user", "want user NAME RULE…"},
+		{"no name before a password", "user >secret on nonsense", "line 1: want a user's NAME"},
+		{"no name before a hash", "user #" + sum("secret") + " on", "line 1: want a user's NAME"},
 		{"a user twice", "user a on\nuser a off", "line 2: user a comes twice"},
 		{"a password without its sign", "user a on secret", "rule 2 of user a: want on, off"},
 		{"a hash that is none", "user a #12", "64 hexadecimal digits"},
