@@ -3,7 +3,9 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -13,6 +15,9 @@ import (
 
 // usersChecked is how often the file of the users is looked at.
 const usersChecked = time.Second
+
+// usersMax is how many bytes are read of the file: room for a hundred thousand users. It may be another one by mistake.
+const usersMax = 16 << 20
 
 // UsersFile is the file with the users of a server, which is read again after it has changed. The zero value names no file, and has no users.
 // It isn't for concurrent use: call Read, and then Watch.
@@ -75,18 +80,35 @@ func (f *UsersFile) reread(always bool) (*Users, error) {
 	if err != nil || !always && found.Equal(f.read) {
 		return nil, err
 	}
-	text, err := os.ReadFile(f.Path)
+	text, err := readMost(f.Path, usersMax+1)
 	if err != nil {
 		return nil, err
 	}
 	f.read = found
-	parse := f.Parse
-	if parse == nil {
-		parse = ParseUsers
-	}
-	users, err := parse(text)
+	users, err := f.users(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	return users, nil
+}
+
+// users makes users of what was read of the file.
+func (f *UsersFile) users(text []byte) (*Users, error) {
+	switch {
+	case len(text) > usersMax:
+		return nil, fmt.Errorf("server: users: the file has more than %d bytes", usersMax)
+	case f.Parse != nil:
+		return f.Parse(text)
+	}
+	return ParseUsers(text)
+}
+
+// readMost returns the first bytes of a file.
+func readMost(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(file, most))
+	return text, errors.Join(err, file.Close())
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/allocated"
 	"github.com/walnutkv/walnut/server"
 )
 
@@ -103,6 +104,18 @@ func TestUsersOfAFileThatCannotBeReadAreRefused(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("\nuser ada on secret\n"), 0o600))
 	_, err = (&server.UsersFile{Path: path}).Read()
 	require.EqualError(t, err, path+": server: users: line 2: rule 2 of user ada: want on, off, nopass, >PASSWORD, #SHA256, ~PREFIX*, ~*, +@all, +@read or -@all")
+}
+
+// TestAFileThatIsFarTooLongIsNotRead takes one with a hole: it is as long as a data file that is named by mistake.
+func TestAFileThatIsFarTooLongIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(path, []byte("user ada on >secret ~* +@all\n"), 0o600))
+	require.NoError(t, os.Truncate(path, 1<<30))
+	took := allocated.Bytes(func() {
+		_, err := (&server.UsersFile{Path: path}).Read()
+		require.EqualError(t, err, path+": server: users: the file has more than 16777216 bytes")
+	})
+	require.Less(t, took, uint64(256<<20))
 }
 
 func TestWithoutAFileThereAreNoUsers(t *testing.T) {
