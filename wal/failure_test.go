@@ -444,6 +444,47 @@ func appendOne(l *Log) error {
 	return err
 }
 
+// TestASyncSpeaksForNothingThatCameWhileItRan appends a record once the system has synced the file, before the log knows of that.
+func TestASyncSpeaksForNothingThatCameWhileItRan(t *testing.T) {
+	late := &lateFS{FS: vfs.NewMem()}
+	opts := testOptions(late)
+	opts.Sync, opts.SegmentSize = SyncInterval, 1<<20
+	l := openTest(t, opts)
+	fill(t, l, 3)
+	late.synced = func() { fill(t, l, 4) }
+	require.NoError(t, l.Sync())
+	require.EqualValues(t, 4, l.Last())
+	require.EqualValues(t, 3, l.Durable())
+	require.NoError(t, l.Sync())
+	require.EqualValues(t, 4, l.Durable())
+	require.NoError(t, l.Close())
+}
+
+// lateFS calls synced, once, after a sync of a file, before that returns.
+type lateFS struct {
+	vfs.FS
+	synced func()
+}
+
+type lateFile struct {
+	vfs.File
+	fs *lateFS
+}
+
+func (f *lateFS) Create(name string) (vfs.File, error) {
+	file, err := f.FS.Create(name)
+	return &lateFile{file, f}, err
+}
+
+func (f *lateFile) Sync() error {
+	err := f.File.Sync()
+	if synced := f.fs.synced; synced != nil {
+		f.fs.synced = nil
+		synced()
+	}
+	return err
+}
+
 // TestSyncSaysWhatGrowingMadeDurable: the sync that makes space takes records along. Those who follow must hear of it.
 func TestSyncSaysWhatGrowingMadeDurable(t *testing.T) {
 	opts := testOptions(vfs.NewMem())

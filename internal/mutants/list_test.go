@@ -185,6 +185,13 @@ var mutants = []mutant{
 		pkg:     "./wal", test: "TestARollThatTheDiskHasNoRoomForIsRefusedAndTriedAgain",
 	},
 	{
+		mistake: "a sync is taken to cover what was written while it ran",
+		file:    "wal/store.go",
+		old:     "s.durable.packed.Store(written)",
+		new:     "s.durable.packed.Store(max(written, s.written.packed.Load()))",
+		pkg:     "./wal", test: "TestASyncSpeaksForNothingThatCameWhileItRan",
+	},
+	{
 		mistake: "a sync that succeeds after one that failed is believed",
 		file:    "wal/store.go",
 		old:     "if s.failed != nil {\n\t\treturn s.failed\n\t}",
