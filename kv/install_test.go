@@ -98,6 +98,20 @@ func TestAnInstallThatDiedWithADamagedSnapshotIsRefused(t *testing.T) {
 	}
 }
 
+// TestAnInstallOfOtherPairsThanTheStateSaysIsRefused gives a state another checksum of its pairs, with all others right.
+func TestAnInstallOfOtherPairsThanTheStateSaysIsRefused(t *testing.T) {
+	ahead, late, _ := twoReplicas(t)
+	state, offset := stateOf(t, ahead)
+	_, err := late.replica.Install(t.Context(), bytes.NewReader(withOtherSum(state)))
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorContains(t, err, "the pairs' checksum is")
+	require.EqualValues(t, 1, late.replica.Applied())
+	require.Equal(t, []string{"key0=agreed"}, lines(late.replica.DB().Scan(Range{})))
+	_, err = late.replica.Install(t.Context(), bytes.NewReader(state))
+	require.NoError(t, err)
+	require.Equal(t, offset, late.replica.Applied())
+}
+
 func TestAnInstallOfWhatIsKnownChangesNothing(t *testing.T) {
 	ahead, late, _ := twoReplicas(t)
 	state, _ := stateOf(t, late)

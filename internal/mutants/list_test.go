@@ -542,6 +542,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: "TestASnapshotWithOtherPairsThanItSaysIsSkipped",
 	},
 	{
+		mistake: "an install doesn't compare the checksum of the pairs that it gets",
+		file:    "kv/install.go",
+		old:     "\t\terr = s.checkSum(read.Info())\n",
+		new:     "",
+		pkg:     "./kv", test: "TestAnInstallOfOtherPairsThanTheStateSaysIsRefused",
+	},
+	{
 		mistake: "the lock is released before the log is closed",
 		file:    "kv/db.go",
 		old:     "\tvar err error\n\tif db.log != nil {\n\t\terr = db.log.Close()\n",
