@@ -233,10 +233,10 @@ func (c *call) killAll(wanted clientFilter) (count int) {
 			continue
 		case s == c.session:
 			s.ending = true
-		default:
-			s.kill()
+			count++
+		case s.kill():
+			count++
 		}
-		count++
 	}
 	return count
 }

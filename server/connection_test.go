@@ -159,3 +159,14 @@ func TestConnectionsAreKilledByWhatTheyAre(t *testing.T) {
 	require.Equal(t, "1", c.words("CLIENT KILL SKIPME no"))
 	require.True(t, c.isClosed(), "after its reply")
 }
+
+// TestAConnectionIsKilledOnce: one whose command is still in progress is in the server's list after it was killed.
+func TestAConnectionIsKilledOnce(t *testing.T) {
+	store, address := serveGated(t)
+	c, other := dial(t, address), dial(t, address)
+	other.send(encode("SET", "a", "1"))
+	<-store.came
+	require.Equal(t, "1", c.words("CLIENT KILL TYPE normal"))
+	require.Equal(t, "0", c.words("CLIENT KILL TYPE normal"))
+	require.Equal(t, "-ERR No such client", c.words("CLIENT KILL "+other.conn.LocalAddr().String()))
+}

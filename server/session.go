@@ -234,11 +234,14 @@ func (s *session) stop() {
 }
 
 // kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost. Others that have
-// arrived don't run.
-func (s *session) kill() {
-	s.killed.Store(true)
+// arrived don't run. It reports whether the connection wasn't killed before.
+func (s *session) kill() bool {
+	if s.killed.Swap(true) {
+		return false
+	}
 	s.stop()
 	go s.conn.Close() // In TLS it may wait for the client.
+	return true
 }
 
 // end releases what the session has.
