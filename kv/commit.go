@@ -116,11 +116,11 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 // the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each.
 const turn = 64
 
-// yield ends the counting of a commit, and lets other goroutines run where it is their turn: other writers, or a checkpoint that is
-// late, which would never run where nothing preempts a writer, as under wasm.
+// yield ends the counting of a commit, and lets other goroutines run where it is their turn: other writers, a checkpoint or a backup
+// that waits for a processor, or a checkpoint that is late, which would never run where nothing preempts a writer, as under wasm.
 func (db *DB) yield(offset uint64) {
 	others := db.committing.Add(-1)
-	if offset%turn == 0 && (others >= db.processors || db.checkpoints.late()) && db.relaxed() {
+	if offset%turn == 0 && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()) && db.relaxed() {
 		runtime.Gosched()
 	}
 }

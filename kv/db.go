@@ -54,7 +54,8 @@ type DB struct {
 	backedUp atomic.Int64 // When the last backup ended, in nanoseconds since 1970; 0 if there was none.
 
 	committing atomic.Int32 // Commits in progress.
-	processors int32        // That they have to share.
+	waiting    atomic.Int32 // Checkpoints and backups that have given their processor away.
+	processors int32        // That all of them have to share.
 
 	snapshots   *inventory
 	checkpoints checkpoints
