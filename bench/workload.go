@@ -61,7 +61,7 @@ var (
 	loads       = Workload{Mode: Relaxed, Unit: liveHeaps, setup: empty, peers: checkpointers}
 	checkpoints = Workload{Mode: Durable, Unit: liveHeaps, setup: loaded, peers: checkpointers, onDemand: true}
 	tails       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, peers: quickPeers + " goleveldb badger"}
-	backups     = Workload{Mode: Relaxed, Unit: seconds, setup: loaded, peers: backupers}
+	backups     = Workload{Mode: Relaxed, Unit: seconds, setup: loaded, peers: backupers, onDemand: true}
 	appends     = Workload{Log: true, Mode: Durable, Unit: operationsRate, setup: empty, record: 128}
 	throughputs = Workload{Log: true, Mode: Relaxed, Unit: bytesRate, setup: empty}
 	logReads    = Workload{Log: true, Mode: Relaxed, Unit: bytesRate}
@@ -102,7 +102,8 @@ var workloads = slices.Concat(
 	loads.as("W8/load", "most resident memory while the data set is put, one commit a pair", weighLoad),
 	checkpoints.as("W8/checkpoint", "most resident memory during a checkpoint", weighCheckpoint),
 	tails.as("W9/checkpoint", "puts over loaded pairs, with a checkpoint in between", overwriteBeside, modes...),
-	backups.as("W10/backup", "a backup to a file, which is synced; then another one beside a writer", backUp),
+	backups.as("W10/backup", "a backup to a file, which is synced; then another one beside a writer", besideWriter((*run).backUpOnce)),
+	backups.by(checkpointers).as("W10/checkpoint", "the same with checkpoints", besideWriter((*run).checkpointOnce)),
 
 	appends.as("L1/durable", "appends of 128 bytes, each durable before it returns", repeat(appendRecord), goroutines(1, 16, 64)...),
 	throughputs.as("L2/append", "relaxed appends", once(appendRecord), records(100, 1<<10, 64<<10)...),
