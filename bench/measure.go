@@ -142,6 +142,7 @@ func besideWriter(do func(r *run) time.Duration) func(r *run) {
 		writer[0].sampling = 1
 		before := driveFor(r.Time, writer, overwrite)
 		alone := do(r)
+		overwrite(writer[0]) // A checkpoint has nothing to do where nothing has changed.
 		var puts *tally
 		var writing sync.WaitGroup
 		ctx, stop := context.WithCancel(context.Background())
