@@ -323,13 +323,37 @@ func (db *DB) stopCheckpoints() {
 	db.checkpoints.done.Wait()
 }
 
-// lastCheckpoint takes the checkpoint of Options.CheckpointOnClose, once nothing else uses the store.
+// lastCheckpoint takes a checkpoint, once nothing else uses the store, if it was asked for or pays. One that wasn't asked for may fail: the
+// older snapshots and the log are as good, and the failure was logged.
 func (db *DB) lastCheckpoint() error {
-	if !db.opts.CheckpointOnClose || db.opts.ReadOnly || db.failed != nil {
+	asked := db.opts.CheckpointOnClose
+	if db.opts.ReadOnly || db.failed != nil || !asked && !db.lastPays() {
 		return nil
 	}
-	_, err := db.takeCheckpoint(context.Background(), true, nil)
-	return err
+	if _, err := db.takeCheckpoint(context.Background(), true, nil); asked {
+		return err
+	}
+	return nil
+}
+
+// lastPays reports whether the store should be closed with a checkpoint that wasn't asked for. In a replica, the consensus decides that.
+func (db *DB) lastPays() bool {
+	c := &db.checkpoints
+	_, inMemory := db.opts.fs.(*vfs.Lean)
+	return !inMemory && db.replica == nil && db.opts.checkpointPays(c.logBytes.Load(), c.due.Load(), db.visible.load().dataBytes)
+}
+
+// When Close takes a checkpoint by itself.
+const (
+	closeFloor    = 4       // The log has at least Options.CheckpointFloor divided by this. To replay 16 MiB of short commits takes 0.1 s.
+	closeDataMost = 1 << 30 // The store has no more bytes of data than this, so that Close takes seconds.
+)
+
+// checkpointPays reports whether Close should take a checkpoint after that many bytes of log. One that is due would be the first thing
+// that the next process does, or never end where each process is short. And the log may be longer than the data: to replay it takes longer
+// than a checkpoint then.
+func (o Options) checkpointPays(log, due, data int64) bool {
+	return o.CheckpointFactor > 0 && data <= closeDataMost && (log >= due || log >= max(o.CheckpointFloor/closeFloor, data))
 }
 
 // taken notes a sound snapshot. logBytes are those that there were before it was written.

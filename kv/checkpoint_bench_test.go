@@ -76,6 +76,35 @@ func BenchmarkCheckpoint(b *testing.B) {
 	}
 }
 
+// BenchmarkRestart measures closing a store of which each pair was a commit, and opening it again: with the checkpoints that are taken
+// by themselves, and from the log alone.
+func BenchmarkRestart(b *testing.B) {
+	for _, factor := range []float64{0, -1} {
+		b.Run(fmt.Sprintf("factor=%v", factor), func(b *testing.B) {
+			var closing, opening time.Duration
+			for range b.N {
+				dir := b.TempDir()
+				db, err := Open(dir, Options{Sync: SyncNever, CheckpointFactor: factor})
+				require.NoError(b, err)
+				for i := range uint64(*checkpointPairs) {
+					_, err := db.Put(noiseKey(i), noiseValue(i))
+					require.NoError(b, err)
+				}
+				started := time.Now()
+				require.NoError(b, db.Close())
+				closing += time.Since(started)
+				started = time.Now()
+				db, err = Open(dir, Options{CheckpointFactor: -1})
+				opening += time.Since(started)
+				require.NoError(b, err)
+				require.NoError(b, db.Close())
+			}
+			b.ReportMetric(closing.Seconds()/float64(b.N), "close-s")
+			b.ReportMetric(opening.Seconds()/float64(b.N), "open-s")
+		})
+	}
+}
+
 // BenchmarkBackup measures backups to nowhere of a store that does nothing else.
 func BenchmarkBackup(b *testing.B) {
 	db := openNoise(b, b.TempDir(), Options{Sync: SyncNever})

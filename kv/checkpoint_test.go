@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -302,6 +305,148 @@ func TestCloseTakesACheckpointIfAsked(t *testing.T) {
 	require.Zero(t, db.Recovery().Replayed)
 	require.Equal(t, 1, db.Recovery().Loaded)
 	require.NoError(t, db.Close())
+}
+
+func TestCloseTakesACheckpointByItselfWhereReplayingWouldTakeLonger(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		factor         float64
+		log, due, data int64
+		want           bool
+	}{
+		"nothing":                        {0, 0, 64 * mib, 0, false},
+		"a short log":                    {0, 16*mib - 1, 64 * mib, 10 * mib, false},
+		"a log as long as its data":      {0, 16 * mib, 64 * mib, 16 * mib, true},
+		"a shorter one":                  {0, 50 * mib, 64 * mib, 50*mib + 1, false},
+		"one that is due":                {0, 64 * mib, 64 * mib, 200 * mib, true},
+		"one that is due with much data": {0, 600 * mib, 512 * mib, 1024*mib + 1, false},
+		"none by themselves":             {-1, 600 * mib, math.MaxInt64, 10, false},
+	} {
+		opts, err := Options{CheckpointFactor: c.factor}.withDefaults()
+		require.NoError(t, err)
+		require.Equal(t, c.want, opts.checkpointPays(c.log, c.due, c.data), name)
+	}
+}
+
+// closing are options under which nothing but Close takes a checkpoint by itself, after two puts of 1000 bytes.
+func closing(mem *vfs.Mem) Options {
+	opts := memOptions(mem)
+	opts.CheckpointFloor = 8000
+	return opts
+}
+
+func putKilobytes(t *testing.T, db *DB, keys ...string) {
+	for _, key := range keys {
+		put(t, db, key, string(make([]byte, 1000)))
+	}
+}
+
+// Each process is closed before a checkpoint that is due, and starts with it, can end.
+func TestAStoreThatIsOpenedAndClosedOftenHasAShortLogAndSeldomTakesACheckpoint(t *testing.T) {
+	opts := closing(vfs.NewMem())
+	var logged *bytes.Buffer
+	opts.Logger, logged = logTo()
+	replayed := uint64(0)
+	for i := range 40 {
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		replayed = max(replayed, db.Recovery().Replayed)
+		putKilobytes(t, db, fmt.Sprint(i))
+		require.NoError(t, db.Close())
+	}
+	require.EqualValues(t, 7, replayed, "with one commit more a checkpoint is due")
+	require.Less(t, strings.Count(logged.String(), "snapshot taken"), 10)
+	requireSound(t, storeDir, opts)
+}
+
+func TestACheckpointOfCloseThatWasNotAskedForMayFail(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		mem := vfs.NewMem()
+		opts := closing(mem)
+		opts.CheckpointOnClose = asked
+		var logged *bytes.Buffer
+		opts.Logger, logged = logTo()
+		db, err := Open(storeDir, opts)
+		require.NoError(t, err)
+		putKilobytes(t, db, "a", "b", "c")
+		want := lines(db.Scan(Range{}))
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpWrite && strings.Contains(c.Name, snapshotName) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		if err = db.Close(); asked {
+			require.ErrorIs(t, err, ErrNoSpace)
+		} else {
+			require.NoError(t, err)
+		}
+		require.Contains(t, logged.String(), "checkpoint failed")
+		mem.SetHook(nil)
+		requireSound(t, storeDir, opts)
+		db = openStore(t, storeDir, opts)
+		require.EqualValues(t, 3, db.Recovery().Replayed)
+		require.Equal(t, want, lines(db.Scan(Range{})))
+	}
+}
+
+func TestAFailedSyncInTheCheckpointOfCloseIsReturned(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := closing(mem)
+	opts.Sync = SyncNever
+	db, err := Open(storeDir, opts)
+	require.NoError(t, err)
+	putKilobytes(t, db, "a", "b")
+	mem.SetHook(vfs.FailNth(vfs.OpSync, 1, syscall.EIO))
+	require.ErrorIs(t, db.Close(), syscall.EIO)
+}
+
+// TestAPowerCutInTheCheckpointOfCloseLosesNothing cuts the power before each call of Close.
+func TestAPowerCutInTheCheckpointOfCloseLosesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, closing(mem))
+	require.NoError(t, err)
+	putKilobytes(t, db, "a", "b", "c")
+	want := lines(db.Scan(Range{}))
+	var cuts []*vfs.Mem
+	cut := func() {
+		for _, policy := range vfs.Policies {
+			cuts = append(cuts, mem.Crash(uint64(len(cuts)), policy))
+		}
+	}
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op.Changes() {
+			cut()
+		}
+		return nil
+	})
+	require.NoError(t, db.Close())
+	mem.SetHook(nil)
+	cut()
+	loaded := 0
+	for i, left := range cuts {
+		db, err := Open(storeDir, closing(left))
+		require.NoError(t, err, "cut %d", i)
+		require.Equal(t, want, lines(db.Scan(Range{})), "cut %d", i)
+		loaded = max(loaded, db.Recovery().Loaded)
+		require.NoError(t, db.Close())
+	}
+	require.Equal(t, 3, loaded)
+}
+
+func TestCloseTakesNoCheckpointByItselfInMemoryOrInAReplica(t *testing.T) {
+	memory := Options{CheckpointFloor: 8000}
+	disk := closing(vfs.NewMem())
+	var inMemory, replicated *bytes.Buffer
+	memory.Logger, inMemory = logTo()
+	disk.Logger, replicated = logTo()
+	db, err := OpenMemory(memory)
+	require.NoError(t, err)
+	for _, db := range []*DB{db, openScript(t, disk).replica.DB()} {
+		putKilobytes(t, db, "a", "b", "c")
+		require.NoError(t, db.Close())
+	}
+	require.NotContains(t, inMemory.String()+replicated.String(), "snapshot taken")
 }
 
 func TestTheLogIsNeverTruncatedPastWhatTheOldestSnapshotNeeds(t *testing.T) {

@@ -71,11 +71,13 @@ type Options struct {
 	// CheckpointFactor is how large the log after the newest snapshot may grow, in proportion to that snapshot, before a
 	// checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
 	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
-	// compress; text takes less than half of that. A larger one writes less and starts more slowly; a negative one starts none.
+	// compress; text takes less than half of that. A larger one writes less and starts more slowly; a negative one starts none,
+	// nor does Close.
 	CheckpointFactor float64
 	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB.
 	CheckpointFloor int64
-	// CheckpointOnClose makes Close take a checkpoint, so that the next start has nothing to replay.
+	// CheckpointOnClose makes Close take a checkpoint in any case, so that the next start has nothing to replay, and return an error
+	// where that fails. Without it Close takes one where it pays: see there.
 	CheckpointOnClose bool
 	// SnapshotsKept is how many sound snapshots a checkpoint leaves, 2 by default. It reads each whole. The log is truncated
 	// before the oldest of them, and not until there are that many, so that damage to all but one can be survived.
