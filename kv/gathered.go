@@ -115,7 +115,7 @@ func (g *gathered) sorted() []indexPlace {
 
 // sortPlaces returns places in an order that goes by their order numbers first. All processors sort parts of them.
 func sortPlaces(places []indexPlace, compare func(a, b indexPlace) int) []indexPlace {
-	places, ends := divided(places)
+	places, ends := divided(places, nil)
 	var next atomic.Int64
 	var sorting sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -136,8 +136,9 @@ func sortPlaces(places []indexPlace, compare func(a, b indexPlace) int) []indexP
 // dividedBits says into how many parts places are divided: 2 to the power of it, at most.
 const dividedBits = 11
 
-// divided returns the places divided into parts by their order numbers, and where each part ends.
-func divided(places []indexPlace) ([]indexPlace, []int) {
+// divided returns the places divided into parts by their order numbers, and where each part ends. Within a part they stay in order. They are in
+// the given memory, if that is enough.
+func divided(places, parts []indexPlace) ([]indexPlace, []int) {
 	lowest, highest := uint64(math.MaxUint64), uint64(0)
 	for _, p := range places {
 		lowest, highest = min(lowest, p.order), max(highest, p.order)
@@ -153,7 +154,7 @@ func divided(places []indexPlace) ([]indexPlace, []int) {
 	for i := 1; i < len(starts); i++ {
 		starts[i] += starts[i-1]
 	}
-	parts := make([]indexPlace, len(places))
+	parts = slices.Grow(parts[:0], len(places))[:len(places)]
 	for _, p := range places {
 		part := (p.order - lowest) >> shift
 		parts[starts[part]] = p

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 
 // A replay decodes records ahead of applying them, in chunks, so that two processors share the work.
 const (
-	replayChunk  = 256 // Mutations in a chunk, or a few more.
-	replayChunks = 8   // Chunks decoded ahead.
+	replayChunk  = 16 << 10 // Puts and deletes in a chunk at most.
+	replayBytes  = 4 << 20  // From so many bytes of keys and values on, a chunk ends.
+	replayChunks = 2        // Chunks decoded ahead.
 )
 
 // replay applies the commits of sources, one after the other, to a state, up to a target. A start, At and Restore do that.
@@ -63,7 +65,7 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 	done, loaded := replayed{state: s, moment: moment{s.offset, made, s.accepted}}, uint64(s.tree.len())
 	ctx, cancel := context.WithCancel(ctx)
 	d := decoder{
-		ctx: ctx, to: r.to, plain: r.plain, at: done.moment, chunks: make(chan chunk, replayChunks), free: make(chan []Mutation, replayChunks),
+		ctx: ctx, to: r.to, plain: r.plain, at: done.moment, chunks: make(chan chunk, replayChunks), free: make(chan []pair, replayChunks+2),
 	}
 	go d.decode(r.sources)
 	defer func() {
@@ -78,13 +80,13 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 		} else if before == nil {
 			before = &replayed{state: s.clone(), moment: done.moment}
 		}
-		s.apply(max(c.offset, s.offset), c.mutations)
+		c.apply(s)
 		if c.offset != 0 {
 			s.accepted, s.made = c.accepted, c.time
 			done.moment = c.moment
 		}
 		done.bytes += c.bytes
-		d.recycle(c.mutations)
+		d.recycle(c.pairs)
 		if c.err != nil {
 			return done, c.err
 		}
@@ -101,11 +103,32 @@ func (r replay) run(ctx context.Context, s *state, made int64) (replayed, error)
 
 // chunk is some commits on their way into a state, and perhaps a part of the next one.
 type chunk struct {
-	mutations []Mutation
-	moment          // After the last whole record; zero where there is none.
-	bytes     int64 // Of the records.
-	later     bool  // Whether the commits, which then all are, were made after the target's time.
-	err       error // Why there are no more, after these.
+	pairs  []pair // Of puts, and tombstones of deletes, arranged. Those of a key are in order.
+	remove *span  // A range delete, which comes after them; nil for none.
+	moment        // After the last whole record; zero where there is none.
+	bytes  int64  // Of the records.
+	later  bool   // Whether the commits, which then all are, were made after the target's time.
+	err    error  // Why there are no more, after these.
+}
+
+// apply applies the chunk to a state. What it points to belongs to that.
+func (c *chunk) apply(s *state) {
+	ahead := newLookahead(func(p pair) bool {
+		if p.isTombstone() {
+			s.remove(p.key())
+		} else {
+			s.put(p, nil)
+		}
+		return true
+	})
+	for _, p := range c.pairs {
+		ahead.take(p)
+	}
+	ahead.flush()
+	if c.remove != nil {
+		s.removeRange(c.remove.start, c.remove.end, nil)
+	}
+	s.offset = max(c.offset, s.offset)
 }
 
 // decoder decodes records in its own goroutine, ahead of the one that applies them.
@@ -113,10 +136,14 @@ type decoder struct {
 	ctx    context.Context // Ends when no more is wanted.
 	to     target
 	plain  bool
-	at     moment // After the last record that was read.
-	next   chunk
+	at     moment       // After the last record that was read.
+	next   chunk        // All but its pairs,
+	pairs  []pair       // which are these, in their order.
+	size   int64        // Of their keys and values.
+	places []indexPlace // Memory for arranging them, and
+	parts  []indexPlace // more.
 	chunks chan chunk
-	free   chan []Mutation // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
+	free   chan []pair // Memory of chunks that were applied. As garbage it would be as much as what a long log leaves live.
 }
 
 // decode sends chunks until there is nothing more, or no more is wanted.
@@ -149,9 +176,6 @@ func (d *decoder) read(from source) error {
 	for record, err := range records {
 		if err == nil {
 			err = d.add(record, from)
-		}
-		if err == nil && len(d.next.mutations) >= replayChunk {
-			err = d.send()
 		}
 		if err != nil || !from.whole && d.reached() {
 			return err
@@ -207,40 +231,79 @@ func (d *decoder) add(record wal.Record, from source) error {
 // beginning. ended is why no more is wanted.
 func (d *decoder) mutate(e *entry) (ended, err error) {
 	_, err = visitRecord(e.mutations, func(m Mutation) {
-		if ended == nil && len(d.next.mutations) >= replayChunk {
-			ended = d.send()
-		}
 		if ended == nil {
-			d.next.mutations = append(d.next.mutations, m.own())
+			ended = d.take(&m)
 		}
 	})
 	return ended, err
 }
 
+// take adds a mutation to the next chunk, after that was sent if it is full. A range delete ends its chunk.
+func (d *decoder) take(m *Mutation) error {
+	if d.next.remove != nil || len(d.pairs) >= replayChunk || d.size >= replayBytes {
+		if err := d.send(); err != nil {
+			return err
+		}
+	}
+	switch m.Kind {
+	case MutationPut:
+		d.pairs = append(d.pairs, newPair(m.Key, m.Value, unixNano(m.Deadline)))
+	case MutationDelete:
+		d.pairs = append(d.pairs, newTombstone(m.Key))
+	case MutationDeleteRange:
+		start, end := copyBoth(m.Key, m.End)
+		d.next.remove = &span{start, end}
+	}
+	d.size += int64(len(m.Key) + len(m.Value))
+	return nil
+}
+
 // send hands the chunk on and begins the next one.
 func (d *decoder) send() error {
+	d.next.pairs = d.arranged()
 	select {
 	case d.chunks <- d.next:
 	case <-d.ctx.Done():
 		return context.Cause(d.ctx)
 	}
-	d.next = chunk{later: d.next.later}
-	select {
-	case d.next.mutations = <-d.free:
-	default:
-		d.next.mutations = make([]Mutation, 0, replayChunk)
-	}
+	d.next, d.pairs, d.size = chunk{later: d.next.later}, d.pairs[:0], 0
 	return nil
 }
 
-// recycle gives memory of a chunk back, without what it points to. That of a large commit is not worth keeping.
-func (d *decoder) recycle(mutations []Mutation) {
-	if cap(mutations) > 4*replayChunk {
-		return
-	}
-	clear(mutations)
+// arrangeLeast is from how many pairs on a chunk is arranged: fewer are applied before that would be done.
+const arrangeLeast = 256
+
+// arranged returns the chunk's pairs by parts of the range of their keys, in memory of their own. So those follow one another that lie near
+// in the tree, whose nodes then are in the processor's caches. Pairs of the same key stay in order.
+func (d *decoder) arranged() (pairs []pair) {
 	select {
-	case d.free <- mutations[:0]:
+	case pairs = <-d.free:
+	default:
+	}
+	pairs = slices.Grow(pairs, len(d.pairs))
+	if len(d.pairs) < arrangeLeast {
+		return append(pairs, d.pairs...)
+	}
+	shared := d.pairs[0].key()
+	for _, p := range d.pairs {
+		shared = shared[:sharedSize(shared, p.key())]
+	}
+	d.places = d.places[:0]
+	for i, p := range d.pairs {
+		d.places = append(d.places, indexPlace{keyOrder(p.key(), shared), uint64(i)})
+	}
+	d.parts, _ = divided(d.places, d.parts)
+	for _, p := range d.parts {
+		pairs = append(pairs, d.pairs[p.place])
+	}
+	return pairs
+}
+
+// recycle gives memory of a chunk back, without what it points to.
+func (d *decoder) recycle(pairs []pair) {
+	clear(pairs)
+	select {
+	case d.free <- pairs[:0]:
 	default:
 	}
 }

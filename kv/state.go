@@ -48,9 +48,7 @@ func (s *state) mutate(m *Mutation) {
 	case MutationPut:
 		s.put(m.ownedPair(), nil)
 	case MutationDelete:
-		old, _ := s.tree.remove(m.Key)
-		s.count(old.pair, -1)
-		s.indexes.change(old.pair, pair{}, nil)
+		s.remove(m.Key)
 	case MutationDeleteRange:
 		s.removeRange(m.Key, m.End, nil)
 	}
@@ -62,6 +60,13 @@ func (s *state) put(p pair, known *keying) {
 	s.count(old.pair, -1)
 	s.count(p, 1)
 	s.indexes.change(old.pair, p, known)
+}
+
+// remove removes the pair with a key, if there is one.
+func (s *state) remove(key []byte) {
+	old, _ := s.tree.remove(key)
+	s.count(old.pair, -1)
+	s.indexes.change(old.pair, pair{}, nil)
 }
 
 // removeRange removes the pairs with start <= key < end, but for those that keep wants to stay, if it is set.
