@@ -272,7 +272,7 @@ func TestABadArchiveIsRefused(t *testing.T) {
 			whole := s.read(s.kept(1))
 			sc := (&store{file: must(s.mem.OpenRead(s.kept(1)))}).scan(int64(len(whole)))
 			head := must(decodeStoreHead(whole[:headSize]))
-			sc.salt, sc.base, sc.next = head.salt, head.base, head.base
+			sc.saltSum, sc.base, sc.next = sumUint64(0, head.salt), head.base, head.base
 			for range 10 {
 				_, err := sc.frame()
 				require.NoError(s, err)

@@ -199,7 +199,7 @@ func (s *Salvage) fixFrame(p *part, sc *scanner) (bool, error) {
 		return false, err
 	}
 	encoded = slices.Clone(encoded)
-	head, err := decodeFrameHead(encoded, sc.salt, sc.position)
+	head, err := decodeSummed(encoded, sc.saltSum, sc.position)
 	position, is := int64(0), byte(0)
 	if err == nil {
 		whole, err := sc.view(sc.position, int(min(head.size(), flipBytesMax+1)))
@@ -224,7 +224,7 @@ func (s *Salvage) fixFrame(p *part, sc *scanner) (bool, error) {
 
 // checksOut reports whether a header makes a whole frame with the payload that stands after the scanner's position.
 func (s *Salvage) checksOut(encoded []byte, sc *scanner) bool {
-	head, err := decodeFrameHead(encoded, sc.salt, sc.position)
+	head, err := decodeSummed(encoded, sc.saltSum, sc.position)
 	if err != nil || head.offset(sc.base) != sc.next || head.size() > sc.limit-sc.position {
 		return false
 	}

@@ -210,6 +210,11 @@ var errNotFrame = errors.New("no frame checks out here")
 // decodeFrameHead is the inverse of frameHead.appendTo. It says yes only to a header that was built for this place, so
 // what it returns can be believed, the length included.
 func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
+	return decodeSummed(b, sumUint64(0, salt), position)
+}
+
+// decodeSummed is decodeFrameHead for a caller that keeps the salt's checksum.
+func decodeSummed(b []byte, saltSum uint32, position int64) (frameHead, error) {
 	if len(b) < frameHeadSize {
 		return frameHead{}, errNotFrame
 	}
@@ -225,7 +230,7 @@ func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
 	case h.kind < kindRecord || h.kind > kindRolled,
 		h.watermark(position) < 0,
 		h.kind != kindRecord && h.length != boundsSize,
-		binary.LittleEndian.Uint32(b[frameSumAt:]) != headSum(sumUint64(0, salt), position, b[frameLengthAt:]):
+		binary.LittleEndian.Uint32(b[frameSumAt:]) != headSum(saltSum, position, b[frameLengthAt:]):
 		return frameHead{}, errNotFrame
 	}
 	return h, nil

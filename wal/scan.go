@@ -29,10 +29,10 @@ type frame struct {
 // scanner reads a store's frames in order. Every frame before position checked out, and next and chain follow from them. A step
 // that fails moves nothing, so it can be tried again once the file has changed.
 type scanner struct {
-	file  io.ReaderAt
-	salt  uint64
-	base  uint64
-	limit int64 // The end of what may be looked at.
+	file    io.ReaderAt
+	saltSum uint32 // Of the store's salt.
+	base    uint64
+	limit   int64 // The end of what may be looked at.
 
 	position int64
 	next     uint64
@@ -46,7 +46,7 @@ type scanner struct {
 // scan returns a scanner at the store's first frame that looks at nothing from limit on.
 func (s *store) scan(limit int64) *scanner {
 	return &scanner{
-		file: s.file, salt: s.head.salt, base: s.head.base, limit: limit,
+		file: s.file, saltSum: s.saltSum, base: s.head.base, limit: limit,
 		position: headSize, next: s.head.base, chain: s.headChain,
 	}
 }
@@ -134,7 +134,7 @@ func (s *scanner) head(position int64) (frameHead, []byte, error) {
 	case isZero(encoded):
 		return frameHead{}, nil, errNeverWritten
 	}
-	head, err := decodeFrameHead(encoded, s.salt, position)
+	head, err := decodeSummed(encoded, s.saltSum, position)
 	return head, encoded, err
 }
 
@@ -166,7 +166,7 @@ func (s *scanner) evidence() (proof, written int64, err error) {
 			if !isZero(rest[:step]) {
 				written = at + step
 			}
-			if head, err := decodeFrameHead(rest, s.salt, at); err == nil {
+			if head, err := decodeSummed(rest, s.saltSum, at); err == nil {
 				if at > s.position && head.watermark(at) > s.position {
 					return at, written, nil
 				}
@@ -232,7 +232,7 @@ func (s *store) headAt(position int64, buffer []byte) (frameHead, error) {
 	if _, err := s.file.ReadAt(buffer, position); err != nil {
 		return frameHead{}, err
 	}
-	return decodeFrameHead(buffer, s.head.salt, position)
+	return decodeSummed(buffer, s.saltSum, position)
 }
 
 // readFrame reads the record with this offset at a position that a hint gave.
