@@ -67,7 +67,7 @@ func TestAllocationsOfTheLog(t *testing.T) {
 					}
 					return l.Wait(offset)
 				}},
-				{"a read", 2, func() error {
+				{"a read", 1, func() error {
 					_, err := l.Read(500)
 					return err
 				}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 // scanChunk is how much a scanner reads at once where a frame doesn't ask for more.
@@ -224,20 +225,27 @@ func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, cast
 // isZero reports whether all of at most scanChunk bytes are zero.
 func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
-// headAt reads the header of the frame at a position that a hint gave, into a buffer of its size.
-func (s *store) headAt(position int64, buffer []byte) (frameHead, error) {
+// headAt fills a buffer with what stands at a position that a hint gave: the header of a frame, which it decodes, and what follows.
+func (s *store) headAt(position int64, buffer []byte) (head frameHead, rest []byte, err error) {
 	if position < headSize {
-		return frameHead{}, errNotFrame
+		return frameHead{}, nil, errNotFrame
 	}
-	if _, err := s.file.ReadAt(buffer, position); err != nil {
-		return frameHead{}, err
+	n, err := s.file.ReadAt(buffer, position)
+	if n < frameHeadSize {
+		return frameHead{}, nil, err
 	}
-	return decodeSummed(buffer, s.saltSum, position)
+	head, err = decodeSummed(buffer, s.saltSum, position)
+	return head, buffer[frameHeadSize:n], err
 }
+
+// readBuffer is where the first bytes of a frame of unknown size are read: a small record takes no second call.
+type readBuffer [512]byte
+
+var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
 
 // readFrame reads the record with this offset at a position that a hint gave.
 func (s *store) readFrame(position int64, offset uint64, buffer []byte) ([]byte, error) {
-	head, err := s.headAt(position, buffer)
+	head, rest, err := s.headAt(position, buffer)
 	if err != nil {
 		return nil, err
 	}
@@ -246,8 +254,10 @@ func (s *store) readFrame(position int64, offset uint64, buffer []byte) ([]byte,
 		return nil, errNotFrame
 	}
 	payload := make([]byte, size-frameHeadSize)
-	if _, err := s.file.ReadAt(payload, position+frameHeadSize); err != nil {
-		return nil, err
+	if n := copy(payload, rest); n < len(payload) {
+		if _, err := s.file.ReadAt(payload[n:], position+frameHeadSize+int64(n)); err != nil {
+			return nil, err
+		}
 	}
 	if payloadSumPadded(payload) != head.sum {
 		return nil, errPayload

@@ -43,7 +43,9 @@ func (g *segment) release() error {
 
 // read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched.
 func (g *segment) read(offset uint64) ([]byte, error) {
-	buffer := make([]byte, frameHeadSize)
+	pooled := readBuffers.Get().(*readBuffer)
+	defer readBuffers.Put(pooled)
+	buffer := pooled[:]
 	position := g.index.Load().get(offset-g.base(), buffer)
 	payload, err := g.store.readFrame(position, offset, buffer)
 	if err == nil {
@@ -65,7 +67,7 @@ func (g *segment) find(offset uint64) (int64, error) {
 	}
 	buffer := make([]byte, frameHeadSize)
 	position := g.index.Load().get(offset-g.base(), buffer)
-	if head, err := g.store.headAt(position, buffer); err == nil && head.kind == kindRecord && head.offset(g.base()) == offset {
+	if head, _, err := g.store.headAt(position, buffer); err == nil && head.kind == kindRecord && head.offset(g.base()) == offset {
 		return position, nil
 	}
 	return g.search(offset, position)
