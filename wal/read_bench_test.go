@@ -50,19 +50,27 @@ func BenchmarkAppendBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkReadAnywhere measures single reads all over the log, each by way of the index.
+// BenchmarkReadAnywhere measures single reads all over a segment that is active or sealed, each by way of the index.
 func BenchmarkReadAnywhere(b *testing.B) {
-	l := fillLog(b, b.TempDir())
-	b.ReportAllocs()
-	offset := uint64(0)
-	for b.Loop() {
-		offset = (offset + 314_159) % benchmarkRecords // Meets every record.
-		if _, err := l.Read(offset + 1); err != nil {
-			b.Fatal(err)
-		}
+	for _, sealed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("sealed=%t", sealed), func(b *testing.B) {
+			l := fillLog(b, b.TempDir())
+			for sealed && l.segments.active().base() == 1 {
+				_, err := l.Append(make([]byte, 1<<20))
+				require.NoError(b, err)
+			}
+			b.ReportAllocs()
+			offset := uint64(0)
+			for b.Loop() {
+				offset = (offset + 314_159) % benchmarkRecords // Meets every record.
+				if _, err := l.Read(offset + 1); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			require.NoError(b, l.Close())
+		})
 	}
-	b.StopTimer()
-	require.NoError(b, l.Close())
 }
 
 // BenchmarkOpen measures opening a log that was closed, for writing and for reading only.

@@ -226,11 +226,11 @@ func payloadSumPadded(padded []byte) uint32 { return crc32.Checksum(padded, cast
 func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
 // headAt fills a buffer with what stands at a position that a hint gave: the header of a frame, which it decodes, and what follows.
-func (s *store) headAt(position int64, buffer []byte) (head frameHead, rest []byte, err error) {
+func (s *store) headAt(file io.ReaderAt, position int64, buffer []byte) (head frameHead, rest []byte, err error) {
 	if position < headSize {
 		return frameHead{}, nil, errNotFrame
 	}
-	n, err := s.file.ReadAt(buffer, position)
+	n, err := file.ReadAt(buffer, position)
 	if n < frameHeadSize {
 		return frameHead{}, nil, err
 	}
@@ -243,9 +243,10 @@ type readBuffer [512]byte
 
 var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
 
-// readFrame reads the record with this offset at a position that a hint gave.
-func (s *store) readFrame(position int64, offset uint64, buffer []byte) ([]byte, error) {
-	head, rest, err := s.headAt(position, buffer)
+// readFrame reads the record with this offset at a position that a hint gave, at first from the store's file or a mapping of it. The rest of
+// a larger record comes from the file, for which the system reads ahead.
+func (s *store) readFrame(file io.ReaderAt, position int64, offset uint64, buffer []byte) ([]byte, error) {
+	head, rest, err := s.headAt(file, position, buffer)
 	if err != nil {
 		return nil, err
 	}

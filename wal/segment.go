@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"github.com/walnutkv/walnut/internal/vfs"
 )
 
 // segment is one store with its index. Its files stay open while it has users: the log, until the segment is truncated or the
@@ -18,6 +20,9 @@ type segment struct {
 	next  atomic.Pointer[segment] // Its header says where this one ends.
 	users atomic.Int32
 	wrong atomic.Bool // The index file is missing or wrong: it is written when the log is closed.
+
+	mapOnce sync.Once
+	mapping vfs.Mapping // Of the store, for reads of single records; see bytes. Set by mapOnce.
 
 	mu      sync.Mutex
 	retired []*index // Replaced indexes, which reads may still be looking into. Guarded by mu.
@@ -38,7 +43,11 @@ func (g *segment) release() error {
 	if g.users.Add(-1) > 0 {
 		return nil
 	}
-	return errors.Join(g.store.unmap(), g.store.file.Close(), g.index.Load().close(), each(g.retired, (*index).close))
+	var unmapped error
+	if g.mapping != nil {
+		unmapped = g.mapping.Close()
+	}
+	return errors.Join(unmapped, g.store.unmap(), g.store.file.Close(), g.index.Load().close(), each(g.retired, (*index).close))
 }
 
 // read returns the payload of a record that was written. Where the index doesn't lead to it the store is searched.
@@ -47,17 +56,44 @@ func (g *segment) read(offset uint64) ([]byte, error) {
 	defer readBuffers.Put(pooled)
 	buffer := pooled[:]
 	position := g.index.Load().get(offset-g.base(), buffer)
-	payload, err := g.store.readFrame(position, offset, buffer)
+	payload, err := g.store.readFrame(g.bytes(), position, offset, buffer)
+	if errors.Is(err, vfs.ErrFault) {
+		payload, err = g.store.readFrame(g.store.file, position, offset, buffer) // It knows the disk's error, or has none.
+	}
 	if err == nil {
 		return payload, nil
 	}
 	if position, err = g.search(offset, position); err != nil {
 		return nil, err
 	}
-	if payload, err = g.store.readFrame(position, offset, buffer); err != nil {
+	if payload, err = g.store.readFrame(g.store.file, position, offset, buffer); err != nil {
 		return nil, readError(g.store.path, position, offset, err)
 	}
 	return payload, nil
+}
+
+// bytes returns what the first bytes of a record are read from: of a sealed store, whose bytes don't change any more, a mapping, which takes
+// no call; the file of any other, and where the store can't be mapped.
+func (g *segment) bytes() io.ReaderAt {
+	if g.next.Load() == nil {
+		return g.store.file
+	}
+	g.mapOnce.Do(g.mapStore)
+	if g.mapping == nil {
+		return g.store.file
+	}
+	return g.mapping
+}
+
+// mapStore maps a sealed store. An end that is cut later leaves pages in the mapping that fault, which hold no record.
+func (g *segment) mapStore() {
+	mapping, err := g.store.file.MapRead(g.store.written.position())
+	switch {
+	case err == nil:
+		g.mapping = mapping
+	case !errors.Is(err, vfs.ErrMapUnsupported):
+		g.log.opts.Logger.Warn("sealed store can't be mapped; each read is a call instead", "path", g.store.path, "error", err)
+	}
 }
 
 // find returns the position of a record that was written.
@@ -67,7 +103,7 @@ func (g *segment) find(offset uint64) (int64, error) {
 	}
 	buffer := make([]byte, frameHeadSize)
 	position := g.index.Load().get(offset-g.base(), buffer)
-	if head, _, err := g.store.headAt(position, buffer); err == nil && head.kind == kindRecord && head.offset(g.base()) == offset {
+	if head, _, err := g.store.headAt(g.store.file, position, buffer); err == nil && head.kind == kindRecord && head.offset(g.base()) == offset {
 		return position, nil
 	}
 	return g.search(offset, position)

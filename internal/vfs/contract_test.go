@@ -243,6 +243,18 @@ var contract = []struct {
 		require.Equal(t, "yell!meworld", read(t, f))
 		require.NoError(t, m.Close())
 	}},
+	{"a mapping for reading shows what is written, and outlives Close of the file", func(t *testing.T, fsys FS, dir string) {
+		f := create(t, fsys, filepath.Join(dir, "a"), "hello, world")
+		m, err := f.MapRead(5)
+		require.NoError(t, err)
+		write(t, f, 3, "p me")
+		require.NoError(t, f.Close())
+		p := make([]byte, 4)
+		_, err = m.ReadAt(p, 1)
+		require.NoError(t, err)
+		require.Equal(t, "elp ", string(p))
+		require.NoError(t, m.Close())
+	}},
 	{"a mapping outlives growth, Close and Remove of the file", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		f := create(t, fsys, name, "hello")
@@ -471,6 +483,7 @@ func TestFreeSpaceIsTheDirectorysOrAnErrorThatNamesIt(t *testing.T) {
 var beyondLean = map[string]bool{
 	"a file open for reading refuses every change":                                  true,
 	"a mapping shows what is written, and what is stored in it is read":             true,
+	"a mapping for reading shows what is written, and outlives Close of the file":   true,
 	"a mapping outlives growth, Close and Remove of the file":                       true,
 	"mappings of one file of different lengths show each other's stores":            true,
 	"a mapping is read at a position as a file is, until it is closed":              true,

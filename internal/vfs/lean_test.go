@@ -66,9 +66,11 @@ func TestALeanFileTakesMemoryForWhatWasWrittenOnly(t *testing.T) {
 func TestALeanFileRefusesToBeMappedAndChangesWhereItIsOpenForReading(t *testing.T) {
 	lean := NewLean()
 	f := create(t, lean, "a", "hello")
-	_, err := f.Map(5)
-	require.ErrorIs(t, err, ErrMapUnsupported)
-	requirePath(t, err, "a")
+	for _, mapIt := range []func(size int64) (Mapping, error){f.Map, f.MapRead} {
+		_, err := mapIt(5)
+		require.ErrorIs(t, err, ErrMapUnsupported)
+		requirePath(t, err, "a")
+	}
 	reading, err := lean.OpenRead("a")
 	require.NoError(t, err)
 	_, err = reading.WriteAt([]byte("x"), 0)

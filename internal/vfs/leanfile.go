@@ -179,6 +179,8 @@ func (h *leanHandle) Map(size int64) (Mapping, error) {
 	return nil, pathError(OpMap, h.name, ErrMapUnsupported)
 }
 
+func (h *leanHandle) MapRead(size int64) (Mapping, error) { return h.Map(size) }
+
 func (h *leanHandle) Close() error {
 	if h.closed.Swap(true) {
 		return &fs.PathError{Op: "close", Path: h.name, Err: fs.ErrClosed}

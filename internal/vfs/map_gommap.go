@@ -24,6 +24,10 @@ func mapFile(f *os.File, size int64, readOnly bool) (Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
+	if readOnly {
+		// Otherwise each fault reads what surrounds the page too, which may be megabytes. It is advice: nothing rests on it.
+		_ = data.Advise(gommap.MADV_RANDOM)
+	}
 	return &osMapping{name: f.Name(), data: data}, nil
 }
 

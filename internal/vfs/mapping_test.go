@@ -23,14 +23,18 @@ func TestGuardReturnsErrorsAndLetsOtherPanicsPass(t *testing.T) {
 func TestOSAStoreInAMappingForReadingFaults(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a")
 	create(t, OS, name, "hello")
-	f, err := OS.OpenRead(name)
+	forReading, err := OS.OpenRead(name)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, f.Close()) }()
-	m, err := f.Map(5)
-	require.NoError(t, err)
-	require.ErrorIs(t, Guard(func() error { m.Bytes()[0] = 'j'; return nil }), ErrFault)
-	require.Equal(t, "hello", read(t, f))
-	require.NoError(t, m.Close())
+	forWriting := open(t, OS, name)
+	for _, mapIt := range []func(size int64) (Mapping, error){forReading.Map, forReading.MapRead, forWriting.MapRead} {
+		m, err := mapIt(5)
+		require.NoError(t, err)
+		require.ErrorIs(t, Guard(func() error { m.Bytes()[0] = 'j'; return nil }), ErrFault)
+		require.Equal(t, "hello", read(t, forReading))
+		require.NoError(t, m.Close())
+	}
+	require.NoError(t, forReading.Close())
+	require.NoError(t, forWriting.Close())
 }
 
 func TestReadingAMappingAllocatesNothing(t *testing.T) {

@@ -177,6 +177,8 @@ func (h *memHandle) Map(size int64) (Mapping, error) {
 	return mapping, nil
 }
 
+func (h *memHandle) MapRead(size int64) (Mapping, error) { return h.Map(size) }
+
 func (h *memHandle) Close() error {
 	h.mem.mu.Lock()
 	defer h.mem.mu.Unlock()

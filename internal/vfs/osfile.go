@@ -51,7 +51,11 @@ func (f *osFile) Allocate(size int64) error {
 // Sync is fdatasync, on systems that have it.
 func (f *osFile) Sync() error { return syncFile(f.File) }
 
-func (f *osFile) Map(size int64) (Mapping, error) {
+func (f *osFile) Map(size int64) (Mapping, error) { return f.mapAs(size, f.readOnly) }
+
+func (f *osFile) MapRead(size int64) (Mapping, error) { return f.mapAs(size, true) }
+
+func (f *osFile) mapAs(size int64, readOnly bool) (Mapping, error) {
 	length, err := f.Size()
 	if err != nil {
 		return nil, err
@@ -60,7 +64,7 @@ func (f *osFile) Map(size int64) (Mapping, error) {
 		err := fmt.Errorf("%d bytes of %d: %w", size, length, syscall.EINVAL)
 		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: err}
 	}
-	m, err := mapFile(f.File, size, f.readOnly)
+	m, err := mapFile(f.File, size, readOnly)
 	if err != nil {
 		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: err}
 	}

@@ -82,7 +82,9 @@ type File interface {
 	// Sync makes the bytes durable, and the metadata needed to read them (fdatasync).
 	Sync() error
 	// Map maps the first size bytes of the file, at least 1 and at most all. The mapping is shared: ReadAt returns what was
-	// stored in it, and Sync makes that durable. The mapping outlives Close of the file. A file from OpenRead is mapped for
-	// reading only: a store faults.
+	// stored in it, and Sync makes that durable. The mapping outlives Close of the file. A file from OpenRead is mapped as by
+	// MapRead.
 	Map(size int64) (Mapping, error)
+	// MapRead is Map for reading here and there: the system reads nothing ahead, and a store faults, though not in a Mem.
+	MapRead(size int64) (Mapping, error)
 }
