@@ -92,7 +92,8 @@ const maxReset = math.MaxInt64 / 2
 
 // Reset empties the log and lets it start over: its next record gets the given offset, from 1 to 1<<62 - 1. A replica does
 // that when it starts from a snapshot made elsewhere. A crash leaves the log as it was or empty. An archive keeps
-// what it has, so the log needs another one from then on: TruncateFront refuses to replace a segment that is there.
+// what it has, and gets nothing of what the log loses here. After a reset to a later offset the archive goes on with a gap, which readers
+// meet. After one to an offset that it has, the log needs another archive: TruncateFront refuses to replace a segment that is there.
 func (l *Log) Reset(first uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()

@@ -101,21 +101,67 @@ func merge(opts Options, parts []*survey) (*Archive, error) {
 	if err := errors.Join(v.identity(), v.choose()); err != nil {
 		return nil, err
 	}
-	for _, s := range slices.Backward(v.found) {
-		if s.head.base < v.stores[0].head.base && !v.isSuperseded(s) {
-			return nil, v.wrongNeighbour(s)
-		}
-	}
+	var archived []*store
 	for _, p := range parts {
-		if p.isLive() && p.tail.first < v.stores[0].head.base {
+		switch {
+		case !p.isLive():
+			archived = append(archived, p.found...)
+		case p.tail.first < v.stores[0].head.base:
 			return nil, p.missing(p.tail.first)
 		}
 	}
-	return &Archive{stores: v.stores}, v.closeOthers()
+	a := &Archive{archived: v.stores[0].head.base - 1}
+	for _, s := range slices.Backward(v.stores) {
+		if slices.Contains(archived, s) {
+			a.archived = s.next - 1
+			break
+		}
+	}
+	if err := v.goBack(archived); err != nil {
+		return nil, err
+	}
+	a.stores = v.stores
+	return a, v.closeOthers()
 }
 
-// choose takes each segment from a directory that has all of it, and of the newest the most.
+// goBack puts before the segments what archives have from before the log was reset. What it held then and no archive got may have been
+// worthless.
+func (v *survey) goBack(archived []*store) error {
+	front := v.stores[0].head
+	if front.prevSalt != 0 {
+		return nil
+	}
+	isLater := func(s *store) bool { return s.head.generation >= front.generation || s.head.base >= front.base }
+	before := &survey{dir: v.dir, opts: v.opts, found: slices.DeleteFunc(slices.Clone(archived), isLater)}
+	if len(before.found) == 0 {
+		return nil
+	}
+	if err := before.choose(); err != nil {
+		return err
+	}
+	if before.tail.next > front.base { // The reset gave these offsets out again.
+		return nil
+	}
+	err := before.goBack(before.found)
+	v.stores = slices.Concat(before.stores, v.stores)
+	return err
+}
+
+// choose takes each segment from a directory that has all of it, and of the newest the most. Without a reset, all are part of one row.
 func (v *survey) choose() error {
+	if err := v.chooseLast(); err != nil {
+		return err
+	}
+	for _, s := range slices.Backward(v.found) {
+		if s.head.base < v.stores[0].head.base && !v.isSuperseded(s) {
+			return v.wrongNeighbour(s)
+		}
+	}
+	return nil
+}
+
+// chooseLast takes the newest segment, and those that it goes back to.
+func (v *survey) chooseLast() error {
 	last := v.newest()
 	for _, s := range v.found {
 		if s == last || s.head.salt != last.head.salt {
