@@ -38,6 +38,7 @@ type parliament struct {
 	agreed   map[uint64]Entry // What was agreed upon, by offset.
 	refused  map[uint64]bool  // Whether Apply refused it.
 	installs int
+	backups  []backup
 	events   []string // What happened.
 }
 
@@ -90,6 +91,9 @@ func (p *parliament) sit(number int, mem *vfs.Mem, term uint64) *seat {
 	s := &seat{parliament: p, number: number, mem: mem, term: term, proposed: map[uint64]*ballot{}}
 	opts := memOptions(mem)
 	opts.CheckpointFactor, opts.SnapshotsKept = -1, 1+number%2
+	if number > 0 {
+		opts.ArchiveDir = replicaArchive
+	}
 	r, err := OpenReplica(storeDir, opts, Member{testCluster, fmt.Sprint("node ", number)}, s)
 	require.NoError(p.t, err, p.replay)
 	s.replica, s.committed = r, r.Applied()

@@ -183,15 +183,16 @@ func (db *DB) openLog() error {
 		return err
 	}
 	db.snapshots.log = db.log
-	switch {
-	case db.opts.ReadOnly:
+	if db.opts.ReadOnly {
 		return syncShown(db.dir, db.opts, db.log)
-	case db.opts.replicated:
-		return db.finishInstall()
-	case db.opts.ArchiveDir != "":
-		return markDir(db.opts.fs, db.dir, archiveName)
 	}
-	return nil
+	if db.opts.replicated {
+		err = db.finishInstall()
+	}
+	if err == nil && db.opts.ArchiveDir != "" {
+		err = markDir(db.opts.fs, db.dir, archiveName)
+	}
+	return err
 }
 
 // syncShown makes durable what a log that is only read is about to show, and that the directory is a store, since the writer, or a

@@ -26,7 +26,7 @@ const (
 
 // Install makes the state that Snapshot.WriteTo, or DB.Backup, of another node of the cluster has written the replica's, and returns its
 // offset: the replica then has applied all up to there. It reads in to the end of the state. The log begins again after that offset, since
-// what it held may never have been agreed upon, unless Log was told that all up to there is. A state that isn't newer than the replica's
+// what it held may never have been agreed upon, unless Log was told that all up to there is. An archive has a gap then. A state that isn't newer than the replica's
 // changes nothing, and is not read. Views and scans go on with what they see; proposals that were not proposed yet are refused, with
 // ErrConflict.
 //

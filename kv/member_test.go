@@ -55,7 +55,6 @@ func TestAReplicaRefusesWhatItCannotDo(t *testing.T) {
 	for option, set := range map[string]func(o *Options){
 		"ReadOnly":          func(o *Options) { o.ReadOnly = true },
 		"Sync":              func(o *Options) { o.Sync = SyncNever },
-		"ArchiveDir":        func(o *Options) { o.ArchiveDir = "/archive" },
 		"CheckpointOnClose": func(o *Options) { o.CheckpointOnClose = true },
 	} {
 		mem := vfs.NewMem()

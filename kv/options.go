@@ -94,7 +94,9 @@ type Options struct {
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
 	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. When the store is
 	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
-	// archive for good, remove the file ARCHIVE in the store's directory.
+	// archive for good, remove the file ARCHIVE in the store's directory. Each replica has its own archive, with what it applied. An install
+	// leaves a gap in it: what the log had and no checkpoint had truncated, and what the node never got. Restore and Watch return
+	// ErrTruncated there.
 	ArchiveDir string
 	// Clock, for tests of programs, returns the time that the store goes by for deadlines and for the times of commits; nil is the
 	// system's clock. The store's time stands still where it goes back, and while it is before 1970. Commits and reads call it, many

@@ -62,7 +62,7 @@ func TestReplicasAgreeWhateverHappens(t *testing.T) {
 		}
 	}
 	t.Logf("%v", total)
-	for _, outcome := range []string{"done", "refused", "undecided", "installs", "conflicts"} {
+	for _, outcome := range []string{"done", "refused", "undecided", "installs", "conflicts", "archives", "gaps"} {
 		if *replicaRounds >= 10 {
 			require.Positive(t, total[outcome], "nothing of this ever happened: %s", outcome)
 		}
@@ -126,6 +126,9 @@ func (p *parliament) happen(dice *rand.Rand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.seats[dice.IntN(len(p.seats))]
+	if dice.IntN(30) == 0 {
+		s.backUp()
+	}
 	switch dice.IntN(10) {
 	case 0:
 		s.elect()
@@ -157,6 +160,7 @@ func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
 	p := newParliament(t, seed, 3)
 	p.replay = fmt.Sprintf("replay: go test ./kv -run %s -replica.seed=%d -replica.rounds=1", t.Name(), seed)
 	defer p.close()
+	p.seats[0].backUp() // Of nothing.
 	told := &claims{done: map[string]bool{}, refused: map[string]bool{}, undecided: map[string]bool{}}
 	stop, cancel := context.WithCancel(context.Background())
 	running := p.clients(seed, told, stop)
@@ -183,7 +187,7 @@ func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
 	if p.settle(); t.Failed() {
 		return
 	}
-	p.requireAgreed(told)
+	p.requireAgreed(told, total)
 	for outcome, keys := range map[string]map[string]bool{"done": told.done, "refused": told.refused, "undecided": told.undecided} {
 		total[outcome] += len(keys)
 	}
@@ -197,7 +201,7 @@ func replicaHistory(t *testing.T, seed uint64, total map[string]int) {
 
 // requireAgreed requires that all nodes hold what was agreed upon, by a model that knows nothing of the store's code, and that clients were
 // told the truth.
-func (p *parliament) requireAgreed(told *claims) {
+func (p *parliament) requireAgreed(told *claims, seen map[string]int) {
 	want, counted, last := map[string]string{}, 0, uint64(0)
 	after := []map[string]string{{}} // After each offset.
 	for offset := uint64(1); offset <= p.seats[0].committed; offset++ {
@@ -213,6 +217,9 @@ func (p *parliament) requireAgreed(told *claims) {
 	for _, s := range p.seats {
 		requireHolds(p.t, s.replica.DB(), linesOf(want)...)
 		p.requireHistory(s, after)
+		if s.number > 0 {
+			p.requireArchived(s, after, seen)
+		}
 	}
 	total, _ := strconv.Atoi(want["counter"])
 	require.Equal(p.t, counted, total, p.replay)

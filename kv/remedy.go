@@ -60,8 +60,8 @@ func (w *wreck) reach() (states []reached, err error) {
 		err = fmt.Errorf("archive %s is of another store, %x, where this one is %x: %w", w.opts.ArchiveDir, archive.ID(), w.id, ErrMismatch)
 	}
 	for _, s := range states {
-		if archive.First() <= s.to+1 && archive.Last() > s.to {
-			states = append(states, reached{s.base, archive.Last(), true})
+		if to := unbroken(archive.Segments(), s.to); to > s.to {
+			states = append(states, reached{s.base, to, true})
 		}
 	}
 	return states, errors.Join(err, archive.Close())

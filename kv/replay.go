@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -174,6 +175,9 @@ func (d *decoder) read(from source) error {
 		return err
 	}
 	for record, err := range records {
+		if errors.Is(err, ErrTruncated) && d.next.later { // What comes after a gap was made later still.
+			return nil
+		}
 		if err == nil {
 			err = d.add(record, from)
 		}

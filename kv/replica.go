@@ -41,8 +41,7 @@ const entryExtra = 1 << 20
 // ErrReplica where the directory has a store that is no replica, or is another member's. DB().Close closes it, after the consensus was
 // shut down.
 //
-// These options are refused: ReadOnly and Follow, since Open reads a replica's directory; a Sync but SyncAlways; ArchiveDir;
-// CheckpointOnClose.
+// These options are refused: ReadOnly and Follow, since Open reads a replica's directory; a Sync but SyncAlways; CheckpointOnClose.
 func OpenReplica(dir string, opts Options, m Member, c Consensus) (*Replica, error) {
 	opts, err := opts.withDefaults()
 	if err == nil {
@@ -73,7 +72,6 @@ func (o Options) checkReplicated() error {
 	}{
 		{"ReadOnly", o.ReadOnly},
 		{"Sync: another mode than SyncAlways", o.Sync != SyncAlways},
-		{"ArchiveDir", o.ArchiveDir != ""},
 		{"CheckpointOnClose", o.CheckpointOnClose},
 	} {
 		if refused.set {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/walnutkv/walnut/internal/crashtest"
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/wal"
 )
 
 // replicaCrash is one replica that is told what to do, and whose machine dies before each call that changes something. A peer has what was
@@ -62,7 +65,7 @@ func newReplicaCrash(t *testing.T, seed uint64, all *crashtest.Tally) *replicaCr
 
 func crashOptions(mem *vfs.Mem) Options {
 	opts := memOptions(mem)
-	opts.CheckpointFactor, opts.SnapshotsKept = -1, 1
+	opts.CheckpointFactor, opts.SnapshotsKept, opts.ArchiveDir = -1, 1, replicaArchive
 	return opts
 }
 
@@ -267,7 +270,38 @@ func (r *replicaCrash) judge(mem *vfs.Mem, cuts int, at string) {
 			assert.Equal(r.t, r.after[back], lines(view.Scan(Range{})), "%s: the state at %d", at, back)
 		}
 	}
+	r.requireArchive(c.replica.DB(), at)
 	r.goOn(c, at)
+}
+
+// requireArchive requires that archive and log have every entry since the last install, and that the archive has none that wasn't agreed upon.
+func (r *replicaCrash) requireArchive(db *DB, at string) {
+	archive, err := wal.OpenArchive(db.opts.log(storeDir), replicaArchive, db.walDir())
+	if errors.Is(err, fs.ErrNotExist) || !assert.NoError(r.t, err, at) {
+		return
+	}
+	defer func() { assert.NoError(r.t, archive.Close(), at) }()
+	segments, whole := archive.Segments(), archive.Last()+1
+	for _, segment := range slices.Backward(segments) {
+		if segment.Last+1 != whole {
+			break
+		}
+		whole = segment.Base
+	}
+	assert.True(r.t, whole <= r.installed+1 || whole == r.applied+1, "%s: entries before %d are missing, installed %d", at, whole, r.installed)
+	for _, segment := range segments {
+		for record, err := range archive.Records(segment.Base) {
+			if err != nil && segment.Base < whole || record.Offset > segment.Last {
+				break // At a gap, or in the next segment.
+			}
+			if !assert.NoError(r.t, err, at) || filepath.Dir(segment.Path) != replicaArchive {
+				break
+			}
+			e, err := readEntry(record.Payload)
+			assert.NoError(r.t, err, at)
+			assert.True(r.t, record.Offset <= r.applied && r.agreed[record.Offset-1].Term == e.term, "%s: the archive has another entry %d", at, record.Offset)
+		}
+	}
 }
 
 // reopen opens what is left, nil where that fails.

@@ -23,7 +23,8 @@ const restoringName = "RESTORING"
 type RestoreOptions struct {
 	// Increments are what BackupSince wrote, each one going on where the last one ends, or before that.
 	Increments []io.Reader
-	// Archive are directories with segments of the store's log: Options.ArchiveDir, and the store's directory wal if it is left.
+	// Archive are directories with segments of the store's log: Options.ArchiveDir, and the store's directory wal if it is left. Those of
+	// a replica are one node's; the backup may be another's. Of its wal counts what is known to be agreed upon.
 	Archive []string
 	// ToOffset is the commit whose state to restore; 0 is the last one that there is.
 	ToOffset uint64
@@ -45,8 +46,8 @@ type RestoreOptions struct {
 //
 // With increments, an archive, or both it goes on from the backup to the offset or time asked for, and holds the store in
 // memory meanwhile. It reads all increments to their ends and, for a time, all of the archive, since a clock may have been
-// set back. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrNotBackup; ErrCorrupt, whose Path is "backup", "increment 1" and
-// so on, or a file's; ErrVersion; ErrTruncated for a target before the backup; ErrOutOfRange for one after the last commit there is;
+// set back; a gap in a replica's archive ends that where the commits before it are later than the time. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrNotBackup; ErrCorrupt, whose Path is "backup", "increment 1" and
+// so on, or a file's; ErrVersion; ErrTruncated for a target before the backup, or after a gap in the archive; ErrOutOfRange for one after the last commit there is;
 // ErrNoSpace, ctx's, or one of the file system. A Restore that was killed, or can't remove what it made, leaves what no store opens and
 // another Restore may use; but where the disk fails for good at the last step, the whole store stays.
 func Restore(ctx context.Context, backup io.Reader, dir string, opts RestoreOptions) (offset uint64, err error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
+	"slices"
 
 	"github.com/walnutkv/walnut/snapshot"
 	"github.com/walnutkv/walnut/wal"
@@ -49,7 +51,17 @@ func logSource(dir string, log *wal.Log) source {
 	}
 }
 
-// archiveSource reads commits from the archive of a log with that identity.
+// unbroken returns up to which offset segments have all commits after another one.
+func unbroken(segments []Segment, last uint64) uint64 {
+	for _, segment := range segments {
+		if segment.Base <= last+1 {
+			last = max(last, segment.Last)
+		}
+	}
+	return last
+}
+
+// archiveSource reads commits from the archive of a log with that identity. Of a replica's these are what is known to be agreed upon.
 func archiveSource(opts Options, dirs []string, id [16]byte) source {
 	var segments []Segment
 	s := source{name: "archive", path: func(offset uint64) string { return segmentPath(dirs[0], segments, offset) }}
@@ -68,11 +80,42 @@ func archiveSource(opts Options, dirs []string, id [16]byte) source {
 			return nil, errors.Join(err, archive.Close())
 		}
 		return func(yield func(wal.Record, error) bool) {
-			archive.Records(max(at.offset, archive.First()))(yield)
-			_ = archive.Close() // It was only read.
+			defer func() { _ = archive.Close() }() // It was only read.
+			from := at.offset
+			if !slices.ContainsFunc(segments, func(s Segment) bool { return s.Base <= from && from <= s.Last }) {
+				from++
+			}
+			agreed := archive.Archived()
+			for record, err := range archive.Records(from) {
+				if err == nil && record.Offset > agreed {
+					agreed, err = agreedIn(archive, record, s.path)
+				}
+				if err == nil && record.Offset > agreed || !yield(record, err) {
+					return
+				}
+			}
 		}, nil
 	}
 	return s
+}
+
+// agreedIn returns up to which offset an archive's records are known to be agreed upon, given one that is in a log's directory alone. The
+// last record says so, as in committedIn.
+func agreedIn(archive *wal.Archive, record wal.Record, path func(uint64) string) (uint64, error) {
+	if e, err := readEntry(record.Payload); err == nil && !e.decided {
+		return math.MaxUint64, nil
+	}
+	for last, err := range archive.Records(archive.Last()) {
+		if err != nil {
+			return 0, err
+		}
+		e, err := readEntry(last.Payload)
+		if err != nil {
+			return 0, undecodable(path(last.Offset), last.Offset, err)
+		}
+		return max(min(e.committed, last.Offset), archive.Archived()), nil
+	}
+	return archive.Archived(), nil
 }
 
 // incrementSource reads the commits of an increment to a backup of the store with that identity.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-
-	"github.com/walnutkv/walnut/wal"
 )
 
 // WatchOptions say what Watch yields. The zero value is every commit from now on.
@@ -28,7 +26,8 @@ type WatchOptions struct {
 //
 // A consumer that is slow, or comes back after a while with From one more than what it has seen, loses nothing and slows nobody: what it
 // missed is read from the log and, where a checkpoint has truncated that, from Options.ArchiveDir. Without an archive the error
-// wraps ErrTruncated and names the oldest commit that is held; see Options.LogKept. Other errors are ctx's, ErrClosed once the store
+// wraps ErrTruncated and names the oldest commit that is held; see Options.LogKept. In a replica that is also the error of a commit before
+// the last gap in its archive. Other errors are ctx's, ErrClosed once the store
 // is being closed, which doesn't wait for watchers, ErrFailed, and a *CorruptError. A store that is open for reading only gets no
 // new commits: after the last one the error is ErrReadOnly. One with Options.Follow does, until the error that ends following.
 //
@@ -128,15 +127,11 @@ func (w *watcher) catchUp(before uint64) error {
 	if !errors.Is(err, ErrTruncated) || w.db.opts.ArchiveDir == "" {
 		return err
 	}
-	dirs := []string{w.db.opts.ArchiveDir, w.db.walDir()}
-	archive, openErr := wal.OpenArchive(w.db.opts.log(w.db.dir), dirs...)
-	if errors.Is(openErr, fs.ErrNotExist) { // Nothing was archived yet.
-		return fmt.Errorf("%w; %w", err, openErr)
+	archiveErr := w.read(w.db.archived(w.ctx, w.next), before)
+	if errors.Is(archiveErr, fs.ErrNotExist) { // Nothing was archived yet.
+		return fmt.Errorf("%w; %w", err, archiveErr)
 	}
-	if openErr != nil {
-		return openErr
-	}
-	return errors.Join(w.read(decoded(archive.Records(w.next), w.db.logged().decode), before), archive.Close())
+	return archiveErr
 }
 
 // read yields commits up to an offset.

@@ -388,6 +388,27 @@ var mutants = []mutant{
 		pkg:     "./wal", test: crashTest,
 	},
 	{
+		mistake: "an archive is read on after a gap",
+		file:    "wal/archive_reader.go",
+		old:     "len(later) > 0 && later[0].head.base > s.next {",
+		new:     "len(later) > 0 && later[0].head.base < s.next {",
+		pkg:     "./wal", test: "TestAnArchiveGoesOnAfterAResetAndTheGapIsAnError",
+	},
+	{
+		mistake: "a restore takes entries of a replica's log that may still be cut",
+		file:    "kv/source.go",
+		old:     "if err == nil && record.Offset > agreed || !yield(record, err) {",
+		new:     "if !yield(record, err) {",
+		pkg:     "./kv", test: "TestARestoreGoesThroughTheArchiveOfAReplica",
+	},
+	{
+		mistake: "a watcher takes what an archive's first entry was made on for a commit that happened",
+		file:    "kv/applied.go",
+		old:     "accepted = bases[at]\n",
+		new:     "accepted = bases[0]\n",
+		pkg:     "./kv", test: "TestAWatcherOfAReplicaGoesOnFromTheArchive",
+	},
+	{
 		mistake: "segments leave the log before they are archived",
 		file:    "wal/truncate.go",
 		old:     "\tif err := l.archive(leaving); err != nil {\n\t\treturn err\n\t}\n",
