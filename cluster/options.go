@@ -65,7 +65,8 @@ type Options struct {
 	// node that has no vote asks for one. A voter stays one: remove it and open it under another name.
 	NonVoter bool
 
-	// Store are the options of the store. Those that kv.OpenReplica refuses are refused; the logger is Logger by default.
+	// Store are the options of the store. Those that kv.OpenReplica refuses are refused; the logger is Logger by default. ArchiveDir is for
+	// this node alone, and outside its directory. A node that begins again with an empty directory needs an empty one.
 	Store kv.Options
 	// Logger gets what happens, that of the consensus included; slog.Default() by default.
 	Logger *slog.Logger

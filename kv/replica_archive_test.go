@@ -36,7 +36,7 @@ func (s *seat) backUp() {
 type kept struct {
 	segments []Segment
 	whole    uint64 // From there on nothing is missing.
-	agreed   uint64 // Up to there the log knows its entries to be agreed upon.
+	agreed   uint64 // Up to there the log says that its entries are agreed upon.
 }
 
 // keptBy requires that a node's archive and log have nothing but what was agreed upon.

@@ -34,6 +34,8 @@ The node:
   --bootstrap-expect N   make a cluster once all N nodes of --join are there,
                          and none has ever been in one; otherwise it is ignored
   --nonvoter             get everything, and never vote or lead
+  --archive DIR          where to keep what checkpoints take from the log, for a
+                         restore to any moment: outside --dir, this node's alone
 
 Certificates, which are read again after they have changed:
   --cert FILE            the node's certificate
@@ -126,6 +128,7 @@ func newFlagSet(f *flags) *flag.FlagSet {
 	set.Var((*addresses)(&o.Join), "join", "")
 	set.IntVar(&o.BootstrapExpect, "bootstrap-expect", 0, "")
 	set.BoolVar(&o.NonVoter, "nonvoter", false, "")
+	set.StringVar(&o.Store.ArchiveDir, "archive", "", "")
 	set.StringVar(&o.TLS.CertFile, "cert", "", "")
 	set.StringVar(&o.TLS.KeyFile, "key", "", "")
 	set.StringVar(&o.TLS.CAFile, "ca", "", "")

@@ -40,7 +40,8 @@ again.
 
 To the backup it adds, in this order, the commits of increments (--increment,
 once for each, the oldest first) and those of segments of the log (--archive:
-the archive's directory, and the store's own directory wal if that is left).
+the archive's directory, and the store's own directory wal if that is left). Of
+a replicated store these are one node's, and the backup may be another's.
 With --to-offset or --to-time it ends with that commit, or with the last one
 made by that time.
 
