@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
+	"math/rand/v2"
 	"os"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -82,6 +85,57 @@ func TestASnapshotOfFormat1IsRead(t *testing.T) {
 	}
 }
 
+// TestAFileCanBeReadInFormat1 makes format 1 of the worked example, and of itself.
+func TestAFileCanBeReadInFormat1(t *testing.T) {
+	want, err := os.ReadFile("testdata/format1.snap")
+	require.NoError(t, err)
+	for _, data := range [][]byte{writeExample(t), want} {
+		f, err := openBytes(t, data)
+		require.NoError(t, err)
+		r, size := f.Format1()
+		got, err := io.ReadAll(iotest.OneByteReader(r))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.EqualValues(t, len(want), size)
+	}
+}
+
+func TestFormat1OfManyBlocksHasTheSameEntries(t *testing.T) {
+	for _, entries := range [][]Entry{nil, scrambled(rand.New(rand.NewPCG(1, 2)), 300, 4<<10)} {
+		mem := vfs.NewMem()
+		path, info, err := Write(t.Context(), mem, testDir, exampleHeader, Options{BlockSize: 4 << 10, StateSum: &exampleSum}, all(entries))
+		require.NoError(t, err)
+		f, err := Open(mem, path)
+		require.NoError(t, err)
+		r, size := f.Format1()
+		data, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.EqualValues(t, len(data), size)
+		old, err := openBytes(t, data)
+		require.NoError(t, err)
+		require.NoError(t, old.Verify(t.Context()))
+		info.StateSum, info.FileBytes = 0, size
+		require.Equal(t, info, old.Info())
+		got, err := readFile(t, data)
+		require.NoError(t, err)
+		requireEntries(t, entries, got)
+	}
+}
+
+// TestFormat1HidesNoDamage damages a block after the file was opened.
+func TestFormat1HidesNoDamage(t *testing.T) {
+	data := writeExample(t)
+	data[headSize+blockHeadSize] ^= 1
+	f, err := openBytes(t, data)
+	require.NoError(t, err)
+	r, _ := f.Format1()
+	old, err := io.ReadAll(r)
+	require.NoError(t, err)
+	_, err = readStream(old)
+	require.ErrorIs(t, err, ErrCorrupt)
+}
+
 // TestTheWalkThroughTheExampleIsRight checks the field-by-field walk through the example.
 func TestTheWalkThroughTheExampleIsRight(t *testing.T) {
 	doctable.Walk(t, section(t, "A worked example"))
@@ -127,7 +181,7 @@ func TestTheDocumentedNumbersAreTheCodes(t *testing.T) {
 		"none": int64(NoCompression), "s2": int64(S2), "zstd": int64(Zstd), "trailer": int64(trailerMethod),
 	}, doctable.Numbers(t, section(t, "A block")))
 	require.Equal(t, map[string]int64{
-		"formatVersion":  formatVersion,
+		"FormatVersion":  FormatVersion,
 		"headSize":       headSize,
 		"blockHeadSize":  blockHeadSize,
 		"totalsSize":     totalsSize,
@@ -158,5 +212,5 @@ func TestNumbersAreLittleEndian(t *testing.T) {
 	require.NoError(t, err)
 	encoded := made.appendTo(nil)
 	require.Equal(t, []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, encoded[headOffsetAt:headTimeAt])
-	require.EqualValues(t, formatVersion, binary.LittleEndian.Uint32(encoded[headVersionAt:]))
+	require.EqualValues(t, FormatVersion, binary.LittleEndian.Uint32(encoded[headVersionAt:]))
 }

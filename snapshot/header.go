@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
+// FormatVersion is the newest format that this program reads, and the one that it writes. Older ones are read too.
+const FormatVersion = 2
+
 // The layout of a snapshot: a header, blocks, the trailer, a footer. docs/snapshot.md has the full description with the
 // reasons, and a worked example that a test compares with this code. Each position here follows from the previous one.
 const (
 	headMagic      = "WALNUTSN"
 	footerMagic    = "WALNUTSE"
-	formatVersion  = 2
 	formatUnsummed = 1 // The format before: without stateSum in its trailer.
 
 	headMagicAt       = 0
@@ -103,7 +105,7 @@ func newHead(h Header, c Compression) (head, error) {
 		return head{}, fmt.Errorf("snapshot: header: time %v can't be stored", h.Time)
 	}
 	h.Time = stored
-	made := head{Header: h, version: formatVersion, compression: c}
+	made := head{Header: h, version: FormatVersion, compression: c}
 	made.sum = binary.LittleEndian.Uint32(made.appendTo(nil)[headSumAt:])
 	return made, nil
 }
@@ -150,7 +152,7 @@ func decodeHead(b []byte) (head, error) {
 		return head{}, fmt.Errorf("header's checksum is %08x, want %08x", sum, want)
 	}
 	version := binary.LittleEndian.Uint32(b[headVersionAt:])
-	if version < formatUnsummed || version > formatVersion {
+	if version < formatUnsummed || version > FormatVersion {
 		return head{}, versionError(version)
 	}
 	h := head{version: version, compression: Compression(b[headCompressionAt]), sum: sum}
@@ -166,10 +168,10 @@ func decodeHead(b []byte) (head, error) {
 }
 
 func versionError(version uint32) error {
-	if version > formatVersion {
-		return fmt.Errorf("snapshot has format %d, this program knows up to %d: %w", version, formatVersion, ErrVersion)
+	if version > FormatVersion {
+		return fmt.Errorf("snapshot has format %d, this program knows up to %d: %w", version, FormatVersion, ErrVersion)
 	}
-	return fmt.Errorf("snapshot has format %d, want %d to %d", version, formatUnsummed, formatVersion)
+	return fmt.Errorf("snapshot has format %d, want %d to %d", version, formatUnsummed, FormatVersion)
 }
 
 // totalsSize returns how many bytes of a trailer precede its rows.

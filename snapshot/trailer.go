@@ -62,6 +62,13 @@ func (t *trailer) appendTo(dst []byte, h head) []byte {
 	return dst
 }
 
+// ending returns the encoded end of a snapshot: the trailer at this position with its head, and the footer.
+func (t *trailer) ending(h head, position int64) []byte {
+	encoded := t.appendTo(make([]byte, blockHeadSize, blockHeadSize+totalsSize+t.size+footerSize), h)
+	t.head(encoded[blockHeadSize:]).put(encoded, h, position)
+	return appendFooter(encoded, h, position)
+}
+
 // head returns the head of the encoded trailer.
 func (t *trailer) head(payload []byte) blockHead {
 	size := uint32(len(payload))

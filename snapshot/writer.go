@@ -148,14 +148,7 @@ func (w *Writer) finish() error {
 	if w.opts.StateSum != nil {
 		w.trailer.stateSum = *w.opts.StateSum
 	}
-	return w.writeUnsummed(w.ending())
-}
-
-// ending returns the encoded end of the snapshot: the trailer with its head, and the footer.
-func (w *Writer) ending() []byte {
-	encoded := w.trailer.appendTo(make([]byte, blockHeadSize, blockHeadSize+totalsSize+w.trailer.size+footerSize), w.head)
-	w.trailer.head(encoded[blockHeadSize:]).put(encoded, w.head, w.position)
-	return appendFooter(encoded, w.head, w.position)
+	return w.writeUnsummed(w.trailer.ending(w.head, w.position))
 }
 
 // Info describes what was written so far. It is complete once Close has returned nil.
