@@ -22,6 +22,10 @@ CLUSTER_HISTORIES ?= 1000
 VERIFY_TIME ?= 10m
 # How often `make cluster-clients` kills the leader.
 CLUSTER_ROUNDS ?= 50
+# How often `make cluster-upgrade` upgrades a cluster, and from which git revision: if empty, from the last one that reads
+# only snapshots of format 1.
+CLUSTER_UPGRADES ?= 10
+OLD ?=
 # How far `make redis-differential` and `make redis-kill` go, and which server the judges of the Redis protocol look at:
 # walnut, redis, leader or follower of three walnutd, or an address.
 REDIS_COMMANDS ?= 200000
@@ -112,6 +116,11 @@ cluster-histories: ## Make CLUSTER_HISTORIES (1000) of nodes that are killed, st
 .PHONY: cluster-clients
 cluster-clients: ## Kill the leader of three walnutd CLUSTER_ROUNDS (50) times while clients of Redis' protocol use them, and judge
 	cd cluster && go test -count=1 -timeout=0 -run=TestClientsGoOn -v ./walnutd -rounds=$(CLUSTER_ROUNDS) -heartbeat=1300ms
+
+.PHONY: cluster-upgrade
+cluster-upgrade: ## Upgrade three walnutd of OLD, a git revision, node by node under load, CLUSTER_UPGRADES (10) times, and downgrade one
+	cd cluster && go test -count=1 -timeout=0 -run=TestARollingUpgrade -v ./walnutd -upgrade.old=$(OLD) \
+		-upgrade.rounds=$(CLUSTER_UPGRADES) -heartbeat=1300ms
 
 .PHONY: cluster-soak
 cluster-soak: ## Let nodes join, leave, move, die and have full disks for CLUSTER_SOAK_TIME (1h); watch what they take

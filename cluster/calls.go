@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/snapshot"
 )
 
 // Besides the consensus nodes ask each other some questions, over connections for calls: a line of JSON, and a line with the answer. A
@@ -50,6 +52,7 @@ type answer struct {
 	Time    int64  `json:"time,omitempty"`   // By its clock, in nanoseconds since 1970.
 	Term    uint64 `json:"term,omitempty"`
 	Offset  uint64 `json:"offset,omitempty"`
+	Reads   uint32 `json:"reads,omitempty"` // The newest format of snapshots that its program reads. Those that read only the first don't say.
 
 	Status *reported `json:"status,omitempty"`
 }
@@ -211,7 +214,7 @@ func (c *Cluster) serveCalls(conn net.Conn) {
 		if err != nil {
 			a = refused(err)
 		}
-		a.Node, a.Run, a.Address = c.id, c.run, c.port.address
+		a.Node, a.Run, a.Address, a.Reads = c.id, c.run, c.port.address, snapshot.FormatVersion
 		if run := c.engine(); run != nil {
 			leader, _ := run.raft.LeaderWithID()
 			a.Leader = string(leader)
@@ -246,6 +249,15 @@ func (c *Cluster) answer(ctx context.Context, q question) (answer, error) {
 		return answer{}, c.transfer(ctx, q.Node)
 	}
 	return answer{}, fmt.Errorf("cluster: unknown question %q: this node may be older than the one that asks", q.Op)
+}
+
+// snapshotsRead asks a node for the newest format of snapshots that its program reads.
+func (c *Cluster) snapshotsRead(ctx context.Context, place string) (format uint32, err error) {
+	a, err := c.calls.ask(ctx, place, question{Op: opTerm})
+	if err == nil {
+		err = a.err()
+	}
+	return a.Reads, err
 }
 
 // askLeader asks the leader, wherever it is known to be.

@@ -38,6 +38,7 @@ func (c *Cluster) startEngine() (*engine, error) {
 		Stream: newLayer(c.port), MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
 		MaxRPCsInFlight: 1, // After an append that was refused, pipelining can stall a follower for good.
 	}, c.opts.message)
+	e.trans.reads, e.trans.log = c.snapshotsRead, c.opts.Logger
 	c.snapshots.start.Store(start)
 	defer c.snapshots.start.Store(nil)
 	e.raft, err = newRaft(c.raftConfig(), c.fsm, c.logs, c.termStore(), countedSnapshots{c.snapshots, &c.counts}, e.trans)

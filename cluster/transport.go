@@ -1,10 +1,16 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/walnutkv/walnut/snapshot"
 )
 
 // messageBytes is about how many bytes of entries go into one message. A larger entry goes alone. Otherwise a follower that lacks some large
@@ -15,10 +21,13 @@ const messageBytes = 4 << 20
 // which Close ends.
 type transport struct {
 	*raft.NetworkTransport
-	limit   int // messageBytes, but in tests.
+	limit int // messageBytes, but in tests.
+	// reads asks for the newest format of snapshots that a node's program reads.
+	reads   func(ctx context.Context, place string) (format uint32, err error)
+	log     *slog.Logger
 	checked chan raft.RPC
-	closing chan struct{}
-	once    sync.Once
+	ctx     context.Context // Done once it is closed.
+	cancel  context.CancelFunc
 	ended   sync.WaitGroup
 }
 
@@ -30,7 +39,8 @@ var (
 
 func newTransport(conf *raft.NetworkTransportConfig, limit int) *transport {
 	t := &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(conf), limit: limit}
-	t.checked, t.closing = make(chan raft.RPC), make(chan struct{})
+	t.checked = make(chan raft.RPC)
+	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.ended.Go(t.check)
 	return t
 }
@@ -52,10 +62,10 @@ func (t *transport) check() {
 			}
 			select {
 			case t.checked <- rpc:
-			case <-t.closing:
+			case <-t.ctx.Done():
 				return
 			}
-		case <-t.closing:
+		case <-t.ctx.Done():
 			return
 		}
 	}
@@ -83,9 +93,34 @@ func (t *transport) AppendEntries(
 	return t.NetworkTransport.AppendEntries(id, place, message, answer)
 }
 
+// InstallSnapshot implements raft.Transport. A node whose program is older is sent what that reads: otherwise, while a cluster is upgraded, a
+// newer leader could send it nothing, and the node would lack entries until it is upgraded too.
+func (t *transport) InstallSnapshot(
+	id raft.ServerID, place raft.ServerAddress, message *raft.InstallSnapshotRequest, answer *raft.InstallSnapshotResponse, state io.Reader,
+) error {
+	file, is := state.(*os.File)
+	if !is {
+		return t.NetworkTransport.InstallSnapshot(id, place, message, answer, state)
+	}
+	format, err := t.reads(t.ctx, string(place))
+	if err != nil {
+		return fmt.Errorf("cluster: which snapshots the node reads: %w", err)
+	}
+	if format < snapshot.FormatVersion {
+		older, err := snapshot.Open(nil, file.Name())
+		if err != nil {
+			return fmt.Errorf("cluster: %w", err)
+		}
+		defer func() { _ = older.Close() }()
+		state, message.Size = older.Format1()
+		t.log.Info("the node's program is older: it is sent a snapshot of format 1", "node", nameOf(string(id)), "offset", message.LastLogIndex)
+	}
+	return t.NetworkTransport.InstallSnapshot(id, place, message, answer, state)
+}
+
 // Close implements raft.WithClose. It closes all connections, and may be called again.
 func (t *transport) Close() error {
-	t.once.Do(func() { close(t.closing) })
+	t.cancel()
 	err := t.NetworkTransport.Close()
 	t.ended.Wait()
 	return err

@@ -2,15 +2,19 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/snapshot"
 )
 
 func TestAMessageHasABoundedSize(t *testing.T) {
@@ -46,6 +50,75 @@ func TestAFollowerCatchesUpWithMoreThanAMessage(t *testing.T) {
 	c.put("large", string(make([]byte, 5000)))
 	c.open(late)
 	c.requireShows(late, "large", string(make([]byte, 5000)))
+}
+
+// TestANodeIsSentASnapshotThatItsProgramReads sends one to programs of each format.
+func TestANodeIsSentASnapshotThatItsProgramReads(t *testing.T) {
+	open := func(name string) (*transport, raft.ServerAddress) {
+		p := openPort(t, "one", name, TLS{})
+		conf := &raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))}
+		trans := newTransport(conf, messageBytes)
+		trans.log = testLogger(t)
+		t.Cleanup(func() { require.NoError(t, trans.Close()) })
+		return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
+	}
+	from, _ := open("a")
+	to, place := open("b")
+	received := make(chan []byte, 1)
+	go func() {
+		for {
+			select {
+			case rpc := <-to.Consumer():
+				data, _ := io.ReadAll(rpc.Reader)
+				received <- data
+				rpc.Respond(&raft.InstallSnapshotResponse{Success: true}, nil)
+			case <-to.ctx.Done():
+				return
+			}
+		}
+	}()
+	pairs := func(yield func(key, data []byte) bool) { yield([]byte("key"), []byte("value")) }
+	sum := uint64(7)
+	path, info, err := snapshot.Write(t.Context(), nil, t.TempDir(), snapshot.Header{Offset: 1}, snapshot.Options{StateSum: &sum}, pairs)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		sentence  string
+		reads     uint32
+		want, sum uint64
+	}{
+		{"a program that says nothing reads the first format", 0, 1, 0},
+		{"an older program", 1, 1, 0},
+		{"the same program", snapshot.FormatVersion, snapshot.FormatVersion, sum},
+		{"a newer program", snapshot.FormatVersion + 1, snapshot.FormatVersion, sum},
+	} {
+		from.reads = func(_ context.Context, asked string) (uint32, error) {
+			require.Equal(t, string(place), asked)
+			return c.reads, nil
+		}
+		file, err := os.Open(path)
+		require.NoError(t, err)
+		message := &raft.InstallSnapshotRequest{Configuration: raft.EncodeConfiguration(raft.Configuration{}), Size: info.FileBytes}
+		var answer raft.InstallSnapshotResponse
+		require.NoError(t, from.InstallSnapshot("b", place, message, &answer, file), c.sentence)
+		require.NoError(t, file.Close())
+		require.True(t, answer.Success, c.sentence)
+		data := <-received
+		require.EqualValues(t, c.want, binary.LittleEndian.Uint32(data[8:]), c.sentence)
+		read, err := snapshot.NewReader(bytes.NewReader(data), snapshot.Options{})
+		require.NoError(t, err, c.sentence)
+		for _, err := range read.Entries() {
+			require.NoError(t, err, c.sentence)
+		}
+		require.Equal(t, c.sum, read.Info().StateSum, c.sentence)
+	}
+}
+
+func TestEachNodeSaysWhichSnapshotsItReads(t *testing.T) {
+	c := newTrio(t)
+	from, to := c.nodes[c.leader()], c.nodes[c.follower()]
+	format, err := from.snapshotsRead(soon(t), placed(to.id, to.port.address))
+	require.NoError(t, err)
+	require.EqualValues(t, snapshot.FormatVersion, format)
 }
 
 // TestASnapshotWhoseMembersCannotBeDecodedEndsNothing is of a message on which raft panics.

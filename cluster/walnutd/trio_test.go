@@ -22,7 +22,11 @@ import (
 
 // TestMain is walnutd where a test starts this program as that.
 func TestMain(m *testing.M) {
-	if os.Getenv("WALNUTD_TEST") != "" {
+	switch os.Getenv("WALNUTD_TEST") {
+	case "":
+	case hurried:
+		hurriedMain()
+	default:
 		main()
 	}
 	os.Exit(m.Run())

@@ -647,6 +647,13 @@ var mutants = []mutant{
 		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
 	},
 	{
+		mistake: "a node is sent a snapshot that its program doesn't read",
+		file:    "cluster/transport.go",
+		old:     "if format < snapshot.FormatVersion {",
+		new:     "if format > snapshot.FormatVersion {",
+		module:  "cluster", pkg: ".", test: "TestANodeIsSentASnapshotThatItsProgramReads",
+	},
+	{
 		mistake: "a failed sync of a rolled segment's seal is ignored",
 		file:    "wal/store.go",
 		old:     "if err := s.sync(); err != nil {\n\t\treturn err\n\t}\n\ts.sealed.Store(true)",
