@@ -86,6 +86,18 @@ func (s bboltStore) Update(key []byte, change func(old []byte) []byte) {
 	}))
 }
 
+func (s bboltStore) Pop() (popped bool) {
+	check(s.write(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(bboltBucket).Cursor()
+		key, _ := cursor.First()
+		if popped = key != nil; !popped {
+			return nil
+		}
+		return cursor.Delete()
+	}))
+	return popped
+}
+
 func (s bboltStore) Backup(w io.Writer) {
 	check(s.db.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)

@@ -84,6 +84,21 @@ func (s buntdbStore) Update(key []byte, change func(old []byte) []byte) {
 	}))
 }
 
+func (s buntdbStore) Pop() (popped bool) {
+	check(s.db.Update(func(tx *buntdb.Tx) error {
+		var first string
+		err := tx.Ascend("", func(key, _ string) bool {
+			first, popped = key, true
+			return false
+		})
+		if err == nil && popped {
+			_, err = tx.Delete(first)
+		}
+		return err
+	}))
+	return popped
+}
+
 // Count counts expired pairs until buntdb has deleted them.
 func (s buntdbStore) Count() (count int) {
 	check(s.db.View(func(tx *buntdb.Tx) (err error) {

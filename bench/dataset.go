@@ -12,15 +12,24 @@ const (
 	randomKeys     = "random"     // Nothing: 16 random bytes.
 	sequentialKeys = "sequential" // They count: user000000000042.
 	prefixedKeys   = "prefixed"   // The first 48 bytes, before 16 random ones.
+	tablesKeys     = "tables"     // One of eight short prefixes, before 16 random bytes.
+	tenantsKeys    = "tenants"    // One of a thousand prefixes of equal length; loaded in the order of keys.
+	shuffledKeys   = "shuffled"   // The same keys, loaded in another order.
 )
 
-var keyShapes = []string{randomKeys, sequentialKeys, prefixedKeys}
+var keyShapes = []string{randomKeys, sequentialKeys, prefixedKeys, tablesKeys, tenantsKeys, shuffledKeys}
 
 const (
 	keySize          = 16
 	sequentialPrefix = "user"
 	sharedPrefix     = "tenant/00000042/region/eu-north-1/table/session/"
+	tenantPrefix     = "tenant/0000/"
+	tenants          = 1000
+	shuffle          = 2_654_435_761 // A prime above any number of pairs, so that its multiples meet each place once.
 )
+
+// tables are in order, and have one length, since keys have one.
+var tables = []string{"acl/", "blob", "cart", "idx:", "item", "sess", "user", "usr2"}
 
 // dataset computes pair i for every i and holds none, so that what a process has in memory is the peer's.
 type dataset struct {
@@ -31,8 +40,13 @@ type dataset struct {
 }
 
 func (d dataset) keySize() int {
-	if d.keys == prefixedKeys {
+	switch d.keys {
+	case prefixedKeys:
 		return len(sharedPrefix) + keySize
+	case tablesKeys:
+		return len(tables[0]) + keySize
+	case tenantsKeys, shuffledKeys:
+		return len(tenantPrefix) + keySize
 	}
 	return keySize
 }
@@ -51,7 +65,12 @@ const golden = 0x9e3779b97f4a7c15
 
 // key writes the key of pair i into dst, which holds keySize bytes. All keys differ, and all but sequential ones come in
 // random order.
-func (d dataset) key(dst []byte, i uint64) { d.putKey(dst, i, mix(mix(d.seed)+i)) }
+func (d dataset) key(dst []byte, i uint64) {
+	if d.keys == shuffledKeys {
+		i += i%d.pairs*shuffle%d.pairs - i%d.pairs
+	}
+	d.putKey(dst, i, mix(mix(d.seed)+i))
+}
 
 // orderedKey is key, but ascending for i from 0 to pairs-1; random keys spread over all of the key space.
 func (d dataset) orderedKey(dst []byte, i uint64) {
@@ -63,16 +82,29 @@ func (d dataset) putKey(dst []byte, i, random uint64) {
 	switch d.keys {
 	case sequentialKeys:
 		copy(dst, sequentialPrefix)
-		for place := keySize - 1; place >= len(sequentialPrefix); place-- {
-			dst[place] = '0' + byte(i%10)
-			i /= 10
-		}
+		putDecimal(dst[len(sequentialPrefix):keySize], i)
+		return
+	case tenantsKeys, shuffledKeys:
+		each := max(1, d.pairs/tenants)
+		copy(dst, tenantPrefix)
+		putDecimal(dst[len(tenantPrefix)-5:len(tenantPrefix)-1], i/each)
+		putDecimal(dst[len(tenantPrefix):len(tenantPrefix)+keySize], i)
 		return
 	case prefixedKeys:
 		dst = dst[copy(dst, sharedPrefix):]
+	case tablesKeys:
+		dst = dst[copy(dst, tables[random>>61]):]
 	}
 	binary.BigEndian.PutUint64(dst, random)
 	binary.BigEndian.PutUint64(dst[8:], mix(random+golden))
+}
+
+// putDecimal fills dst with the digits of i.
+func putDecimal(dst []byte, i uint64) {
+	for place := len(dst) - 1; place >= 0; place-- {
+		dst[place] = '0' + byte(i%10)
+		i /= 10
+	}
 }
 
 // value writes the value of pair i into dst.

@@ -219,6 +219,66 @@ func (r *run) writeLog(size int64) {
 	}
 }
 
+// pickRecords measures reads of records by their numbers, from a log that was closed and opened again.
+func pickRecords(r *run) {
+	r.open(r.settings())
+	size := r.records(logBytesPerPair/4) * int64(r.workload.record)
+	r.writeLog(size)
+	r.close()
+	r.open(r.settings())
+	workers := r.workers(r.workload.Goroutines)
+	for _, w := range workers {
+		w.records = uint64(size / int64(r.workload.record))
+	}
+	driveFor(r.Warmup/laterWarmup, workers, readRecord)
+	r.take(driveFor(r.Time, workers, readRecord))
+}
+
+// held is how many views are held, and heldApart how many overwrites lie between two, as a share of all pairs.
+const held, heldApart = 100, 0.01
+
+// holdViews measures what views take that are held while pairs are put over.
+func holdViews(r *run) {
+	store, w := r.store.(Holder), r.workers(1)[0]
+	apart := max(1, int64(heldApart*float64(r.data.pairs)))
+	before := liveHeap() - r.bareHeap
+	alone := drive(context.Background(), []*worker{w}, overwrite, held*apart)
+	var releases []func()
+	var beside tally
+	for range held {
+		releases = append(releases, store.Hold())
+		t := drive(context.Background(), []*worker{w}, overwrite, apart)
+		beside.operations += t.operations
+		beside.elapsed += t.elapsed
+	}
+	r.report(mainFigure, float64(liveHeap()-r.bareHeap)/float64(before))
+	r.report("share of puts alone", beside.rate()/alone.rate())
+	for _, release := range releases {
+		release()
+	}
+	r.report("after / before", float64(liveHeap()-r.bareHeap)/float64(before))
+}
+
+// watchers is how many goroutines watch a store.
+const watchers = 1000
+
+// putWatched measures puts alone, and then beside watchers that receive each.
+func putWatched(r *run) {
+	workers := r.workers(r.workload.Goroutines)
+	alone := driveFor(r.Time, workers, overwrite)
+	ctx, stop := context.WithCancel(context.Background())
+	var watching, ready sync.WaitGroup
+	ready.Add(watchers)
+	for range watchers {
+		watching.Go(func() { r.store.(Watchable).Watch(ctx, ready.Done) })
+	}
+	ready.Wait()
+	r.take(driveFor(r.Time, workers, overwrite))
+	stop()
+	watching.Wait()
+	r.report("share of alone", r.result.Figures[mainFigure]/alone.rate())
+}
+
 // cutRecords measures how long it takes to remove the newest ten records.
 func cutRecords(r *run) {
 	r.writeLog(56 << 20)

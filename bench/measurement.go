@@ -44,7 +44,7 @@ func lessIsBetter(unit, figure string) bool {
 	if figure == mainFigure {
 		return !slices.Contains([]string{operationsRate, keysRate, bytesRate}, unit)
 	}
-	return !strings.HasSuffix(figure, "/s")
+	return !strings.HasSuffix(figure, "/s") && !strings.HasPrefix(figure, "share ")
 }
 
 // decodeAll reads measurements, one line of JSON after another.

@@ -111,6 +111,26 @@ func (w *worker) update(i uint64) int {
 // transact updates one of a thousand keys.
 func transact(w *worker) int { return w.update(w.rng.Uint64N(min(1000, w.data.pairs))) }
 
+// spread updates one of all keys.
+func spread(w *worker) int { return w.update(w.uniform()) }
+
+// queue puts a pair at the end and removes the first one, in turns, so that as many are left as were loaded.
+func queue(w *worker) int {
+	if w.drawn++; w.drawn%2 == 0 {
+		if !w.store.(Queue).Pop() {
+			fatal("the queue is empty")
+		}
+		return 1
+	}
+	return w.put(w.data.pairs+w.fresh(), dataset.key)
+}
+
+// readRecord reads a record by its number, each with the same probability.
+func readRecord(w *worker) int {
+	w.log.(PickLog).Read(1+w.rng.Uint64N(w.records), w.look)
+	return 1
+}
+
 // appendRecord appends records that differ in their first bytes only, so that making them costs nothing.
 func appendRecord(w *worker) int {
 	binary.LittleEndian.PutUint64(w.value, w.fresh())

@@ -22,6 +22,9 @@ type pebbleStore struct {
 	write *pebble.WriteOptions
 	seed  maphash.Seed
 	locks [1024]sync.Mutex // For Update, by key.
+
+	popping sync.Mutex
+	popped  []byte // After the last key that Pop took. Guarded by popping.
 }
 
 // openPebble takes the sizes of Pebble's own benchmark tool, and leaves compression out, since values are incompressible.
@@ -91,6 +94,24 @@ func (s *pebbleStore) Update(key []byte, change func(old []byte) []byte) {
 	var old []byte
 	s.Get(key, func(value []byte) { old = bytes.Clone(value) })
 	s.Put(key, change(old))
+}
+
+// Pop takes the first pair under a lock and deletes it without, so that deletes share syncs. It looks from the last one that it took,
+// as a queue on Pebble must: what was deleted before stays in the way of a look from the start until it is compacted.
+func (s *pebbleStore) Pop() (popped bool) {
+	s.popping.Lock()
+	iterator, err := s.db.NewIter(&pebble.IterOptions{LowerBound: s.popped})
+	check(err)
+	if popped = iterator.First(); popped {
+		s.popped = append(bytes.Clone(iterator.Key()), 0)
+	}
+	key := s.popped
+	check(errors.Join(iterator.Error(), iterator.Close()))
+	s.popping.Unlock()
+	if popped {
+		check(s.db.Delete(key[:len(key)-1], s.write))
+	}
+	return popped
 }
 
 func (s *pebbleStore) Close() { check(s.db.Close()) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -191,5 +192,78 @@ func TestReadmeNamesEveryPeerWithItsVersionAndEveryWorkload(t *testing.T) {
 	for _, w := range workloads {
 		parts := strings.Split(w.ID, "/")
 		require.Contains(t, string(readme), "`"+parts[0]+"/"+parts[1], w.ID)
+	}
+}
+
+func TestQueuesGiveEachPairOnce(t *testing.T) {
+	eachStore(t, "T1/queue", func(t *testing.T, open func(writers int) Store) {
+		const poppers, each = 4, 10
+		queue, can := open(poppers).(Queue)
+		if !can {
+			t.Skip("no workload asks it for a queue")
+		}
+		for i := range poppers*each + 1 {
+			queue.Put(fmt.Appendf(nil, "%04d", i), []byte("job"))
+		}
+		together(poppers, func() {
+			for range each {
+				if !queue.Pop() {
+					t.Error("there should be more")
+				}
+			}
+		})
+		require.Equal(t, []string{fmt.Sprintf("%04d=job", poppers*each)}, scan(queue, "", 0), "the last one is left, and none was taken twice")
+		require.True(t, queue.Pop())
+		require.False(t, queue.Pop())
+		queue.Close()
+	})
+}
+
+func TestWalnutsViewsAndWatchers(t *testing.T) {
+	eachStore(t, "W8/held", func(t *testing.T, open func(writers int) Store) {
+		store := open(1)
+		defer store.Close()
+		holder, can := store.(Holder)
+		if !can {
+			t.Skip("no workload asks it for views")
+		}
+		holder.Put([]byte("key"), []byte("old"))
+		release := holder.Hold()
+		holder.Put([]byte("key"), []byte("new"))
+		release()
+		require.Equal(t, "new", get(t, holder, "key"))
+		ctx, stop := context.WithCancel(t.Context())
+		ready, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			store.(Watchable).Watch(ctx, func() { close(ready) })
+		}()
+		<-ready
+		holder.Put([]byte("key"), []byte("newer"))
+		stop()
+		<-ended
+	})
+}
+
+func TestLogsPickRecords(t *testing.T) {
+	for _, peer := range allPeers() {
+		if peer.OpenLog == nil || peer.Limit {
+			continue
+		}
+		t.Run(peer.Name, func(t *testing.T) {
+			dir := t.TempDir()
+			log := peer.OpenLog(dir, Settings{Mode: Durable, Writers: 1})
+			if _, can := log.(PickLog); !can {
+				log.Close()
+				t.Skip("no workload asks it for single records")
+			}
+			log.AppendBatch([][]byte{[]byte("one"), []byte("two"), []byte("three")})
+			log.Close()
+			log = peer.OpenLog(dir, Settings{Mode: Durable, Writers: 1})
+			for i, want := range []string{"one", "two", "three"} {
+				log.(PickLog).Read(uint64(i+1), func(record []byte) { require.Equal(t, want, string(record)) })
+			}
+			log.Close()
+		})
 	}
 }

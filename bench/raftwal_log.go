@@ -13,7 +13,7 @@ import (
 
 var raftwalLogPeer = Peer{
 	Name: "raft-wal", Module: "github.com/hashicorp/raft-wal", OpenLog: openRaftwalLog,
-	Only: "L1|L3", // It syncs every append.
+	Only: "L1|L3|L5", // It syncs every append.
 }
 
 type raftwalLog struct {
@@ -49,6 +49,12 @@ func (l *raftwalLog) ReadAll(visit func(record []byte)) {
 		check(l.log.GetLog(index, &log))
 		visit(log.Data)
 	}
+}
+
+func (l *raftwalLog) Read(number uint64, visit func(record []byte)) {
+	var log raft.Log
+	check(l.log.GetLog(number, &log))
+	visit(log.Data)
 }
 
 func (l *raftwalLog) Close() { check(errors.Join(l.log.Close(), l.meta.Close())) }

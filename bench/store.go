@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"sync"
 	"time"
@@ -51,6 +52,28 @@ type Checkpointer interface{ Checkpoint() }
 // Backuper is a Store that writes all pairs of one instant to a stream while writes go on.
 type Backuper interface{ Backup(w io.Writer) }
 
+// Queue is a Store whose first pair can be removed.
+type Queue interface {
+	Store
+	// Pop removes the first pair in one commit, acknowledged as the mode says, and reports whether there was one. No two calls
+	// remove the same one.
+	Pop() bool
+}
+
+// Holder is a Store that keeps a view of an instant readable while writes go on.
+type Holder interface {
+	Store
+	// Hold returns what lets go of a view of now.
+	Hold() (release func())
+}
+
+// Watchable is a Store that hands its commits to watchers.
+type Watchable interface {
+	Store
+	// Watch receives every commit made after the call of ready until the context ends.
+	Watch(ctx context.Context, ready func())
+}
+
 // Expirer is a Store whose pairs can have a deadline, after which they are gone.
 type Expirer interface {
 	Store
@@ -70,6 +93,12 @@ type Log interface {
 	// ReadAll visits every record in order. It is called on a log that was just opened.
 	ReadAll(visit func(record []byte))
 	Close()
+}
+
+// PickLog is a Log whose records can be read by their number, the first of which is 1.
+type PickLog interface {
+	Log
+	Read(number uint64, visit func(record []byte))
 }
 
 // BackCutter is a Log that removes its newest records.

@@ -75,6 +75,37 @@ func (s walnutStore) Update(key []byte, change func(old []byte) []byte) {
 	}))
 }
 
+func (s walnutStore) Pop() (popped bool) {
+	check(s.db.Update(func(tx *kv.Tx) error {
+		key, _, err := tx.First(kv.Range{})
+		if popped = err == nil; !popped {
+			if errors.Is(err, kv.ErrNotFound) {
+				return nil
+			}
+			return err
+		}
+		return tx.Delete(key)
+	}))
+	return popped
+}
+
+func (s walnutStore) Hold() (release func()) {
+	view, err := s.db.ReadView()
+	check(err)
+	return func() { check(view.Close()) }
+}
+
+func (s walnutStore) Watch(ctx context.Context, ready func()) {
+	commits := s.db.Watch(ctx, kv.WatchOptions{From: s.db.Offset() + 1})
+	ready()
+	for _, err := range commits {
+		if ctx.Err() != nil {
+			return
+		}
+		check(err)
+	}
+}
+
 func (s walnutStore) Checkpoint() {
 	_, err := s.db.Checkpoint(context.Background())
 	check(err)
@@ -120,6 +151,12 @@ func (l *walnutLog) ReadAll(visit func(record []byte)) {
 		check(err)
 		visit(record.Payload)
 	}
+}
+
+func (l *walnutLog) Read(number uint64, visit func(record []byte)) {
+	record, err := l.log.Read(number)
+	check(err)
+	visit(record)
 }
 
 func (l *walnutLog) CutBack(records uint64) { check(l.log.TruncateBack(l.last - records)) }

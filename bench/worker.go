@@ -12,17 +12,18 @@ import (
 // worker is one goroutine of a workload. Everything that its operations need is made in advance, so that little but the
 // peer's own work is measured.
 type worker struct {
-	store  Store
-	log    Log
-	data   dataset
-	rng    *rand.Rand
-	next   uint64   // The next pair that was not written yet. Workers take every stride-th.
-	stride uint64   // The number of workers.
-	draws  []uint32 // From drawZipf, shared by all workers; nil where the workload needs none.
-	drawn  int      // The worker's place in draws.
-	key    []byte
-	value  []byte
-	batch  []Pair
+	store   Store
+	log     Log
+	data    dataset
+	rng     *rand.Rand
+	next    uint64   // The next pair that was not written yet. Workers take every stride-th.
+	stride  uint64   // The number of workers.
+	records uint64   // How many a log has, where they are read.
+	draws   []uint32 // From drawZipf, shared by all workers; nil where the workload needs none.
+	drawn   int      // The worker's place in draws.
+	key     []byte
+	value   []byte
+	batch   []Pair
 
 	// look reads what a store hands out, so that fetching it from memory is part of the measurement.
 	look    func(value []byte)

@@ -53,6 +53,9 @@ var (
 	gets        = Workload{Mode: Relaxed, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers + " goleveldb badger"}
 	scans       = Workload{Mode: Relaxed, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
 	mixes       = Workload{Unit: operationsRate, Goroutines: 16, setup: loaded, shared: true, peers: quickPeers, zipfian: true}
+	queues      = Workload{Mode: Durable, Unit: operationsRate, Goroutines: 16, setup: loaded, peers: quickPeers, pairs: 0.1, keys: sequentialKeys}
+	views       = Workload{Mode: Relaxed, Unit: liveHeaps, setup: loaded, peers: walnutName, onDemand: true}
+	watches     = Workload{Mode: Durable, Unit: operationsRate, Goroutines: 16, setup: loaded, peers: walnutName}
 	transacts   = Workload{Mode: Durable, Unit: operationsRate, setup: loaded, shared: true, peers: quickPeers}
 	expiries    = Workload{Mode: Durable, Unit: seconds, Goroutines: 16, peers: expirers}
 	starts      = Workload{Mode: Relaxed, Unit: seconds, onDemand: true, peers: quickPeers}
@@ -65,6 +68,7 @@ var (
 	appends     = Workload{Log: true, Mode: Durable, Unit: operationsRate, setup: empty, record: 128}
 	throughputs = Workload{Log: true, Mode: Relaxed, Unit: bytesRate, setup: empty}
 	logReads    = Workload{Log: true, Mode: Relaxed, Unit: bytesRate}
+	picks       = Workload{Log: true, Mode: Durable, Unit: operationsRate, peers: "walnut raft-wal"}
 	cuts        = Workload{Log: true, Mode: Durable, Unit: "ms", setup: empty, peers: walnutName}
 	lives       = Workload{Mode: Relaxed, Unit: operationsRate, setup: empty, onDemand: true, byName: true, peers: walnutName}
 )
@@ -73,6 +77,7 @@ var (
 // ones that write more come later.
 var workloads = slices.Concat(
 	durablePuts.as("W1/durable", "puts of new keys, each durable before it returns", repeat(putFresh), goroutines(1, 16, 64, 256)...),
+	durablePuts.by("walnut pebble").with(16).as("W1/durable/16", "the same with larger values", repeat(putFresh), values(1<<10, 16<<10)...),
 	relaxedPuts.as("W2/ordered", "puts of the data set in the order of its keys", once(putOrdered), goroutines(1, 2)...),
 	relaxedPuts.by("walnut pebble").as("W2/ordered/1", "the same with larger values", once(putOrdered), values(1<<10)...),
 	relaxedPuts.as("W2/random", "puts of the data set in random order", once(putFresh), goroutines(1, 2, 16)...),
@@ -81,6 +86,7 @@ var workloads = slices.Concat(
 
 	gets.as("W4/uniform", "gets of keys that are equally popular", repeat(getUniform), goroutines(1, 2)...),
 	gets.zipf().as("W4/zipfian", "gets of keys that are popular by Zipf's law, 0.99", repeat(getPopular), goroutines(1, 2)...),
+	gets.by("walnut bbolt pebble").alone().as("W4/uniform/1", "the same with keys of other shapes", repeat(getUniform), shapes(prefixedKeys, tablesKeys, tenantsKeys, shuffledKeys)...),
 	scans.in(keysRate).as("W5/full", "scans of everything", repeat(scanFull)),
 	scans.as("W5/short", "scans of 100 pairs from a random key", repeat(scanShort)),
 	scans.from(restarted).in(keysRate).as("W5/full/restarted", "scans of everything, after a restart", repeat(scanFull)),
@@ -89,6 +95,8 @@ var workloads = slices.Concat(
 	mixes.as("W6/A", "YCSB A: one half gets, one half puts of loaded keys", repeat(mixed(0.5, (*worker).overwrite)), modes...),
 	mixes.as("W6/F", "YCSB F: one half gets, one half read-modify-writes", repeat(mixed(0.5, (*worker).update)), modes...),
 	transacts.as("T1/durable", "transactions that read and put one of a thousand keys", repeat(transact), goroutines(16, 64)...),
+	transacts.as("T1/spread", "transactions that read and put one of all keys", repeat(spread), goroutines(16, 64)...),
+	queues.as("T1/queue", "commits that put a pair at the tail or remove the head, in turns", repeat(queue)),
 	expiries.as("T1/ttl", "from a deadline until all its pairs are gone, beside puts over a thousand others", expire),
 
 	starts.from(atSnapshot).as("W7/snapshot", "open to first get of a store that was closed right after a checkpoint", start),
@@ -101,13 +109,16 @@ var workloads = slices.Concat(
 	heaps.as("W8/heap", "the same with small values", weighHeap, values(16)...),
 	loads.as("W8/load", "most resident memory while the data set is put, one commit a pair", weighLoad),
 	checkpoints.as("W8/checkpoint", "most resident memory during a checkpoint", weighCheckpoint),
+	views.as("W8/held", "live heap with a hundred views held, a hundredth of the pairs overwritten between two", holdViews),
 	tails.as("W9/checkpoint", "puts over loaded pairs, with a checkpoint in between", overwriteBeside, modes...),
+	watches.as("W9/watched", "puts over loaded pairs beside a thousand watchers that receive each", putWatched),
 	backups.as("W10/backup", "a backup to a file, which is synced; then another one beside a writer", besideWriter((*run).backUpOnce)),
 	backups.by(checkpointers).as("W10/checkpoint", "the same with checkpoints", besideWriter((*run).checkpointOnce)),
 
 	appends.as("L1/durable", "appends of 128 bytes, each durable before it returns", repeat(appendRecord), goroutines(1, 16, 64)...),
 	throughputs.as("L2/append", "relaxed appends", once(appendRecord), records(100, 1<<10, 64<<10)...),
 	logReads.as("L3/read", "opening a log and reading all records", readRecords, records(100, 1<<10, 64<<10)...),
+	picks.as("L5/pick", "reads of records by their numbers, each as likely as another", pickRecords, records(100)...),
 	cuts.as("L4/cut", "removing the last ten of 56 MiB of records", cutRecords, records(1<<10)...),
 
 	lives.as("S/life", "one store: puts (the figure), heap, gets, a checkpoint, a start", life, multiples(0.1, 1, 5, 10)...),
@@ -119,6 +130,8 @@ var workloads = slices.Concat(
 func (w Workload) in(unit string) Workload         { w.Unit = unit; return w }
 func (w Workload) from(from setup) Workload        { w.setup = from; return w }
 func (w Workload) by(peers string) Workload        { w.peers = peers; return w }
+func (w Workload) alone() Workload                 { w.shared = false; return w }
+func (w Workload) with(goroutines int) Workload    { w.Goroutines = goroutines; return w }
 func (w Workload) zipf() Workload                  { w.zipfian = true; return w }
 func (w Workload) times(multiple float64) Workload { w.pairs = multiple; return w }
 
