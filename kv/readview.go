@@ -7,8 +7,9 @@ import (
 )
 
 // ReadView is the store as of one instant, held until Close. It blocks nothing and goes on working when the store is
-// closed. It costs the parts of the tree that change while it is held, at most the memory of the pairs that it shows;
-// Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time. After
+// closed. It costs the parts of the tree that change while it is held, a node of up to 1.5 KB for a change, and at most the memory of the
+// pairs that it shows. Of many views each costs that for the changes up to the next one: a hundred views of a store, between two of
+// which a hundredth of its pairs was overwritten, take nine times its memory. Stats says how many are open and how old the oldest is. It may be used, and closed, by many goroutines at a time. After
 // Close its methods return ErrTxDone, and starting a Scan panics with it.
 type ReadView struct{ reader }
 
