@@ -205,7 +205,7 @@ mutants: ## Plant mistakes, one at a time, and show that the tests find each
 .PHONY: cover
 cover: ## Measure how much of the code the tests run; dist/cover.html shows which lines
 	@mkdir -p dist
-	go test -coverpkg=./... -coverprofile=dist/cover.out ./...
+	go test -timeout=60m -coverpkg=./... -coverprofile=dist/cover.out ./...
 	go tool cover -html=dist/cover.out -o dist/cover.html
 	go tool cover -func=dist/cover.out | tail -1
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,4 +73,18 @@ func TestPicturesHaveALineForEachPeer(t *testing.T) {
 	links, err := newReport(all).draw(dir, dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{"throughput-by-goroutines.svg", "latency-by-goroutines.svg"}, links)
+}
+
+// TestPagesNameWorkloadsThatThereAre leaves out pages whose figures are of an older commit, as they say.
+func TestPagesNameWorkloadsThatThereAre(t *testing.T) {
+	named := regexp.MustCompile("-workloads '?([^ `']+)")
+	for _, page := range []string{"README.md", "../README.md", "../CONTRIBUTING.md", "../docs/testing.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range named.FindAllStringSubmatch(string(text), -1) {
+			for pattern := range strings.SplitSeq(match[1], ",") {
+				require.True(t, slices.ContainsFunc(workloads, func(w Workload) bool { return matches(pattern, w.ID) }), "%s: %s", page, match[0])
+			}
+		}
+	}
 }
