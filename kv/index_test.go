@@ -116,7 +116,10 @@ func randomIndexRange(random *rand.Rand) Range {
 // views that are held, of transactions before they commit, of past states, and of the store opened again.
 func TestIndexesAreWhatASortWouldYield(t *testing.T) {
 	seeds := uint64(40)
-	if testing.Short() {
+	switch {
+	case raceDetected(): // Which makes a seed take ten times as long.
+		seeds = 2
+	case testing.Short():
 		seeds = 8
 	}
 	for seed := range seeds {

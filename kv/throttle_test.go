@@ -1,8 +1,6 @@
 package kv
 
 import (
-	"context"
-	"io"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -47,35 +45,39 @@ func TestABackupRestsBesideDurableCommitsAlone(t *testing.T) {
 	}
 }
 
-// TestRelaxedWritersYieldToABackup has one processor. A writer that kept it until it is preempted would make thousands of puts after each
-// piece of the backup.
+// TestRelaxedWritersYieldToABackup has one processor. A writer that kept it until it is preempted, after 10 ms, would make thousands of puts
+// before anything else runs.
 func TestRelaxedWritersYieldToABackup(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	opts := manual(vfs.NewMem())
-	opts.Sync, opts.SegmentSize = SyncNever, 64<<20
+	opts.Sync = SyncNever
 	db := openStore(t, storeDir, opts)
-	const pieces = 100
-	for i := range pieces {
-		put(t, db, string(rune('a'+i)), string(make([]byte, restBytes)))
+	var ran atomic.Bool
+	db.waiting.Add(1)
+	go ran.Store(true)
+	puts := 0
+	for ; !ran.Load(); puts++ {
+		put(t, db, "k", "v")
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	var puts atomic.Int64
-	go func() {
-		defer close(done)
-		for ; ctx.Err() == nil; puts.Add(1) {
-			_, _ = db.Put([]byte("k"), []byte("v"))
-		}
-	}()
-	for puts.Load() < turn {
-		runtime.Gosched()
+	db.waiting.Add(-1)
+	require.LessOrEqual(t, puts, 4*turn) // The scheduler may choose the writer again once in a while.
+}
+
+func TestABackupThatHasGivenItsProcessorAwayIsSeenToWait(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	opts := manual(vfs.NewMem())
+	opts.Sync = SyncNever
+	db := openStore(t, storeDir, opts)
+	pace := db.throttle(1)
+	var seen atomic.Bool
+	for range 1000 { // The other goroutine may also be given the processor elsewhere.
+		go func() {
+			if db.waiting.Load() == 1 {
+				seen.Store(true)
+			}
+		}()
+		pace.worked(restBytes)
 	}
-	before := puts.Load()
-	_, err := db.Backup(t.Context(), io.Discard)
-	made := puts.Load() - before
-	stop()
-	<-done
-	require.NoError(t, err)
-	require.Positive(t, made)
-	require.Less(t, made, int64(4*pieces*turn))
+	require.True(t, seen.Load())
+	require.Zero(t, db.waiting.Load())
 }
