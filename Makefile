@@ -161,6 +161,15 @@ faults: ## Let each call of a workload on a store fail in each way, about 36,000
 flips: ## Flip the bits of small stores, closed and killed, one at a time, in about ten minutes on one core
 	go test -count=1 -timeout=60m -run=EveryFlippedBit -v ./kv -flips.all
 
+.PHONY: proof
+proof: ## Run everything at length that shows what is promised about crashes and damage, in about four hours on two cores
+	$(MAKE) faults
+	$(MAKE) flips
+	$(MAKE) kernel
+	$(MAKE) mutants
+	$(MAKE) crash
+	scripts/fuzz.sh 10m ./snapshot ./wal ./kv
+
 .PHONY: random
 random: ## Run random operations and concurrent histories for hours: OPERATIONS (300000000), HISTORIES (100000)
 	go test -count=1 -timeout=0 -run='RandomOperations|Serializable' ./kv \
