@@ -74,14 +74,14 @@ func (db *DB) archived(ctx context.Context, from uint64) iter.Seq2[Commit, error
 			return
 		}
 		defer func() { _ = archive.Close() }() // It was only read.
+		if !db.opts.replicated {
+			decoded(archive.Records(from), db.logged().decode)(yield)
+			return
+		}
 		segments := archive.Segments()
 		in := source{
 			records: func(at moment) (iter.Seq2[wal.Record, error], error) { return archive.Records(at.offset + 1), nil },
 			path:    func(offset uint64) string { return segmentPath(db.opts.ArchiveDir, segments, offset) },
-		}
-		if !db.opts.replicated {
-			decoded(archive.Records(from), db.logged().decode)(yield)
-			return
 		}
 		at := moment{offset: from - 1}
 		if at.accepted, err = acceptedBefore(archive, in, from, shown.accepted); err == nil {

@@ -46,8 +46,9 @@ type RestoreOptions struct {
 //
 // With increments, an archive, or both it goes on from the backup to the offset or time asked for, and holds the store in
 // memory meanwhile. It reads all increments to their ends and, for a time, all of the archive, since a clock may have been
-// set back; a gap in a replica's archive ends that where the commits before it are later than the time. An error leaves nothing: ErrNotEmpty; ErrMismatch; ErrNotBackup; ErrCorrupt, whose Path is "backup", "increment 1" and
-// so on, or a file's; ErrVersion; ErrTruncated for a target before the backup, or after a gap in the archive; ErrOutOfRange for one after the last commit there is;
+// set back; a gap in a replica's archive ends that where the commits before it are later than the time. An error leaves nothing:
+// ErrNotEmpty; ErrMismatch; ErrNotBackup; ErrCorrupt, whose Path is "backup", "increment 1" and so on, or a file's; ErrVersion;
+// ErrTruncated for a target before the backup, or after a gap in the archive; ErrOutOfRange for one after the last commit there is;
 // ErrNoSpace, ctx's, or one of the file system. A Restore that was killed, or can't remove what it made, leaves what no store opens and
 // another Restore may use; but where the disk fails for good at the last step, the whole store stays.
 func Restore(ctx context.Context, backup io.Reader, dir string, opts RestoreOptions) (offset uint64, err error) {

@@ -508,11 +508,11 @@ func TestAFrameReplacedByAValidOneIsNoticed(t *testing.T) {
 		s := newScene(t)
 		data := s.read(s.store(i))
 		salt := binary.LittleEndian.Uint64(data[headSaltAt:])
-		head, err := decodeFrameHead(data[headSize:], salt, headSize)
+		head, err := decodeFrameHead(data[headSize:], sumUint64(0, salt), headSize)
 		require.NoError(t, err)
 		other := bytes.Repeat([]byte("X"), head.length)
 		head.sum = payloadSum(other)
-		copy(data[headSize:], append(head.appendTo(nil, salt, headSize), other...))
+		copy(data[headSize:], append(head.appendTo(nil, sumUint64(0, salt), headSize), other...))
 		s.write(s.store(i), data)
 
 		violations, err := Check(testDir, testOptions(s.mem))
@@ -582,7 +582,7 @@ func TestALengthThatLiesAllocatesNothing(t *testing.T) {
 		data := s.read(s.store(i))
 		salt := binary.LittleEndian.Uint64(data[headSaltAt:])
 		lie := frameHead{kind: kindRecord, length: frameLengthMax}
-		copy(data[headSize:], lie.appendTo(nil, salt, headSize))
+		copy(data[headSize:], lie.appendTo(nil, sumUint64(0, salt), headSize))
 		s.write(s.store(i), data)
 	}
 	allocated.WithinFiles(t, s.mem, 0, func(mem *vfs.Mem) {

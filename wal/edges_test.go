@@ -171,7 +171,7 @@ func hostile(t *testing.T, mem *vfs.Mem, records uint32) {
 	// A frame that says that it is the last of very many, and a seal after it.
 	fh := frameHead{kind: kindRecord, length: 3, sum: payloadSum(payload), index: records - 1}
 	at := len(data)
-	data = fh.appendTo(data, head.salt, s.end)
+	data = fh.appendTo(data, sumUint64(0, head.salt), s.end)
 	data = append(append(data, payload...), 0)
 	s.chain = extendChain(s.chain, data[at:])
 	s.end += fh.size()
@@ -219,7 +219,7 @@ func TestAFrameThatClaimsMuchCostsNoMemory(t *testing.T) {
 	head := storeHead{id: [16]byte{1}, salt: 7, base: 1, first: 1}
 	data := head.appendTo(nil)
 	fh := frameHead{kind: kindRecord, length: 250 << 20, sum: 1}
-	data = fh.appendTo(data, head.salt, headSize)
+	data = fh.appendTo(data, sumUint64(0, head.salt), headSize)
 	data = append(data, make([]byte, 100)...)
 	require.NoError(t, writeMem(mem, joinName(testDir, storeName(1)), data))
 	next := storeHead{id: head.id, salt: 8, base: 2, first: 1, prevSalt: 7, prevEnd: math.MaxUint32 &^ 7}

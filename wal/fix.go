@@ -199,7 +199,7 @@ func (s *Salvage) fixFrame(p *part, sc *scanner) (bool, error) {
 		return false, err
 	}
 	encoded = slices.Clone(encoded)
-	head, err := decodeSummed(encoded, sc.saltSum, sc.position)
+	head, err := decodeFrameHead(encoded, sc.saltSum, sc.position)
 	position, is := int64(0), byte(0)
 	if err == nil {
 		whole, err := sc.view(sc.position, int(min(head.size(), flipBytesMax+1)))
@@ -224,7 +224,7 @@ func (s *Salvage) fixFrame(p *part, sc *scanner) (bool, error) {
 
 // checksOut reports whether a header makes a whole frame with the payload that stands after the scanner's position.
 func (s *Salvage) checksOut(encoded []byte, sc *scanner) bool {
-	head, err := decodeSummed(encoded, sc.saltSum, sc.position)
+	head, err := decodeFrameHead(encoded, sc.saltSum, sc.position)
 	if err != nil || head.offset(sc.base) != sc.next || head.size() > sc.limit-sc.position {
 		return false
 	}
@@ -261,7 +261,7 @@ func (w *walk) mendSeal(p *part, next *store) {
 		kind: kindRolled, length: boundsSize, sum: payloadSum(payload[:]), index: uint32(next.head.base - p.base),
 		back: uint32((next.head.prevEnd - headSize) / frameAlign),
 	}
-	seal := append(head.appendTo(nil, p.store.head.salt, next.head.prevEnd), payload[:]...)
+	seal := append(head.appendTo(nil, p.store.saltSum, next.head.prevEnd), payload[:]...)
 	w.add(Fix{Path: p.path, Position: next.head.prevEnd, Bytes: seal, Why: "the seal is damaged, and the next segment says all that was in it"})
 }
 

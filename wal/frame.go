@@ -187,13 +187,9 @@ func sumUint64(sum uint32, n uint64) uint32 {
 	return ^sum
 }
 
-// appendTo appends the encoded header of a frame at this place to dst.
-func (h frameHead) appendTo(dst []byte, salt uint64, position int64) []byte {
-	return h.appendSummed(dst, sumUint64(0, salt), position)
-}
-
-// appendSummed is appendTo for a caller that keeps the salt's checksum, since making it takes as long as all else.
-func (h frameHead) appendSummed(dst []byte, saltSum uint32, position int64) []byte {
+// appendTo appends the encoded header of a frame at this place to dst. The place is a position in a store and the checksum of its salt, which
+// callers keep, since making it takes as long as all else.
+func (h frameHead) appendTo(dst []byte, saltSum uint32, position int64) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.kind)<<frameKindShift|uint32(h.length))
@@ -209,12 +205,7 @@ var errNotFrame = errors.New("no frame checks out here")
 
 // decodeFrameHead is the inverse of frameHead.appendTo. It says yes only to a header that was built for this place, so
 // what it returns can be believed, the length included.
-func decodeFrameHead(b []byte, salt uint64, position int64) (frameHead, error) {
-	return decodeSummed(b, sumUint64(0, salt), position)
-}
-
-// decodeSummed is decodeFrameHead for a caller that keeps the salt's checksum.
-func decodeSummed(b []byte, saltSum uint32, position int64) (frameHead, error) {
+func decodeFrameHead(b []byte, saltSum uint32, position int64) (frameHead, error) {
 	if len(b) < frameHeadSize {
 		return frameHead{}, errNotFrame
 	}

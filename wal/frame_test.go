@@ -76,14 +76,14 @@ func TestFrameHeadIsReadBackAtItsPlaceAlone(t *testing.T) {
 		{kind: kindClosed, length: boundsSize},
 		{kind: kindRolled, length: boundsSize},
 	} {
-		encoded := head.appendTo([]byte("before"), salt, position)[len("before"):]
+		encoded := head.appendTo([]byte("before"), sumUint64(0, salt), position)[len("before"):]
 		require.Len(t, encoded, frameHeadSize)
-		got, err := decodeFrameHead(encoded, salt, position)
+		got, err := decodeFrameHead(encoded, sumUint64(0, salt), position)
 		require.NoError(t, err)
 		require.Equal(t, head, got)
 
 		for _, place := range []struct{ salt, position uint64 }{{salt + 1, position}, {salt, position + 8}, {position, salt}, {0, 0}} {
-			_, err = decodeFrameHead(encoded, place.salt, int64(place.position))
+			_, err = decodeFrameHead(encoded, sumUint64(0, place.salt), int64(place.position))
 			require.ErrorIs(t, err, errNotFrame, "%s at %v", head.kind, place)
 		}
 	}
@@ -102,10 +102,10 @@ func TestFrameHeadThatMakesNoSenseIsNoFrame(t *testing.T) {
 		{"a seal without a payload", frameHead{kind: kindClosed}},
 	}
 	for _, test := range tests {
-		_, err := decodeFrameHead(test.head.appendTo(nil, salt, position), salt, position)
+		_, err := decodeFrameHead(test.head.appendTo(nil, sumUint64(0, salt), position), sumUint64(0, salt), position)
 		require.ErrorIs(t, err, errNotFrame, test.sentence)
 	}
-	_, err := decodeFrameHead(frameHead{kind: kindRecord}.appendTo(nil, salt, position)[:frameHeadSize-1], salt, position)
+	_, err := decodeFrameHead(frameHead{kind: kindRecord}.appendTo(nil, sumUint64(0, salt), position)[:frameHeadSize-1], sumUint64(0, salt), position)
 	require.ErrorIs(t, err, errNotFrame, "a header cut short")
 }
 
@@ -113,9 +113,9 @@ func TestFrameHeadThatMakesNoSenseIsNoFrame(t *testing.T) {
 func TestFrameSumsCoverEveryByte(t *testing.T) {
 	const salt, position = 77, 4096
 	head := frameHead{kind: kindRecord, length: 5, index: 9, back: 2, sum: payloadSum([]byte("bytes"))}
-	encoded := head.appendTo(nil, salt, position)
+	encoded := head.appendTo(nil, sumUint64(0, salt), position)
 	for bit := range frameHeadSize * 8 {
-		_, err := decodeFrameHead(flip(encoded, bit), salt, position)
+		_, err := decodeFrameHead(flip(encoded, bit), sumUint64(0, salt), position)
 		require.ErrorIs(t, err, errNotFrame, "bit %d", bit)
 	}
 	padded := append([]byte("bytes"), make([]byte, 7)...)

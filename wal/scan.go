@@ -135,7 +135,7 @@ func (s *scanner) head(position int64) (frameHead, []byte, error) {
 	case isZero(encoded):
 		return frameHead{}, nil, errNeverWritten
 	}
-	head, err := decodeSummed(encoded, s.saltSum, position)
+	head, err := decodeFrameHead(encoded, s.saltSum, position)
 	return head, encoded, err
 }
 
@@ -167,7 +167,7 @@ func (s *scanner) evidence() (proof, written int64, err error) {
 			if !isZero(rest[:step]) {
 				written = at + step
 			}
-			if head, err := decodeSummed(rest, s.saltSum, at); err == nil {
+			if head, err := decodeFrameHead(rest, s.saltSum, at); err == nil {
 				if at > s.position && head.watermark(at) > s.position {
 					return at, written, nil
 				}
@@ -234,7 +234,7 @@ func (s *store) headAt(file io.ReaderAt, position int64, buffer []byte) (head fr
 	if n < frameHeadSize {
 		return frameHead{}, nil, err
 	}
-	head, err = decodeSummed(buffer, s.saltSum, position)
+	head, err = decodeFrameHead(buffer, s.saltSum, position)
 	return head, buffer[frameHeadSize:n], err
 }
 

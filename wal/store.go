@@ -132,7 +132,7 @@ func (s *store) layHead(buffer []byte, kind frameKind, payload []byte, sum uint3
 		back:  uint32((s.end - watermark) / frameAlign),
 	}
 	start := len(buffer)
-	buffer = head.appendSummed(buffer, s.saltSum, s.end)
+	buffer = head.appendTo(buffer, s.saltSum, s.end)
 	if kind.isSeal() {
 		return buffer
 	}
