@@ -216,8 +216,9 @@ func (db *DB) walDir() string { return filepath.Join(db.dir, walName) }
 //
 // Close takes a checkpoint by itself where one is due, or where it takes less time than the next start would need for the log: where the
 // log after the newest snapshot has a quarter of Options.CheckpointFloor, and more bytes than the data. That takes up to some seconds: with more
-// than 1 GiB of data it takes none, nor in a replica. If the checkpoint fails, that is logged, and Close goes on. A negative
-// Options.CheckpointFactor leaves it out, and CheckpointOnClose takes one in any case.
+// than 1 GiB of data it takes none, nor in a replica. If the checkpoint fails, that is logged, and Close goes on; but where it finds that
+// the store's lock is lost, as with a directory that was removed, the store has failed. A negative Options.CheckpointFactor leaves it
+// out, and CheckpointOnClose takes one in any case.
 func (db *DB) Close() error {
 	db.closeOnce.Do(func() {
 		db.mu.Lock()

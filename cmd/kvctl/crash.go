@@ -168,6 +168,7 @@ func (c *crashTest) judge(readOnly bool) ([]crashViolation, error) {
 		return nil, err
 	}
 	opts.ReadOnly = readOnly
+	opts.CheckpointFactor = -1 // The next worker is to start from the log that this one has left.
 	db, err := kv.OpenContext(c.ctx, c.dir, opts)
 	switch {
 	case c.ctx.Err() != nil:

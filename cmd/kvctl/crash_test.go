@@ -74,9 +74,14 @@ func TestPairThatWasTakenOutIsFound(t *testing.T) {
 func TestDamageIsAViolation(t *testing.T) {
 	c := newTestedCrashes(t)
 	c.round(t)
+	left, err := filepath.Glob(filepath.Join(c.dir, "snapshots", "*"))
+	require.NoError(t, err)
 	violations, err := c.judge(false) // It closes the store, so that all of it was durable.
 	require.NoError(t, err)
 	require.Empty(t, violations)
+	found, err := filepath.Glob(filepath.Join(c.dir, "snapshots", "*"))
+	require.NoError(t, err)
+	require.Equal(t, left, found, "after a checkpoint the next worker would not read the log")
 	segments, err := filepath.Glob(filepath.Join(c.dir, "wal", "*.store"))
 	require.NoError(t, err)
 	data, err := os.ReadFile(segments[0])
