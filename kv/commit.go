@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/walnutkv/walnut/wal"
 )
@@ -82,7 +83,7 @@ type fillFunc func() (worked *state, err error)
 // commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
 func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
 	db.committing.Add(1)
-	defer func() { db.yield(offset) }()
+	defer func() { db.yield(offset, len(b.record)) }()
 	started := db.commits.start()
 	if len(db.opts.Indexes) > 0 {
 		if err := db.visible.overdue.Load().waitFor(ctx); err != nil {
@@ -112,15 +113,26 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	return offset, nil
 }
 
-// turn is after how many commits one in the relaxed modes yields. With more writers than processors, one that is preempted in
-// the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each.
-const turn = 64
+// A turn is after how many commits, or bytes of them, a writer yields. In the relaxed modes, with more writers than processors, one that is
+// preempted in the middle of a commit would otherwise wait for the full time slices of all others, 10 ms each.
+const (
+	turn      = 64
+	turnBytes = 64 << 10
+)
 
-// yield ends the counting of a commit, and lets other goroutines run where it is their turn: other writers, a checkpoint or a backup
-// that waits for a processor, or a checkpoint that is late, which would never run where nothing preempts a writer, as under wasm.
-func (db *DB) yield(offset uint64) {
+// yield ends the counting of a commit. Where it was a turn's last, the writer rests beside a checkpoint that it would outrun. In the
+// relaxed modes it also lets other goroutines run: other writers, a checkpoint or a backup that waits for a processor, or a checkpoint that
+// is late, which would never run where nothing preempts a writer, as under wasm.
+func (db *DB) yield(offset uint64, bytes int) {
 	others := db.committing.Add(-1)
-	if offset%turn == 0 && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()) && db.relaxed() {
+	if offset%turn != 0 && (bytes <= turnBytes/turn || offset%max(1, uint64(turnBytes/bytes)) != 0) {
+		return
+	}
+	if rest := db.checkpoints.brake(max(bytes, turnBytes)); rest > 0 {
+		db.committing.Add(1) // So that the others see how many share the rate.
+		time.Sleep(rest * time.Duration(others+1))
+		db.committing.Add(-1)
+	} else if db.relaxed() && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()) {
 		runtime.Gosched()
 	}
 }

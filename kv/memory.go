@@ -22,8 +22,8 @@ const (
 // A commit is acknowledged and visible at once: Options.Sync and its interval don't count. Besides the pairs, such a store
 // takes memory for its log and for one snapshot, which is compressed. So three defaults are smaller: SegmentSize is 1 MiB,
 // CheckpointFloor 4 MiB and SnapshotsKept 1. The log then takes at most about 4 MiB or, if that is more, half of the
-// snapshot. While a checkpoint is being taken, there is a second snapshot, and a log that may be twice as long, or
-// many times where goroutines keep putting values of some KiB: they can outrun the checkpoint. A negative CheckpointFactor takes no
+// snapshot. While a checkpoint is being taken, there is a second snapshot, and a log that may be twice as long, or up to about
+// sixteen times where many goroutines keep putting: see Options.CheckpointFactor. A negative CheckpointFactor takes no
 // snapshots and lets the log grow for good.
 //
 // Errors are those of options: ReadOnly and ArchiveDir are refused.

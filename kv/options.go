@@ -71,9 +71,9 @@ type Options struct {
 	// CheckpointFactor is how large the log after the newest snapshot may grow, in proportion to that snapshot, before a
 	// checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
 	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
-	// compress; text takes less than half of that. In the relaxed modes goroutines that keep putting values of some KiB can outrun a
-	// checkpoint, and the log grows until it ends: to twenty times the data on one processor. A larger one writes less and starts more slowly; a negative one starts none,
-	// nor does Close.
+	// compress; text takes less than half of that. Beside a checkpoint that is slower than the writers the log grows, too: from eight
+	// times of what makes one due they rest, so that it hardly gets twice as long as that. A larger factor writes less and starts more
+	// slowly; a negative one starts none, nor does Close.
 	CheckpointFactor float64
 	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB.
 	CheckpointFloor int64

@@ -1,7 +1,10 @@
 package kv
 
 import (
+	"bytes"
+	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,4 +83,60 @@ func TestABackupThatHasGivenItsProcessorAwayIsSeenToWait(t *testing.T) {
 	}
 	require.True(t, seen.Load())
 	require.Zero(t, db.waiting.Load())
+}
+
+// TestWritersDoNotOutrunACheckpoint has one processor and writers of values that are large beside what a checkpoint does in its turn. Without
+// a brake nearly all puts come before the end of the first checkpoint, and the log has hundreds of times what made it due.
+func TestWritersDoNotOutrunACheckpoint(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const floor, keys, size, writers, most = 256 << 10, 200, 64 << 10, 16, 60
+	db, err := OpenMemory(Options{CheckpointFloor: floor})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	value := bytes.Repeat([]byte{'v'}, size)
+	puts := 64
+	if testing.Short() {
+		puts = 32
+	}
+	var writing sync.WaitGroup
+	var longest atomic.Int64
+	for w := range writers {
+		writing.Go(func() {
+			for i := range puts {
+				if _, err := db.Put(fmt.Append(nil, (w*puts+i)%keys), value); err != nil {
+					t.Error(err)
+				}
+				if long := db.checkpoints.logBytes.Load(); long > longest.Load() {
+					longest.Store(long) // One that is lost meanwhile is about as long.
+				}
+			}
+		})
+	}
+	writing.Wait()
+	require.Less(t, longest.Load(), int64(most*floor), "%d checkpoints", db.Stats().Checkpoints.Taken)
+}
+
+func TestAWriterRestsBesideACheckpointThatIsFarTooLateAlone(t *testing.T) {
+	const due = 1 << 20
+	for _, c := range []struct {
+		sentence string
+		times    float64 // How long the log is.
+		idle     bool
+		rest     time.Duration // After a MiB.
+	}{
+		{"a late checkpoint is not far too late", 7, false, 0},
+		{"from eight times on there is a rest", 8, false, 0},
+		{"at twice as much it is what makes 16 MiB a second", 16, false, time.Second / 16},
+		{"it grows with the log", 24, false, time.Second / 8},
+		{"it ends somewhere", 1000, false, time.Second / 4},
+		{"it shortens nothing where no checkpoint runs", 1000, true, 0},
+	} {
+		checkpoints := checkpoints{turn: make(chan struct{}, 1)}
+		checkpoints.due.Store(due)
+		checkpoints.logBytes.Store(int64(c.times * due))
+		if c.idle {
+			checkpoints.turn <- struct{}{}
+		}
+		require.Equal(t, c.rest, checkpoints.brake(1<<20), c.sentence)
+	}
 }

@@ -353,6 +353,13 @@ var mutants = []mutant{
 		pkg:     "./kv", test: "TestASnapshotThatTheLogNoLongerFollowsIsNotOneOfThoseKept",
 	},
 	{
+		mistake: "nothing slows writers down that outrun a checkpoint",
+		file:    "kv/checkpoint.go",
+		old:     "if over <= 0 || len(c.turn) > 0 {",
+		new:     "if over <= 0 || len(c.turn) >= 0 {",
+		pkg:     "./kv", test: "TestWritersDoNotOutrunACheckpoint",
+	},
+	{
 		mistake: "a snapshot counts as sound though its blocks were not read",
 		file:    "kv/inventory.go",
 		old:     "pace *throttle) error {\n\tvar sum uint64\n",
