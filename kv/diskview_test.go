@@ -148,6 +148,9 @@ func withoutTimes(s Stats) Stats {
 // TestADiskViewOfADamagedStoreIsRightOrRefused flips a bit in some file of a store. Where loading still works a view shows the same;
 // where it doesn't, a view gives the same kind of error, or the right pairs where they don't need the damaged block.
 func TestADiskViewOfADamagedStoreIsRightOrRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine does all of it, in many seconds under the race detector")
+	}
 	ctx, outcomes := context.Background(), map[string]int{}
 	for seed := range viewSeeds(300) {
 		random := rand.New(rand.NewPCG(seed, 1))

@@ -382,10 +382,14 @@ func TestAWaitForARecordThatIsTruncatedAtOnceEnds(t *testing.T) {
 
 // Each call of a cut or reset fails once because the disk is full: the log goes on as it was or cut, or fails.
 func TestAFullDiskAtEachCallOfACut(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		for _, op := range []string{"back", "back boundary", "empty", "reset", "reset known", "front"} {
 			for _, archive := range []string{"", "/archive"} {
-				for nth := 1; nth < 60; nth++ {
+				for nth := 1; nth < 60; nth += step {
 					mem := vfs.NewMem()
 					opts := testOptions(mem)
 					opts.Sync, opts.ArchiveDir = mode, archive

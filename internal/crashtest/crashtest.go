@@ -44,11 +44,11 @@ type Tally struct {
 	seen map[uint64]struct{}
 }
 
-// Share returns how many states a crash test goes for: what the flag asks for, or else a slice, a tenth of which is enough with
-// -short. A test that takes a part of what the flag asks for says which.
+// Share returns how many states a crash test goes for: what the flag asks for, or else a slice, a thirtieth of which is enough
+// with -short. A test that takes a part of what the flag asks for says which.
 func Share(slice, part int64) int64 {
 	if testing.Short() {
-		slice /= 10
+		slice /= 30
 	}
 	return cmp.Or((*States+part-1)/part, slice)
 }
