@@ -24,11 +24,12 @@ const (
 )
 
 // Writers rest beside a checkpoint once the log is brakeFrom times as long as makes one due: together they write at brakeRate where it is
-// twice as long as that, at more before, and at a quarter of it at least. Otherwise 16 writers of 64 KiB on one processor let a store of
+// twice as long as that, at more before, and at a quarter of it at least, unless each would rest for more than brakeMost. Otherwise 16 writers of 64 KiB on one processor let a store of
 // 160 MB have a log of 2 GB, since a checkpoint packs and reads while they only append.
 const (
 	brakeFrom = 8
 	brakeRate = 16 << 20 // Bytes a second.
+	brakeMost = time.Second
 )
 
 // checkpoints is when checkpoints happen, and what came of them.
@@ -92,14 +93,14 @@ func (c *checkpoints) grew(bytes int) {
 // late reports whether the log is twice as long as makes a checkpoint due, so that a running one should stop resting.
 func (c *checkpoints) late() bool { return c.logBytes.Load()/2 > c.due.Load() }
 
-// brake returns how long one of the writers is to rest after that many bytes, for each writer that there is.
-func (c *checkpoints) brake(bytes int) time.Duration {
+// rest returns how long one of the writers is to rest after that many bytes, which is 0 unless it would outrun a running checkpoint.
+func (c *checkpoints) rest(bytes, writers int) time.Duration {
 	due := float64(c.due.Load())
 	over := float64(c.logBytes.Load())/(brakeFrom*due) - 1
-	if over <= 0 || len(c.turn) > 0 { // Without a running checkpoint, or beside one that fails, a rest shortens nothing.
+	if over <= 0 || len(c.turn) > 0 { // Without a running checkpoint, or after one that failed, a rest shortens nothing.
 		return 0
 	}
-	return time.Duration(min(over, 4) * float64(bytes) / brakeRate * float64(time.Second))
+	return min(time.Duration(min(over, 4)*float64(bytes)/brakeRate*float64(time.Second))*time.Duration(writers), brakeMost)
 }
 
 // startCheckpoints starts the background.

@@ -83,7 +83,7 @@ type fillFunc func() (worked *state, err error)
 // commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
 func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
 	db.committing.Add(1)
-	defer func() { db.yield(offset, len(b.record)) }()
+	defer func() { db.yield(ctx, offset, len(b.record)) }()
 	started := db.commits.start()
 	if len(db.opts.Indexes) > 0 {
 		if err := db.visible.overdue.Load().waitFor(ctx); err != nil {
@@ -123,16 +123,21 @@ const (
 // yield ends the counting of a commit. Where it was a turn's last, the writer rests beside a checkpoint that it would outrun. In the
 // relaxed modes it also lets other goroutines run: other writers, a checkpoint or a backup that waits for a processor, or a checkpoint that
 // is late, which would never run where nothing preempts a writer, as under wasm.
-func (db *DB) yield(offset uint64, bytes int) {
+func (db *DB) yield(ctx context.Context, offset uint64, bytes int) {
 	others := db.committing.Add(-1)
 	if offset%turn != 0 && (bytes <= turnBytes/turn || offset%max(1, uint64(turnBytes/bytes)) != 0) {
 		return
 	}
-	if rest := db.checkpoints.brake(max(bytes, turnBytes)); rest > 0 {
+	switch rest := db.checkpoints.rest(max(bytes, turnBytes), int(others)+1); {
+	case rest > 0 && offset > 0: // What was refused made nothing longer.
 		db.committing.Add(1) // So that the others see how many share the rate.
-		time.Sleep(rest * time.Duration(others+1))
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+		case <-db.checkpoints.ctx.Done():
+		}
 		db.committing.Add(-1)
-	} else if db.relaxed() && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()) {
+	case db.relaxed() && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()):
 		runtime.Gosched()
 	}
 }

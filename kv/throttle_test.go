@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -128,7 +129,7 @@ func TestAWriterRestsBesideACheckpointThatIsFarTooLateAlone(t *testing.T) {
 		{"from eight times on there is a rest", 8, false, 0},
 		{"at twice as much it is what makes 16 MiB a second", 16, false, time.Second / 16},
 		{"it grows with the log", 24, false, time.Second / 8},
-		{"it ends somewhere", 1000, false, time.Second / 4},
+		{"four times that is the longest", 1000, false, time.Second / 4},
 		{"it shortens nothing where no checkpoint runs", 1000, true, 0},
 	} {
 		checkpoints := checkpoints{turn: make(chan struct{}, 1)}
@@ -137,6 +138,43 @@ func TestAWriterRestsBesideACheckpointThatIsFarTooLateAlone(t *testing.T) {
 		if c.idle {
 			checkpoints.turn <- struct{}{}
 		}
-		require.Equal(t, c.rest, checkpoints.brake(1<<20), c.sentence)
+		require.Equal(t, c.rest, checkpoints.rest(1<<20, 1), c.sentence)
+		require.Equal(t, min(100*c.rest, brakeMost), checkpoints.rest(1<<20, 100), c.sentence)
+	}
+}
+
+// TestAWriterThatRestsEndsWithItsContextAndTheStore lets a checkpoint seem to run that is far too late.
+func TestAWriterThatRestsEndsWithItsContextAndTheStore(t *testing.T) {
+	for _, c := range []struct {
+		sentence      string
+		patience      time.Duration // Of the writer's context.
+		closed, rests time.Duration
+	}{
+		{"it rests by what it wrote", time.Hour, time.Hour, time.Second / 4},
+		{"its context ends before that", 10 * time.Millisecond, time.Hour, 10 * time.Millisecond},
+		{"the store is closed before that", time.Hour, 20 * time.Millisecond, 20 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			db := openStore(t, storeDir, memOptions(vfs.NewMem()))
+			<-db.checkpoints.turn
+			defer time.AfterFunc(c.closed, func() {
+				db.checkpoints.turn <- struct{}{}
+				_ = db.Close()
+			}).Stop()
+			db.checkpoints.logBytes.Store(1 << 40)
+			ctx, cancel := context.WithTimeout(t.Context(), c.patience)
+			defer cancel()
+			var b Batch
+			b.Put([]byte("k"), make([]byte, 1<<20))
+			started := time.Now()
+			_, err := db.ApplyContext(ctx, &b)
+			require.NoError(t, err, c.sentence)
+			require.Equal(t, c.rests, time.Since(started).Round(time.Millisecond), c.sentence)
+			require.Zero(t, db.committing.Load(), c.sentence)
+			db.checkpoints.logBytes.Store(0)
+			if c.closed == time.Hour {
+				db.checkpoints.turn <- struct{}{}
+			}
+		})
 	}
 }
