@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,6 +130,54 @@ func BenchmarkViewBesideBatches(b *testing.B) {
 			b.ReportMetric(float64(get.Load())/1e6, "longest-get-ms")
 			b.ReportMetric(float64(db.Stats().Commits-commits)/float64(b.N), "batches/s")
 			writers.Wait()
+			require.NoError(b, db.Close())
+		})
+	}
+}
+
+// BenchmarkPutsThatOutrunACheckpoint has 16 writers of values on one processor, which would make the log grow faster than a checkpoint
+// ends. It says how long the log got, in times of what makes one due. Use -benchtime=3s or more.
+func BenchmarkPutsThatOutrunACheckpoint(b *testing.B) {
+	const writers, data = 16, 16 << 20
+	for _, c := range []struct {
+		name string
+		size int
+		open func(b *testing.B) (*DB, error)
+	}{
+		{"memory/8KiB", 8 << 10, func(*testing.B) (*DB, error) { return OpenMemory(Options{CheckpointFloor: 1 << 20}) }},
+		{"durable/64KiB", 64 << 10, func(b *testing.B) (*DB, error) { return Open(b.TempDir(), Options{CheckpointFloor: 8 << 20}) }},
+		{"relaxed/64KiB", 64 << 10, func(b *testing.B) (*DB, error) {
+			return Open(b.TempDir(), Options{CheckpointFloor: 8 << 20, Sync: SyncNever})
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			db, err := c.open(b)
+			require.NoError(b, err)
+			value := make([]byte, c.size)
+			for i := range data / c.size {
+				put(b, db, fmt.Sprint(i), string(value))
+			}
+			var done sync.WaitGroup
+			var longest, next atomic.Int64
+			b.SetBytes(int64(c.size))
+			b.ResetTimer()
+			for range writers {
+				done.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if _, err := db.Put(fmt.Append(nil, i*31%(data/int64(c.size))), value); err != nil {
+							b.Error(err)
+						}
+						if long := db.checkpoints.logBytes.Load(); long > longest.Load() {
+							longest.Store(long)
+						}
+					}
+				})
+			}
+			done.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(longest.Load())/float64(db.checkpoints.due.Load()), "times-due")
+			b.ReportMetric(float64(db.Stats().Checkpoints.Taken), "checkpoints")
 			require.NoError(b, db.Close())
 		})
 	}
