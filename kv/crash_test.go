@@ -85,6 +85,7 @@ type crashRun struct {
 
 	mu      sync.Mutex // Guards what follows: every goroutine of the store makes calls.
 	mem     *vfs.Mem
+	over    bool          // Its process has ended: what a goroutine of it still does leaves no state.
 	after   []crashMoment // After offset i, at i.
 	promise crashPromise
 	taken   []crashState
@@ -155,17 +156,20 @@ func (r *crashRun) moveTo(mem *vfs.Mem) {
 		r.mem.SetHook(nil)
 	}
 	r.mem, r.opts.fs = mem, mem
-	r.fail, r.failed, r.broken = 0, false, false
-	mem.SetHook(r.call)
+	r.fail, r.failed, r.broken, r.over = 0, false, false, false
+	mem.SetHook(func(c vfs.Call) error { return r.call(mem, c) })
 }
 
-// call is the disk's hook: it takes states, and fails the call if it is the one.
-func (r *crashRun) call(c vfs.Call) error {
+// call is the hook of a disk: it takes states, and fails the call if it is the one.
+func (r *crashRun) call(mem *vfs.Mem, c vfs.Call) error {
 	if !c.Op.Changes() {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over || r.mem != mem {
+		return nil
+	}
 	r.calls++
 	if dir := filepath.Dir(c.Name); c.Op == vfs.OpCreate && filepath.Base(dir) == snapshotName && !r.promise.restored {
 		r.learnFromLog()

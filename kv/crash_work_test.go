@@ -270,6 +270,7 @@ func (r *crashRun) reopen(kind int) {
 		r.promise.acknowledged = r.promise.durable
 	}
 	next := left()
+	r.over = true // A goroutine may be waiting in the hook.
 	r.mem.SetHook(nil)
 	r.mu.Unlock()
 	r.learnFrom(r.db)
