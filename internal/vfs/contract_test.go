@@ -2,12 +2,14 @@ package vfs
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -50,6 +52,35 @@ var contract = []struct {
 		} {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
+	}},
+	{"a listing has one of the files that take each other's place at least", func(t *testing.T, fsys FS, dir string) {
+		name := func(i int) string { return filepath.Join(dir, fmt.Sprint(i%10)) }
+		create(t, fsys, name(0), "")
+		done := make(chan struct{})
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				f, err := fsys.Create(name(i + 1))
+				if err = cmp.Or(err, fsys.Remove(name(i))); err != nil {
+					t.Error(err)
+					return
+				}
+				_ = f.Close()
+			}
+		})
+		for range 2000 {
+			if entries, err := fsys.List(dir); err != nil || len(entries) == 0 {
+				t.Errorf("%d entries, error %v", len(entries), err)
+				break
+			}
+		}
+		close(done)
+		writing.Wait()
 	}},
 	{"a directory can't be opened as a file, and a file can't be used as a directory", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")

@@ -100,23 +100,39 @@ func sameDir(oldName, newName string) error {
 	return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: syscall.EXDEV}
 }
 
-func (osFS) List(dir string) ([]Entry, error) {
+// listTries is how often a directory is read whose names keep vanishing.
+const listTries = 100
+
+// List reads the directory again where a name has vanished: what took its place may not be among the names, and a log whose only segment is
+// left out would seem to have none.
+func (osFS) List(dir string) (entries []Entry, err error) {
+	for range listTries {
+		var vanished bool
+		if entries, vanished, err = list(dir); err != nil || !vanished {
+			break
+		}
+	}
+	return entries, err
+}
+
+func list(dir string) (entries []Entry, vanished bool, err error) {
 	found, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	entries := make([]Entry, 0, len(found))
+	entries = make([]Entry, 0, len(found))
 	for _, d := range found {
 		info, err := d.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // It was removed while the directory was being read.
+			vanished = true
+			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		entries = append(entries, Entry{Name: d.Name(), Dir: d.IsDir(), Size: info.Size()})
 	}
-	return entries, nil
+	return entries, vanished, nil
 }
 
 func (f osFS) MkdirAll(dir string) error { return mkdirAll(f, dir) }
