@@ -24,8 +24,8 @@ const (
 )
 
 // Writers rest beside a checkpoint once the log is brakeFrom times as long as makes one due: together they write at brakeRate where it is
-// twice as long as that, at more before, and at a quarter of it at least, unless each would rest for more than brakeMost. Otherwise 16 writers of 64 KiB on one processor let a store of
-// 160 MB have a log of 2 GB, since a checkpoint packs and reads while they only append.
+// twice as long as that, at more before, and at a quarter of it at least, unless each would rest for more than brakeMost. Otherwise 16
+// writers of 64 KiB on one processor let a store of 160 MB have a log of 2 GB, since a checkpoint packs and reads while they only append.
 const (
 	brakeFrom = 8
 	brakeRate = 16 << 20 // Bytes a second.

@@ -53,7 +53,7 @@ type DB struct {
 	commits  timer        // How long commits take.
 	backedUp atomic.Int64 // When the last backup ended, in nanoseconds since 1970; 0 if there was none.
 
-	committing atomic.Int32 // Commits in progress.
+	committing atomic.Int32 // Commits in progress, and writers that rest.
 	waiting    atomic.Int32 // Checkpoints and backups that have given their processor away.
 	processors int32        // That all of them have to share.
 
