@@ -129,7 +129,7 @@ func (db *DB) yield(ctx context.Context, offset uint64, bytes int) {
 		return
 	}
 	switch rest := db.checkpoints.rest(max(bytes, turnBytes), int(others)+1); {
-	case rest > 0 && offset > 0: // What was refused made nothing longer.
+	case rest > 0 && offset > 0 && bytes > 0: // What was refused or empty made nothing longer.
 		db.committing.Add(1) // So that the others see how many share the rate.
 		select {
 		case <-time.After(rest):

@@ -171,6 +171,17 @@ func TestAWriterThatRestsEndsWithItsContextAndTheStore(t *testing.T) {
 			require.NoError(t, err, c.sentence)
 			require.Equal(t, c.rests, time.Since(started).Round(time.Millisecond), c.sentence)
 			require.Zero(t, db.committing.Load(), c.sentence)
+			if c.closed == time.Hour {
+				for db.Offset()%turn != 0 {
+					db.checkpoints.logBytes.Store(0)
+					put(t, db, "k", "v")
+					db.checkpoints.logBytes.Store(1 << 40)
+				}
+				started = time.Now()
+				_, err = db.Apply(&Batch{})
+				require.NoError(t, err)
+				require.Zero(t, time.Since(started), "a commit that writes nothing")
+			}
 			db.checkpoints.logBytes.Store(0)
 			if c.closed == time.Hour {
 				db.checkpoints.turn <- struct{}{}

@@ -40,8 +40,8 @@ type FS interface {
 	// this file system, or not for this user) or errors.ErrUnsupported. Renaming one name of a file to another of its names
 	// changes nothing.
 	Link(oldName, newName string) error
-	// List returns the entries of a directory, sorted by name, without those of its subdirectories. They were there at one moment, or, while
-	// names keep vanishing, are a part of that.
+	// List returns the entries of a directory, sorted by name, without those of its subdirectories. In a directory of some hundred names,
+	// which is read in parts, one that takes another's place meanwhile may be missing, as may some where names keep vanishing.
 	List(dir string) ([]Entry, error)
 	// MkdirAll makes a directory with mode 0700, and its missing parents. It syncs every directory that it changed. It also
 	// syncs the parent of the first directory that it found, whose name may not be durable if its creator died.
