@@ -30,6 +30,7 @@ const (
 	brakeFrom = 8
 	brakeRate = 16 << 20 // Bytes a second.
 	brakeMost = time.Second
+	brakeTurn = 64 << 10 // Bytes: a writer rests after no less, since a shorter rest would take longer than asked.
 )
 
 // checkpoints is when checkpoints happen, and what came of them.
@@ -48,6 +49,7 @@ type checkpoints struct {
 
 	logBytes atomic.Int64 // Bytes of records after the newest snapshot.
 	due      atomic.Int64 // A checkpoint is due once logBytes is this much.
+	owed     atomic.Int64 // Bytes of records that came on the brake, and that no writer has rested for.
 
 	mu    sync.Mutex // Guards what follows.
 	stats CheckpointStats
@@ -81,8 +83,12 @@ func (o Options) checkpointDue(size int64) int64 {
 
 // grew counts a record, and wakes the background if a checkpoint is due.
 func (c *checkpoints) grew(bytes int) {
-	if c.logBytes.Add(int64(bytes)) < c.due.Load() {
+	log := c.logBytes.Add(int64(bytes))
+	if log < c.due.Load() {
 		return
+	}
+	if log/brakeFrom >= c.due.Load() {
+		c.owed.Add(int64(bytes))
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -93,14 +99,21 @@ func (c *checkpoints) grew(bytes int) {
 // late reports whether the log is twice as long as makes a checkpoint due, so that a running one should stop resting.
 func (c *checkpoints) late() bool { return c.logBytes.Load()/2 > c.due.Load() }
 
-// rest returns how long one of the writers is to rest after that many bytes, which is 0 unless it would outrun a running checkpoint.
-func (c *checkpoints) rest(bytes, writers int) time.Duration {
-	due := float64(c.due.Load())
-	over := float64(c.logBytes.Load())/(brakeFrom*due) - 1
+// rest returns how long one of so many writers is to rest, which is 0 unless they would outrun a running checkpoint. It rests for what all
+// of them wrote since the last rest; what is more than brakeMost stays owed.
+func (c *checkpoints) rest(writers int) time.Duration {
+	if c.owed.Load() < brakeTurn {
+		return 0
+	}
+	owed := float64(c.owed.Swap(0))
+	over := float64(c.logBytes.Load())/(brakeFrom*float64(c.due.Load())) - 1
 	if over <= 0 || len(c.turn) > 0 { // Without a running checkpoint, or after one that failed, a rest shortens nothing.
 		return 0
 	}
-	return min(time.Duration(min(over, 4)*float64(bytes)/brakeRate*float64(time.Second))*time.Duration(writers), brakeMost)
+	seconds := min(over, 4) * float64(writers) / brakeRate // Of rest for a byte.
+	rest := min(owed*seconds, brakeMost.Seconds())
+	c.owed.Add(int64(owed - rest/seconds))
+	return time.Duration(rest * float64(time.Second))
 }
 
 // startCheckpoints starts the background.

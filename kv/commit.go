@@ -120,16 +120,15 @@ const (
 	turnBytes = 64 << 10
 )
 
-// yield ends the counting of a commit. Where it was a turn's last, the writer rests beside a checkpoint that it would outrun. In the
-// relaxed modes it also lets other goroutines run: other writers, a checkpoint or a backup that waits for a processor, or a checkpoint that
-// is late, which would never run where nothing preempts a writer, as under wasm.
+// yield ends the counting of a commit, after which the writer may have to rest beside a checkpoint: see rest. In the relaxed modes it lets
+// other goroutines run where the commit was a turn's last: other writers, a checkpoint or a backup that waits for a processor, or a
+// checkpoint that is late, which would never run where nothing preempts a writer, as under wasm.
 func (db *DB) yield(ctx context.Context, offset uint64, bytes int) {
 	others := db.committing.Add(-1)
-	if offset%turn != 0 && (bytes <= turnBytes/turn || offset%max(1, uint64(turnBytes/bytes)) != 0) {
+	if offset == 0 || bytes == 0 { // What was refused or empty made nothing longer.
 		return
 	}
-	switch rest := db.checkpoints.rest(max(bytes, turnBytes), int(others)+1); {
-	case rest > 0 && offset > 0 && bytes > 0: // What was refused or empty made nothing longer.
+	if rest := db.checkpoints.rest(int(others) + 1); rest > 0 {
 		db.committing.Add(1) // So that the others see how many share the rate.
 		select {
 		case <-time.After(rest):
@@ -137,7 +136,10 @@ func (db *DB) yield(ctx context.Context, offset uint64, bytes int) {
 		case <-db.checkpoints.ctx.Done():
 		}
 		db.committing.Add(-1)
-	case db.relaxed() && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()):
+		return
+	}
+	last := offset%turn == 0 || bytes > turnBytes/turn && offset%max(1, uint64(turnBytes/bytes)) == 0
+	if last && db.relaxed() && (others >= db.processors || db.waiting.Load() > 0 || db.checkpoints.late()) {
 		runtime.Gosched()
 	}
 }

@@ -103,16 +103,17 @@ func sameDir(oldName, newName string) error {
 // listTries is how often a directory is read whose names keep vanishing.
 const listTries = 100
 
+var errVanishing = errors.New("its files vanish while it is read")
+
 // List reads the directory again where a name has vanished: what took its place may not be among the names, and a log whose only segment is
 // left out would seem to have none.
-func (osFS) List(dir string) (entries []Entry, err error) {
+func (osFS) List(dir string) ([]Entry, error) {
 	for range listTries {
-		var vanished bool
-		if entries, vanished, err = list(dir); err != nil || !vanished {
-			break
+		if entries, vanished, err := list(dir); err != nil || !vanished {
+			return entries, err
 		}
 	}
-	return entries, err
+	return nil, &fs.PathError{Op: "list", Path: dir, Err: errVanishing}
 }
 
 func list(dir string) (entries []Entry, vanished bool, err error) {

@@ -41,7 +41,7 @@ type FS interface {
 	// changes nothing.
 	Link(oldName, newName string) error
 	// List returns the entries of a directory, sorted by name, without those of its subdirectories. In a directory of some hundred names,
-	// which is read in parts, one that takes another's place meanwhile may be missing, as may some where names keep vanishing.
+	// which is read in parts, one that takes another's place meanwhile may be missing. Where names keep vanishing there is an error.
 	List(dir string) ([]Entry, error)
 	// MkdirAll makes a directory with mode 0700, and its missing parents. It syncs every directory that it changed. It also
 	// syncs the parent of the first directory that it found, whose name may not be durable if its creator died.
