@@ -211,11 +211,11 @@ func TestTheBrakeIsByBytesWhateverTheSizes(t *testing.T) {
 		writers  int
 		total    int64
 	}{
-		{"one writer", []int{1000}, 1, 8 << 20},
+		{"one writer", []int{4000}, 1, 8 << 20},
 		{"sizes that alternate", []int{100, 16 << 10}, 1, 8 << 20},
 		{"a large one after 63 small ones", append(slices.Repeat([]int{100}, 63), 128<<10), 1, 8 << 20},
 		{"as many as two turns", []int{1000, 20 << 10}, 2, 8 << 20},
-		{"small ones by more writers than may rest for their turn", []int{1000}, 500, 32 << 20},
+		{"small ones by more writers than may rest for their turn", []int{8000}, 500, 32 << 20},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			db := openStore(t, storeDir, memOptions(vfs.NewMem()))
