@@ -24,13 +24,14 @@ const (
 )
 
 // Writers rest beside a checkpoint once the log is brakeFrom times as long as makes one due: together they write at brakeRate where it is
-// twice as long as that, at more before, and at a quarter of it at least, unless each would rest for more than brakeMost. Otherwise 16
+// twice as long as that, at more before, and at a quarter of it at least, as long as no commit rests for more than brakeMost. Otherwise 16
 // writers of 64 KiB on one processor let a store of 160 MB have a log of 2 GB, since a checkpoint packs and reads while they only append.
 const (
-	brakeFrom = 8
-	brakeRate = 16 << 20 // Bytes a second.
-	brakeMost = time.Second
-	brakeTurn = 64 << 10 // Bytes: a writer rests after no less, since a shorter rest would take longer than asked.
+	brakeFrom  = 8
+	brakeRate  = 16 << 20 // Bytes a second.
+	brakeSteep = 4
+	brakeMost  = time.Second
+	brakeTurn  = 64 << 10 // Bytes for which one writer rests: a rest for less would take longer than asked.
 )
 
 // checkpoints is when checkpoints happen, and what came of them.
@@ -49,7 +50,8 @@ type checkpoints struct {
 
 	logBytes atomic.Int64 // Bytes of records after the newest snapshot.
 	due      atomic.Int64 // A checkpoint is due once logBytes is this much.
-	owed     atomic.Int64 // Bytes of records that came on the brake, and that no writer has rested for.
+	patience atomic.Int64 // The background waits for so much after a checkpoint that failed; 0 after one that didn't.
+	braked   atomic.Int64 // Bytes that were committed while writers had to rest.
 
 	mu    sync.Mutex // Guards what follows.
 	stats CheckpointStats
@@ -83,12 +85,8 @@ func (o Options) checkpointDue(size int64) int64 {
 
 // grew counts a record, and wakes the background if a checkpoint is due.
 func (c *checkpoints) grew(bytes int) {
-	log := c.logBytes.Add(int64(bytes))
-	if log < c.due.Load() {
+	if log := c.logBytes.Add(int64(bytes)); log < c.due.Load() || log < c.patience.Load() {
 		return
-	}
-	if log/brakeFrom >= c.due.Load() {
-		c.owed.Add(int64(bytes))
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -99,21 +97,19 @@ func (c *checkpoints) grew(bytes int) {
 // late reports whether the log is twice as long as makes a checkpoint due, so that a running one should stop resting.
 func (c *checkpoints) late() bool { return c.logBytes.Load()/2 > c.due.Load() }
 
-// rest returns how long one of so many writers is to rest, which is 0 unless they would outrun a running checkpoint. It rests for what all
-// of them wrote since the last rest; what is more than brakeMost stays owed.
-func (c *checkpoints) rest(writers int) time.Duration {
-	if c.owed.Load() < brakeTurn {
+// rest returns how long one of so many writers is to rest after a commit of so many bytes, which is 0 unless they would outrun a running
+// checkpoint. The commit rests for the turns that end in it, where the commits of all stand one after the other: so it may rest for what
+// others wrote, but as seldom as it is small.
+func (c *checkpoints) rest(bytes, writers int) time.Duration {
+	log, due := c.logBytes.Load(), c.due.Load()
+	if log/brakeFrom <= due || len(c.turn) > 0 { // Without a running checkpoint, or after one that failed, a rest shortens nothing.
 		return 0
 	}
-	owed := float64(c.owed.Swap(0))
-	over := float64(c.logBytes.Load())/(brakeFrom*float64(c.due.Load())) - 1
-	if over <= 0 || len(c.turn) > 0 { // Without a running checkpoint, or after one that failed, a rest shortens nothing.
-		return 0
-	}
-	seconds := min(over, 4) * float64(writers) / brakeRate // Of rest for a byte.
-	rest := min(owed*seconds, brakeMost.Seconds())
-	c.owed.Add(int64(owed - rest/seconds))
-	return time.Duration(rest * float64(time.Second))
+	turn := max(1, min(brakeTurn, brakeRate/brakeSteep/int64(writers))) // So that brakeMost is enough for one.
+	now := c.braked.Add(int64(bytes))
+	ended := now/turn - (now-int64(bytes))/turn
+	over := min(float64(log)/(brakeFrom*float64(due))-1, brakeSteep)
+	return min(time.Duration(over*float64(ended*turn)*float64(writers)/brakeRate*float64(time.Second)), brakeMost)
 }
 
 // startCheckpoints starts the background.
@@ -134,10 +130,11 @@ func (db *DB) startCheckpoints() {
 func (db *DB) runCheckpoints() {
 	c := &db.checkpoints
 	for failing, retry := false, retryFirst; ; {
-		wake, again := c.wake, (<-chan time.Time)(nil)
+		again := (<-chan time.Time)(nil)
 		if due := c.logBytes.Load() >= c.due.Load(); due || failing {
 			if failing = db.takeDue(c.ctx, due) != nil; failing {
-				wake, again, retry = nil, time.After(retry), min(2*retry, retryMax)
+				again, retry = time.After(retry), min(2*retry, retryMax)
+				c.waitAfter()
 			} else {
 				retry = retryFirst
 			}
@@ -145,9 +142,19 @@ func (db *DB) runCheckpoints() {
 		select {
 		case <-c.ctx.Done():
 			return
-		case <-wake:
+		case <-c.wake:
 		case <-again:
 		}
+	}
+}
+
+// waitAfter makes the background wait after a checkpoint that failed, until the log is twice as long, or another checkpoint succeeds: there
+// may be room again, which nothing tells.
+func (c *checkpoints) waitAfter() {
+	c.patience.Store(2 * max(c.logBytes.Load(), 1))
+	select {
+	case <-c.wake:
+	default:
 	}
 }
 
@@ -228,6 +235,9 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool, of *state) (offset
 	if err == nil {
 		err = db.shorten(ctx)
 	}
+	if places, listErr := db.snapshots.list(); listErr == nil {
+		c.found(places)
+	}
 	if err != nil && ctx.Err() != nil {
 		db.opts.Logger.Debug("checkpoint was given up", "dir", db.dir, "error", err)
 		return 0, err
@@ -235,8 +245,7 @@ func (db *DB) takeCheckpoint(ctx context.Context, write bool, of *state) (offset
 	if err = noSpace(err); err != nil {
 		db.opts.Logger.Error("checkpoint failed; the older snapshots and the log stay in force", "dir", db.dir, "error", err)
 	}
-	places, _ := db.snapshots.list()
-	c.ended(places, time.Since(started), err)
+	c.ended(time.Since(started), err)
 	return shown.offset, err
 }
 
@@ -398,15 +407,22 @@ func (c *checkpoints) taken(offset uint64, logBytes int64) {
 	}
 }
 
-// ended notes what came of a checkpoint.
-func (c *checkpoints) ended(places []snapshot.Place, took time.Duration, err error) {
+// found notes what is on disk.
+func (c *checkpoints) found(places []snapshot.Place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.count(places)
+}
+
+// ended notes what came of a checkpoint.
+func (c *checkpoints) ended(took time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.stats.Err = err; err != nil {
 		c.stats.Failed++
 		return
 	}
+	c.patience.Store(0)
 	c.stats.Taken++
 	c.stats.Last, c.stats.LastTime = took, time.Now()
 }

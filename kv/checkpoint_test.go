@@ -8,9 +8,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -476,4 +479,89 @@ func TestTheLogIsNeverTruncatedPastWhatTheOldestSnapshotNeeds(t *testing.T) {
 	} {
 		require.Equal(t, c.want, unkept(c.segments, c.before, c.kept), name)
 	}
+}
+
+// TestCheckpointsGoOnSoonAfterAFullDisk lets checkpoints fail for so long that the next would come minutes later.
+func TestCheckpointsGoOnSoonAfterAFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		byHand   bool
+		most     float64 // How often as long as it is due, or was at the last failure, the log gets.
+	}{
+		{"the log has at most twice what it had at the last failure", false, 2.1},
+		{"after a checkpoint by hand it is as if none had failed", true, 1.3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			mem := vfs.NewMem()
+			opts := memOptions(mem)
+			opts.SegmentSize, opts.CheckpointFloor = 64<<10, 16<<10
+			db := openStore(t, storeDir, opts)
+			mem.SetHook(func(c vfs.Call) error {
+				if c.Op == vfs.OpCreate && strings.Contains(c.Name, "/snapshot/") {
+					return syscall.ENOSPC
+				}
+				return nil
+			})
+			putKilobytes(t, db, strings.Fields(strings.Repeat("k ", 20))...)
+			time.Sleep(9 * time.Minute)
+			failed := db.Stats().Checkpoints.Failed
+			require.Less(t, failed, uint64(20))
+			mem.SetHook(nil)
+			base := float64(db.Stats().Checkpoints.LogBytes)
+			if c.byHand {
+				_, err := db.Checkpoint(t.Context())
+				require.NoError(t, err)
+				base = float64(db.Stats().Checkpoints.Due)
+			}
+			before, most := db.Stats().Checkpoints.Taken, 0.0
+			for n := 0; db.Stats().Checkpoints.Taken == before && n < 1000; n++ {
+				putKilobytes(t, db, fmt.Sprint(n%10))
+				most = max(most, float64(db.Stats().Checkpoints.LogBytes)/base)
+				time.Sleep(10 * time.Millisecond)
+			}
+			require.Less(t, most, c.most, c.sentence)
+		})
+	}
+}
+
+// TestAFailingCheckpointIsSeldomTriedAgain has a log that grows meanwhile.
+func TestAFailingCheckpointIsSeldomTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		opts := memOptions(mem)
+		opts.SegmentSize, opts.CheckpointFloor = 64<<10, 16<<10
+		db := openStore(t, storeDir, opts)
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpCreate && strings.Contains(c.Name, "/snapshot/") {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		for range 1000 {
+			putKilobytes(t, db, "k")
+			synctest.Wait()
+		}
+		require.Less(t, db.Stats().Checkpoints.Failed, uint64(10), "once whenever the log is twice as long")
+		mem.SetHook(nil)
+	})
+}
+
+func TestACheckpointThatIsGivenUpIsCountedInStats(t *testing.T) {
+	mem := vfs.NewMem()
+	db := openStore(t, storeDir, manual(mem))
+	put(t, db, "k", "v")
+	ctx, cancel := context.WithCancel(t.Context())
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpOpen && strings.HasSuffix(c.Name, ".snap") && strings.Contains(string(debug.Stack()), "inventory).verify") {
+			cancel()
+		}
+		return nil
+	})
+	_, err := db.Checkpoint(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	mem.SetHook(nil)
+	files, err := mem.List(storeDir + "/snapshot")
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.Equal(t, 1, db.Stats().Checkpoints.Snapshots)
 }

@@ -83,8 +83,13 @@ type fillFunc func() (worked *state, err error)
 // commit is the one way into the store: it makes one commit of a batch, which fill fills first unless it is nil.
 func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint64, err error) {
 	db.committing.Add(1)
-	defer func() { db.yield(ctx, offset, len(b.record)) }()
 	started := db.commits.start()
+	defer func() {
+		db.yield(ctx, offset, len(b.record))
+		if offset > 0 && b.count > 0 { // Otherwise there was no commit.
+			db.commits.stop(started)
+		}
+	}()
 	if len(db.opts.Indexes) > 0 {
 		if err := db.visible.overdue.Load().waitFor(ctx); err != nil {
 			return 0, fmt.Errorf("kv: commit refused, nothing was changed: %w", err)
@@ -107,9 +112,6 @@ func (db *DB) commit(ctx context.Context, b *Batch, fill fillFunc) (offset uint6
 	if err != nil {
 		return 0, err
 	}
-	if b.count > 0 { // Otherwise there was no commit.
-		db.commits.stop(started)
-	}
 	return offset, nil
 }
 
@@ -128,7 +130,7 @@ func (db *DB) yield(ctx context.Context, offset uint64, bytes int) {
 	if offset == 0 || bytes == 0 { // What was refused or empty made nothing longer.
 		return
 	}
-	if rest := db.checkpoints.rest(int(others) + 1); rest > 0 {
+	if rest := db.checkpoints.rest(bytes, int(others)+1); rest > 0 {
 		db.committing.Add(1) // So that the others see how many share the rate.
 		select {
 		case <-time.After(rest):

@@ -23,8 +23,11 @@ type feed struct {
 func (f *feed) join(db *DB) *stream {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.watchers++; f.watchers > 1 {
-		return f.stream
+	if f.watchers++; f.stream != nil {
+		if f.stream.shown.Load().err == nil {
+			return f.stream
+		}
+		f.stop() // Those that watch it have yet to see that it ended.
 	}
 	ctx, stop := context.WithCancel(db.checkpoints.ctx)
 	f.stream, f.stop = newStream(db.Offset()+1), stop
@@ -102,7 +105,7 @@ func (s *stream) run(ctx context.Context, db *DB) {
 				s.show()
 				continue
 			}
-		} else if db.follow != nil {
+		} else if db.follow != nil && db.log.Stats().Failed != nil {
 			err = db.visible.await(ctx, math.MaxUint64) // What has ended the log's part ends the store's.
 		}
 		if ctx.Err() != nil {

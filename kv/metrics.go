@@ -193,7 +193,7 @@ var histograms = []histogramMetric{
 		func(s *Stats) histogram.Snapshot { return s.SyncLatency.spread }, inSeconds(10, 35), // 1 µs to 34 s.
 	},
 	{
-		"walnut_commit_seconds", "How long commits took from call to acknowledgement; each one measured stands for some that were not.",
+		"walnut_commit_seconds", "How long commits took from call to return; each one measured stands for some that were not.",
 		func(s *Stats) histogram.Snapshot { return s.CommitLatency.spread }, inSeconds(10, 35),
 	},
 	{

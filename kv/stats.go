@@ -44,7 +44,7 @@ type Stats struct {
 
 	SyncLatency   Latency `json:"sync_seconds"`   // How long each of Syncs took: the disk's share of a commit.
 	GroupCommits  Sizes   `json:"group_commits"`  // How many commits each of Syncs made durable.
-	CommitLatency Latency `json:"commit_seconds"` // From the call to the acknowledgement, an Update's function included; a sample (see Latency).
+	CommitLatency Latency `json:"commit_seconds"` // From the call to its return, an Update's function included; a sample (see Latency).
 	CloneLatency  Latency `json:"clone_seconds"`  // How long writers took to give readers their own state; a sample as well.
 
 	LastBackup  time.Time       `json:"-"` // When the last Backup or BackupSince ended that succeeded; zero if there was none since Open.

@@ -2,13 +2,16 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -383,5 +386,95 @@ func TestManyWatchersLeaveNoGoroutine(t *testing.T) {
 	cancel()
 	watchers.Wait()
 	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before })
+	require.Nil(t, db.feed.stream)
+}
+
+// failOneRead fails one read of the feed's stream.
+func failOneRead(mem *vfs.Mem) (failed *atomic.Bool) {
+	failed = new(atomic.Bool)
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpRead && !failed.Load() {
+			stack := string(debug.Stack())
+			if strings.Contains(stack, "stream).follow") && strings.Contains(stack, "scanner).frame") && failed.CompareAndSwap(false, true) {
+				return syscall.EIO
+			}
+		}
+		return nil
+	})
+	return failed
+}
+
+func TestAWatcherOfAFollowerEndsWithAReadThatFails(t *testing.T) {
+	mem := vfs.NewMem()
+	writer := openStore(t, storeDir, memOptions(mem))
+	put(t, writer, "k", "v")
+	opts := memOptions(mem)
+	opts.ReadOnly, opts.Follow = true, true
+	follower := openStore(t, storeDir, opts)
+	first, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for c, err := range follower.Watch(t.Context(), WatchOptions{From: 1}) {
+			if err != nil {
+				ended <- err
+				return
+			}
+			if c.Offset == 1 {
+				close(first)
+			}
+		}
+	}()
+	<-first
+	failed := failOneRead(mem)
+	put(t, writer, "k", "v")
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, syscall.EIO)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the watcher waits")
+	}
+	require.True(t, failed.Load())
+	mem.SetHook(nil)
+	waitUntil(t, func() bool { return follower.Offset() == 2 })
+	seen, err := watched(follower.Watch(t.Context(), WatchOptions{From: 1}), 2)
+	require.NoError(t, err)
+	require.Len(t, seen, 2)
+}
+
+// TestAStreamThatEndedIsNotGivenToNewWatchers has a watcher that stays with it.
+func TestAStreamThatEndedIsNotGivenToNewWatchers(t *testing.T) {
+	mem := vfs.NewMem()
+	db := openStore(t, storeDir, memOptions(mem))
+	put(t, db, "k", "v")
+	inside, release := make(chan struct{}), make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		for _, err := range db.Watch(t.Context(), WatchOptions{From: 1}) {
+			if err != nil {
+				if !errors.Is(err, syscall.EIO) {
+					t.Error(err)
+				}
+				return
+			}
+			close(inside)
+			<-release
+			inside = make(chan struct{})
+		}
+	})
+	<-inside
+	stream := db.feed.stream
+	failed := failOneRead(mem)
+	put(t, db, "k", "v")
+	waitUntil(t, func() bool { return stream.shown.Load().err != nil })
+	require.True(t, failed.Load())
+	mem.SetHook(nil)
+	put(t, db, "k", "v")
+	for range 3 {
+		seen, err := watched(db.Watch(t.Context(), WatchOptions{From: 1}), 3)
+		require.NoError(t, err)
+		require.Len(t, seen, 3)
+	}
+	close(release)
+	busy.Wait()
+	require.Zero(t, db.feed.count())
 	require.Nil(t, db.feed.stream)
 }

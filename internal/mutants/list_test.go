@@ -355,9 +355,23 @@ var mutants = []mutant{
 	{
 		mistake: "nothing slows writers down that outrun a checkpoint",
 		file:    "kv/checkpoint.go",
-		old:     "if over <= 0 || len(c.turn) > 0 {",
-		new:     "if over <= 0 || len(c.turn) >= 0 {",
+		old:     "if log/brakeFrom <= due || len(c.turn) > 0 {",
+		new:     "if log/brakeFrom <= due || len(c.turn) >= 0 {",
 		pkg:     "./kv", test: "TestWritersDoNotOutrunACheckpoint",
+	},
+	{
+		mistake: "a failing checkpoint is tried again after each commit",
+		file:    "kv/checkpoint.go",
+		old:     "c.patience.Store(2 * max(c.logBytes.Load(), 1))",
+		new:     "c.patience.Store(0)",
+		pkg:     "./kv", test: "TestAFailingCheckpointIsSeldomTriedAgain",
+	},
+	{
+		mistake: "a follower's watcher waits for the end of following after an error of its own",
+		file:    "kv/feed.go",
+		old:     "} else if db.follow != nil && db.log.Stats().Failed != nil {",
+		new:     "} else if db.follow != nil {",
+		pkg:     "./kv", test: "TestAWatcherOfAFollowerEndsWithAReadThatFails",
 	},
 	{
 		mistake: "a snapshot counts as sound though its blocks were not read",
