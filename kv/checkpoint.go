@@ -137,6 +137,7 @@ func (db *DB) runCheckpoints() {
 				c.waitAfter()
 			} else {
 				retry = retryFirst
+				c.patience.Store(0) // A consensus may have taken none.
 			}
 		}
 		select {
