@@ -481,6 +481,21 @@ func TestTheLogIsNeverTruncatedPastWhatTheOldestSnapshotNeeds(t *testing.T) {
 	}
 }
 
+// withoutRoomForSnapshots returns a store whose checkpoints fail, and its disk, whose hook does that.
+func withoutRoomForSnapshots(t *testing.T) (*vfs.Mem, *DB) {
+	mem := vfs.NewMem()
+	opts := memOptions(mem)
+	opts.SegmentSize, opts.CheckpointFloor = 64<<10, 16<<10
+	db := openStore(t, storeDir, opts)
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpCreate && strings.Contains(c.Name, "/snapshot/") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	return mem, db
+}
+
 // TestCheckpointsGoOnSoonAfterAFullDisk lets checkpoints fail for so long that the next would come minutes later.
 func TestCheckpointsGoOnSoonAfterAFullDisk(t *testing.T) {
 	for _, c := range []struct {
@@ -492,16 +507,7 @@ func TestCheckpointsGoOnSoonAfterAFullDisk(t *testing.T) {
 		{"after a checkpoint by hand it is as if none had failed", true, 1.3},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			mem := vfs.NewMem()
-			opts := memOptions(mem)
-			opts.SegmentSize, opts.CheckpointFloor = 64<<10, 16<<10
-			db := openStore(t, storeDir, opts)
-			mem.SetHook(func(c vfs.Call) error {
-				if c.Op == vfs.OpCreate && strings.Contains(c.Name, "/snapshot/") {
-					return syscall.ENOSPC
-				}
-				return nil
-			})
+			mem, db := withoutRoomForSnapshots(t)
 			putKilobytes(t, db, strings.Fields(strings.Repeat("k ", 20))...)
 			time.Sleep(9 * time.Minute)
 			failed := db.Stats().Checkpoints.Failed
@@ -527,16 +533,7 @@ func TestCheckpointsGoOnSoonAfterAFullDisk(t *testing.T) {
 // TestAFailingCheckpointIsSeldomTriedAgain has a log that grows meanwhile.
 func TestAFailingCheckpointIsSeldomTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem := vfs.NewMem()
-		opts := memOptions(mem)
-		opts.SegmentSize, opts.CheckpointFloor = 64<<10, 16<<10
-		db := openStore(t, storeDir, opts)
-		mem.SetHook(func(c vfs.Call) error {
-			if c.Op == vfs.OpCreate && strings.Contains(c.Name, "/snapshot/") {
-				return syscall.ENOSPC
-			}
-			return nil
-		})
+		mem, db := withoutRoomForSnapshots(t)
 		for range 1000 {
 			putKilobytes(t, db, "k")
 			synctest.Wait()
