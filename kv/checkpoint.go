@@ -150,7 +150,7 @@ func (db *DB) runCheckpoints() {
 }
 
 // waitAfter makes the background wait after a checkpoint that failed, until the log is twice as long, or another checkpoint succeeds: there
-// may be room again, which nothing tells.
+// may be room again, and nothing shows that but another try.
 func (c *checkpoints) waitAfter() {
 	c.patience.Store(2 * max(c.logBytes.Load(), 1))
 	select {

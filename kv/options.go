@@ -72,8 +72,9 @@ type Options struct {
 	// checkpoint starts by itself. The default is 0.5: with two snapshots kept, the store then takes at most about three
 	// times its data on disk, and up to four and a half times while a third snapshot is being written, if its values don't
 	// compress; text takes less than half of that. Beside a checkpoint that is slower than the writers the log grows, too: from eight
-	// times of what makes one due they rest, up to a second for each commit, so that it hardly gets twice as long as that; many times with batches of MiB, or with contexts
-	// that end before a rest does. A larger factor writes less and starts more slowly; a negative one starts none, nor does Close.
+	// times of what makes one due they rest, up to a second for each commit, so that it hardly gets twice as long as that, but many times
+	// with batches of MiB, or with contexts that end before a rest does. A larger factor writes less and starts more slowly; a negative
+	// one starts none, nor does Close.
 	CheckpointFactor float64
 	// CheckpointFloor is how many bytes that log must have for it, however small the snapshot is. The default is 64 MiB.
 	CheckpointFloor int64

@@ -229,8 +229,8 @@ func TestTheBrakeIsByBytesWhateverTheSizes(t *testing.T) {
 	}
 }
 
-// TestASmallCommitHardlyRestsForLargeOnes writes a byte now and then, beside others that write MiBs or did so a moment before. Where whoever
-// came next rested for what all had written, such a put took a second.
+// TestASmallCommitHardlyRestsForLargeOnes writes a byte now and then, beside others that write MiBs or did so a moment before. Where the
+// writer that came next rested for the bytes of all, such a put took a second.
 func TestASmallCommitHardlyRestsForLargeOnes(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
