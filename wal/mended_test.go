@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -322,7 +323,7 @@ func TestTruncationWorksOnAFullDiskAfterAnOpenToo(t *testing.T) {
 }
 
 // TestLeftoversOfATruncationDoNotMakeALogUnopenable resets to a lower offset a log some of whose truncated segments can't be
-// removed.
+// removed, and whose names others get then.
 func TestLeftoversOfATruncationDoNotMakeALogUnopenable(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := testOptions(mem)
@@ -334,13 +335,53 @@ func TestLeftoversOfATruncationDoNotMakeALogUnopenable(t *testing.T) {
 		}
 		return nil
 	})
+	first := l.Segments()[1].Base
 	require.Error(t, l.TruncateFront(l.Last()+1))
 	require.NoError(t, l.Stats().Failed)
-	require.NoError(t, l.Reset(5))
+	require.NoError(t, l.Reset(first))
 	mem.SetHook(nil)
-	fill(t, l, 10)
+	fill(t, l, 130)
+	require.NoError(t, l.TruncateFront(first))
 	require.NoError(t, l.Close())
-	requireRecords(t, openTest(t, opts), 5, 10)
+	requireRecords(t, openTest(t, opts), first, 130)
+}
+
+// TestFilesThatATruncationCannotRemoveGoWithTheNext: until the log is opened again, they would take their place on the disk.
+func TestFilesThatATruncationCannotRemoveGoWithTheNext(t *testing.T) {
+	cases := []struct {
+		name string
+		next func(l *Log) error
+	}{
+		{name: "a truncation that has nothing to truncate", next: func(l *Log) error { return l.TruncateFront(l.First()) }},
+		{name: "a truncation of more", next: func(l *Log) error { return l.TruncateFront(l.Segments()[1].Base) }},
+		{name: "a truncation of the end", next: func(l *Log) error { return l.TruncateBack(l.Last() - 1) }},
+		{name: "a reset to a later offset", next: func(l *Log) error { return l.Reset(1000) }},
+		{name: "a reset to the first offset", next: func(l *Log) error { return l.Reset(1) }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			for nth := 1; nth <= 4; nth++ {
+				mem := vfs.NewMem()
+				l := openTest(t, testOptions(mem))
+				fill(t, l, 130)
+				mem.SetHook(vfs.FailNth(vfs.OpRemove, nth, syscall.EIO))
+				require.ErrorIs(t, l.TruncateFront(l.Segments()[2].Base), syscall.EIO)
+				require.NoError(t, l.Stats().Failed)
+				require.NoError(t, c.next(l))
+				var want []string
+				for _, info := range l.Segments() {
+					want = append(want, joinName(testDir, storeName(info.Base)))
+				}
+				isOther := func(name string) bool { return !strings.HasSuffix(name, storeSuffix) }
+				require.Equal(t, want, slices.DeleteFunc(mem.Names(), isOther), "removal %d failed", nth)
+				first, last := l.First(), l.Last()
+				fill(t, l, last+130)
+				requireRecords(t, l, first, last+130)
+				require.NoError(t, l.Close())
+				requireRecords(t, openTest(t, testOptions(mem)), first, last+130)
+			}
+		})
+	}
 }
 
 func TestDurableOfAReadOnlyLogIsWhatAPowerCutCannotTake(t *testing.T) {

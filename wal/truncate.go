@@ -13,14 +13,23 @@ import (
 // segment finish it and then get ErrTruncated.
 //
 // With Options.ArchiveDir the segments are in the archive, durably, before they leave the log; appends don't wait for that. An
-// error of archiving leaves the log as it was; ErrNoSpace is a full disk.
+// error of archiving leaves the log as it was; ErrNoSpace is a full disk. After an error of removing files the log is truncated,
+// and the next call removes what is left of them, or the next open.
 func (l *Log) TruncateFront(first uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
 	leaving, err := l.before(first)
-	if err != nil || len(leaving) == 0 {
+	if err != nil {
 		return err
 	}
+	if len(leaving) > 0 {
+		err = l.drop(leaving)
+	}
+	return errors.Join(err, l.removeDropped())
+}
+
+// drop archives the first segments and lets them go. Their files stay.
+func (l *Log) drop(leaving []*segment) error {
 	if err := l.archive(leaving); err != nil {
 		return err
 	}
@@ -34,9 +43,18 @@ func (l *Log) TruncateFront(first uint64) error {
 		return err
 	}
 	l.submitMu.Lock()
-	removed := l.segments.dropFront(len(leaving))
+	l.dropped = append(l.dropped, l.segments.dropFront(len(leaving))...)
 	l.submitMu.Unlock()
-	return errors.Join(l.removeFiles(removed), each(removed, (*segment).release))
+	return each(leaving, (*segment).release)
+}
+
+// removeDropped removes the files of segments that were let go, and keeps in mind those that it can't remove.
+func (l *Log) removeDropped() error {
+	err := l.removeFiles(l.dropped)
+	if err == nil {
+		l.dropped = nil
+	}
+	return err
 }
 
 // before returns the segments all of whose records have offsets below first, but never the active one.
