@@ -28,6 +28,7 @@ const (
 	opGet    = iota
 	opPut    // Gives the key a value that nothing else does.
 	opUpdate // Reads the value and appends to it, in one transaction.
+	opSet    // Gives the key a value and leaves no mark. No history has it.
 )
 
 // input is one operation on a key.
@@ -187,10 +188,12 @@ func do(ctx context.Context, node *Cluster, in input) (out output, err error) {
 		if err = node.Linearizable(ctx); err == nil {
 			err = read(node.DB().Get)
 		}
-	case opPut:
+	case opPut, opSet:
 		var b kv.Batch
 		b.Put(key, []byte(in.value))
-		b.Put(mark, nil)
+		if in.op == opPut {
+			b.Put(mark, nil)
+		}
 		_, err = node.DB().ApplyContext(ctx, &b)
 	case opUpdate:
 		err = node.DB().UpdateContext(ctx, func(tx *kv.Tx) error {

@@ -26,6 +26,8 @@ func (p *process) know(ctx context.Context) (*known, error) {
 	}
 	k.First, k.Last = p.node.replica.Log().Bounds()
 	var memory runtime.MemStats
+	runtime.GC()
+	runtime.GC() // The second one ends what pools keep, such as the text of all pairs.
 	runtime.ReadMemStats(&memory)
 	k.Heap = memory.HeapInuse
 	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
