@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -232,4 +234,72 @@ func TestASnapshotForWhichTheDiskHasNoRoomShowsInTheStatus(t *testing.T) {
 	s.store(1, 3)
 	require.NoError(t, s.watch.state())
 	require.NoError(t, s.replica.DB().Close())
+}
+
+// receive lets a node with the log of a shelf receive the bytes of a snapshot, and returns what installs it.
+func (s *shelf) receive(text []byte, index, term uint64) (*fsm, io.ReadCloser) {
+	s.t.Helper()
+	snaps := &snapshots{history: s.history, watch: s.watch, incoming: filepath.Join(s.dir, incomingName)}
+	k, err := snaps.Create(1, index, term, raft.Configuration{}, 1, nil)
+	require.NoError(s.t, err)
+	_, err = k.Write(text)
+	require.NoError(s.t, err)
+	require.NoError(s.t, k.Close())
+	_, in, err := snaps.Open(k.ID())
+	require.NoError(s.t, err)
+	return &fsm{ctx: s.t.Context(), replica: s.replica, snapshots: snaps, watch: s.watch, diverged: func() {}}, in
+}
+
+// snapshotOf returns the bytes of a snapshot as of an entry that another node has applied.
+func snapshotOf(t *testing.T, index uint64) []byte {
+	t.Helper()
+	s := openShelf(t, t.TempDir())
+	s.store(1, index)
+	s.apply(index)
+	_, err := s.replica.DB().Checkpoint(t.Context())
+	require.NoError(t, err)
+	places, err := s.history.ends.places()
+	require.NoError(t, err)
+	text, err := os.ReadFile(places[0].Path)
+	require.NoError(t, err)
+	require.NoError(t, s.replica.DB().Close())
+	return text
+}
+
+func TestANodeThatASnapshotHasMendedIsReady(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.watch.saw(kv.ErrNoSpace)
+	f, in := s.receive(snapshotOf(t, 9), 9, 1)
+	require.NoError(t, f.Restore(in))
+	require.NoError(t, in.Close())
+	require.EqualValues(t, 9, s.replica.Applied())
+	require.NoError(t, s.watch.state(), "though no entry follows")
+	require.NoFileExists(t, f.snapshots.incoming)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+func TestASnapshotThatCannotBeInstalledTakesNoRoom(t *testing.T) {
+	text := snapshotOf(t, 9)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, c := range []struct {
+		sentence string
+		text     []byte
+		ctx      context.Context
+		want     error
+	}{
+		{"it is damaged", make([]byte, 1000), t.Context(), kv.ErrCorrupt},
+		{"it couldn't be installed", text, ended, context.Canceled},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			f, in := s.receive(c.text, 9, 1)
+			f.ctx = c.ctx
+			require.ErrorIs(t, f.Restore(in), c.want)
+			require.NoError(t, in.Close())
+			require.NoFileExists(t, f.snapshots.incoming)
+			require.Nil(t, f.snapshots.received())
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
 }

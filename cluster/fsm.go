@@ -93,6 +93,7 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	if meta == nil {
 		return errors.New("cluster: no snapshot was received")
 	}
+	defer f.snapshots.drop() // The leader sends one that couldn't be installed again, and a full disk needs the room until then.
 	_, before := f.replica.Log().Bounds()
 	if err := f.snapshots.history.sent(meta); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	case offset != meta.Index:
 		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
 	}
-	f.snapshots.drop()
+	f.watch.saw(nil) // There is room: no entry may follow for long that shows so.
 	if _, after := f.replica.Log().Bounds(); before > after {
 		f.diverged()
 	}
