@@ -303,3 +303,38 @@ func TestASnapshotThatCannotBeInstalledTakesNoRoom(t *testing.T) {
 		})
 	}
 }
+
+// requireNoted shows that the stable file has what the node knows.
+func (s *shelf) requireNoted() {
+	s.t.Helper()
+	read, err := openStable(vfs.OS, s.stable.path)
+	require.NoError(s.t, err)
+	members, err := readNotes(read.held, membersKey)
+	require.NoError(s.t, err)
+	require.Equal(s.t, s.history.members.notes, members)
+	ends, err := readNotes(read.held, endKey)
+	require.NoError(s.t, err)
+	require.Equal(s.t, s.history.ends.notes, ends)
+}
+
+// TestMembersThatWereRefusedAreNotThoseOfALaterEntry is of a change of the members for which a disk had no room, and of another entry in its
+// place, which another leader sends.
+func TestMembersThatWereRefusedAreNotThoseOfALaterEntry(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a")
+	s.store(1, 3)
+	sick := &sickLog{entryLog: s.log}
+	s.log = sick
+	sick.fallIll(kv.ErrNoSpace, nil)
+	members := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "b", Address: "b"}}})
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: members}), kv.ErrNoSpace)
+	sick.fallIll(nil, nil)
+	s.store(2, 5)
+	s.apply(5)
+	meta, err := s.history.meta("any", 5, 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, meta.ConfigurationIndex)
+	require.EqualValues(t, "a", meta.Configuration.Servers[0].ID)
+	s.requireNoted()
+	require.NoError(t, s.replica.DB().Close())
+}

@@ -14,8 +14,14 @@ const membersKey = "members "
 // entry with members has to be looked for.
 type roll struct{ notes }
 
-// expect notes the members in entries that are to be appended, and reports whether there are any.
+// expect notes the members in entries that are to be appended, and reports whether anything has changed. What was noted from there on is of
+// entries that were refused.
 func (r roll) expect(logs []*raft.Log) (news bool) {
+	before := len(r.notes)
+	if len(logs) > 0 {
+		r.forgetFrom(logs[0].Index)
+	}
+	news = len(r.notes) < before
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration {
 			r.notes[l.Index], news = note{l.Term, l.Index, string(l.Data)}, true
