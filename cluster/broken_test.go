@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -337,4 +338,130 @@ func TestMembersThatWereRefusedAreNotThoseOfALaterEntry(t *testing.T) {
 	require.EqualValues(t, "a", meta.Configuration.Servers[0].ID)
 	s.requireNoted()
 	require.NoError(t, s.replica.DB().Close())
+}
+
+// sickFS is the system's files, of which none can be made while it is sick.
+type sickFS struct {
+	vfs.FS
+	sick error
+}
+
+func (f *sickFS) Create(name string) (vfs.File, error) {
+	if f.sick != nil {
+		return nil, f.sick
+	}
+	return f.FS.Create(name)
+}
+
+// notings are the ways in which a node notes something in its stable file, but for votes, each on a shelf with nine entries, of which it has
+// applied five. Each is tried again by raft, or by the store, after an error.
+func notings(t *testing.T) map[string]func(s *shelf) error {
+	text := snapshotOf(t, 20)
+	return map[string]func(s *shelf) error{
+		"a snapshot was taken": func(s *shelf) error {
+			_, err := s.replica.DB().Checkpoint(s.t.Context())
+			require.NoError(s.t, err)
+			return s.history.noteEnd(5)
+		},
+		"another node has sent a snapshot": func(s *shelf) error {
+			f, in := s.receive(text, 20, 1)
+			err := f.Restore(in)
+			require.NoError(s.t, in.Close())
+			return err
+		},
+		"members are to be appended": func(s *shelf) error {
+			members := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}}})
+			return s.StoreLog(&raft.Log{Index: 10, Term: 1, Type: raft.LogConfiguration, Data: members})
+		},
+	}
+}
+
+func TestAFailedWriteOfTheStableFileStopsTheNodeWhateverIsNoted(t *testing.T) {
+	for sentence, note := range notings(t) {
+		t.Run(sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.store(1, 9)
+			s.apply(5)
+			s.stable.fs = &sickFS{s.stable.fs, syscall.EIO}
+			require.ErrorIs(t, note(s), syscall.EIO)
+			require.ErrorIs(t, s.stopped(), syscall.EIO)
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+func TestANodeWhoseStableFileHasNoRoomGoesOnOnceThereIsSome(t *testing.T) {
+	for sentence, note := range notings(t) {
+		t.Run(sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.store(1, 9)
+			s.apply(5)
+			disk := &sickFS{s.stable.fs, syscall.ENOSPC}
+			s.stable.fs = disk
+			for range 2 {
+				require.ErrorIs(t, note(s), kv.ErrNoSpace)
+				require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
+			}
+			disk.sick = nil
+			require.NoError(t, note(s))
+			require.NoError(t, s.watch.state())
+			s.requireNoted()
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestACutOnAFullDiskIsDone is of the notes of members that were cut: raft would still count the entries if it got an error.
+func TestACutOnAFullDiskIsDone(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.store(1, 5)
+	s.members(1, "a", "b")
+	s.stable.fs = &sickFS{s.stable.fs, syscall.ENOSPC}
+	require.NoError(t, s.DeleteRange(4, 6))
+	s.requireBounds(1, 3)
+	require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
+	require.Empty(t, s.history.members.notes)
+	s.store(2, 6)
+	require.NoError(t, s.watch.state())
+	s = s.again()
+	require.Empty(t, s.history.members.notes)
+	s.requireNoted()
+	require.NoError(t, s.replica.DB().Close())
+}
+
+func TestALeaderThatCannotNoteItsSnapshotIsReplaced(t *testing.T) {
+	c := newTrio(t)
+	c.put("key", "1")
+	sick := c.leader()
+	node, blocked := c.nodes[sick], filepath.Join(c.dir, sick, consensusName+vfs.TemporarySuffix)
+	require.NoError(t, os.MkdirAll(filepath.Join(blocked, "full"), 0o700))
+	require.Error(t, consensus{node}.Checkpoint(t.Context()))
+	require.ErrorIs(t, node.Ready(soon(t)), ErrStopped)
+	require.NoError(t, os.RemoveAll(blocked))
+	waitUntil(t, func() bool { return !node.Leads() })
+	c.put("key", "2")
+	require.NotEqual(t, sick, c.leader())
+	c.stop(sick)
+	c.open(sick)
+	c.requireShows(sick, "key", "2")
+}
+
+func TestALeaderWhoseSnapshotsNoteHasNoRoomNotesTheNext(t *testing.T) {
+	c := newTrio(t, "alone")
+	c.put("key", "1")
+	node, disk := c.nodes["alone"], &sickFS{vfs.OS, syscall.ENOSPC}
+	node.stable.mu.Lock()
+	node.stable.fs = disk
+	node.stable.mu.Unlock()
+	require.Error(t, consensus{node}.Checkpoint(t.Context()))
+	require.ErrorIs(t, node.Ready(soon(t)), kv.ErrNoSpace)
+	node.stable.mu.Lock()
+	disk.sick = nil
+	node.stable.mu.Unlock()
+	c.put("key", "2")
+	c.checkpoint("alone")
+	require.NoError(t, node.Ready(soon(t)))
+	metas, err := node.snapshots.List()
+	require.NoError(t, err)
+	require.EqualValues(t, node.Status().Snapshot, metas[0].Index)
 }

@@ -147,6 +147,7 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 		return err
 	}
 	c.stable.time, c.stable.applied = c.watch.begin, c.replica.Applied
+	c.stable.saw, c.stable.trip = c.watch.saw, c.watch.trip
 	first, last := c.replica.Log().Bounds()
 	if err := c.stable.checkReach(max(last, c.replica.Applied())); err != nil {
 		return err

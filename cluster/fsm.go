@@ -108,9 +108,12 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	case offset != meta.Index:
 		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
 	}
-	f.watch.saw(nil) // There is room: no entry may follow for long that shows so.
 	if _, after := f.replica.Log().Bounds(); before > after {
 		f.diverged()
 	}
-	return f.snapshots.history.forgetFrom(offset + 1)
+	err = f.snapshots.history.forgetFrom(offset + 1)
+	if err == nil {
+		f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
+	}
+	return err
 }

@@ -127,12 +127,16 @@ func (h *history) expect(logs []*raft.Log) error {
 	return h.save()
 }
 
-// forgetFrom removes the notes of members in entries that were cut, or that an install has removed.
+// forgetFrom removes the notes of members in entries that were cut, or that an install has removed. On a full disk the file keeps them until
+// it is written next, or the node is opened: to fail would help nobody, since the entries are gone, and raft would count them still.
 func (h *history) forgetFrom(index uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.members.forgetFrom(index)
-	return h.save()
+	if err := h.save(); !errors.Is(err, kv.ErrNoSpace) {
+		return err
+	}
+	return nil
 }
 
 // sent notes a snapshot that is to be installed.

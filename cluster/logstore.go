@@ -146,7 +146,6 @@ func (s *logStore) store(logs []*raft.Log) error {
 		}
 	}
 	if err := s.history.expect(logs); err != nil {
-		s.watch.trip(err)
 		return err
 	}
 	ended := s.watch.begin()

@@ -40,6 +40,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ },
 	}
 	s.watch.stop = func(error) {}
+	s.stable.saw, s.stable.trip = s.watch.saw, s.watch.trip
 	return s
 }
 

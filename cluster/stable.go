@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
 )
 
 // stable is the file of what a node must not forget besides its log: its term, its vote, and what the other files here keep in it. It is
@@ -29,15 +30,18 @@ import (
 // With each change it notes what the store has applied, so that a store which was lost since, or replaced by an older one, is noticed.
 //
 // Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote
-// that can't be relied on must not be given again.
+// that can't be relied on must not be given again. A full disk is known to change nothing, so then the next change is tried again.
 type stable struct {
 	fs      vfs.FS
 	path    string
 	time    func() func() // Called before a write; what it returns, after.
 	applied func() uint64 // What the store has applied.
+	saw     func(error)   // Called where a full disk has refused a change, and with nil once one succeeds after that.
+	trip    func(error)   // Called where broken is set, so that no caller can forget it: the node must stop.
 
 	mu     sync.Mutex
 	held   map[string]string
+	full   bool // The disk has refused the last change.
 	broken error
 }
 
@@ -63,6 +67,7 @@ const (
 func openStable(fsys vfs.FS, path string) (*stable, error) {
 	s := &stable{fs: fsys, path: path, held: map[string]string{}}
 	s.time, s.applied = func() func() { return func() {} }, func() uint64 { return 0 }
+	s.saw, s.trip = func(error) {}, func(error) {}
 	file, err := fsys.OpenRead(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -126,7 +131,7 @@ func parseStable(text []byte) (map[string]string, error) {
 	return held, nil
 }
 
-// change makes a change durable. It is whole or not at all.
+// change makes a change durable. It is whole or not at all. After kv.ErrNoSpace nothing was changed, and another one may succeed.
 func (s *stable) change(with func(held map[string]string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,15 +145,35 @@ func (s *stable) change(with func(held map[string]string)) error {
 	if applied := s.applied(); applied > 0 {
 		next[appliedKey] = number(applied)
 	}
-	ended := s.time()
-	err := vfs.WriteAs(s.fs, s.path, bytes.NewReader(encodeStable(next)), true)
-	ended()
-	if err != nil {
-		s.broken = fmt.Errorf("cluster: %s can't be relied on until the node is opened again: %w", s.path, err)
-		return s.broken
+	if err := s.write(next); err != nil {
+		return err
 	}
 	s.held = next
+	if s.full {
+		s.full = false
+		s.saw(nil)
+	}
 	return nil
+}
+
+// write writes the file. mu is held.
+func (s *stable) write(next map[string]string) error {
+	defer s.time()()
+	err := vfs.WriteTemporary(s.fs, s.path, bytes.NewReader(encodeStable(next)), true)
+	if vfs.IsNoSpace(err) {
+		s.full = true
+		err = fmt.Errorf("cluster: %w: %w", kv.ErrNoSpace, err)
+		s.saw(err)
+		return err
+	}
+	if err == nil {
+		err = vfs.Publish(s.fs, s.path, true)
+	}
+	if err != nil {
+		s.broken = fmt.Errorf("cluster: %s can't be relied on until the node is opened again: %w", s.path, err)
+		s.trip(s.broken)
+	}
+	return s.broken
 }
 
 // read returns a value, empty where there is none.

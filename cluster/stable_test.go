@@ -3,11 +3,13 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
 )
 
 const stablePath = "CONSENSUS"
@@ -95,6 +97,56 @@ func TestAfterAFailedWriteNothingIsVotedOn(t *testing.T) {
 		n, err := s.GetUint64([]byte("CurrentTerm"))
 		require.NoError(t, err)
 		require.Contains(t, []uint64{1, 2}, n)
+	}
+}
+
+// TestAFullDiskChangesNothingThatIsStable lets each call find no room: up to the renaming that is known to change nothing.
+func TestAFullDiskChangesNothingThatIsStable(t *testing.T) {
+	refused, broken := 0, 0
+	for fail := 1; ; fail++ {
+		mem, calls := vfs.NewMem(), 0
+		s, err := openStable(mem, stablePath)
+		require.NoError(t, err)
+		require.NoError(t, s.SetUint64([]byte(termKey), 1))
+		var seen, tripped []error
+		s.saw, s.trip = func(err error) { seen = append(seen, err) }, func(err error) { tripped = append(tripped, err) }
+		var at vfs.Op
+		mem.SetHook(func(c vfs.Call) error {
+			if calls++; calls == fail {
+				at = c.Op
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		err = s.SetUint64([]byte(termKey), 2)
+		mem.SetHook(nil)
+		switch {
+		case err == nil:
+			require.Greater(t, refused, 2)
+			require.Equal(t, 2, broken)
+			return
+		case at == vfs.OpRename || at == vfs.OpSyncDir:
+			broken++
+			require.Len(t, tripped, 1)
+			require.NotErrorIs(t, err, kv.ErrNoSpace)
+			require.Error(t, s.SetUint64([]byte(termKey), 3))
+			continue
+		}
+		refused++
+		require.ErrorIs(t, err, kv.ErrNoSpace, "call %d", fail)
+		held, err := s.GetUint64([]byte(termKey))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, held)
+		require.NoError(t, s.SetUint64([]byte(termKey), 3))
+		require.Len(t, seen, 2)
+		require.ErrorIs(t, seen[0], kv.ErrNoSpace)
+		require.NoError(t, seen[1])
+		require.Empty(t, tripped)
+		s, err = openStable(mem, stablePath)
+		require.NoError(t, err)
+		held, err = s.GetUint64([]byte(termKey))
+		require.NoError(t, err)
+		require.EqualValues(t, 3, held)
 	}
 }
 

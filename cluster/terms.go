@@ -7,7 +7,7 @@ import (
 )
 
 // terms is the stable file as raft gets it. raft panics where its term can't be saved: instead the watchdog is called, which ends the run,
-// and the goroutine, which is one of raft's or newRaft's, ends before the others.
+// and the goroutine, which is one of raft's or newRaft's, ends before the others. It is called on a full disk, too: raft doesn't try again.
 type terms struct {
 	*stable
 	cluster *Cluster

@@ -23,7 +23,7 @@ type watchdog struct {
 	writes  map[int]time.Time // When each write in progress began.
 	next    int
 	reason  error // Why the node was stopped.
-	refused error // Why the last append was refused, nil where it wasn't.
+	refused error // Why the last append, or note in the stable file, was refused, nil where it wasn't.
 	retired bool  // Nothing is to be stopped any more.
 }
 
@@ -69,7 +69,7 @@ func (w *watchdog) begin() (ended func()) {
 	}
 }
 
-// saw judges what came of an append or a cut.
+// saw judges what came of an append, a cut or an install, or that the stable file had no room.
 func (w *watchdog) saw(err error) {
 	w.mu.Lock()
 	w.refused = err

@@ -34,6 +34,14 @@ func RemoveIfThere(fsys FS, name string) error {
 // WriteAs makes a file of what is read. It gets its name, in place of one that has it, once all of it is written; if durably,
 // once it is durable, and durably so.
 func WriteAs(fsys FS, name string, from io.Reader, durably bool) error {
+	if err := WriteTemporary(fsys, name, from, durably); err != nil {
+		return err
+	}
+	return Publish(fsys, name, durably)
+}
+
+// WriteTemporary is the first half of WriteAs, which Publish follows. After an error what has the name is as it was.
+func WriteTemporary(fsys FS, name string, from io.Reader, durably bool) error {
 	file, err := CreateTemporary(fsys, name)
 	if err != nil {
 		return err
@@ -42,10 +50,15 @@ func WriteAs(fsys FS, name string, from io.Reader, durably bool) error {
 	if err == nil && durably {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = fsys.Rename(name+TemporarySuffix, name)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, RemoveIfThere(fsys, name+TemporarySuffix))
 	}
-	if err != nil {
+	return nil
+}
+
+// Publish gives a file that was written under a temporary name its own. After an error it may have it or not.
+func Publish(fsys FS, name string, durably bool) error {
+	if err := fsys.Rename(name+TemporarySuffix, name); err != nil {
 		return errors.Join(err, RemoveIfThere(fsys, name+TemporarySuffix))
 	}
 	if durably {
