@@ -82,9 +82,10 @@ func expire(r *run) {
 	r.report("heap left B/pair", (1e6*r.result.Figures["heap MB"]-float64(bare))/float64(r.data.pairs))
 }
 
-// weighPairs is weighHeap for a new store whose pairs have a deadline, or none where that is zero.
+// weighPairs is weighHeap for a new store whose pairs have a deadline, or none where that is zero. A checkpoint that happens to be
+// under way would count, since puts copy what it reads.
 func (r *run) weighPairs(deadline time.Time) float64 {
-	bare := r.renew(Settings{Mode: Relaxed, Writers: 1})
+	bare := r.renew(Settings{Mode: Relaxed, Writers: 1, OnDemand: true})
 	store, w := r.store.(Expirer), r.workers(1)[0]
 	for range r.data.pairs {
 		store.BatchUntil(w.freshBatch(1), deadline)
