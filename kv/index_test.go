@@ -891,6 +891,54 @@ func TestReadersDoNotWaitWhereCommitsWaitForAnIndex(t *testing.T) {
 	}
 }
 
+// TestReadersDoNotWaitWhereASweepWaitsForAnIndex sweeps more pairs than changes may wait for an index that is loading. The sweep goes on
+// once the index is loaded, and ends with the store.
+func TestReadersDoNotWaitWhereASweepWaitsForAnIndex(t *testing.T) {
+	const expiring = waitingAtMost + 10_000
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		for _, closes := range []bool{false, true} {
+			t.Run(fmt.Sprint(mode, " closes ", closes), func(t *testing.T) {
+				opts := Options{fs: vfs.NewMem(), Sync: mode, CheckpointFactor: -1}
+				plain, now := openByHand(t, opts)
+				for i := range expiring / 1000 {
+					var b Batch
+					for j := range 1000 {
+						b.PutDeadline(fmt.Append(nil, i, " ", j), []byte("value"), time.Unix(0, int64(2*time.Hour)))
+					}
+					_, err := plain.Apply(&b)
+					require.NoError(t, err)
+				}
+				opts = plain.opts
+				require.NoError(t, plain.Close())
+				db, finish := holdLoading(t, opts)
+				now.Store(int64(3 * time.Hour))
+				swept := make(chan error, 1)
+				go func() { swept <- db.sweepAll() }()
+				for before := uint64(0); before == 0 || before != db.sweeper.swept.Load(); time.Sleep(200 * time.Millisecond) {
+					before = db.sweeper.swept.Load()
+				}
+				read := make(chan error, 1)
+				go func() { _, err := db.Get([]byte("k")); read <- err }()
+				select {
+				case err := <-read:
+					require.NoError(t, err)
+				case <-time.After(5 * time.Second):
+					t.Error("readers wait until the index is loaded")
+				}
+				require.Less(t, db.sweeper.swept.Load(), uint64(expiring), "the sweep waits")
+				if closes && !t.Failed() {
+					require.NoError(t, db.Close())
+					require.ErrorIs(t, <-swept, ErrClosed)
+					return
+				}
+				finish()
+				require.NoError(t, <-swept)
+				require.Equal(t, 1, pairsHeld(db))
+			})
+		}
+	}
+}
+
 // TestAClonePaysForItsChangesAlone makes a clone for each commit, as beside readers, while an index has many steps that wait.
 func TestAClonePaysForItsChangesAlone(t *testing.T) {
 	const clones = 1000

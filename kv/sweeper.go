@@ -119,8 +119,12 @@ func (db *DB) sweepAll() error {
 }
 
 // sweep makes one step of up to the given number of pairs, and returns the offset of its commit and whether it left something that has expired.
-// Where it joins others, it lets another commit sync it if there is one soon.
+// Where it joins others, it lets another commit sync it if there is one soon. While an index is loading it may have to wait, as any commit
+// does, before it takes a lock that readers need.
 func (db *DB) sweep(keys int, joins bool) (offset uint64, more bool, err error) {
+	if err := db.visible.overdue.Load().waitFor(db.checkpoints.ctx); err != nil {
+		return 0, false, ErrClosed
+	}
 	s := &db.sweeper
 	b := &s.batch
 	b.Reset()
