@@ -51,6 +51,13 @@ func (c *connections) hold(conn net.Conn) (net.Conn, error) {
 func (c *connections) close() {
 	c.mu.Lock()
 	c.closed = true
+	c.mu.Unlock()
+	c.cut()
+}
+
+// cut closes the connections that there are.
+func (c *connections) cut() {
+	c.mu.Lock()
 	open := c.open
 	c.open = nil
 	c.mu.Unlock()

@@ -34,11 +34,13 @@ func (c *Cluster) startEngine() (*engine, error) {
 		return nil, err
 	}
 	e := &engine{halted: make(chan struct{})}
-	e.trans = newTransport(&raft.NetworkTransportConfig{
-		Stream: newLayer(c.port), MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
+	e.trans = &transport{
+		layer: newLayer(c.port), limit: c.opts.message, patience: c.opts.Heartbeat, reads: c.snapshotsRead, log: c.opts.Logger,
+	}
+	e.trans.start(&raft.NetworkTransportConfig{
+		MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
 		MaxRPCsInFlight: 1, // After an append that was refused, pipelining can stall a follower for good.
-	}, c.opts.message)
-	e.trans.reads, e.trans.log = c.snapshotsRead, c.opts.Logger
+	})
 	c.snapshots.start.Store(start)
 	defer c.snapshots.start.Store(nil)
 	e.raft, err = newRaft(c.raftConfig(), c.fsm, c.logs, c.termStore(), countedSnapshots{c.snapshots, &c.counts}, e.trans)
@@ -142,23 +144,36 @@ func (c *Cluster) followLeadership(e *engine) {
 		case <-e.halted:
 			return
 		case leads := <-e.raft.LeaderCh():
-			if !leads {
-				continue
+			if leads {
+				c.establish(e)
 			}
-			mark := e.raft.Apply(nil, 0)
-			if err := e.await(c.ctx, mark); err != nil {
-				c.opts.Logger.Info("leadership was lost before it began", "node", c.opts.Node, "error", err)
-				continue
-			}
-			entry, err := c.replica.Log().Read(mark.Index())
-			if err != nil { // Nobody else would depose a leader that does nothing.
-				c.watch.trip(fmt.Errorf("leadership can't begin: %w", err))
-				continue
-			}
-			e.established.Store(entry.Term)
-			c.opts.Logger.Info("node leads", "node", c.opts.Node, "term", entry.Term)
 		}
 	}
+}
+
+// establish makes a leadership that has begun established. While raft hands the leadership over it agrees upon nothing, and it goes on to
+// lead where that fails: so this is tried again for as long as it leads.
+func (c *Cluster) establish(e *engine) {
+	mark := e.raft.Apply(nil, 0)
+	err := e.await(c.ctx, mark)
+	for ; err != nil && e.leads() && c.ctx.Err() == nil; err = e.await(c.ctx, mark) {
+		select {
+		case <-time.After(askAgain):
+		case <-e.halted:
+		}
+		mark = e.raft.Apply(nil, 0)
+	}
+	if err != nil {
+		c.opts.Logger.Info("leadership was lost before it began", "node", c.opts.Node, "error", err)
+		return
+	}
+	entry, err := c.replica.Log().Read(mark.Index())
+	if err != nil { // Nobody else would depose a leader that does nothing.
+		c.watch.trip(fmt.Errorf("leadership can't begin: %w", err))
+		return
+	}
+	e.established.Store(entry.Term)
+	c.opts.Logger.Info("node leads", "node", c.opts.Node, "term", entry.Term)
 }
 
 // settle waits until raft has answered what it was asked, which it does soon unless it hangs.

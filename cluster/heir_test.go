@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,4 +105,31 @@ func TestANodeThatEndsHandsOverToOneThatAnswers(t *testing.T) {
 		next := node.Leader().Name
 		return next != "" && next != leader
 	})
+}
+
+// TestALeaderThatIsToHandOverBeforeItHasBegunServesWhereThatFails asks a node to hand over to one that is down as soon as raft leads there. It
+// led for good then, and took neither commits nor reads.
+func TestALeaderThatIsToHandOverBeforeItHasBegunServesWhereThatFails(t *testing.T) {
+	c := newTrio(t)
+	a, b := c.nodes["a"], c.nodes["b"]
+	aLeads := func() bool { return c.nodes[c.leader()].Transfer(soon(t), "a") == nil && a.Leads() }
+	waitUntil(t, aLeads)
+	c.stop("c")
+	for range 5 {
+		waitUntil(t, aLeads)
+		var asking sync.WaitGroup
+		for range 2 {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				for ctx.Err() == nil && !b.engine().leads() {
+					runtime.Gosched() // A look each millisecond would be too late.
+				}
+				_ = b.transfer(ctx, "c")
+			})
+		}
+		_ = a.Transfer(soon(t), "b")
+		asking.Wait()
+		waitUntil(t, func() bool { return a.Leads() || b.Leads() })
+	}
 }

@@ -10,13 +10,14 @@ import (
 
 // layer carries the connections of one run of the consensus over the port, which outlives it.
 //
-// Every open connection that went through it is in conns.
+// Every open connection that went through it is in incoming or outgoing.
 type layer struct {
 	port     *port
 	accepted chan net.Conn
 	ctx      context.Context // Done once it is closed.
 	cancel   context.CancelFunc
-	conns    connections
+	incoming connections // On which other nodes call.
+	outgoing connections
 }
 
 var _ raft.StreamLayer = (*layer)(nil)
@@ -31,7 +32,7 @@ func newLayer(p *port) *layer {
 
 // serve hands a connection to Accept.
 func (l *layer) serve(conn net.Conn) {
-	held, err := l.conns.hold(conn)
+	held, err := l.incoming.hold(conn)
 	if err != nil {
 		return // It is closed, and so is the layer.
 	}
@@ -61,7 +62,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	return l.conns.hold(conn)
+	return l.outgoing.hold(conn)
 }
 
 // Addr implements net.Listener: it is how the consensus knows this node.
@@ -78,6 +79,10 @@ func (a placeAddr) String() string { return string(a) }
 // Close implements net.Listener: it closes all connections of the consensus.
 func (l *layer) Close() error {
 	l.cancel()
-	l.conns.close()
+	l.incoming.close()
+	l.outgoing.close()
 	return nil
 }
+
+// cutIncoming closes the connections on which other nodes call, which may call again.
+func (l *layer) cutIncoming() { l.incoming.cut() }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -21,10 +23,13 @@ const messageBytes = 4 << 20
 // which Close ends.
 type transport struct {
 	*raft.NetworkTransport
-	limit int // messageBytes, but in tests.
+	layer    *layer
+	limit    int           // messageBytes, but in tests.
+	patience time.Duration // How long a snapshot that comes may pause, where the leader is silent, too.
 	// reads asks for the newest format of snapshots that a node's program reads.
 	reads   func(ctx context.Context, place string) (format uint32, err error)
 	log     *slog.Logger
+	heard   atomic.Int64 // When the last heartbeat came, in nanoseconds since 1970.
 	checked chan raft.RPC
 	ctx     context.Context // Done once it is closed.
 	cancel  context.CancelFunc
@@ -37,12 +42,13 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(conf *raft.NetworkTransportConfig, limit int) *transport {
-	t := &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(conf), limit: limit}
+// start lets a transport with its fields set carry messages.
+func (t *transport) start(conf *raft.NetworkTransportConfig) {
+	conf.Stream = t.layer
+	t.NetworkTransport = raft.NewNetworkTransportWithConfig(conf)
 	t.checked = make(chan raft.RPC)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.ended.Go(t.check)
-	return t
 }
 
 // Consumer implements raft.Transport.
@@ -53,6 +59,11 @@ func (t *transport) check() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
+			if rpc.Reader != nil {
+				state := &arriving{in: rpc.Reader, ended: make(chan struct{})}
+				rpc.Reader = state
+				t.ended.Go(func() { t.watch(state) })
+			}
 			if err := checkMessage(rpc.Command); err != nil {
 				t.ended.Go(func() { // The next message comes after the snapshot.
 					_, _ = io.Copy(io.Discard, rpc.Reader)
@@ -116,6 +127,35 @@ func (t *transport) InstallSnapshot(
 		t.log.Info("the node's program is older: it is sent a snapshot of format 1", "node", nameOf(string(id)), "offset", message.LastLogIndex)
 	}
 	return t.NetworkTransport.InstallSnapshot(id, place, message, answer, state)
+}
+
+// SetHeartbeatHandler implements raft.Transport.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		t.heard.Store(time.Now().UnixNano())
+		handle(rpc)
+	})
+}
+
+// watch closes the connections on which other nodes call where a snapshot that comes pauses and the leader is silent. raft reads it without
+// a limit, and meanwhile neither votes nor stands for election: so a leader that hangs could not be replaced.
+func (t *transport) watch(state *arriving) {
+	look := time.NewTicker(t.patience / 4)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+		case <-state.ended:
+			return
+		case <-t.ctx.Done():
+			return
+		}
+		if min(state.waits(), time.Since(time.Unix(0, t.heard.Load()))) > t.patience {
+			t.log.Warn("a snapshot that another node sends doesn't go on, and its leader is silent: connections are closed")
+			t.layer.cutIncoming()
+			return
+		}
+	}
 }
 
 // Close implements raft.WithClose. It closes all connections, and may be called again.

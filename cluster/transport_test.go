@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -19,7 +22,8 @@ import (
 
 func TestAMessageHasABoundedSize(t *testing.T) {
 	p := openPort(t, "one", "a", TLS{})
-	trans := newTransport(&raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: time.Second, Logger: newRaftLog(testLogger(t))}, messageBytes)
+	trans := &transport{layer: newLayer(p), limit: messageBytes}
+	trans.start(&raft.NetworkTransportConfig{Timeout: time.Second, Logger: newRaftLog(testLogger(t))})
 	defer func() { require.NoError(t, trans.Close()) }()
 	nowhere := raft.ServerAddress(placed("b", freeAddress(t)))
 	for _, c := range []struct {
@@ -56,9 +60,8 @@ func TestAFollowerCatchesUpWithMoreThanAMessage(t *testing.T) {
 func TestANodeIsSentASnapshotThatItsProgramReads(t *testing.T) {
 	open := func(name string) (*transport, raft.ServerAddress) {
 		p := openPort(t, "one", name, TLS{})
-		conf := &raft.NetworkTransportConfig{Stream: newLayer(p), Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))}
-		trans := newTransport(conf, messageBytes)
-		trans.log = testLogger(t)
+		trans := &transport{layer: newLayer(p), limit: messageBytes, patience: time.Minute, log: testLogger(t)}
+		trans.start(&raft.NetworkTransportConfig{Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))})
 		t.Cleanup(func() { require.NoError(t, trans.Close()) })
 		return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
 	}
@@ -170,4 +173,36 @@ func TestALieAboutASizeTakesNoMemory(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn)
 	}
 	c.put("key", "2")
+}
+
+// TestALeaderThatHangsWhileItSendsASnapshotIsReplaced: the node that gets it is needed for a majority, and raft neither votes nor stands for
+// election while it reads a snapshot, which is without a limit.
+func TestALeaderThatHangsWhileItSendsASnapshotIsReplaced(t *testing.T) {
+	const pairs, size = 12, 2 << 20
+	c := newTrioWith(t, func(o *Options) { o.TrailingLogs, o.Store.SegmentSize = 1, 8<<20 })
+	waitUntil(t, func() bool { return c.nodes[c.leader()].Transfer(soon(t), "a") == nil && c.nodes["a"].Leads() })
+	c.stop("b")
+	for i := range pairs {
+		value := make([]byte, size)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(value)
+		c.put(fmt.Sprint(i), string(value))
+	}
+	for range 2 {
+		c.put("last", "one")
+		c.checkpoint("a")
+	}
+	c.open("b")
+	incoming := filepath.Join(c.dir, "b", "incoming")
+	waitUntil(t, func() bool {
+		info, err := os.Stat(incoming)
+		return err == nil && info.Size() > size
+	})
+	for _, other := range []string{"b", "c"} {
+		c.net.hold("a", other)
+		c.net.hold(other, "a")
+	}
+	info, err := os.Stat(incoming)
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(pairs*size), "it hangs in the middle")
+	waitUntil(t, func() bool { return c.nodes["b"].Leads() || c.nodes["c"].Leads() })
 }

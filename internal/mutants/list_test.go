@@ -663,9 +663,23 @@ var mutants = []mutant{
 	{
 		mistake: "a leader commits and reads before it has applied what its predecessor acknowledged",
 		file:    "cluster/engine.go",
-		old:     "\t\t\tmark := e.raft.Apply(nil, 0)\n",
-		new:     "\t\t\te.established.Store(e.raft.CurrentTerm())\n\t\t\tmark := e.raft.Apply(nil, 0)\n",
+		old:     "\tmark := e.raft.Apply(nil, 0)\n",
+		new:     "\te.established.Store(e.raft.CurrentTerm())\n\tmark := e.raft.Apply(nil, 0)\n",
 		module:  "cluster", pkg: ".", test: "TestHistoriesOfProcesses", args: []string{"-processes=60"},
+	},
+	{
+		mistake: "a leadership doesn't begin where raft refuses its first entry",
+		file:    "cluster/engine.go",
+		old:     "for ; err != nil && e.leads() && c.ctx.Err() == nil;",
+		new:     "for ; err != nil && !e.leads() && c.ctx.Err() == nil;",
+		module:  "cluster", pkg: ".", test: "TestALeaderThatIsToHandOverBeforeItHasBegun",
+	},
+	{
+		mistake: "a snapshot is waited for although its leader hangs",
+		file:    "cluster/transport.go",
+		old:     "\t\t\tt.layer.cutIncoming()\n",
+		new:     "",
+		module:  "cluster", pkg: ".", test: "TestALeaderThatHangsWhileItSendsASnapshotIsReplaced",
 	},
 	{
 		mistake: "a node is sent a snapshot that its program doesn't read",
