@@ -34,7 +34,7 @@ type Log struct {
 	proven   atomic.Uint64 // In a read-only log: the last offset that is proven durable.
 
 	truncateMu sync.Mutex // Held to truncate and close, also while segments are archived and appends go on.
-	dropped    []*segment // Truncated, in order, with files still to remove; their names aren't used again. Guarded by truncateMu.
+	dropped    []uint64   // Bases of truncated segments with files to remove; their names aren't used again. Guarded by truncateMu.
 	submitMu   sync.Mutex
 	ended      bool // Close has begun. Guarded by submitMu.
 	unmappable bool // Files can't be mapped. Guarded by submitMu.

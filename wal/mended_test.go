@@ -322,6 +322,35 @@ func TestTruncationWorksOnAFullDiskAfterAnOpenToo(t *testing.T) {
 	}
 }
 
+// TestAFileThatCannotBeRemovedKeepsNoOtherOnTheDisk: those may be many gigabytes, and nothing would remove them before the next open.
+func TestAFileThatCannotBeRemovedKeepsNoOtherOnTheDisk(t *testing.T) {
+	for _, name := range []func(base uint64) string{storeName, indexName} {
+		mem := vfs.NewMem()
+		l := openTest(t, testOptions(mem))
+		fill(t, l, 600)
+		stuck := joinName(testDir, name(1))
+		mem.SetHook(func(c vfs.Call) error {
+			if c.Op == vfs.OpRemove && c.Name == stuck {
+				return syscall.EPERM
+			}
+			return nil
+		})
+		stores := func() []string {
+			return slices.DeleteFunc(mem.Names(), func(name string) bool { return !strings.HasSuffix(name, storeSuffix) })
+		}
+		for range 3 {
+			require.ErrorIs(t, l.TruncateFront(l.Segments()[2].Base), syscall.EPERM)
+			require.Len(t, stores(), len(l.Segments())+1)
+			require.NoError(t, l.TruncateBack(l.Segments()[3].Base))
+			require.Len(t, stores(), len(l.Segments())+1)
+			fill(t, l, l.Last()+300)
+		}
+		mem.SetHook(nil)
+		require.NoError(t, l.TruncateFront(l.First()))
+		require.Len(t, stores(), len(l.Segments()))
+	}
+}
+
 // TestLeftoversOfATruncationDoNotMakeALogUnopenable resets to a lower offset a log some of whose truncated segments can't be
 // removed, and whose names others get then.
 func TestLeftoversOfATruncationDoNotMakeALogUnopenable(t *testing.T) {

@@ -73,6 +73,14 @@ func (s *segments) dropFront(n int) (removed []*segment) {
 	return removed
 }
 
+// basesOf returns the bases of segments.
+func basesOf(list []*segment) (bases []uint64) {
+	for _, g := range list {
+		bases = append(bases, g.base())
+	}
+	return bases
+}
+
 // close lets every segment go, and releases it.
 func (s *segments) close() error {
 	s.mu.Lock()

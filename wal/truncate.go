@@ -43,17 +43,15 @@ func (l *Log) drop(leaving []*segment) error {
 		return err
 	}
 	l.submitMu.Lock()
-	l.dropped = append(l.dropped, l.segments.dropFront(len(leaving))...)
+	l.segments.dropFront(len(leaving))
 	l.submitMu.Unlock()
+	l.dropped = append(l.dropped, basesOf(leaving)...)
 	return each(leaving, (*segment).release)
 }
 
 // removeDropped removes the files of segments that were let go, and keeps in mind those that it can't remove.
-func (l *Log) removeDropped() error {
-	err := l.removeFiles(l.dropped)
-	if err == nil {
-		l.dropped = nil
-	}
+func (l *Log) removeDropped() (err error) {
+	l.dropped, err = l.removeFiles(l.dropped)
 	return err
 }
 
@@ -82,14 +80,31 @@ func (l *Log) markFirst(first uint64) (durable func() error, err error) {
 	return durable, err
 }
 
-// removeFiles removes segments' files, durably: indexes before stores, and the front of the log from its start, without a gap.
-func (l *Log) removeFiles(removed []*segment) error {
-	var indexes, stores []string
-	for _, g := range removed {
-		indexes = append(indexes, indexName(g.base()))
-		stores = append(stores, storeName(g.base()))
+// removeFiles removes segments' files, durably, indexes before stores, and returns the bases of those that it leaves. One that can't be
+// removed keeps no other from going: they may be many gigabytes.
+func (l *Log) removeFiles(bases []uint64) (left []uint64, err error) {
+	going := bases
+	for _, name := range [...]func(base uint64) string{indexName, storeName} {
+		var gone []uint64
+		for _, base := range going {
+			failed := vfs.RemoveIfThere(l.opts.FS, joinName(l.dir, name(base)))
+			if failed == nil {
+				gone = append(gone, base)
+				continue
+			}
+			left = append(left, base)
+			if err == nil {
+				err = failed
+			}
+		}
+		if len(gone) > 0 {
+			if err := l.opts.FS.SyncDir(l.dir); err != nil {
+				return bases, err
+			}
+		}
+		going = gone
 	}
-	return l.removeNames(indexes, stores)
+	return left, err
 }
 
 // removeNames removes files in steps, each of which is durable before the next begins.

@@ -76,14 +76,14 @@ var mutants = []mutant{
 		mistake: "the oldest segments are removed before a mark says so",
 		file:    "wal/truncate.go",
 		old:     "if err := durable(); err != nil {\n\t\treturn err\n\t}",
-		new:     "if err := errors.Join(l.removeFiles(leaving), durable()); err != nil {\n\t\treturn err\n\t}",
+		new:     "_, early := l.removeFiles(basesOf(leaving))\n\tif err := errors.Join(early, durable()); err != nil {\n\t\treturn err\n\t}",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
 		mistake: "the newest segments are removed before the one that takes their place is there",
 		file:    "wal/follow.go",
 		old:     "head.generation = l.segments.active().store.head.generation + 1",
-		new:     "if err := l.removeFiles(l.segments.list[keep:]); err != nil {\n\t\treturn err\n\t}\n\thead.generation = l.segments.active().store.head.generation + 1",
+		new:     "if _, err := l.removeFiles(basesOf(l.segments.list[keep:])); err != nil {\n\t\treturn err\n\t}\n\thead.generation = l.segments.active().store.head.generation + 1",
 		pkg:     "./wal", test: crashTest,
 	},
 	{
