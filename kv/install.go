@@ -71,12 +71,13 @@ func (r *Replica) install(ctx context.Context, in io.Reader) (uint64, error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	if head.Offset <= r.Applied() {
-		return head.Offset, nil
+	if err := r.replaceBy(ctx, s); err != nil {
+		return 0, err
 	}
-	return head.Offset, r.replace(ctx, s)
+	if err := r.db.snapshots.pruneSkipped(r.db.opts.SnapshotsKept); err != nil {
+		r.db.opts.Logger.Warn("older snapshots can't be removed; the next checkpoint does that", "dir", r.db.dir, "error", err)
+	}
+	return head.Offset, nil
 }
 
 // load makes a state of what is read.
@@ -93,6 +94,16 @@ func (r *Replica) load(ctx context.Context, head snapshot.Header, read *snapshot
 	s.indexes, s.made = indexes, unixNano(head.Time)
 	s.accepted, _ = acceptedIn(head)
 	return s, s.finishIndexes()
+}
+
+// replaceBy makes a state the replica's unless that is newer.
+func (r *Replica) replaceBy(ctx context.Context, s *state) error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if s.offset <= r.Applied() {
+		return nil
+	}
+	return r.replace(ctx, s)
 }
 
 // replace makes a state the replica's. Its order makes it one step, whenever the machine dies: see docs/design.md. The log's lock is held.

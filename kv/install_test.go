@@ -112,6 +112,30 @@ func TestAnInstallOfOtherPairsThanTheStateSaysIsRefused(t *testing.T) {
 	require.Equal(t, offset, late.replica.Applied())
 }
 
+// TestInstallsLeaveNoMoreSnapshotsThanAreKept: what they skip is in no log, so it makes no checkpoint due, which would remove the older ones.
+func TestInstallsLeaveNoMoreSnapshotsThanAreKept(t *testing.T) {
+	for _, kept := range []int{1, 2, 3} {
+		mem := vfs.NewMem()
+		opts := memOptions(mem)
+		opts.SnapshotsKept = kept
+		ahead, late := openScript(t, memOptions(vfs.NewMem())), openScript(t, opts)
+		for i := range 6 {
+			put(t, ahead.replica.DB(), "key", strconv.Itoa(i))
+			state, offset := stateOf(t, ahead)
+			_, err := late.replica.Install(t.Context(), bytes.NewReader(state))
+			require.NoError(t, err)
+			places, err := late.replica.DB().snapshots.list()
+			require.NoError(t, err)
+			require.Len(t, places, min(i+1, kept))
+			require.Equal(t, offset, places[0].Offset)
+		}
+		state, _ := stateOf(t, late)
+		require.NoError(t, late.replica.DB().Close())
+		again, _ := stateOf(t, openScript(t, opts))
+		require.Equal(t, state, again)
+	}
+}
+
 func TestAnInstallOfWhatIsKnownChangesNothing(t *testing.T) {
 	ahead, late, _ := twoReplicas(t)
 	state, _ := stateOf(t, late)

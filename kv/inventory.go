@@ -183,17 +183,38 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 	if sound < keep {
 		return 0, nil, nil
 	}
-	for _, place := range places[next:] {
+	removed, err = v.remove(places[next:])
+	if err != nil {
+		return 0, removed, err
+	}
+	return oldest, removed, nil
+}
+
+// pruneSkipped removes the oldest snapshots after an install, all but the given number of snapshots, as far as the log doesn't follow them
+// any more. It can't count on a checkpoint for that: what installs skip is in no log, and makes none due.
+func (v *inventory) pruneSkipped(keep int) error {
+	places, err := v.list()
+	if err != nil {
+		return err
+	}
+	first := v.log.First()
+	_, err = v.remove(slices.DeleteFunc(places[min(keep, len(places)):], func(p snapshot.Place) bool { return p.Offset+1 >= first }))
+	return err
+}
+
+// remove removes snapshots, but for those that are damaged, and returns the paths that are gone.
+func (v *inventory) remove(places []snapshot.Place) (removed []string, err error) {
+	for _, place := range places {
 		if damage, known := v.verdict(place); damage != nil || !known && v.describe(place).Err != nil {
 			continue
 		}
 		if err := snapshot.Remove(v.opts.fs, v.dir, place.Offset); err != nil {
-			return 0, removed, err
+			return removed, err
 		}
 		v.verdicts.Delete(place)
 		removed = append(removed, place.Path)
 	}
-	return oldest, removed, nil
+	return removed, nil
 }
 
 // snapshotError returns an error of package snapshot, or of an entry, as one of this package. The name is of what was read.
