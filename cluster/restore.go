@@ -12,8 +12,10 @@ import (
 	"github.com/walnutkv/walnut/kv"
 )
 
-// restoreBatch is how many bytes of pairs a commit of a restore has, about.
-const restoreBatch = 1 << 20
+const (
+	restoreBatch = 1 << 20 // How many bytes a commit of a restore has at most, unless one pair is larger.
+	restoreExtra = 48      // More bytes than a commit has for one mutation besides key and value, or besides all mutations.
+)
 
 // Restored is what a restore has changed.
 type Restored struct {
@@ -59,7 +61,10 @@ func (c *Cluster) Restore(ctx context.Context, backup io.Reader) (done Restored,
 		return done, fmt.Errorf("cluster: restore: %w", err)
 	}
 	defer func() { _ = held.Close() }() // It never fails.
-	r := &restore{ctx: ctx, db: c.DB(), held: held}
+	r := &restore{ctx: ctx, db: c.DB(), held: held, limit: restoreBatch}
+	if most := c.opts.Store.MaxCommitSize; most > 0 {
+		r.limit = min(r.limit, most)
+	}
 	if err := r.run(wanted.Scan(ctx, kv.Range{})); err != nil {
 		return r.done, fmt.Errorf("cluster: restore: after %d puts and %d deletes, more may follow when it is run again: %w", r.done.Puts,
 			r.done.Deletes, err)
@@ -72,8 +77,9 @@ type restore struct {
 	ctx   context.Context
 	db    *kv.DB
 	held  *kv.ReadView
+	limit int // Bytes of a commit.
 	batch kv.Batch
-	size  int
+	size  int // No less than the mutations of batch have.
 	done  Restored // By commits that were acknowledged.
 	next  Restored // With those of batch.
 }
@@ -117,23 +123,33 @@ func (r *restore) hasDeadline(wanted kv.Pair) bool {
 }
 
 func (r *restore) put(p kv.Pair) error {
+	if err := r.makeRoom(len(p.Key) + len(p.Value)); err != nil {
+		return err
+	}
 	r.batch.PutDeadline(p.Key, p.Value, p.Deadline)
 	r.next.Puts++
-	return r.grew(len(p.Key) + len(p.Value))
+	return nil
 }
 
 func (r *restore) delete(key []byte) error {
+	if err := r.makeRoom(len(key)); err != nil {
+		return err
+	}
 	r.batch.Delete(key)
 	r.next.Deletes++
-	return r.grew(len(key))
+	return nil
 }
 
-// grew commits what was collected once that is enough.
-func (r *restore) grew(by int) error {
-	if r.size += by; r.size < restoreBatch {
-		return nil
+// makeRoom commits what was collected if a mutation would be too much besides. A commit that is over its limit could only be refused, for good.
+func (r *restore) makeRoom(bytes int) error {
+	bytes += restoreExtra
+	if r.size+bytes+restoreExtra > r.limit {
+		if err := r.commit(); err != nil {
+			return err
+		}
 	}
-	return r.commit()
+	r.size += bytes
+	return nil
 }
 
 // commit commits what was collected. A commit that was refused since another one came before it is made again.

@@ -88,7 +88,7 @@ func TestARestoreIsOfManyCommits(t *testing.T) {
 	c := newTrio(t, "alone")
 	node := c.nodes["alone"]
 	for i := range 5 {
-		_, err := node.DB().Put(fmt.Append(nil, i), bytes.Repeat([]byte{byte(i)}, restoreBatch*2/3))
+		_, err := node.DB().Put(fmt.Append(nil, i), bytes.Repeat([]byte{byte(i)}, restoreBatch*2/5))
 		require.NoError(t, err)
 	}
 	var backup bytes.Buffer
@@ -103,6 +103,38 @@ func TestARestoreIsOfManyCommits(t *testing.T) {
 	require.Equal(t, Restored{Puts: 5}, done)
 	require.EqualValues(t, 3, node.Status().Last-before)
 	require.Equal(t, want, c.held("alone"))
+}
+
+// TestARestoreMakesNoCommitThatIsTooLarge is of stores with small commits, and of pairs whose keys and values are the least of a commit, or nearly
+// all of it.
+func TestARestoreMakesNoCommitThatIsTooLarge(t *testing.T) {
+	for _, most := range []int{300, 4096, 200_000} {
+		c := newTrioWith(t, func(o *Options) { o.Store.MaxCommitSize = most }, "alone")
+		node := c.nodes["alone"]
+		deadline := time.Now().Add(time.Hour)
+		for i := range 100 {
+			var b kv.Batch
+			b.PutDeadline(fmt.Appendf(nil, "%d", i), nil, deadline)
+			if i%10 == 0 {
+				b.Put(fmt.Appendf(nil, "%d large", i), make([]byte, most-100))
+			}
+			_, err := node.DB().Apply(&b)
+			require.NoError(t, err)
+		}
+		var backup bytes.Buffer
+		_, err := node.DB().Backup(t.Context(), &backup)
+		require.NoError(t, err)
+		want := c.held("alone")
+		_, err = node.DB().DeleteRange(nil, nil)
+		require.NoError(t, err)
+		for i := range 100 {
+			c.put(fmt.Sprint(i, " is to go"), "")
+		}
+		done, err := node.Restore(soon(t), &backup)
+		require.NoError(t, err, "commits of %d bytes", most)
+		require.Equal(t, Restored{Puts: 110, Deletes: 100}, done)
+		require.Equal(t, want, c.held("alone"))
+	}
 }
 
 func TestAPairThatHasExpiredSinceTheBackupIsNotRestored(t *testing.T) {
