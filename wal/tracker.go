@@ -416,7 +416,9 @@ func continues(v *survey, s *store) error {
 		isSuccessor := follows(one.head, s)
 		isReplacement := s.end == headSize && one.head.base == s.head.base && one.head.prevSalt == s.head.prevSalt &&
 			one.head.prevEnd == s.head.prevEnd && one.head.prevChain == s.head.prevChain && s.head.prevSalt != 0
-		if isSuccessor || isReplacement {
+		// It may follow the store after marks that were not read: its base says that no record stands between.
+		hasMarksBefore := one.head.base == s.next && one.head.prevSalt == s.head.salt && one.head.prevEnd > s.end
+		if isSuccessor || isReplacement || hasMarksBefore {
 			return nil
 		}
 	}

@@ -295,6 +295,46 @@ func TestAFollowerThatTheFrontOvertakes(t *testing.T) {
 	requireRecords(t, c.Log, writer.First(), 520)
 }
 
+// TestAFollowerGoesOnAfterAMarkThatItNeverRead: the segment with the mark is gone before a look at the directory.
+func TestAFollowerGoesOnAfterAMarkThatItNeverRead(t *testing.T) {
+	for _, cuts := range []bool{false, true} {
+		t.Run(fmt.Sprint("cuts ", cuts), func(t *testing.T) {
+			mem := vfs.NewMem()
+			opts := testOptions(mem)
+			writer := openTest(t, opts)
+			fill(t, writer, 130)
+			c := newChase(t, testDir, opts)
+			c.lookTwice(t)
+			require.EqualValues(t, 130, c.Last())
+			listed := false
+			mem.SetHook(func(call vfs.Call) error {
+				if call.Op != vfs.OpList || listed {
+					return nil
+				}
+				listed = true
+				require.NoError(t, writer.TruncateFront(writer.Segments()[1].Base), "it lays a mark")
+				_, err := writer.Append(make([]byte, 2*opts.SegmentSize))
+				require.NoError(t, err, "it rolls")
+				if cuts {
+					require.NoError(t, writer.TruncateBack(130))
+				}
+				require.NoError(t, writer.TruncateFront(131))
+				return nil
+			})
+			require.NoError(t, c.look(placeEvery+1))
+			require.True(t, listed)
+			require.EqualValues(t, 131, writer.Segments()[0].Base, "the segment that was read last is gone")
+			fill(t, writer, 140)
+			c.lookTwice(t)
+			require.Equal(t, writer.Last(), c.Last())
+			require.EqualValues(t, 131, c.First())
+			for offset := c.First(); offset <= c.Last(); offset++ {
+				require.Equal(t, must(writer.Read(offset)), must(c.Read(offset)))
+			}
+		})
+	}
+}
+
 // TestAFollowerNoticesAnotherLogInThePlaceOfItsOwn, or none.
 func TestAFollowerNoticesAnotherLogInThePlaceOfItsOwn(t *testing.T) {
 	for _, test := range []struct {
