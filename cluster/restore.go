@@ -79,7 +79,7 @@ type restore struct {
 	held  *kv.ReadView
 	limit int // Bytes of a commit.
 	batch kv.Batch
-	size  int // No less than the mutations of batch have.
+	size  int      // No less than the mutations of batch have.
 	done  Restored // By commits that were acknowledged.
 	next  Restored // With those of batch.
 }
