@@ -372,6 +372,47 @@ func TestWhatEndsAFollowerIsKnownEverywhere(t *testing.T) {
 	}
 }
 
+// TestAFollowerNoticesACopyInThePlaceOfItsStore: it shows what a writer of the copy commits, or that the copy lacks what was shown.
+func TestAFollowerNoticesACopyInThePlaceOfItsStore(t *testing.T) {
+	for _, isOlder := range []bool{false, true} {
+		t.Run(fmt.Sprint("older ", isOlder), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			writer, err := Open(dir, Options{})
+			require.NoError(t, err)
+			put(t, writer, "k", "v")
+			if isOlder {
+				require.NoError(t, os.CopyFS(dir+".copy", os.DirFS(dir)))
+				put(t, writer, "later", "v")
+			}
+			follower, err := Open(dir, following(Options{}))
+			require.NoError(t, err)
+			shown := lines(follower.Scan(Range{}))
+			require.NoError(t, writer.Close())
+			if !isOlder {
+				require.NoError(t, os.CopyFS(dir+".copy", os.DirFS(dir)))
+			}
+			require.NoError(t, os.Rename(dir, dir+".old"))
+			require.NoError(t, os.Rename(dir+".copy", dir))
+			again, err := Open(dir, Options{})
+			require.NoError(t, err)
+			for i := range 10 {
+				put(t, again, "new", fmt.Sprint(i))
+			}
+			if isOlder {
+				waitUntil(t, func() bool { return errors.Is(follower.Stats().Failed, ErrDiverged) })
+				requireHolds(t, follower, shown...)
+			} else {
+				waitUntil(t, func() bool { return follower.Offset() == again.Offset() })
+				requireHolds(t, follower, "k=v", "new=9")
+				put(t, again, "new", "last")
+				waitUntil(t, func() bool { return follower.Offset() == again.Offset() })
+				require.NoError(t, follower.Stats().Failed)
+			}
+			require.NoError(t, errors.Join(again.Close(), follower.Close()))
+		})
+	}
+}
+
 func TestFollowNeedsReadOnly(t *testing.T) {
 	_, err := Open(t.TempDir(), Options{Follow: true})
 	require.ErrorContains(t, err, "option Follow")

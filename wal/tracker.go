@@ -248,11 +248,19 @@ func (l *Log) beginAt(first uint64) error {
 func (t *tracker) prove(s *store, now time.Time) error {
 	upTo, chain := t.ahead.position, t.ahead.chain
 	started := time.Now()
-	if err := s.sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // A file system that can't sync is as durable as it gets.
-		return fmt.Errorf("%w: %w", ErrFailed, err)
+	if err := failedSync(s.sync()); err != nil {
+		return err
 	}
 	t.syncTook = time.Since(started)
 	return t.accept(s, upTo, &chain, now)
+}
+
+// failedSync returns the error of a sync that a tracker needs. A file system that can't sync is as durable as it gets.
+func failedSync(err error) error {
+	if err == nil || errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrFailed, err)
 }
 
 // enter goes on in the segment that follows, which has its name, durably, since before the seal was written. Where it isn't there, the
@@ -337,7 +345,10 @@ func (t *tracker) isInPlace(s *store) (bool, error) {
 	if err != nil {
 		return false, nil // A survey says why.
 	}
-	return there.head.salt == s.head.salt, there.file.Close()
+	if err := there.file.Close(); err != nil || there.head.salt != s.head.salt {
+		return false, err
+	}
+	return s.file.HasName(there.path)
 }
 
 // surveyAgain looks at the whole directory, since what is in it isn't what was there.
@@ -356,21 +367,29 @@ func (t *tracker) surveyAgain(now time.Time) error {
 func (t *tracker) takeOver(v *survey, now time.Time) error {
 	l := t.log
 	s := l.segments.activeStore.Load()
-	if err := continues(v, s); err != nil {
+	last := v.stores[len(v.stores)-1]
+	there, isCopy, err := v.counterpart(s)
+	if err == nil && isCopy { // What was shown must be durable in the copy as well.
+		err = each(v.stores, func(one *store) error { return failedSync(one.sync()) })
+	}
+	if err == nil {
+		err = continues(v, s)
+	}
+	if err != nil || there == last && !isCopy {
 		return err
 	}
-	last := v.stores[len(v.stores)-1]
-	if last.head.salt == s.head.salt {
-		return nil
-	}
 	// A roll that died may have left a name that isn't durable.
-	if err := l.opts.FS.SyncDir(l.dir); err != nil && !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("%w: %w", ErrFailed, err)
+	if err := failedSync(l.opts.FS.SyncDir(l.dir)); err != nil {
+		return err
 	}
-	last.cutAt(headSize, last.head.base, last.headChain)
+	positions := &index{anchored: true}
+	if last.cutAt(headSize, last.head.base, last.headChain); there == last {
+		last.cutAt(s.end, s.next, s.chain)
+		positions = l.segments.list[len(l.segments.list)-1].index.Load()
+	}
 	var list []*segment
 	for _, one := range v.stores {
-		x, err := &index{anchored: true}, error(nil)
+		x, err := positions, error(nil)
 		if one != last {
 			if x, err = loadIndex(l.opts.FS, one); err != nil {
 				x, err = one.indexAgain()
@@ -388,6 +407,18 @@ func (t *tracker) takeOver(v *survey, now time.Time) error {
 	t.ahead, t.waiting = nil, time.Time{}
 	t.movedAt(now)
 	return each(removed, (*segment).release)
+}
+
+// counterpart returns the surveyed store with a store's salt, nil where there is none, and whether that is in another file: a copy has taken
+// the log's place.
+func (v *survey) counterpart(s *store) (there *store, isCopy bool, err error) {
+	for _, one := range v.stores {
+		if one.head.salt == s.head.salt {
+			isSame, err := s.file.HasName(one.path)
+			return one, !isSame, err
+		}
+	}
+	return nil, false, nil
 }
 
 // continues returns ErrDiverged where a surveyed log hasn't, up to its last record, what a store has been read of. Where all of that has been

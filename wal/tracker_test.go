@@ -382,6 +382,114 @@ func TestAFollowerNoticesAnotherLogInThePlaceOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestAFollowerGoesOnInACopyThatTakesThePlaceOfItsLog, where that has what was shown: a file copy has the same salts.
+func TestAFollowerGoesOnInACopyThatTakesThePlaceOfItsLog(t *testing.T) {
+	const shown = 118 // Not the first of a segment, nor its last.
+	for _, test := range []struct {
+		sentence string
+		copied   uint64 // How many records the log has when it is copied,
+		added    uint64 // and up to which offset a writer of the copy goes on.
+		want     error
+	}{
+		{"of the same moment, without a writer", shown, 0, nil},
+		{"of the same moment, goes on", shown, 124, nil},
+		{"of the same moment, rolls", shown, 300, nil},
+		{"of before", 115, 0, ErrDiverged},
+		{"of before, goes on differently", 115, 124, ErrDiverged},
+		{"of before, rolls", 115, 300, ErrDiverged},
+	} {
+		t.Run(test.sentence, func(t *testing.T) {
+			bothDisks(t, func(t *testing.T, fsys vfs.FS, dir string) {
+				opts := testOptions(fsys)
+				writer, err := Open(dir, opts)
+				require.NoError(t, err)
+				fill(t, writer, test.copied)
+				copied := filesOf(t, fsys, dir)
+				fill(t, writer, shown)
+				c := newChase(t, dir, opts)
+				require.NoError(t, writer.Close())
+				if test.want == nil {
+					copied = filesOf(t, fsys, dir)
+				}
+				takePlace(t, fsys, dir, copied)
+				if test.added > 0 {
+					writer, err = Open(dir, opts)
+					require.NoError(t, err)
+					for next := writer.Last() + 1; next <= test.added; next++ {
+						_, err := writer.Append(append(payloadOf(next), "of the copy"...))
+						require.NoError(t, err)
+					}
+				}
+				err = c.look(placeEvery + 1)
+				if test.want != nil {
+					require.ErrorIs(t, err, test.want)
+					requireRecords(t, c.Log, 1, shown)
+					return
+				}
+				require.NoError(t, err)
+				c.lookTwice(t)
+				require.Equal(t, max(uint64(shown), test.added), c.Last())
+				for offset := uint64(1); offset <= c.Last(); offset++ {
+					want := payloadOf(offset)
+					if offset > shown {
+						want = append(want, "of the copy"...)
+					}
+					require.Equal(t, want, must(c.Read(offset)))
+				}
+				active := c.segments.activeStore.Load()
+				require.NoError(t, c.look(placeEvery+1))
+				require.Same(t, active, c.segments.activeStore.Load(), "it is in its place now")
+				if test.added > 0 {
+					require.NoError(t, writer.Close())
+				}
+				requireDurableAndClose(t, fsys, c)
+			})
+		})
+	}
+}
+
+// requireDurableAndClose cuts the power of a disk in memory, and closes the follower, which must give every file back.
+func requireDurableAndClose(t *testing.T, fsys vfs.FS, c *chase) {
+	t.Helper()
+	if mem, ok := fsys.(*vfs.Mem); ok {
+		again, err := Open(c.dir, testOptions(mem.Crash(1, vfs.KeepNone)))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, again.Last(), c.Last())
+		require.NoError(t, errors.Join(again.Close(), c.Close()))
+		require.Empty(t, mem.InUse())
+	}
+}
+
+// filesOf returns what is in the files of a directory.
+func filesOf(t *testing.T, fsys vfs.FS, dir string) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for _, entry := range must(fsys.List(dir)) {
+		file, err := fsys.OpenRead(joinName(dir, entry.Name))
+		require.NoError(t, err)
+		data := make([]byte, entry.Size)
+		_, err = file.ReadAt(data, 0)
+		require.NoError(t, err)
+		require.NoError(t, file.Close())
+		files[entry.Name] = data
+	}
+	return files
+}
+
+// takePlace puts files in the place of those in a directory, as cp and mv do: nothing of it is synced.
+func takePlace(t *testing.T, fsys vfs.FS, dir string, files map[string][]byte) {
+	t.Helper()
+	for _, entry := range must(fsys.List(dir)) {
+		require.NoError(t, fsys.Remove(joinName(dir, entry.Name)))
+	}
+	for name, data := range files {
+		file, err := fsys.Create(joinName(dir, name))
+		require.NoError(t, err)
+		_, err = file.WriteAt(data, 0)
+		require.NoError(t, errors.Join(err, file.Close()))
+	}
+}
+
 // newerHead returns a store's header of the next format.
 func newerHead() []byte {
 	head := storeHead{salt: 1, base: 1, first: 1}.appendTo(nil)

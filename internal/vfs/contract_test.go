@@ -219,6 +219,33 @@ var contract = []struct {
 		create(t, fsys, name, "another")
 		require.Equal(t, "jelly", read(t, open(t, fsys, second)))
 	}},
+	{"a file has every name that stands for it, until another file does", func(t *testing.T, fsys FS, dir string) {
+		name, second := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		f := create(t, fsys, name, "hello")
+		has := func(f File, names ...bool) {
+			t.Helper()
+			for i, want := range names {
+				got, err := f.HasName([]string{name, second}[i])
+				require.NoError(t, err)
+				require.Equal(t, want, got)
+			}
+		}
+		has(f, true, false)
+		require.NoError(t, fsys.Link(name, second))
+		has(f, true, true)
+		has(open(t, fsys, second), true, true)
+		require.NoError(t, fsys.Remove(name))
+		has(f, false, true)
+		g := create(t, fsys, name, "hello")
+		has(f, false, true)
+		has(g, true, false)
+		require.NoError(t, fsys.Rename(name, second))
+		has(f, false, false)
+		has(g, false, true)
+		got, err := f.HasName(dir)
+		require.NoError(t, err)
+		require.False(t, got)
+	}},
 	{"a link replaces nothing, and a directory can't have one", func(t *testing.T, fsys FS, dir string) {
 		name, taken, sub := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "sub")
 		create(t, fsys, name, "hello")

@@ -94,7 +94,7 @@ func (l *Lean) add(at string, n *leanNode) error {
 func (l *Lean) Create(name string) (File, error) {
 	f := &leanFile{}
 	err := l.do(OpCreate, name, func(at string) error { return l.add(at, &leanNode{file: f}) })
-	return newLeanHandle(f, name, false, err)
+	return l.handle(f, name, false, err)
 }
 
 // Open implements FS.
@@ -112,7 +112,14 @@ func (l *Lean) open(name string, readOnly bool) (File, error) {
 		}
 		return err
 	})
-	return newLeanHandle(f, name, readOnly, err)
+	return l.handle(f, name, readOnly, err)
+}
+
+func (l *Lean) handle(f *leanFile, name string, readOnly bool, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &leanHandle{fs: l, file: f, name: name, readOnly: readOnly}, nil
 }
 
 // Remove implements FS.

@@ -86,17 +86,11 @@ func (f *leanFile) truncate(size int64) {
 
 // leanHandle is an open file of a Lean.
 type leanHandle struct {
+	fs       *Lean
 	file     *leanFile
 	name     string // The one by which it was opened, for errors.
 	readOnly bool
 	closed   atomic.Bool
-}
-
-func newLeanHandle(f *leanFile, name string, readOnly bool, err error) (File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &leanHandle{file: f, name: name, readOnly: readOnly}, nil
 }
 
 // may returns why a call can't be made, which is at a position or for a length.
@@ -145,6 +139,16 @@ func (h *leanHandle) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (h *leanHandle) Size() (int64, error) { return h.file.length(), h.may(OpRead, 0) }
+
+func (h *leanHandle) HasName(name string) (bool, error) {
+	if err := h.may(OpRead, 0); err != nil {
+		return false, err
+	}
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	n := h.fs.nodes[clean(name)]
+	return n != nil && n.file == h.file, nil
+}
 
 func (h *leanHandle) Truncate(size int64) error {
 	if err := h.mayChange(OpTruncate, size, size); err != nil {

@@ -159,6 +159,19 @@ func (h *memHandle) Size() (int64, error) {
 	return h.file.cache.size(), nil
 }
 
+func (h *memHandle) HasName(name string) (bool, error) {
+	h.mem.mu.Lock()
+	defer h.mem.mu.Unlock()
+	if h.closed {
+		return false, &fs.PathError{Op: "stat", Path: h.name, Err: fs.ErrClosed}
+	}
+	named, err := h.mem.find(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return named == node(h.file), pathError(OpOpen, name, err)
+}
+
 func (h *memHandle) Map(size int64) (Mapping, error) {
 	var mapping *memMapping
 	err := h.do(Call{Op: OpMap, Len: size}, func() error {

@@ -30,6 +30,18 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+func (f *osFile) HasName(name string) (bool, error) {
+	own, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(own, named), err
+}
+
 // Allocate writes zeros instead of asking for space with fallocate. Blocks that have been written once need no change of
 // metadata when they are written again, so each later Sync is one write to the disk and not two.
 func (f *osFile) Allocate(size int64) error {

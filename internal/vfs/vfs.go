@@ -73,6 +73,9 @@ type File interface {
 	io.Closer
 	// Size returns the length in bytes.
 	Size() (int64, error)
+	// HasName reports whether a name stands for this file now, and not for another file or nothing. A file keeps its name when its
+	// directory is renamed, but then the path leads elsewhere.
+	HasName(name string) (bool, error)
 	// Truncate sets the length in bytes. Added bytes read as zeros and take no space.
 	Truncate(size int64) error
 	// Allocate extends the file to size bytes and never shortens it. Added bytes read as zeros and have space on the disk: a
