@@ -95,7 +95,7 @@ func (a answer) err() error {
 // lineMax is how many bytes a question or an answer has at most.
 const lineMax = 64 << 10
 
-// calls keeps a connection to each node that was asked. One question at a time is on its way on each.
+// calls keeps a connection to each node that was asked, while it is used. One question at a time is on its way on each.
 type calls struct {
 	port    *port
 	timeout time.Duration
@@ -113,6 +113,7 @@ type line struct {
 	turn chan struct{} // Holds a token while nobody asks. What follows is for its holder.
 	conn net.Conn      // Nil while there is none.
 	in   *bufio.Reader
+	used bool // Since the last sweep.
 }
 
 // line returns the one to a place, which may not be connected.
@@ -140,6 +141,7 @@ func (c *calls) ask(ctx context.Context, place string, q question) (a answer, er
 		return a, context.Cause(ctx)
 	}
 	wasOpen := l.conn != nil
+	l.used = true
 	a, err = c.exchange(ctx, l, place, q)
 	if err != nil && wasOpen && ctx.Err() == nil {
 		a, err = c.exchange(ctx, l, place, q)
@@ -148,6 +150,28 @@ func (c *calls) ask(ctx context.Context, place string, q question) (a answer, er
 		return a, fmt.Errorf("cluster: ask %s: %w", place, err)
 	}
 	return a, nil
+}
+
+// sweep closes the connections that weren't used since the last time.
+func (c *calls) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for place, l := range c.lines {
+		select {
+		case <-l.turn:
+		default:
+			continue // In use.
+		}
+		if !l.used {
+			delete(c.lines, place) // A question that waits for its turn may still use it, and opens a connection that ends with the port.
+			if l.conn != nil {
+				_ = l.conn.Close()
+				l.conn = nil
+			}
+		}
+		l.used = false
+		l.turn <- struct{}{}
+	}
 }
 
 // exchange asks once.

@@ -124,6 +124,7 @@ func (c *Cluster) open(ctx context.Context, dir string) (err error) {
 	c.lives.Go(c.belong)
 	c.lives.Go(c.watchClocks)
 	c.lives.Go(c.watchDialled)
+	c.lives.Go(c.watchIdle)
 	if certs := c.port.certs; certs != nil {
 		c.lives.Go(func() { certs.Watch(c.ctx) })
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -20,6 +21,7 @@ type confirmations struct {
 
 	mu     sync.Mutex
 	voters map[string]*rounds // By the place: questions to one voter, which share answers.
+	left   sync.WaitGroup     // The last questions to nodes that are voters no more.
 	closed bool
 }
 
@@ -37,9 +39,25 @@ func (c *confirmations) of(place string) *rounds {
 	return c.voters[place]
 }
 
+// leave forgets all voters but these.
+func (c *confirmations) leave(places []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	for place, voter := range c.voters {
+		if !slices.Contains(places, place) {
+			delete(c.voters, place)
+			c.left.Go(voter.close)
+		}
+	}
+}
+
 // confirm makes sure that no node has led in a later term than this one's when it is called. others are the other voters, and need is how
-// many of them have to be in that term.
+// many of them have to be in that term. One call is in progress at a time.
 func (c *confirmations) confirm(ctx context.Context, term uint64, others []string, need int) error {
+	c.leave(others)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -80,6 +98,7 @@ func (c *confirmations) close() {
 	for _, voter := range c.voters {
 		voter.close()
 	}
+	c.left.Wait()
 }
 
 // confirmed makes sure that this node led, in a term, when it was called.

@@ -19,6 +19,7 @@ type connections struct {
 type heldConn struct {
 	net.Conn
 	owner *connections
+	to    string // The place of the node that was called; empty where that doesn't matter.
 }
 
 // Close implements net.Conn.
@@ -33,8 +34,11 @@ func (h *heldConn) Close() error {
 func (h *heldConn) NetConn() net.Conn { return h.Conn }
 
 // hold makes a connection one that is closed with the others. After close it is closed at once: ErrClosed.
-func (c *connections) hold(conn net.Conn) (net.Conn, error) {
-	held := &heldConn{conn, c}
+func (c *connections) hold(conn net.Conn) (net.Conn, error) { return c.holdTo(conn, "") }
+
+// holdTo is hold of a connection to a place.
+func (c *connections) holdTo(conn net.Conn, place string) (net.Conn, error) {
+	held := &heldConn{conn, c, place}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -45,6 +49,21 @@ func (c *connections) hold(conn net.Conn) (net.Conn, error) {
 	}
 	c.open[held] = struct{}{}
 	return held, nil
+}
+
+// leave closes the connections to places other than these.
+func (c *connections) leave(places map[string]bool) {
+	c.mu.Lock()
+	var left []*heldConn
+	for held := range c.open {
+		if held.to != "" && !places[held.to] {
+			left = append(left, held)
+		}
+	}
+	c.mu.Unlock()
+	for _, held := range left {
+		_ = held.Close()
+	}
 }
 
 // close closes all connections. Calling it again does nothing.

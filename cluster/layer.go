@@ -62,7 +62,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	return l.outgoing.hold(conn)
+	return l.outgoing.holdTo(conn, string(address))
 }
 
 // Addr implements net.Listener: it is how the consensus knows this node.

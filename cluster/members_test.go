@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -164,4 +165,55 @@ func TestTwoNodesWithOneNameMakeNoCluster(t *testing.T) {
 		return errors.Is(err, ErrMember)
 	})
 	require.Zero(t, twin.Leader())
+}
+
+func TestNodesThatAreReplacedLeaveNoConnectionsOpen(t *testing.T) {
+	c := newTrio(t, "alone")
+	node := c.nodes["alone"]
+	for i := range 5 {
+		name := fmt.Sprint("n", i)
+		c.openWith(name, c.newcomer(name))
+		waitUntil(t, func() bool { return c.member("alone", name).Voter })
+		require.NoError(t, node.Linearizable(soon(t)))
+		require.Len(t, node.Survey(soon(t)), 2)
+		waitUntil(t, func() bool { return node.Leads() && node.Remove(soon(t), name) == nil })
+		c.stop(name)
+	}
+	require.NoError(t, node.Linearizable(soon(t)))
+	waitUntil(t, func() bool { // What a node that was removed has called ends by itself.
+		node.sweepIdle(soon(t))
+		node.port.conns.mu.Lock()
+		defer node.port.conns.mu.Unlock()
+		return len(node.port.conns.open) == 0
+	})
+	require.Empty(t, node.calls.lines)
+	require.Empty(t, node.confirms.voters)
+}
+
+func TestNoConnectionThatIsOfUseIsSwept(t *testing.T) {
+	c := newTrio(t)
+	c.put("key", "1")
+	leader := c.nodes[c.leader()]
+	require.NoError(t, leader.Linearizable(soon(t)))
+	count := func() (ofRaft, lines int) {
+		conns := &leader.engine().trans.layer.outgoing
+		conns.mu.Lock()
+		defer conns.mu.Unlock()
+		leader.calls.mu.Lock()
+		defer leader.calls.mu.Unlock()
+		return len(conns.open), len(leader.calls.lines)
+	}
+	before, _ := count()
+	require.Positive(t, before)
+	for range 3 {
+		require.Len(t, leader.Survey(soon(t)), 3)
+		leader.sweepIdle(soon(t))
+	}
+	ofRaft, lines := count()
+	require.GreaterOrEqual(t, ofRaft, before)
+	require.Equal(t, 2, lines)
+	leader.sweepIdle(soon(t))
+	for _, r := range leader.Survey(soon(t)) {
+		require.NoError(t, r.Err, "it is called again")
+	}
 }
