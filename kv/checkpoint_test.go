@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -561,4 +563,31 @@ func TestACheckpointThatIsGivenUpIsCountedInStats(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 	require.Equal(t, 1, db.Stats().Checkpoints.Snapshots)
+}
+
+// TestAFileThatCannotBeRemovedFailsNoCheckpoint has one of the log that never goes.
+func TestAFileThatCannotBeRemovedFailsNoCheckpoint(t *testing.T) {
+	mem := vfs.NewMem()
+	db := openStore(t, storeDir, manual(mem))
+	stuck := ""
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpRemove && strings.HasSuffix(c.Name, ".store") {
+			if stuck = cmp.Or(stuck, c.Name); c.Name == stuck {
+				return syscall.EPERM
+			}
+		}
+		return nil
+	})
+	for range 6 {
+		for i := range 20 {
+			put(t, db, fmt.Sprint(i), string(make([]byte, 1000)))
+		}
+		checkpoint(t, db)
+	}
+	require.NotEmpty(t, stuck)
+	require.Equal(t, []uint64{6, 0}, []uint64{db.Stats().Checkpoints.Taken, db.Stats().Checkpoints.Failed})
+	stores := slices.DeleteFunc(mem.Names(), func(name string) bool { return !strings.HasSuffix(name, ".store") })
+	require.Len(t, stores, db.Stats().Segments+1)
+	require.Contains(t, stores, stuck)
+	mem.SetHook(nil)
 }

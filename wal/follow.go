@@ -158,11 +158,9 @@ func (l *Log) cut(keep int, head storeHead) error {
 	}
 	// The new segment may have taken the name of one of these.
 	l.dropped = slices.DeleteFunc(append(l.dropped, basesOf(removed)...), func(base uint64) bool { return base == g.base() })
-	if err := l.removeDropped(); err != nil {
-		l.opts.Logger.Warn("truncated segments can't be removed; the next open does that", "dir", l.dir, "error", err)
-		// Those that follow may get the names of these.
-		l.dropped = slices.DeleteFunc(l.dropped, func(base uint64) bool { return base > g.base() })
-	}
+	l.removeDropped()
+	// Those that follow may get the names of these. They are left to the next open.
+	l.dropped = slices.DeleteFunc(l.dropped, func(base uint64) bool { return base > g.base() })
 	return each(removed, (*segment).release)
 }
 

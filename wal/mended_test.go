@@ -339,7 +339,7 @@ func TestAFileThatCannotBeRemovedKeepsNoOtherOnTheDisk(t *testing.T) {
 			return slices.DeleteFunc(mem.Names(), func(name string) bool { return !strings.HasSuffix(name, storeSuffix) })
 		}
 		for range 3 {
-			require.ErrorIs(t, l.TruncateFront(l.Segments()[2].Base), syscall.EPERM)
+			require.NoError(t, l.TruncateFront(l.Segments()[2].Base))
 			require.Len(t, stores(), len(l.Segments())+1)
 			require.NoError(t, l.TruncateBack(l.Segments()[3].Base))
 			require.Len(t, stores(), len(l.Segments())+1)
@@ -365,8 +365,7 @@ func TestLeftoversOfATruncationDoNotMakeALogUnopenable(t *testing.T) {
 		return nil
 	})
 	first := l.Segments()[1].Base
-	require.Error(t, l.TruncateFront(l.Last()+1))
-	require.NoError(t, l.Stats().Failed)
+	require.NoError(t, l.TruncateFront(l.Last()+1))
 	require.NoError(t, l.Reset(first))
 	mem.SetHook(nil)
 	fill(t, l, 130)
@@ -394,8 +393,7 @@ func TestFilesThatATruncationCannotRemoveGoWithTheNext(t *testing.T) {
 				l := openTest(t, testOptions(mem))
 				fill(t, l, 130)
 				mem.SetHook(vfs.FailNth(vfs.OpRemove, nth, syscall.EIO))
-				require.ErrorIs(t, l.TruncateFront(l.Segments()[2].Base), syscall.EIO)
-				require.NoError(t, l.Stats().Failed)
+				require.NoError(t, l.TruncateFront(l.Segments()[2].Base))
 				require.NoError(t, c.next(l))
 				var want []string
 				for _, info := range l.Segments() {

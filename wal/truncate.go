@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -13,8 +12,8 @@ import (
 // segment finish it and then get ErrTruncated.
 //
 // With Options.ArchiveDir the segments are in the archive, durably, before they leave the log; appends don't wait for that. An
-// error of archiving leaves the log as it was; ErrNoSpace is a full disk. After an error of removing files the log is truncated,
-// and the next call removes what is left of them, or the next open.
+// error of archiving leaves the log as it was; ErrNoSpace is a full disk. That files can't be removed is no error: it is logged, and
+// the next call tries again, or the next open.
 func (l *Log) TruncateFront(first uint64) error {
 	l.truncateMu.Lock()
 	defer l.truncateMu.Unlock()
@@ -25,7 +24,8 @@ func (l *Log) TruncateFront(first uint64) error {
 	if len(leaving) > 0 {
 		err = l.drop(leaving)
 	}
-	return errors.Join(err, l.removeDropped())
+	l.removeDropped()
+	return err
 }
 
 // drop archives the first segments and lets them go. Their files stay.
@@ -49,10 +49,14 @@ func (l *Log) drop(leaving []*segment) error {
 	return each(leaving, (*segment).release)
 }
 
-// removeDropped removes the files of segments that were let go, and keeps in mind those that it can't remove.
-func (l *Log) removeDropped() (err error) {
-	l.dropped, err = l.removeFiles(l.dropped)
-	return err
+// removeDropped removes the files of segments that were let go, and keeps in mind those that it can't remove. The log is as good without:
+// an error would make each later checkpoint fail.
+func (l *Log) removeDropped() {
+	var err error
+	if l.dropped, err = l.removeFiles(l.dropped); err != nil {
+		l.opts.Logger.Warn("truncated segments can't be removed; the next truncation or open tries again", "dir", l.dir,
+			"segments", len(l.dropped), "error", err)
+	}
 }
 
 // before returns the segments all of whose records have offsets below first, but never the active one.
