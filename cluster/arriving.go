@@ -10,6 +10,7 @@ import (
 // arriving is a snapshot that another node sends, while raft reads it from the connection.
 type arriving struct {
 	in    io.Reader
+	term  uint64       // That of the leader which sends it.
 	since atomic.Int64 // When the read began that is under way, in nanoseconds since 1970; 0 where none is.
 	end   sync.Once
 	ended chan struct{} // Closed once nothing more comes.

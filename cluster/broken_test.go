@@ -248,7 +248,9 @@ func (s *shelf) receive(text []byte, index, term uint64) (*fsm, io.ReadCloser) {
 	require.NoError(s.t, k.Close())
 	_, in, err := snaps.Open(k.ID())
 	require.NoError(s.t, err)
-	return &fsm{ctx: s.t.Context(), replica: s.replica, snapshots: snaps, watch: s.watch, diverged: func() {}}, in
+	return &fsm{
+		ctx: s.t.Context(), replica: s.replica, snapshots: snaps, watch: s.watch, handedOn: s.replica.Applied, diverged: func() {},
+	}, in
 }
 
 // snapshotOf returns the bytes of a snapshot as of an entry that another node has applied.
@@ -277,6 +279,24 @@ func TestANodeThatASnapshotHasMendedIsReady(t *testing.T) {
 	require.NoError(t, s.watch.state(), "though no entry follows")
 	require.NoFileExists(t, f.snapshots.incoming)
 	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestASnapshotOfWhatIsAppliedChangesNothing: raft would take its members for the latest, and remove entries that it then wants to apply.
+func TestASnapshotOfWhatIsAppliedChangesNothing(t *testing.T) {
+	for _, index := range []uint64{3, 5} {
+		s := openShelf(t, t.TempDir())
+		s.store(1, 4)
+		s.members(1, "a", "b")
+		s.store(1, 7)
+		s.apply(5)
+		f, in := s.receive(snapshotOf(t, index), index, 1)
+		require.ErrorContains(t, f.Restore(in), "5 is applied")
+		require.NoError(t, in.Close())
+		require.NoError(t, s.watch.state())
+		s.requireBounds(1, 7)
+		s.requireNoted()
+		require.NoError(t, s.replica.DB().Close())
+	}
 }
 
 func TestASnapshotThatCannotBeInstalledTakesNoRoom(t *testing.T) {
@@ -340,14 +360,15 @@ func TestMembersThatWereRefusedAreNotThoseOfALaterEntry(t *testing.T) {
 	require.NoError(t, s.replica.DB().Close())
 }
 
-// sickFS is the system's files, of which none can be made while it is sick.
+// sickFS is the system's files, of which none can be made once it is sick.
 type sickFS struct {
 	vfs.FS
-	sick error
+	sick    error
+	wellFor int // How many files can be made before it falls ill.
 }
 
 func (f *sickFS) Create(name string) (vfs.File, error) {
-	if f.sick != nil {
+	if f.wellFor--; f.wellFor < 0 && f.sick != nil {
 		return nil, f.sick
 	}
 	return f.FS.Create(name)
@@ -382,7 +403,7 @@ func TestAFailedWriteOfTheStableFileStopsTheNodeWhateverIsNoted(t *testing.T) {
 			s := openShelf(t, t.TempDir())
 			s.store(1, 9)
 			s.apply(5)
-			s.stable.fs = &sickFS{s.stable.fs, syscall.EIO}
+			s.stable.fs = &sickFS{FS: s.stable.fs, sick: syscall.EIO}
 			require.ErrorIs(t, note(s), syscall.EIO)
 			require.ErrorIs(t, s.stopped(), syscall.EIO)
 			require.NoError(t, s.replica.DB().Close())
@@ -396,7 +417,7 @@ func TestANodeWhoseStableFileHasNoRoomGoesOnOnceThereIsSome(t *testing.T) {
 			s := openShelf(t, t.TempDir())
 			s.store(1, 9)
 			s.apply(5)
-			disk := &sickFS{s.stable.fs, syscall.ENOSPC}
+			disk := &sickFS{FS: s.stable.fs, sick: syscall.ENOSPC}
 			s.stable.fs = disk
 			for range 2 {
 				require.ErrorIs(t, note(s), kv.ErrNoSpace)
@@ -416,7 +437,7 @@ func TestACutOnAFullDiskIsDone(t *testing.T) {
 	s := openShelf(t, t.TempDir())
 	s.store(1, 5)
 	s.members(1, "a", "b")
-	s.stable.fs = &sickFS{s.stable.fs, syscall.ENOSPC}
+	s.stable.fs = &sickFS{FS: s.stable.fs, sick: syscall.ENOSPC}
 	require.NoError(t, s.DeleteRange(4, 6))
 	s.requireBounds(1, 3)
 	require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
@@ -426,6 +447,22 @@ func TestACutOnAFullDiskIsDone(t *testing.T) {
 	s = s.again()
 	require.Empty(t, s.history.members.notes)
 	s.requireNoted()
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestAnInstallHidesNoFullDisk: the disk has room for the snapshot and its note, but not for those that remain afterwards.
+func TestAnInstallHidesNoFullDisk(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.store(1, 5)
+	s.apply(5)
+	s.members(1, "a", "b") // It isn't agreed upon.
+	f, in := s.receive(snapshotOf(t, 9), 9, 1)
+	disk := &sickFS{FS: s.stable.fs, wellFor: 1, sick: syscall.ENOSPC}
+	s.stable.fs = disk
+	require.NoError(t, f.Restore(in))
+	require.NoError(t, in.Close())
+	require.Negative(t, disk.wellFor)
+	require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
 	require.NoError(t, s.replica.DB().Close())
 }
 
@@ -449,7 +486,7 @@ func TestALeaderThatCannotNoteItsSnapshotIsReplaced(t *testing.T) {
 func TestALeaderWhoseSnapshotsNoteHasNoRoomNotesTheNext(t *testing.T) {
 	c := newTrio(t, "alone")
 	c.put("key", "1")
-	node, disk := c.nodes["alone"], &sickFS{vfs.OS, syscall.ENOSPC}
+	node, disk := c.nodes["alone"], &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
 	node.stable.mu.Lock()
 	node.stable.fs = disk
 	node.stable.mu.Unlock()

@@ -169,7 +169,9 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
 		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
 	})
-	c.fsm = &fsm{ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, diverged: c.renewSoon}
+	c.fsm = &fsm{
+		ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, handedOn: c.handedOn, diverged: c.renewSoon,
+	}
 	return nil
 }
 
@@ -190,6 +192,15 @@ func (c *Cluster) committed() uint64 {
 		return e.raft.CommitIndex()
 	}
 	return 0
+}
+
+// handedOn returns up to which index the consensus has handed entries on to be applied, or the store has recovered them.
+func (c *Cluster) handedOn() uint64 {
+	applied := c.replica.Applied()
+	if e := c.engine(); e != nil {
+		applied = max(applied, e.raft.AppliedIndex())
+	}
+	return applied
 }
 
 // Close hands the leadership over, if this node has it, leaves the consensus and closes the store. Commits in progress end first, each with

@@ -35,7 +35,8 @@ func (c *Cluster) startEngine() (*engine, error) {
 	}
 	e := &engine{halted: make(chan struct{})}
 	e.trans = &transport{
-		layer: newLayer(c.port), limit: c.opts.message, patience: c.opts.Heartbeat, reads: c.snapshotsRead, log: c.opts.Logger,
+		layer: newLayer(c.port), limit: c.opts.message, patience: c.opts.Heartbeat, handedOn: c.handedOn, reads: c.snapshotsRead,
+		log: c.opts.Logger,
 	}
 	e.trans.start(&raft.NetworkTransportConfig{
 		MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
@@ -160,6 +161,7 @@ func (c *Cluster) establish(e *engine) {
 		select {
 		case <-time.After(askAgain):
 		case <-e.halted:
+			return
 		}
 		mark = e.raft.Apply(nil, 0)
 	}

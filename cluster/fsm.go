@@ -20,7 +20,8 @@ type fsm struct {
 	snapshots *snapshots
 	watch     *watchdog
 	failed    error
-	diverged  func() // Called after an install that has removed entries of which raft still thinks.
+	handedOn  func() uint64 // Up to which index raft has handed entries on.
+	diverged  func()        // Called after an install that has removed entries of which raft still thinks.
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -84,7 +85,8 @@ func (c *checkpoint) Persist(into raft.SnapshotSink) error {
 func (*checkpoint) Release() {}
 
 // Restore implements raft.FSM: it installs the snapshot that was received last. When the node is opened nothing is restored, since the
-// replica has recovered by itself.
+// replica has recovered by itself. A snapshot of what is applied is refused: raft would go back to it, to its members too, and then miss the
+// entries in between. See transport.answer.
 func (f *fsm) Restore(state io.ReadCloser) error {
 	if f.failed != nil {
 		return f.failed
@@ -94,6 +96,9 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return errors.New("cluster: no snapshot was received")
 	}
 	defer f.snapshots.drop() // The leader sends one that couldn't be installed again, and a full disk needs the room until then.
+	if applied := f.handedOn(); meta.Index <= applied {
+		return fmt.Errorf("cluster: a snapshot of entry %d was sent where %d is applied", meta.Index, applied)
+	}
 	_, before := f.replica.Log().Bounds()
 	if err := f.snapshots.history.sent(meta); err != nil {
 		return err
@@ -111,9 +116,6 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	if _, after := f.replica.Log().Bounds(); before > after {
 		f.diverged()
 	}
-	err = f.snapshots.history.forgetFrom(offset + 1)
-	if err == nil {
-		f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
-	}
-	return err
+	f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
+	return f.snapshots.history.forgetFrom(offset + 1)
 }

@@ -29,8 +29,8 @@ import (
 //
 // With each change it notes what the store has applied, so that a store which was lost since, or replaced by an older one, is noticed.
 //
-// Invariant: held is what the file has. After a write whose outcome isn't known, broken says so, and nothing is read or written: a vote
-// that can't be relied on must not be given again. A full disk is known to change nothing, so then the next change is tried again.
+// Invariant: held is what the file has. After a write that failed, broken says so, and nothing is read or written: a vote that can't be
+// relied on must not be given again. A full disk is known to change nothing, so then the next change is tried again.
 type stable struct {
 	fs      vfs.FS
 	path    string

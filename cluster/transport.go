@@ -19,17 +19,21 @@ import (
 // commits would be sent 64 of them at once, in more memory than there may be, and for longer than Options.DialTimeout.
 const messageBytes = 4 << 20
 
+// longPause is how many times transport.patience a snapshot may pause although its leader isn't silent.
+const longPause = 10
+
 // transport is raft's, with messages of bounded size, and without those of which raft would panic. What is received goes through a goroutine,
 // which Close ends.
 type transport struct {
 	*raft.NetworkTransport
 	layer    *layer
 	limit    int           // messageBytes, but in tests.
-	patience time.Duration // How long a snapshot that comes may pause, where the leader is silent, too.
+	patience time.Duration // How long a snapshot that comes may pause where its leader is silent, too.
+	handedOn func() uint64 // Up to which index the node has been given what is agreed upon.
 	// reads asks for the newest format of snapshots that a node's program reads.
 	reads   func(ctx context.Context, place string) (format uint32, err error)
 	log     *slog.Logger
-	heard   atomic.Int64 // When the last heartbeat came, in nanoseconds since 1970.
+	heard   atomic.Pointer[heartbeat] // The last one.
 	checked chan raft.RPC
 	ctx     context.Context // Done once it is closed.
 	cancel  context.CancelFunc
@@ -59,10 +63,12 @@ func (t *transport) check() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if rpc.Reader != nil {
-				state := &arriving{in: rpc.Reader, ended: make(chan struct{})}
-				rpc.Reader = state
+			if m, is := rpc.Command.(*raft.InstallSnapshotRequest); is {
+				state := &arriving{in: rpc.Reader, term: m.Term, ended: make(chan struct{})}
+				answers, caller := make(chan raft.RPCResponse, 1), rpc.RespChan
+				rpc.Reader, rpc.RespChan = state, answers
 				t.ended.Go(func() { t.watch(state) })
+				t.ended.Go(func() { t.answer(m, answers, caller) })
 			}
 			if err := checkMessage(rpc.Command); err != nil {
 				t.ended.Go(func() { // The next message comes after the snapshot.
@@ -79,6 +85,20 @@ func (t *transport) check() {
 		case <-t.ctx.Done():
 			return
 		}
+	}
+}
+
+// answer hands on what comes of a snapshot. That one was refused since the node has applied as much means that it has what the leader sent:
+// the leader had not heard so, as where an answer was lost, and goes on after it.
+func (t *transport) answer(m *raft.InstallSnapshotRequest, from <-chan raft.RPCResponse, to chan<- raft.RPCResponse) {
+	select {
+	case r := <-from:
+		a, is := r.Response.(*raft.InstallSnapshotResponse)
+		if is && r.Error != nil && a.Term == m.Term && m.LastLogIndex <= t.handedOn() {
+			r.Response, r.Error = &raft.InstallSnapshotResponse{Term: a.Term, Success: true}, nil
+		}
+		to <- r
+	case <-t.ctx.Done():
 	}
 }
 
@@ -129,20 +149,29 @@ func (t *transport) InstallSnapshot(
 	return t.NetworkTransport.InstallSnapshot(id, place, message, answer, state)
 }
 
+// heartbeat says that there was a leader.
+type heartbeat struct {
+	term uint64
+	at   time.Time
+}
+
 // SetHeartbeatHandler implements raft.Transport.
 func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
-		t.heard.Store(time.Now().UnixNano())
+		if m, is := rpc.Command.(*raft.AppendEntriesRequest); is {
+			t.heard.Store(&heartbeat{m.Term, time.Now()})
+		}
 		handle(rpc)
 	})
 }
 
-// watch closes the connections on which other nodes call where a snapshot that comes pauses and the leader is silent. raft reads it without
-// a limit, and meanwhile neither votes nor stands for election: so a leader that hangs could not be replaced.
+// watch closes the connections on which other nodes call where a snapshot that comes pauses and its leader is silent, or it pauses for long.
+// raft reads it without a limit, and meanwhile takes no entries, doesn't vote and doesn't stand for election. So a leader that hangs could not be
+// replaced, or what another one says would not arrive. A second look follows the first: a node that was stopped itself has to read first.
 func (t *transport) watch(state *arriving) {
 	look := time.NewTicker(t.patience / 4)
 	defer look.Stop()
-	for {
+	for stalled := 0; stalled < 2; {
 		select {
 		case <-look.C:
 		case <-state.ended:
@@ -150,12 +179,16 @@ func (t *transport) watch(state *arriving) {
 		case <-t.ctx.Done():
 			return
 		}
-		if min(state.waits(), time.Since(time.Unix(0, t.heard.Load()))) > t.patience {
-			t.log.Warn("a snapshot that another node sends doesn't go on, and its leader is silent: connections are closed")
-			t.layer.cutIncoming()
-			return
+		waits, silent := state.waits(), true
+		if last := t.heard.Load(); last != nil && last.term == state.term {
+			silent = time.Since(last.at) > t.patience
+		}
+		if stalled++; waits <= t.patience || !silent && waits <= longPause*t.patience {
+			stalled = 0
 		}
 	}
+	t.log.Warn("a snapshot that another node sends doesn't go on: the connections from other nodes are closed", "term", state.term)
+	t.layer.cutIncoming()
 }
 
 // Close implements raft.WithClose. It closes all connections, and may be called again.

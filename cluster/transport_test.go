@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,17 +59,103 @@ func TestAFollowerCatchesUpWithMoreThanAMessage(t *testing.T) {
 	c.requireShows(late, "large", string(make([]byte, 5000)))
 }
 
+// openTransport opens one that knows all programs to read the newest snapshots.
+func openTransport(t *testing.T, name string, patience time.Duration) (*transport, raft.ServerAddress) {
+	t.Helper()
+	p := openPort(t, "one", name, TLS{})
+	trans := &transport{layer: newLayer(p), limit: messageBytes, patience: patience, log: testLogger(t), handedOn: func() uint64 { return 0 }}
+	trans.start(&raft.NetworkTransportConfig{MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))})
+	t.Cleanup(func() { require.NoError(t, trans.Close()) })
+	return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
+}
+
+// aState is what a leader of term 1 says before the bytes of a snapshot.
+func aState(index uint64, size int64) *raft.InstallSnapshotRequest {
+	return &raft.InstallSnapshotRequest{
+		SnapshotVersion: 1, Term: 1, LastLogIndex: index, Size: size, Configuration: raft.EncodeConfiguration(raft.Configuration{}),
+	}
+}
+
+// TestASnapshotThatPausesIsGivenUp lets the bytes of one stop after some, as where its leader hangs, beside heartbeats of that leader or another.
+func TestASnapshotThatPausesIsGivenUp(t *testing.T) {
+	const patience = 100 * time.Millisecond
+	for _, c := range []struct {
+		sentence string
+		term     uint64 // Of the heartbeats; 0 for none.
+		after    time.Duration
+	}{
+		{"without heartbeats", 0, patience},
+		{"where another node leads by now", 2, patience},
+		{"where its leader's heartbeats go on, after a longer time", 1, longPause * patience},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			from, leads := openTransport(t, "a", time.Minute)
+			to, place := openTransport(t, "b", patience)
+			to.SetHeartbeatHandler(func(rpc raft.RPC) { rpc.Respond(&raft.AppendEntriesResponse{Success: true}, nil) })
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			in, out := io.Pipe()
+			defer func() { _ = out.Close() }()
+			sending.Go(func() { _, _ = out.Write(make([]byte, 1000)) })
+			sending.Go(func() { _ = from.InstallSnapshot("b", place, aState(1, 2000), &raft.InstallSnapshotResponse{}, in) })
+			read := make(chan time.Duration, 1)
+			sending.Go(func() {
+				rpc := <-to.Consumer()
+				began := time.Now()
+				_, err := io.Copy(io.Discard, rpc.Reader)
+				rpc.Respond(&raft.InstallSnapshotResponse{}, err)
+				read <- time.Since(began)
+			})
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(patience / 10) {
+				select {
+				case took := <-read:
+					require.Greater(t, took, c.after)
+					return
+				default:
+				}
+				require.True(t, time.Now().Before(deadline), "it is read for ever")
+				if c.term > 0 {
+					beat := &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{Addr: []byte(leads)}, Term: c.term}
+					_ = from.AppendEntries("b", place, beat, &raft.AppendEntriesResponse{})
+				}
+			}
+		})
+	}
+}
+
+// TestALeaderHearsThatANodeHasWhatItWasSent: raft refuses such a snapshot, and the leader would send it again and again.
+func TestALeaderHearsThatANodeHasWhatItWasSent(t *testing.T) {
+	from, _ := openTransport(t, "a", time.Minute)
+	to, place := openTransport(t, "b", time.Minute)
+	to.handedOn = func() uint64 { return 7 }
+	for _, c := range []struct {
+		index, term uint64 // Of the snapshot, and of the node that gets it.
+		refused     error
+		want        bool
+	}{
+		{7, 1, errors.New("refused"), true},
+		{8, 1, errors.New("refused"), false},
+		{7, 2, errors.New("refused"), false},
+		{7, 2, nil, false}, // raft refuses one of an earlier term without an error.
+	} {
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			rpc := <-to.Consumer()
+			_, _ = io.Copy(io.Discard, rpc.Reader)
+			rpc.Respond(&raft.InstallSnapshotResponse{Term: c.term}, c.refused)
+		})
+		var answer raft.InstallSnapshotResponse
+		err := from.InstallSnapshot("b", place, aState(c.index, 4), &answer, strings.NewReader("text"))
+		sending.Wait()
+		require.Equal(t, c.want, answer.Success, "%+v", c)
+		require.Equal(t, c.refused == nil || c.want, err == nil, "%+v: %v", c, err)
+	}
+}
+
 // TestANodeIsSentASnapshotThatItsProgramReads sends one to programs of each format.
 func TestANodeIsSentASnapshotThatItsProgramReads(t *testing.T) {
-	open := func(name string) (*transport, raft.ServerAddress) {
-		p := openPort(t, "one", name, TLS{})
-		trans := &transport{layer: newLayer(p), limit: messageBytes, patience: time.Minute, log: testLogger(t)}
-		trans.start(&raft.NetworkTransportConfig{Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))})
-		t.Cleanup(func() { require.NoError(t, trans.Close()) })
-		return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
-	}
-	from, _ := open("a")
-	to, place := open("b")
+	from, _ := openTransport(t, "a", time.Minute)
+	to, place := openTransport(t, "b", time.Minute)
 	received := make(chan []byte, 1)
 	go func() {
 		for {

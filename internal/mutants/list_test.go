@@ -677,9 +677,16 @@ var mutants = []mutant{
 	{
 		mistake: "a snapshot is waited for although its leader hangs",
 		file:    "cluster/transport.go",
-		old:     "\t\t\tt.layer.cutIncoming()\n",
+		old:     "\tt.layer.cutIncoming()\n",
 		new:     "",
 		module:  "cluster", pkg: ".", test: "TestALeaderThatHangsWhileItSendsASnapshotIsReplaced",
+	},
+	{
+		mistake: "a node goes back to a snapshot of what it has applied",
+		file:    "cluster/fsm.go",
+		old:     "if applied := f.handedOn(); meta.Index <= applied {",
+		new:     "if applied := f.handedOn(); meta.Index > applied+1<<40 {",
+		module:  "cluster", pkg: ".", test: "TestASnapshotOfWhatIsAppliedChangesNothing",
 	},
 	{
 		mistake: "a node is sent a snapshot that its program doesn't read",
