@@ -109,14 +109,23 @@ func (s *soak) fillDisk(ctx context.Context, name string) {
 	})
 }
 
-// move gives a node another address.
-func (s *soak) move(_ context.Context, name string) {
+// move gives a node another address, and waits until the members know it: a node that is known at its old address alone can't be asked for its
+// vote, without which there may be no leader once another one is removed.
+func (s *soak) move(ctx context.Context, name string) {
 	if name == s.sick.spared {
 		return
 	}
 	s.signal(name, syscall.SIGKILL)
 	s.moved[name] = fmt.Sprint(name, " in place ", len(s.net.proxies))
 	s.start(name, len(s.names))
+	v := s.visitor()
+	defer v.leave()
+	for ctx.Err() == nil {
+		if _, err := v.ask(name, request{Op: "join", Limit: time.Second}); err == nil {
+			return
+		}
+		pause(ctx, s.sick.dice, 20)
+	}
 }
 
 // take takes a sample.
