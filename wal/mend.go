@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/walnutkv/walnut/internal/vfs"
 )
@@ -88,16 +87,33 @@ func (v *survey) outcome() Recovery {
 	return Recovery{Outcome: Clean}
 }
 
-// removeLeftovers removes files that a creation or truncation left when it died, indexes before stores.
+// removeLeftovers removes files that a creation or truncation left when it died, indexes before stores. What stood before the log's first
+// record may stay where it can't be removed: nothing gets its name any more.
 func (l *Log) removeLeftovers(v *survey) error {
-	isIndex := func(name string) bool { return strings.HasSuffix(name, indexSuffix) }
-	indexes := slices.DeleteFunc(slices.Clone(v.leftovers), func(name string) bool { return !isIndex(name) })
-	others := slices.DeleteFunc(slices.Clone(v.leftovers), isIndex)
 	l.recovery.Removed = v.leftovers
 	if err := v.closeOthers(); err != nil {
 		return err
 	}
-	return l.removeNames(indexes, others)
+	var front, rest [2][]string // Indexes, and others.
+	var bases []uint64          // Of front.
+	for _, name := range v.leftovers {
+		kind := 0
+		base, isIndex := parseName(name, indexSuffix)
+		if !isIndex {
+			kind = 1
+			base, _ = parseName(name, storeSuffix)
+		}
+		if 0 < base && base < v.tail.first {
+			front[kind], bases = append(front[kind], name), append(bases, base)
+		} else {
+			rest[kind] = append(rest[kind], name)
+		}
+	}
+	if err := l.removeNames(front[:]...); err != nil {
+		l.dropped = slices.Compact(bases) // The names are sorted.
+		l.removeDropped()
+	}
+	return l.removeNames(rest[:]...)
 }
 
 // mendTail makes the last segment's end fit to be added to. What the last process wrote may be readable and yet on no disk, if

@@ -345,6 +345,11 @@ func TestAFileThatCannotBeRemovedKeepsNoOtherOnTheDisk(t *testing.T) {
 			require.Len(t, stores(), len(l.Segments())+1)
 			fill(t, l, l.Last()+300)
 		}
+		first, last := l.First(), l.Last()
+		require.NoError(t, l.Close())
+		l = openTest(t, testOptions(mem)) // It isn't refused.
+		requireRecords(t, l, first, last)
+		require.Len(t, stores(), len(l.Segments())+1)
 		mem.SetHook(nil)
 		require.NoError(t, l.TruncateFront(l.First()))
 		require.Len(t, stores(), len(l.Segments()))
