@@ -51,19 +51,16 @@ func (c *connections) holdTo(conn net.Conn, place string) (net.Conn, error) {
 	return held, nil
 }
 
-// leave closes the connections to places other than these.
-func (c *connections) leave(places map[string]bool) {
+// leadElsewhere reports whether there are connections to places other than these.
+func (c *connections) leadElsewhere(places map[string]bool) bool {
 	c.mu.Lock()
-	var left []*heldConn
+	defer c.mu.Unlock()
 	for held := range c.open {
 		if held.to != "" && !places[held.to] {
-			left = append(left, held)
+			return true
 		}
 	}
-	c.mu.Unlock()
-	for _, held := range left {
-		_ = held.Close()
-	}
+	return false
 }
 
 // close closes all connections. Calling it again does nothing.

@@ -21,9 +21,9 @@ func (c *Cluster) watchIdle() {
 	}
 }
 
-// sweepIdle closes the connections for calls that weren't used since the last time, and those of the consensus to what is no member. raft keeps
-// some to each node that it has called. To members they must stay, however idle: with one that was closed raft loses a message, which may be
-// the request for a vote.
+// sweepIdle closes the connections for calls that weren't used since the last time. raft keeps some to each node that it has called, with a
+// quarter of a mebibyte each, and lets go of all of them or none: so of all where some lead to what is no member. Otherwise they stay, however
+// idle: with one that was closed raft loses a message, which may be the request for a vote.
 func (c *Cluster) sweepIdle(ctx context.Context) {
 	c.calls.sweep()
 	servers, err := c.members(ctx)
@@ -34,5 +34,7 @@ func (c *Cluster) sweepIdle(ctx context.Context) {
 	for _, s := range servers {
 		members[string(s.Address)] = true
 	}
-	c.engine().trans.layer.outgoing.leave(members)
+	if trans := c.engine().trans; trans.layer.outgoing.leadElsewhere(members) {
+		trans.CloseStreams()
+	}
 }

@@ -156,6 +156,6 @@ func (s *soak) requireFlat() {
 	begin, end := s.samples[1], s.samples[len(s.samples)-1]
 	require.LessOrEqual(s.t, end.Goroutines, begin.Goroutines+30)
 	require.LessOrEqual(s.t, end.Descriptors, begin.Descriptors+20)
-	require.LessOrEqual(s.t, end.Heap, 2*begin.Heap+4<<20)
+	require.LessOrEqual(s.t, end.Heap, 2*begin.Heap+16<<20)
 	require.LessOrEqual(s.t, end.Disk, 2*begin.Disk+1<<20)
 }
