@@ -22,10 +22,13 @@ func (a *arriving) Read(into []byte) (int, error) {
 	n, err := a.in.Read(into)
 	a.since.Store(0)
 	if err != nil {
-		a.end.Do(func() { close(a.ended) })
+		a.finish()
 	}
 	return n, err
 }
+
+// finish says that nothing more comes, or that it is not read.
+func (a *arriving) finish() { a.end.Do(func() { close(a.ended) }) }
 
 // waits returns for how long a read has waited for the other node.
 func (a *arriving) waits() time.Duration {

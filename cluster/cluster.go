@@ -194,13 +194,12 @@ func (c *Cluster) committed() uint64 {
 	return 0
 }
 
-// handedOn returns up to which index the consensus has handed entries on to be applied, or the store has recovered them.
+// handedOn returns up to which index the consensus has handed entries on to be applied. It begins with what the store has recovered.
 func (c *Cluster) handedOn() uint64 {
-	applied := c.replica.Applied()
 	if e := c.engine(); e != nil {
-		applied = max(applied, e.raft.AppliedIndex())
+		return e.raft.AppliedIndex()
 	}
-	return applied
+	return c.replica.Applied()
 }
 
 // Close hands the leadership over, if this node has it, leaves the consensus and closes the store. Commits in progress end first, each with

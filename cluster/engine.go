@@ -35,11 +35,10 @@ func (c *Cluster) startEngine() (*engine, error) {
 	}
 	e := &engine{halted: make(chan struct{})}
 	e.trans = &transport{
-		layer: newLayer(c.port), limit: c.opts.message, patience: c.opts.Heartbeat, handedOn: c.handedOn, reads: c.snapshotsRead,
-		log: c.opts.Logger,
+		layer: newLayer(c.port), limit: c.opts.message, patience: c.opts.Heartbeat, reads: c.snapshotsRead, log: c.opts.Logger,
 	}
 	e.trans.start(&raft.NetworkTransportConfig{
-		MaxPool: 3, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
+		MaxPool: connsKept, Timeout: c.opts.DialTimeout, Logger: c.raftLog, MsgpackUseNewTimeFormat: true,
 		MaxRPCsInFlight: 1, // After an append that was refused, pipelining can stall a follower for good.
 	})
 	c.snapshots.start.Store(start)
@@ -51,6 +50,7 @@ func (c *Cluster) startEngine() (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster: %w", err), e.trans.Close())
 	}
+	e.trans.taker.Store(&taker{e.raft.AppliedIndex, e.raft.CurrentTerm})
 	c.counts.observe(e.raft)
 	e.lives.Go(func() { c.followLeadership(e) })
 	return e, nil

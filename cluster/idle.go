@@ -22,8 +22,8 @@ func (c *Cluster) watchIdle() {
 }
 
 // sweepIdle closes the connections for calls that weren't used since the last time. raft keeps some to each node that it has called, with a
-// quarter of a mebibyte each, and lets go of all of them or none: so of all where some lead to what is no member. Otherwise they stay, however
-// idle: with one that was closed raft loses a message, which may be the request for a vote.
+// quarter of a mebibyte each, and lets go of all of them or none, and of those on which it is called: so of all where some lead to what is no
+// member. The messages that are lost by that are sent again, see again.
 func (c *Cluster) sweepIdle(ctx context.Context) {
 	c.calls.sweep()
 	servers, err := c.members(ctx)

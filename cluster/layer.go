@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -53,6 +55,8 @@ func (l *layer) Accept() (net.Conn, error) {
 	}
 }
 
+var errNotConnected = errors.New("not connected")
+
 // Dial implements raft.StreamLayer. The address says which node there must be.
 func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
@@ -60,7 +64,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	node, at := parted(string(address))
 	conn, _, err := l.port.dial(ctx, forRaft, node, at)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotConnected, err)
 	}
 	return l.outgoing.holdTo(conn, string(address))
 }

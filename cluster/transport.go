@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,9 @@ import (
 // commits would be sent 64 of them at once, in more memory than there may be, and for longer than Options.DialTimeout.
 const messageBytes = 4 << 20
 
+// connsKept is how many idle connections to each node are kept.
+const connsKept = 3
+
 // longPause is how many times transport.patience a snapshot may pause although its leader isn't silent.
 const longPause = 10
 
@@ -27,9 +31,9 @@ const longPause = 10
 type transport struct {
 	*raft.NetworkTransport
 	layer    *layer
-	limit    int           // messageBytes, but in tests.
-	patience time.Duration // How long a snapshot that comes may pause where its leader is silent, too.
-	handedOn func() uint64 // Up to which index the node has been given what is agreed upon.
+	limit    int                   // messageBytes, but in tests.
+	patience time.Duration         // How long a snapshot that comes may pause where its leader is silent, too.
+	taker    atomic.Pointer[taker] // What takes the messages; nil until it has started.
 	// reads asks for the newest format of snapshots that a node's program reads.
 	reads   func(ctx context.Context, place string) (format uint32, err error)
 	log     *slog.Logger
@@ -38,6 +42,12 @@ type transport struct {
 	ctx     context.Context // Done once it is closed.
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup
+}
+
+// taker is what raft says of itself.
+type taker struct {
+	applied func() uint64 // Up to which index it has handed entries on to be applied.
+	term    func() uint64
 }
 
 var (
@@ -63,19 +73,21 @@ func (t *transport) check() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if m, is := rpc.Command.(*raft.InstallSnapshotRequest); is {
-				state := &arriving{in: rpc.Reader, term: m.Term, ended: make(chan struct{})}
-				answers, caller := make(chan raft.RPCResponse, 1), rpc.RespChan
-				rpc.Reader, rpc.RespChan = state, answers
-				t.ended.Go(func() { t.watch(state) })
-				t.ended.Go(func() { t.answer(m, answers, caller) })
-			}
-			if err := checkMessage(rpc.Command); err != nil {
-				t.ended.Go(func() { // The next message comes after the snapshot.
-					_, _ = io.Copy(io.Discard, rpc.Reader)
-					rpc.Respond(&raft.InstallSnapshotResponse{}, err)
-				})
-				continue
+			switch m := rpc.Command.(type) {
+			case *raft.AppendEntriesRequest:
+				if t.trim(m) {
+					rpc.Respond(&raft.AppendEntriesResponse{Term: m.Term, LastLog: m.PrevLogEntry + uint64(len(m.Entries)), Success: true}, nil)
+					continue
+				}
+			case *raft.InstallSnapshotRequest:
+				t.receive(&rpc, m)
+				if _, err := decodeMembers(m.Configuration); err != nil { // raft would panic. Members in entries are checked when they are appended.
+					t.ended.Go(func() { // The next message comes after the snapshot.
+						_, _ = io.Copy(io.Discard, rpc.Reader)
+						rpc.Respond(&raft.InstallSnapshotResponse{}, err)
+					})
+					continue
+				}
 			}
 			select {
 			case t.checked <- rpc:
@@ -88,26 +100,55 @@ func (t *transport) check() {
 	}
 }
 
+// trim leaves out of a leader's message what this node has applied, and reports whether that was all. So what the leader asks about its log
+// before that needs no answer from raft, which refuses where the entries are compacted here: the leader would go back to what it can
+// only send as a snapshot, again and again. An entry that is applied here is the same in the log of a leader of this node's term.
+//
+// No message says that more is agreed upon than it reaches. raft 1.8.0 would take whatever this node has up to there for agreed upon, also
+// entries that a later message replaces.
+func (t *transport) trim(m *raft.AppendEntriesRequest) (known bool) {
+	end := m.PrevLogEntry + uint64(len(m.Entries))
+	m.LeaderCommitIndex = min(m.LeaderCommitIndex, end)
+	by := t.taker.Load()
+	if by == nil {
+		return false
+	}
+	applied := by.applied() // Before the term: then all of it was agreed upon in that term or before.
+	switch {
+	case by.term() != m.Term || applied <= m.PrevLogEntry:
+		return false
+	case applied >= end:
+		return true
+	}
+	n := applied - m.PrevLogEntry
+	m.PrevLogEntry, m.PrevLogTerm, m.Entries = applied, m.Entries[n-1].Term, m.Entries[n:]
+	return false
+}
+
+// receive watches over a snapshot that comes, and over what raft answers.
+func (t *transport) receive(rpc *raft.RPC, m *raft.InstallSnapshotRequest) {
+	state := &arriving{in: rpc.Reader, term: m.Term, ended: make(chan struct{})}
+	answers, caller := make(chan raft.RPCResponse, 1), rpc.RespChan
+	rpc.Reader, rpc.RespChan = state, answers
+	t.ended.Go(func() { t.watch(state) })
+	t.ended.Go(func() {
+		defer state.finish()
+		t.answer(m, answers, caller)
+	})
+}
+
 // answer hands on what comes of a snapshot. That one was refused since the node has applied as much means that it has what the leader sent:
 // the leader had not heard so, as where an answer was lost, and goes on after it.
 func (t *transport) answer(m *raft.InstallSnapshotRequest, from <-chan raft.RPCResponse, to chan<- raft.RPCResponse) {
 	select {
 	case r := <-from:
 		a, is := r.Response.(*raft.InstallSnapshotResponse)
-		if is && r.Error != nil && a.Term == m.Term && m.LastLogIndex <= t.handedOn() {
+		if by := t.taker.Load(); is && by != nil && r.Error != nil && a.Term == m.Term && m.LastLogIndex <= by.applied() {
 			r.Response, r.Error = &raft.InstallSnapshotResponse{Term: a.Term, Success: true}, nil
 		}
 		to <- r
 	case <-t.ctx.Done():
 	}
-}
-
-// checkMessage refuses a snapshot whose members can't be decoded. Those in entries are checked when they are appended.
-func checkMessage(message any) (err error) {
-	if m, is := message.(*raft.InstallSnapshotRequest); is {
-		_, err = decodeMembers(m.Configuration)
-	}
-	return err
 }
 
 // AppendEntries implements raft.Transport. raft goes on after the last entry that it finds in the message afterwards.
@@ -121,7 +162,33 @@ func (t *transport) AppendEntries(
 			break
 		}
 	}
-	return t.NetworkTransport.AppendEntries(id, place, message, answer)
+	message.LeaderCommitIndex = min(message.LeaderCommitIndex, message.PrevLogEntry+uint64(len(message.Entries))) // See trim.
+	return again(func() error { return t.NetworkTransport.AppendEntries(id, place, message, answer) })
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(
+	id raft.ServerID, place raft.ServerAddress, message *raft.RequestVoteRequest, answer *raft.RequestVoteResponse,
+) error {
+	return again(func() error { return t.NetworkTransport.RequestVote(id, place, message, answer) })
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(
+	id raft.ServerID, place raft.ServerAddress, message *raft.RequestPreVoteRequest, answer *raft.RequestPreVoteResponse,
+) error {
+	return again(func() error { return t.NetworkTransport.RequestPreVote(id, place, message, answer) })
+}
+
+// again sends a message once more where the other node has hung up, as it does when it sweeps or starts again: so many connections as are kept
+// may be of before. It is for messages that do the same when they come twice.
+func again(send func() error) (err error) {
+	for range connsKept + 1 {
+		if err = send(); !errors.Is(err, io.EOF) || errors.Is(err, errNotConnected) {
+			return err
+		}
+	}
+	return err
 }
 
 // InstallSnapshot implements raft.Transport. A node whose program is older is sent what that reads: otherwise, while a cluster is upgraded, a

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/snapshot"
@@ -63,10 +64,14 @@ func TestAFollowerCatchesUpWithMoreThanAMessage(t *testing.T) {
 func openTransport(t *testing.T, name string, patience time.Duration) (*transport, raft.ServerAddress) {
 	t.Helper()
 	p := openPort(t, "one", name, TLS{})
-	trans := &transport{layer: newLayer(p), limit: messageBytes, patience: patience, log: testLogger(t), handedOn: func() uint64 { return 0 }}
+	trans := &transport{layer: newLayer(p), limit: messageBytes, patience: patience, log: testLogger(t)}
 	trans.start(&raft.NetworkTransportConfig{MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLog(testLogger(t))})
 	t.Cleanup(func() { require.NoError(t, trans.Close()) })
 	return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
+}
+
+func takerOf(applied, term uint64) *taker {
+	return &taker{func() uint64 { return applied }, func() uint64 { return term }}
 }
 
 // aState is what a leader of term 1 says before the bytes of a snapshot.
@@ -127,7 +132,7 @@ func TestASnapshotThatPausesIsGivenUp(t *testing.T) {
 func TestALeaderHearsThatANodeHasWhatItWasSent(t *testing.T) {
 	from, _ := openTransport(t, "a", time.Minute)
 	to, place := openTransport(t, "b", time.Minute)
-	to.handedOn = func() uint64 { return 7 }
+	to.taker.Store(takerOf(7, 1))
 	for _, c := range []struct {
 		index, term uint64 // Of the snapshot, and of the node that gets it.
 		refused     error
@@ -150,6 +155,92 @@ func TestALeaderHearsThatANodeHasWhatItWasSent(t *testing.T) {
 		require.Equal(t, c.want, answer.Success, "%+v", c)
 		require.Equal(t, c.refused == nil || c.want, err == nil, "%+v: %v", c, err)
 	}
+}
+
+// TestWhatIsAppliedIsLeftOutOfAMessage is of a node that has applied 7 entries in term 2.
+func TestWhatIsAppliedIsLeftOutOfAMessage(t *testing.T) {
+	from, _ := openTransport(t, "a", time.Minute)
+	to, place := openTransport(t, "b", time.Minute)
+	to.taker.Store(takerOf(7, 2))
+	for _, c := range []struct {
+		sentence         string
+		term, prev, last uint64 // Of the message; its entries have terms as their indexes.
+		commit           uint64
+		want             *raft.AppendEntriesRequest // What raft gets.
+	}{
+		{"all of it is applied", 2, 3, 7, 9, nil},
+		{"a question about an entry that is applied", 2, 6, 6, 9, nil},
+		{"some of it is applied", 2, 5, 9, 9, &raft.AppendEntriesRequest{PrevLogEntry: 7, PrevLogTerm: 7, LeaderCommitIndex: 9}},
+		{"it follows what is applied", 2, 7, 9, 8, &raft.AppendEntriesRequest{PrevLogEntry: 7, PrevLogTerm: 7, LeaderCommitIndex: 8}},
+		{"it ends before what is agreed upon", 2, 8, 9, 20, &raft.AppendEntriesRequest{PrevLogEntry: 8, PrevLogTerm: 8, LeaderCommitIndex: 9}},
+		{"the leader of an earlier term may have other entries", 1, 3, 7, 9, &raft.AppendEntriesRequest{PrevLogEntry: 3, PrevLogTerm: 3, LeaderCommitIndex: 7}},
+		{"raft has to learn a later term", 3, 3, 7, 7, &raft.AppendEntriesRequest{PrevLogEntry: 3, PrevLogTerm: 3, LeaderCommitIndex: 7}},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			message := &raft.AppendEntriesRequest{Term: c.term, PrevLogEntry: c.prev, PrevLogTerm: c.prev, LeaderCommitIndex: c.commit}
+			for index := c.prev + 1; index <= c.last; index++ {
+				message.Entries = append(message.Entries, &raft.Log{Index: index, Term: index})
+			}
+			var answer raft.AppendEntriesResponse
+			sent := make(chan error, 1)
+			go func() { sent <- from.NetworkTransport.AppendEntries("b", place, message, &answer) }()
+			if c.want == nil {
+				require.NoError(t, <-sent)
+				require.True(t, answer.Success)
+				require.Equal(t, c.term, answer.Term)
+				return
+			}
+			rpc := <-to.Consumer()
+			rpc.Respond(&raft.AppendEntriesResponse{}, nil)
+			require.NoError(t, <-sent)
+			got := rpc.Command.(*raft.AppendEntriesRequest)
+			require.Equal(t, c.want.PrevLogEntry, got.PrevLogEntry)
+			require.Equal(t, c.want.PrevLogTerm, got.PrevLogTerm)
+			require.Equal(t, c.want.LeaderCommitIndex, got.LeaderCommitIndex)
+			for i, entry := range got.Entries {
+				require.Equal(t, got.PrevLogEntry+uint64(i)+1, entry.Index)
+			}
+			require.Equal(t, c.last, got.PrevLogEntry+uint64(len(got.Entries)))
+		})
+	}
+}
+
+// TestAVoteArrivesThoughTheOtherNodeHasHungUp lets a node close its connections, of which the other one has some in its pool.
+func TestAVoteArrivesThoughTheOtherNodeHasHungUp(t *testing.T) {
+	from, _ := openTransport(t, "a", time.Minute)
+	to, place := openTransport(t, "b", time.Minute)
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	asked := make(chan raft.RPC)
+	answering.Go(func() {
+		for {
+			select {
+			case rpc := <-to.Consumer():
+				asked <- rpc
+			case <-to.ctx.Done():
+				return
+			}
+		}
+	})
+	vote := func() error {
+		return from.RequestVote("b", place, &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})
+	}
+	for range 2 {
+		var votes sync.WaitGroup
+		for range connsKept {
+			votes.Go(func() { assert.NoError(t, vote()) })
+		}
+		var rpcs []raft.RPC
+		for range connsKept { // Each on a connection of its own.
+			rpcs = append(rpcs, <-asked)
+		}
+		for _, rpc := range rpcs {
+			rpc.Respond(&raft.RequestVoteResponse{}, nil)
+		}
+		votes.Wait()
+		to.layer.cutIncoming()
+	}
+	require.NoError(t, to.Close())
 }
 
 // TestANodeIsSentASnapshotThatItsProgramReads sends one to programs of each format.

@@ -88,7 +88,7 @@ func (v *survey) outcome() Recovery {
 }
 
 // removeLeftovers removes files that a creation or truncation left when it died, indexes before stores. What stood before the log's first
-// record may stay where it can't be removed: nothing gets its name any more.
+// record may stay where it can't be removed: nothing gets its name any more, unless by a Reset to an earlier offset.
 func (l *Log) removeLeftovers(v *survey) error {
 	l.recovery.Removed = v.leftovers
 	if err := v.closeOthers(); err != nil {

@@ -682,6 +682,20 @@ var mutants = []mutant{
 		module:  "cluster", pkg: ".", test: "TestALeaderThatHangsWhileItSendsASnapshotIsReplaced",
 	},
 	{
+		mistake: "a message says that more is agreed upon than it reaches",
+		file:    "cluster/transport.go",
+		old:     "\tm.LeaderCommitIndex = min(m.LeaderCommitIndex, end)\n",
+		new:     "",
+		module:  "cluster", pkg: ".", test: "TestWhatIsAppliedIsLeftOutOfAMessage",
+	},
+	{
+		mistake: "a leader of an earlier term hears that a node has its entries",
+		file:    "cluster/transport.go",
+		old:     "case by.term() != m.Term || applied <= m.PrevLogEntry:",
+		new:     "case applied <= m.PrevLogEntry:",
+		module:  "cluster", pkg: ".", test: "TestWhatIsAppliedIsLeftOutOfAMessage",
+	},
+	{
 		mistake: "a node goes back to a snapshot of what it has applied",
 		file:    "cluster/fsm.go",
 		old:     "if applied := f.handedOn(); meta.Index <= applied {",
