@@ -190,7 +190,12 @@ func TestWhatIsAppliedIsLeftOutOfAMessage(t *testing.T) {
 				require.Equal(t, c.term, answer.Term)
 				return
 			}
-			rpc := <-to.Consumer()
+			var rpc raft.RPC
+			select {
+			case rpc = <-to.Consumer():
+			case err := <-sent:
+				t.Fatalf("raft doesn't get it: %v, %+v", err, answer)
+			}
 			rpc.Respond(&raft.AppendEntriesResponse{}, nil)
 			require.NoError(t, <-sent)
 			got := rpc.Command.(*raft.AppendEntriesRequest)
