@@ -80,6 +80,7 @@ func (c *call) put(key, value []byte, deadline time.Time) bool {
 		return false
 	}
 	c.session.server.watched.touch(key)
+	c.session.server.memory.put(len(key) + len(value))
 	if c.batch != nil {
 		c.batch.PutDeadline(key, value, deadline)
 		return true

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ func TestAPipelineOfFewBytesDoesNotGrowFarPastTheMemoryThatThereMayBe(t *testing
 	for name, around := range map[string][2]string{"alone": {}, "in transactions": {encode("MULTI"), encode("EXEC")}} {
 		t.Run(name, func(t *testing.T) {
 			db := openStore(t, kv.Options{})
+			runtime.GC() // What lived at the last one may be garbage of other tests.
 			srv, address := serveStore(t, db, server.Options{})
 			c := dial(t, address)
 			require.Equal(t, "OK", c.words(fmt.Sprint("CONFIG SET maxmemory ", srv.Stats().Memory+16<<20)))
@@ -31,7 +33,7 @@ func TestAPipelineOfFewBytesDoesNotGrowFarPastTheMemoryThatThereMayBe(t *testing
 					refused++
 				}
 			}
-			require.Greater(t, refused, commands/2)
+			require.Greater(t, refused, commands*3/4)
 			require.EqualValues(t, commands-refused, db.Stats().Keys, "each is done or refused")
 		})
 	}

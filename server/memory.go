@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// memorySampled is how often it is measured how much memory is in use, at most.
-const memorySampled = 100 * time.Millisecond
+// How much memory is in use is measured when it was last measured memorySampled ago, or when memoryWritten bytes were put since. The second
+// keeps a burst of large values from being let in on the strength of an old measurement.
+const (
+	memorySampled = 100 * time.Millisecond
+	memoryWritten = 4 << 20
+)
 
 // pairOverhead is about how much memory a pair takes besides its key and its value, in bytes.
 const pairOverhead = 64
@@ -18,11 +22,12 @@ const pairOverhead = 64
 // What is in use is what lives in the Go heap. The last collection knows, since garbage doesn't count. What the store has grown by since then
 // is added, so that a burst of writes between two collections shows. The store's data alone is counted where there was no collection.
 type memory struct {
-	store Store
-	limit atomic.Int64 // 0 is none.
-	used  atomic.Int64
-	next  atomic.Int64 // When to measure again, in nanoseconds since began.
-	began time.Time
+	store   Store
+	limit   atomic.Int64 // 0 is none.
+	used    atomic.Int64
+	next    atomic.Int64 // When to measure again, in nanoseconds since began.
+	written atomic.Int64 // Bytes that were put since the measuring before.
+	began   time.Time
 
 	mu     sync.Mutex
 	cycles uint64 // Of collections, when base was taken.
@@ -35,10 +40,15 @@ func (m *memory) full() bool {
 	return limit > 0 && m.inUse() > limit
 }
 
+// put notes that so many bytes are put.
+func (m *memory) put(bytes int) { m.written.Add(int64(bytes)) }
+
 // inUse returns how much is in use, as of a moment ago.
 func (m *memory) inUse() int64 {
 	now, next := int64(time.Since(m.began)), m.next.Load()
-	if now >= next && m.next.CompareAndSwap(next, now+int64(memorySampled)) {
+	due := now >= next || m.written.Load() >= memoryWritten
+	if due && m.next.CompareAndSwap(next, now+int64(memorySampled)) {
+		m.written.Store(0)
 		m.measure()
 	}
 	return m.used.Load()
