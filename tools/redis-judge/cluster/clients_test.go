@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/rueidis"
@@ -37,9 +38,10 @@ func (c *trio) addresses() []string {
 	return []string{c.follower(1), c.follower(2), c.Nodes[c.leader].Address}
 }
 
-// goRedis returns go-redis' cluster client with the options that it has by default, but for the version of the protocol.
+// goRedis returns go-redis' cluster client with the options that it has by default, but for the version of the protocol and how often it
+// asks which node leads. By default that is each minute, and whenever a node sends it to another one, but not when a node is gone.
 func (c *trio) goRedis(version int) *redis.ClusterClient {
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.addresses(), Protocol: version})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.addresses(), Protocol: version, ClusterStateReloadInterval: time.Second})
 	c.t.Cleanup(func() { require.NoError(c.t, client.Close()) })
 	return client
 }

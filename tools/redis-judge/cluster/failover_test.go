@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type counting struct {
 	done   int            // How many there were.
 	errs   map[string]int // What was answered instead, and how often.
 	waited time.Duration  // The longest time between two replies.
+	latest atomic.Int64   // When the last one came, in nanoseconds since 1970.
 }
 
 // count lets a client count.
@@ -36,13 +38,14 @@ func (w *counting) count(ctx context.Context, incr increment) {
 		}
 		w.done, w.last, w.waited = w.done+1, n, max(w.waited, time.Since(answered))
 		answered = time.Now()
+		w.latest.Store(answered.UnixNano())
 		time.Sleep(time.Millisecond)
 	}
 	w.waited = max(w.waited, time.Since(answered))
 }
 
 // countDuring lets clients of each kind count while something happens, and a second before and after that.
-func (c *trio) countDuring(happen func()) (all []*counting) {
+func (c *trio) countDuring(happen func(all []*counting)) (all []*counting) {
 	ctx, stop := context.WithCancel(c.t.Context())
 	var working sync.WaitGroup
 	for name, incr := range c.everyClient() {
@@ -51,7 +54,7 @@ func (c *trio) countDuring(happen func()) (all []*counting) {
 		working.Go(func() { w.count(ctx, incr) })
 	}
 	time.Sleep(time.Second)
-	happen()
+	happen(all)
 	time.Sleep(time.Second)
 	stop()
 	working.Wait()
@@ -78,7 +81,7 @@ func (c *trio) requireCounted(all []*counting) {
 // TestATransferFailsNothing lets another node lead, several times, while clients write: each command is done once, and no client sees an error.
 func TestATransferFailsNothing(t *testing.T) {
 	c := start(t)
-	all := c.countDuring(func() {
+	all := c.countDuring(func([]*counting) {
 		for range 3 {
 			from, err := c.Leader()
 			require.NoError(t, err)
@@ -97,20 +100,29 @@ func TestATransferFailsNothing(t *testing.T) {
 // goesOnWithin is after how long each client has to have replies again. With the default options another node leads within 4 s.
 const goesOnWithin = 10 * time.Second
 
+// ofTheKilled is the client that has the first leader as its only node.
+const ofTheKilled = "a plain client, node 2"
+
 // TestClientsGoOnWhenTheLeaderIsKilled kills the leader while clients write. Those that had it as their node alone get errors until it is
 // back. A command may be done twice, since go-redis sends it again where the connection ends, but nothing that was acknowledged is lost.
 func TestClientsGoOnWhenTheLeaderIsKilled(t *testing.T) {
 	c := start(t)
 	killed := c.Nodes[c.leader]
-	all := c.countDuring(func() {
+	all := c.countDuring(func(all []*counting) {
 		require.NoError(t, killed.Kill())
 		_, err := c.Leader()
 		require.NoError(t, err)
+		elected := time.Now().UnixNano()
+		for _, w := range all {
+			if w.name != ofTheKilled {
+				require.Eventually(t, func() bool { return w.latest.Load() > elected }, goesOnWithin, 10*time.Millisecond, w.name)
+			}
+		}
 	})
 	require.NoError(t, killed.Start())
 	c.requireCounted(all)
 	for _, w := range all {
-		if w.name == "a plain client, node 2" {
+		if w.name == ofTheKilled {
 			require.NotEmpty(t, w.errs, "its node was killed")
 			continue
 		}
