@@ -31,7 +31,7 @@ func (s *session) forward(ctx context.Context, group []request) {
 			s.answerBroken(ctx, group)
 			return
 		case !s.await(ctx):
-			s.refuse(group)
+			s.refuse(group, err)
 			return
 		}
 	}
@@ -45,13 +45,14 @@ func (s *session) again(ctx context.Context, group []request) {
 	case s.await(ctx):
 		s.forward(ctx, group)
 	default:
-		s.refuse(group)
+		s.refuse(group, nil)
 	}
 }
 
-// refuse answers a group for which there is no leader.
-func (s *session) refuse(group []request) {
-	s.answerEach(group, func(*request) { s.out.fail(errNoLeader) })
+// refuse answers a group for which there is no leader, or none that can be reached, as an error says.
+func (s *session) refuse(group []request, why error) {
+	text := s.unreached(why)
+	s.answerEach(group, func(*request) { s.out.fail(text) })
 }
 
 // answerEach answers each request of a group that needs the store by a function. Others run.
@@ -199,7 +200,7 @@ func (s *session) transact(ctx context.Context, requests []request) {
 			s.giveBack()
 			return
 		case !s.isWatching() && !s.await(ctx):
-			s.out.fail(errNoLeader)
+			s.out.fail(s.unreached(err))
 			return
 		case s.isWatching():
 			s.watch.lost = true

@@ -239,7 +239,7 @@ func TestALeaderThatServesNoForwardedCommandsLeavesNothingUndecided(t *testing.T
 	n := newNodes(t)
 	n.deaf.Store(true)
 	c := n.client(1)
-	require.Equal(t, "-CLUSTERDOWN no leader is known", c.words("SET a 1"))
+	require.Equal(t, "-CLUSTERDOWN n0 leads, but its server can't be reached: EOF", c.words("SET a 1"))
 	c.send(encode("SET", "a", "1"))
 	time.Sleep(leaderWait / 4)
 	n.deaf.Store(false)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/walnutkv/walnut/kv"
@@ -51,8 +52,12 @@ const (
 	errNoCluster = "ERR This instance has cluster support disabled"
 )
 
-// leaderLook is how long a command waits before it looks for a leader again.
-const leaderLook = 10 * time.Millisecond
+// A command waits for an eighth of the time that it has waited before it looks for a leader again, within these limits. Each look at a leader
+// that can't be reached costs that a connection.
+const (
+	leaderLook     = 10 * time.Millisecond
+	leaderLookMost = 100 * time.Millisecond
+)
 
 // leads reports whether commands run here: always where there is one store, and for what another node has forwarded.
 func (s *session) leads() bool {
@@ -122,15 +127,28 @@ func (s *session) waitUntil() time.Time {
 // await waits a moment before a refused command is tried again. It returns false when the command has waited for a leader long enough, or
 // the session ends.
 func (s *session) await(ctx context.Context) bool {
-	if s.stopping.Load() || time.Now().After(s.waitUntil()) {
+	left := time.Until(s.waitUntil())
+	if s.stopping.Load() || left < 0 {
 		return false
 	}
+	waited := s.server.opts.LeaderWait - left
 	select {
-	case <-time.After(leaderLook):
+	case <-time.After(min(max(waited/8, leaderLook), leaderLookMost)):
 		return true
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// unreached returns the error for a command that was not run, since the leader couldn't be reached or there is none.
+func (s *session) unreached(why error) string {
+	for _, m := range s.server.opts.Cluster.Members() {
+		if m.Leads && !m.Self && errors.Is(why, errNotRun) {
+			cause := strings.TrimPrefix(why.Error(), errNotRun.Error()+": ")
+			return fmt.Sprintf("CLUSTERDOWN %s leads, but its server can't be reached: %s", m.Name, cause)
+		}
+	}
+	return errNoLeader
 }
 
 // leaderOf returns the member that leads, if it and its address are known.
