@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *Cluster) belong() {
 			return
 		}
 		refused := error(nil)
-		if errors.Is(err, ErrMember) {
+		if errors.Is(err, ErrMember) || errors.Is(err, ErrPeer) {
 			refused = err
 		}
 		c.standing.set(refused)
@@ -185,6 +186,7 @@ func (c *Cluster) joinBy(ctx context.Context, places []string) error {
 	if len(errs) == 0 {
 		return fmt.Errorf("%w: no other node is known: Join is empty", ErrNoLeader)
 	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) }) // The same ones make the same text.
 	return errors.Join(errs...)
 }
 

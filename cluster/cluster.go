@@ -167,7 +167,7 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.logs = c.opts.log(&logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
-		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
+		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon, leads: c.believesToLead,
 	})
 	c.fsm = &fsm{
 		ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, handedOn: c.handedOn, diverged: c.renewSoon,
@@ -192,6 +192,27 @@ func (c *Cluster) committed() uint64 {
 		return e.raft.CommitIndex()
 	}
 	return 0
+}
+
+// agrees returns an error, and stops the node, where an entry that is applied here is known to be of another term than a leader says.
+func (c *Cluster) agrees(index, term uint64) error {
+	own, known := c.history.endTerm(index)
+	if !known {
+		e, err := c.replica.Log().Read(index)
+		own, known = e.Term, err == nil
+	}
+	if !known || own == term {
+		return nil
+	}
+	err := fmt.Errorf("cluster: %w: entry %d is applied as one of term %d, the leader has it as one of term %d", kv.ErrConflict, index, own, term)
+	c.watch.trip(err)
+	return err
+}
+
+// believesToLead reports whether the consensus leads, or believes so.
+func (c *Cluster) believesToLead() bool {
+	e := c.engine()
+	return e != nil && e.leads()
 }
 
 // handedOn returns up to which index the consensus has handed entries on to be applied. It begins with what the store has recovered.

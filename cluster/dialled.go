@@ -72,8 +72,8 @@ func (c *Cluster) watchDialled() {
 
 // DialLeader connects to the program on the node that leads, over the port of that node, so that it has proved itself. There the connection
 // goes to what ServeDialled was given. It is closed a moment after another node is known here to lead: if the leader hangs, so does the
-// caller for no longer than an election takes. It is closed at once where nothing serves connections, as where the program is older. Errors are
-// ErrNoLeader, also where this node leads, ErrPeer and those of the network.
+// caller for no longer than an election takes. Errors are ErrNoLeader, also where this node leads, ErrPeer, one of its own where nothing serves
+// connections there, and those of the network. An older program closes a connection at once that it doesn't serve.
 func (c *Cluster) DialLeader(ctx context.Context) (net.Conn, error) {
 	leader, id := c.engine().raft.LeaderWithID()
 	switch string(id) {

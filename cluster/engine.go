@@ -50,7 +50,7 @@ func (c *Cluster) startEngine() (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster: %w", err), e.trans.Close())
 	}
-	e.trans.taker.Store(&taker{e.raft.AppliedIndex, e.raft.CurrentTerm})
+	e.trans.taker.Store(&taker{e.raft.AppliedIndex, e.raft.CurrentTerm, c.agrees})
 	c.counts.observe(e.raft)
 	e.lives.Go(func() { c.followLeadership(e) })
 	return e, nil

@@ -21,7 +21,7 @@ type fsm struct {
 	watch     *watchdog
 	failed    error
 	handedOn  func() uint64 // Up to which index raft has handed entries on.
-	diverged  func()        // Called after an install that has removed entries of which raft still thinks.
+	diverged  func()        // Called after an install where raft thinks of another log than the one that there is.
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -100,6 +100,10 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return fmt.Errorf("cluster: a snapshot of entry %d was sent where %d is applied", meta.Index, applied)
 	}
 	_, before := f.replica.Log().Bounds()
+	kept := f.has(meta)
+	if kept {
+		f.replica.Log().Agree(meta.Index) // So what the log has after it stays: this node may have acknowledged it.
+	}
 	if err := f.snapshots.history.sent(meta); err != nil {
 		return err
 	}
@@ -113,9 +117,17 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 	case offset != meta.Index:
 		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
 	}
-	if _, after := f.replica.Log().Bounds(); before > after {
+	f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
+	later, err := f.snapshots.history.installed(meta, kept)
+	if later || !kept && before >= meta.Index { // raft forgets the members after a snapshot, and not the entries at its end and after it.
 		f.diverged()
 	}
-	f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
-	return f.snapshots.history.forgetFrom(offset + 1)
+	return err
+}
+
+// has reports whether the log has the entry that a snapshot ends with. Then all entries up to there are the same as in the snapshot, and agreed
+// upon.
+func (f *fsm) has(meta *raft.SnapshotMeta) bool {
+	e, err := f.replica.Log().Read(meta.Index)
+	return err == nil && e.Term == meta.Term
 }

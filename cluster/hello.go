@@ -32,7 +32,11 @@ const (
 	verdictVersion
 	verdictCluster
 	verdictNode
+	verdictUnserved
 )
+
+// errUnserved reports that the node which was called has nothing that serves the purpose: not yet, or not at all.
+var errUnserved = errors.New("the node doesn't serve such connections now")
 
 // hello is what a caller says.
 type hello struct {
@@ -86,8 +90,8 @@ func readName(from io.Reader) (string, error) {
 	return string(name), err
 }
 
-// receive answers a caller. The error says why it was refused.
-func receive(conn io.ReadWriter, cluster [16]byte, node string) (hello, error) {
+// receive answers a caller, of whose purpose it is known whether that is served. The error says why it was refused.
+func receive(conn io.ReadWriter, cluster [16]byte, node string, serves func(purpose) bool) (hello, error) {
 	h, verdict, err := readHello(conn)
 	if err != nil {
 		return h, err
@@ -98,6 +102,8 @@ func receive(conn io.ReadWriter, cluster [16]byte, node string) (hello, error) {
 		verdict = verdictCluster
 	case h.to != "" && h.to != node:
 		verdict = verdictNode
+	case !serves(h.purpose):
+		verdict = verdictUnserved
 	}
 	if verdict == verdictCluster {
 		node = "" // Nothing is said to strangers.
@@ -134,6 +140,8 @@ func refusal(verdict byte, wanted, node string) error {
 		return fmt.Errorf("%w: the nodes are of different clusters", ErrPeer)
 	case verdictNode:
 		return fmt.Errorf("%w: the node is %q, not %q", ErrPeer, node, wanted)
+	case verdictUnserved:
+		return errUnserved
 	}
 	return fmt.Errorf("%w: verdict %d", ErrPeer, verdict)
 }

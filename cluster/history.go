@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -86,20 +87,26 @@ func (h *history) at(offset uint64) (note, error) {
 	if err != nil {
 		return note{}, err
 	}
-	n := h.members.newest(offset)
-	if end := h.ends.newest(offset); end.index > n.index {
-		n = end
-	}
+	n := h.membersAt(offset)
 	n.term = e.Term
 	return n, nil
+}
+
+// membersAt returns the note with the members as of an entry. What the end of a snapshot says counts for all before it, where a note may be of an
+// entry that was never agreed upon, and that an install has removed. mu is held.
+func (h *history) membersAt(offset uint64) note {
+	at, end := h.ends.last(offset)
+	if entry, n := h.members.last(offset); entry > at {
+		return n
+	}
+	return end
 }
 
 // newest returns the index of the last entry with members.
 func (h *history) newest() (index uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	const any = ^uint64(0)
-	return max(h.members.newest(any).index, h.ends.newest(any).index)
+	return h.membersAt(math.MaxUint64).index
 }
 
 // had reports whether a node has been a member, as far as the notes go back, by entries up to one.
@@ -133,10 +140,28 @@ func (h *history) forgetFrom(index uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.members.forgetFrom(index)
+	return h.saveIfRoom()
+}
+
+// saveIfRoom is save, but a full disk is no failure. mu is held.
+func (h *history) saveIfRoom() error {
 	if err := h.save(); !errors.Is(err, kv.ErrNoSpace) {
 		return err
 	}
 	return nil
+}
+
+// installed removes the notes of members in entries that were removed by an install: those that the snapshot has in another way, and those
+// after it unless the log has kept them. It reports whether the log has members after the snapshot. On a full disk it is as with forgetFrom.
+func (h *history) installed(meta *raft.SnapshotMeta, kept bool) (later bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.members.supersede(meta.Index, h.ends.notes[meta.Index])
+	if !kept {
+		h.members.forgetFrom(meta.Index + 1)
+	}
+	last, _ := h.members.last(math.MaxUint64)
+	return last > meta.Index, h.saveIfRoom()
 }
 
 // sent notes a snapshot that is to be installed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -32,17 +33,32 @@ func newLayer(p *port) *layer {
 	return l
 }
 
-// serve hands a connection to Accept.
+// serve hands a connection to Accept, and returns once raft has done with it: it logs what a connection ends with.
 func (l *layer) serve(conn net.Conn) {
 	held, err := l.incoming.hold(conn)
 	if err != nil {
 		return // It is closed, and so is the layer.
 	}
+	used := &usedConn{Conn: held, done: make(chan struct{})}
 	select {
-	case l.accepted <- held:
+	case l.accepted <- used:
+		<-used.done
 	case <-l.ctx.Done():
 		_ = held.Close()
 	}
+}
+
+// usedConn is a connection that says when its user has closed it, which its owner may have done before.
+type usedConn struct {
+	net.Conn
+	once sync.Once
+	done chan struct{}
+}
+
+// Close implements net.Conn.
+func (u *usedConn) Close() error {
+	u.once.Do(func() { close(u.done) })
+	return u.Conn.Close()
 }
 
 // Accept implements net.Listener.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -31,6 +32,7 @@ type logStore struct {
 	committed func() uint64 // Up to which index entries are known to be agreed upon.
 	applied   func() uint64
 	shortened func()      // Called where the log has fewer entries than raft counts.
+	leads     func() bool // Of raft.
 	cut       atomic.Bool // Entries were cut of which raft hears only once others are appended.
 }
 
@@ -122,11 +124,20 @@ func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.
 // StoreLogs implements raft.LogStore. Nothing was stored after an error, but for kv.ErrFailed, which ends the node.
 //
 // Where entries were cut before and none could be appended, raft still counts those that were cut: it would take no others at their indexes,
-// and stand for election with them. So it has to begin again.
+// and stand for election with them. Where it leads, it counts members that come with an entry also if that was refused: it would be elected
+// by them. So in both cases it has to begin again.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	err := s.store(logs)
 	s.watch.saw(err)
-	if s.cut.Swap(false) && err != nil {
+	wasCut := s.cut.Swap(false)
+	if err == nil {
+		return nil
+	}
+	hasMembers := slices.ContainsFunc(logs, func(l *raft.Log) bool { return l.Type == raft.LogConfiguration })
+	if hasMembers {
+		err = errors.Join(err, s.history.forgetFrom(logs[0].Index))
+	}
+	if wasCut || hasMembers && s.leads() {
 		s.shortened()
 	}
 	return err

@@ -22,6 +22,7 @@ type shelf struct {
 	replica *kv.Replica
 
 	shortenings int
+	leading     bool
 }
 
 func openShelf(t testing.TB, dir string) *shelf {
@@ -37,7 +38,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 	require.NoError(t, err)
 	s.logStore = &logStore{
 		log: s.replica.Log(), history: history, watch: newWatchdog(DefaultSlowSync),
-		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ },
+		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ }, leads: func() bool { return s.leading },
 	}
 	s.watch.stop = func(error) {}
 	s.stable.saw, s.stable.trip = s.watch.saw, s.watch.trip

@@ -60,6 +60,9 @@ func (c *Cluster) Members(ctx context.Context) ([]Node, error) {
 
 // members returns the members as the consensus has them.
 func (c *Cluster) members(ctx context.Context) ([]raft.Server, error) {
+	if err := c.watch.stopped(); err != nil { // raft may still answer.
+		return nil, err
+	}
 	e := c.engine()
 	f := e.raft.GetConfiguration()
 	if err := e.await(ctx, f); err != nil {

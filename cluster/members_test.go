@@ -109,7 +109,7 @@ func TestANodeOfAnotherClusterIsNotLetIn(t *testing.T) {
 	o.Cluster = "other"
 	stranger := c.openWith("d", o)
 	require.ErrorIs(t, stranger.Join(soon(t)), ErrPeer)
-	require.ErrorIs(t, stranger.Ready(soon(t)), ErrNoLeader)
+	waitUntil(t, func() bool { return errors.Is(stranger.Ready(soon(t)), ErrPeer) })
 	require.Zero(t, c.member("a", "d"))
 }
 

@@ -80,14 +80,14 @@ func (n notes) dropBefore(offset uint64) {
 	maps.DeleteFunc(n, func(at uint64, _ note) bool { return at < offset })
 }
 
-// newest returns that with the newest members, of those up to an offset.
-func (n notes) newest(upTo uint64) (newest note) {
-	for offset, one := range n {
-		if offset <= upTo && one.index > newest.index {
-			newest = one
+// last returns the one of the last offset up to one; 0 where there is none.
+func (n notes) last(upTo uint64) (offset uint64, last note) {
+	for at, one := range n {
+		if at <= upTo && at >= offset {
+			offset, last = at, one
 		}
 	}
-	return newest
+	return offset, last
 }
 
 // had reports whether one of them that is of members up to an index has a node.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type port struct {
 	serving  sync.WaitGroup
 	conns    connections
 	greeting handshakes
+	said     sayings // Of connections that were refused.
 
 	mu    sync.Mutex
 	serve map[purpose]func(net.Conn) // Each returns soon, or when its connection is closed. mu guards it.
@@ -86,11 +88,19 @@ func (p *port) accept() {
 			held, serve, err := p.welcome(conn)
 			p.greeting.end(conn)
 			if err != nil {
-				p.log.Warn("connection refused", "node", p.node, "from", conn.RemoteAddr().String(), "error", err)
+				p.refused(conn.RemoteAddr(), err)
 				return
 			}
 			serve(held)
 		})
+	}
+}
+
+// refused logs why a connection was refused: not more often than is worth reading, since the caller may try again at once.
+func (p *port) refused(from net.Addr, why error) {
+	host, _, _ := net.SplitHostPort(from.String())
+	if p.said.again(host + " " + strings.ReplaceAll(why.Error(), from.String(), host)) {
+		p.log.Warn("connection refused", "node", p.node, "from", from.String(), "error", why)
 	}
 }
 
@@ -104,18 +114,23 @@ func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 		return nil, nil, err
 	}
 	_ = held.SetDeadline(time.Now().Add(helloTimeout))
-	h, err := receive(held, p.cluster, p.node)
+	var serve func(net.Conn)
+	_, err = receive(held, p.cluster, p.node, func(why purpose) bool {
+		serve = p.serverOf(why)
+		return serve != nil
+	})
 	if err != nil {
 		return nil, nil, errors.Join(err, held.Close())
 	}
 	_ = held.SetDeadline(time.Time{})
-	p.mu.Lock()
-	serve := p.serve[h.purpose]
-	p.mu.Unlock()
-	if serve == nil {
-		return nil, nil, errors.Join(fmt.Errorf("%w: nothing is served for %q now", ErrPeer, h.purpose), held.Close())
-	}
 	return held, serve, nil
+}
+
+// serverOf returns the server of a purpose, nil where there is none.
+func (p *port) serverOf(why purpose) func(net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serve[why]
 }
 
 // dial connects to a node. Where no name is given any node of the cluster will do; its name is returned.

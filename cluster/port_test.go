@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -88,13 +90,11 @@ func TestNodesConnectOnlyToTheNodeThatTheyCall(t *testing.T) {
 	}
 }
 
-func TestAPurposeThatNothingServesIsClosed(t *testing.T) {
+func TestAPurposeThatNothingServesIsRefused(t *testing.T) {
 	a, b := openPort(t, "one", "a", TLS{}), openPort(t, "one", "b", TLS{})
-	conn, _, err := a.dial(soon(t), forRaft, "b", b.address)
-	require.NoError(t, err)
-	_, err = conn.Read(make([]byte, 1))
-	require.Error(t, err)
-	require.NoError(t, conn.Close())
+	_, _, err := a.dial(soon(t), forRaft, "b", b.address)
+	require.ErrorIs(t, err, errUnserved)
+	require.NotErrorIs(t, err, ErrPeer, "it is the right node")
 }
 
 func TestCertificatesAreReadAgainAfterTheyChanged(t *testing.T) {
@@ -180,4 +180,41 @@ func FuzzHello(f *testing.F) {
 			require.True(t, bytes.HasPrefix(text, h.encode()))
 		}
 	})
+}
+
+// TestARefusalThatRepeatsIsLoggedOnce: a caller may try again at once.
+func TestARefusalThatRepeatsIsLoggedOnce(t *testing.T) {
+	var out logged
+	o, err := Options{
+		Cluster: "one", Node: "a", Listen: "127.0.0.1:0", Insecure: true, Logger: slog.New(slog.NewTextHandler(&out, nil)),
+	}.withDefaults()
+	require.NoError(t, err)
+	p, err := listen(o, "a")
+	require.NoError(t, err)
+	b := openPort(t, "one", "b", TLS{})
+	for range 50 {
+		_, _, err := b.dial(soon(t), forProgram, "a", p.address)
+		require.ErrorIs(t, err, errUnserved)
+		_, _, err = b.dial(soon(t), forCalls, "c", p.address)
+		require.ErrorIs(t, err, ErrPeer)
+	}
+	require.NoError(t, p.Close())
+	require.Equal(t, 1, out.count("doesn't serve"))
+	require.Equal(t, 1, out.count("peer is refused"))
+}
+
+func TestSayingsAreFew(t *testing.T) {
+	var s sayings
+	said := 0
+	for i := range 10 * sayingsMost {
+		if s.again(fmt.Sprint(i)) {
+			said++
+		}
+	}
+	require.Equal(t, sayingsMost, said)
+	for text := range s.when {
+		s.when[text] = time.Now().Add(-sayingsApart)
+	}
+	require.True(t, s.again("later"))
+	require.Len(t, s.when, 1)
 }

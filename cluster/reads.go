@@ -168,14 +168,20 @@ func (c *Cluster) Stale(ctx context.Context, bound time.Duration) error {
 
 // Ready returns nil where this node can serve: it takes part, its disk takes entries, a leader answers now, and it lacks no more than
 // Options.ReadyLag of the leader's entries. It asks each time, for as long as ctx lasts at most. Errors are ErrStopped, ErrClosed,
-// ErrMember for a node that isn't let in or was removed, kv.ErrNoSpace, kv.ErrVersion for an older program than the leader's, ErrNoLeader,
-// and ErrStale for a node that lacks more.
+// ErrMember for a node that isn't let in or was removed, ErrPeer for one whose peers take it for no node of theirs, kv.ErrNoSpace,
+// kv.ErrVersion for an older program than the leader's, ErrNoLeader, and ErrStale for a node that lacks more.
 func (c *Cluster) Ready(ctx context.Context) error {
-	if err := errors.Join(c.hopeless(ctx), c.watch.state(), c.membership()); err != nil {
+	if err := c.hopeless(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(c.watch.state(), c.membership()); err != nil {
 		return err
 	}
 	offset, err := c.reads.join(ctx)
 	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, ErrNoLeader) {
+			err = fmt.Errorf("%w: most nodes don't answer: %w", ErrNoLeader, err)
+		}
 		return err
 	}
 	if applied := c.replica.Applied(); applied+c.opts.ReadyLag < offset {

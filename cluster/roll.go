@@ -35,6 +35,13 @@ func (r roll) forgetFrom(index uint64) {
 	maps.DeleteFunc(r.notes, func(at uint64, _ note) bool { return at >= index })
 }
 
+// supersede removes the notes of entries up to the end of a snapshot that the snapshot doesn't have.
+func (r roll) supersede(offset uint64, end note) {
+	maps.DeleteFunc(r.notes, func(at uint64, n note) bool {
+		return at <= offset && (at > end.index || at == end.index && n.members != end.members)
+	})
+}
+
 // check removes the notes whose entry should be in the log and isn't: the node died before it was.
 func (r roll) check(log entryLog) error {
 	first, last := log.Bounds()

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -44,10 +46,12 @@ type transport struct {
 	ended   sync.WaitGroup
 }
 
-// taker is what raft says of itself.
+// taker is what takes the messages.
 type taker struct {
-	applied func() uint64 // Up to which index it has handed entries on to be applied.
-	term    func() uint64
+	applied func() uint64 // Up to which index raft has handed entries on to be applied.
+	term    func() uint64 // That raft is in.
+	// agrees returns an error where an entry that is applied here is known to be of another term than that. It stops the node then.
+	agrees func(index, term uint64) error
 }
 
 var (
@@ -75,8 +79,10 @@ func (t *transport) check() {
 		case rpc := <-t.NetworkTransport.Consumer():
 			switch m := rpc.Command.(type) {
 			case *raft.AppendEntriesRequest:
-				if t.trim(m) {
-					rpc.Respond(&raft.AppendEntriesResponse{Term: m.Term, LastLog: m.PrevLogEntry + uint64(len(m.Entries)), Success: true}, nil)
+				known, err := t.trim(m)
+				if known || err != nil {
+					last := m.PrevLogEntry + uint64(len(m.Entries))
+					rpc.Respond(&raft.AppendEntriesResponse{Term: m.Term, LastLog: last, Success: err == nil}, err)
 					continue
 				}
 			case *raft.InstallSnapshotRequest:
@@ -106,23 +112,27 @@ func (t *transport) check() {
 //
 // No message says that more is agreed upon than it reaches. raft 1.8.0 would take whatever this node has up to there for agreed upon, also
 // entries that a later message replaces.
-func (t *transport) trim(m *raft.AppendEntriesRequest) (known bool) {
+func (t *transport) trim(m *raft.AppendEntriesRequest) (known bool, err error) {
 	end := m.PrevLogEntry + uint64(len(m.Entries))
 	m.LeaderCommitIndex = min(m.LeaderCommitIndex, end)
 	by := t.taker.Load()
 	if by == nil {
-		return false
+		return false, nil
 	}
 	applied := by.applied() // Before the term: then all of it was agreed upon in that term or before.
-	switch {
-	case by.term() != m.Term || applied <= m.PrevLogEntry:
-		return false
-	case applied >= end:
-		return true
+	if by.term() != m.Term || applied <= m.PrevLogEntry {
+		return false, nil
 	}
-	n := applied - m.PrevLogEntry
-	m.PrevLogEntry, m.PrevLogTerm, m.Entries = applied, m.Entries[n-1].Term, m.Entries[n:]
-	return false
+	index, term := min(applied, end), m.PrevLogTerm
+	n := index - m.PrevLogEntry
+	if n > 0 {
+		term = m.Entries[n-1].Term
+	}
+	if err := by.agrees(index, term); err != nil || index == end {
+		return true, err
+	}
+	m.PrevLogEntry, m.PrevLogTerm, m.Entries = index, term, m.Entries[n:]
+	return false, nil
 }
 
 // receive watches over a snapshot that comes, and over what raft answers.
@@ -144,7 +154,9 @@ func (t *transport) answer(m *raft.InstallSnapshotRequest, from <-chan raft.RPCR
 	case r := <-from:
 		a, is := r.Response.(*raft.InstallSnapshotResponse)
 		if by := t.taker.Load(); is && by != nil && r.Error != nil && a.Term == m.Term && m.LastLogIndex <= by.applied() {
-			r.Response, r.Error = &raft.InstallSnapshotResponse{Term: a.Term, Success: true}, nil
+			if err := by.agrees(m.LastLogIndex, m.LastLogTerm); err == nil {
+				r.Response, r.Error = &raft.InstallSnapshotResponse{Term: a.Term, Success: true}, nil
+			}
 		}
 		to <- r
 	case <-t.ctx.Done():
@@ -184,11 +196,17 @@ func (t *transport) RequestPreVote(
 // may be of before. It is for messages that do the same when they come twice.
 func again(send func() error) (err error) {
 	for range connsKept + 1 {
-		if err = send(); !errors.Is(err, io.EOF) || errors.Is(err, errNotConnected) {
+		if err = send(); !hungUp(err) || errors.Is(err, errNotConnected) {
 			return err
 		}
 	}
 	return err
+}
+
+// hungUp reports whether an error is that of a connection which the other end has closed. Its process may have ended, so that there is nothing
+// at its port that knows the connection, and it is reset.
+func hungUp(err error) bool {
+	return slices.ContainsFunc([]error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // InstallSnapshot implements raft.Transport. A node whose program is older is sent what that reads: otherwise, while a cluster is upgraded, a

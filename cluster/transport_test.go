@@ -70,8 +70,15 @@ func openTransport(t *testing.T, name string, patience time.Duration) (*transpor
 	return trans, raft.ServerAddress(placed(p.node, p.listener.Addr().String()))
 }
 
+// takerOf returns what takes messages in a term, where entry 7 is known to be of term 7 or, as a snapshot, of none.
 func takerOf(applied, term uint64) *taker {
-	return &taker{func() uint64 { return applied }, func() uint64 { return term }}
+	agrees := func(index, term uint64) error {
+		if index == 7 && term != 7 && term != 0 {
+			return errors.New("other entries")
+		}
+		return nil
+	}
+	return &taker{func() uint64 { return applied }, func() uint64 { return term }, agrees}
 }
 
 // aState is what a leader of term 1 says before the bytes of a snapshot.
@@ -210,6 +217,22 @@ func TestWhatIsAppliedIsLeftOutOfAMessage(t *testing.T) {
 	}
 }
 
+// reset resets the connections on which other nodes call, as where nothing at the port knows them any more.
+func (t *transport) reset() {
+	in := &t.layer.incoming
+	in.mu.Lock()
+	for held := range in.open {
+		conn := net.Conn(held)
+		for over, is := conn.(interface{ NetConn() net.Conn }); is; over, is = conn.(interface{ NetConn() net.Conn }) {
+			conn = over.NetConn()
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+	in.mu.Unlock()
+	in.cut()
+}
+
 // TestAVoteArrivesThoughTheOtherNodeHasHungUp lets a node close its connections, of which the other one has some in its pool.
 func TestAVoteArrivesThoughTheOtherNodeHasHungUp(t *testing.T) {
 	from, _ := openTransport(t, "a", time.Minute)
@@ -230,22 +253,42 @@ func TestAVoteArrivesThoughTheOtherNodeHasHungUp(t *testing.T) {
 	vote := func() error {
 		return from.RequestVote("b", place, &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})
 	}
-	for range 2 {
+	for _, hangUp := range []func(){to.layer.cutIncoming, to.reset, func() {}} {
 		var votes sync.WaitGroup
 		for range connsKept {
 			votes.Go(func() { assert.NoError(t, vote()) })
 		}
 		var rpcs []raft.RPC
 		for range connsKept { // Each on a connection of its own.
-			rpcs = append(rpcs, <-asked)
+			select {
+			case rpc := <-asked:
+				rpcs = append(rpcs, rpc)
+			case <-time.After(10 * time.Second):
+				require.NoError(t, to.Close())
+				t.Fatal("a vote was lost")
+			}
 		}
 		for _, rpc := range rpcs {
 			rpc.Respond(&raft.RequestVoteResponse{}, nil)
 		}
 		votes.Wait()
-		to.layer.cutIncoming()
+		hangUp()
 	}
 	require.NoError(t, to.Close())
+}
+
+// TestANodeAnswersNoLeaderThatHasOtherEntries is of one that has applied 7 entries: as if they were its leader's, it would count for what most
+// nodes have.
+func TestANodeAnswersNoLeaderThatHasOtherEntries(t *testing.T) {
+	from, _ := openTransport(t, "a", time.Minute)
+	to, place := openTransport(t, "b", time.Minute)
+	to.taker.Store(takerOf(7, 2))
+	for _, message := range []*raft.AppendEntriesRequest{
+		{Term: 2, PrevLogEntry: 6, PrevLogTerm: 1, Entries: []*raft.Log{{Index: 7, Term: 1}}},
+		{Term: 2, PrevLogEntry: 6, PrevLogTerm: 1, Entries: []*raft.Log{{Index: 7, Term: 1}, {Index: 8, Term: 2}}},
+	} {
+		require.ErrorContains(t, from.NetworkTransport.AppendEntries("b", place, message, &raft.AppendEntriesResponse{}), "other entries")
+	}
 }
 
 // TestANodeIsSentASnapshotThatItsProgramReads sends one to programs of each format.

@@ -32,7 +32,7 @@ type ReplicaLog struct {
 	front atomic.Uint64 // The first offset that the consensus has left, if the store has more. Readers don't wait for a sync.
 
 	mu        sync.Mutex // Held while the log changes. Taken before DB.mu.
-	committed uint64     // The largest that Append was given.
+	committed uint64     // The largest that Append or Agree was given.
 	broken    error      // Why nothing can be appended any more.
 }
 
@@ -117,6 +117,14 @@ func (l *ReplicaLog) append(committed uint64, entries []Entry) error {
 	}
 	l.committed = committed
 	return nil
+}
+
+// Agree notes that the log's entries up to an offset are agreed upon. It is for a consensus that knows so without Append: then Install keeps
+// what the log has after such a state. A later Append makes it durable.
+func (l *ReplicaLog) Agree(offset uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.committed = max(l.committed, min(offset, l.wal().Last()))
 }
 
 // encode returns an entry's record.

@@ -1,0 +1,244 @@
+package cluster
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/internal/vfs"
+	"github.com/walnutkv/walnut/kv"
+)
+
+// TestMembersOfAWorthlessEntryDoNotOutliveAnInstall has members in an entry that was never agreed upon, between an older snapshot and the end of
+// the one that is installed. A node that took them for the members could agree upon entries without the others.
+func TestMembersOfAWorthlessEntryDoNotOutliveAnInstall(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		t.Run(fmt.Sprint("died before it forgot them=", died), func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b", "c")
+			s.store(1, 9)
+			s.apply(9)
+			taken, err := s.replica.DB().Checkpoint(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, s.history.noteEnd(taken))
+			s.members(1, "a", "stranger")
+			worthless := s.history.members.notes[10]
+			f, in := s.receive(snapshotOf(t, 20), 20, 2)
+			require.NoError(t, f.Restore(in))
+			require.NoError(t, in.Close())
+			if died {
+				s.history.members.notes[10] = worthless
+				require.NoError(t, s.history.save())
+			} else {
+				require.False(t, s.history.had("stranger", 20))
+			}
+			require.NoError(t, s.StoreLog(&raft.Log{Index: 21, Term: 2}))
+			s.apply(21)
+			for range 2 {
+				meta, err := s.history.meta("recovered", 21, 0)
+				require.NoError(t, err)
+				require.EqualValues(t, 1, meta.ConfigurationIndex)
+				require.Empty(t, meta.Configuration.Servers, "as the snapshot has them")
+				require.EqualValues(t, 1, s.history.newest())
+				s = s.again()
+			}
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestAnInstallKeepsWhatFollowsTheSameEntry is of a snapshot of entry 7: where the log has that entry, of the same term, all before it is agreed
+// upon, and the node may have acknowledged what follows.
+func TestAnInstallKeepsWhatFollowsTheSameEntry(t *testing.T) {
+	text := snapshotOf(t, 7)
+	for _, c := range []struct {
+		sentence    string
+		ends        uint64 // The node's log, of term 1.
+		withMembers bool   // After that.
+		term        uint64 // Of the snapshot.
+		first, last uint64 // What the log has afterwards; 0 where it is empty.
+		diverged    bool   // raft has to read the log again.
+	}{
+		{"the log ends before it", 6, false, 1, 0, 0, false},
+		{"the log ends with the same entry", 7, false, 1, 1, 7, false},
+		{"entries follow the same entry", 9, false, 1, 1, 9, false},
+		{"members follow it, which raft forgets", 8, true, 1, 1, 9, true},
+		{"the log ends with an entry of another term, for whose term raft takes its last one", 7, false, 2, 0, 0, true},
+		{"entries follow one of another term", 9, false, 2, 0, 0, true},
+		{"members follow one of another term", 8, true, 2, 0, 0, true},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b")
+			s.store(1, 3)
+			s.apply(3)
+			s.store(1, c.ends)
+			if c.withMembers {
+				s.members(1, "a", "b", "c")
+			}
+			f, in := s.receive(text, 7, c.term)
+			diverged := false
+			f.diverged = func() { diverged = true }
+			require.NoError(t, f.Restore(in))
+			require.NoError(t, in.Close())
+			require.Equal(t, c.diverged, diverged)
+			for range 2 {
+				s.requireBounds(c.first, c.last)
+				require.EqualValues(t, 7, s.replica.Applied())
+				if kept := c.last == 9; c.withMembers && kept {
+					require.EqualValues(t, 9, s.history.newest())
+				} else {
+					require.EqualValues(t, 1, s.history.newest())
+				}
+				s = s.again()
+			}
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestMembersThatADiskRefusesAreForgotten: raft counts them on a leader, though the entry that makes them so was refused.
+func TestMembersThatADiskRefusesAreForgotten(t *testing.T) {
+	for _, leading := range []bool{true, false} {
+		for _, where := range []string{"the log", consensusName} {
+			t.Run(fmt.Sprintf("leading=%v/%s", leading, where), func(t *testing.T) {
+				s := openShelf(t, t.TempDir())
+				s.members(1, "a", "b")
+				s.store(1, 3)
+				s.leading = leading
+				if where == consensusName {
+					s.stable.fs = &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
+				} else {
+					refusing := &refusals{entryLog: s.log}
+					refusing.appends.Store(true)
+					s.log = refusing
+				}
+				worthless := raft.EncodeConfiguration(raft.Configuration{})
+				require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: worthless}), kv.ErrNoSpace)
+				require.EqualValues(t, 1, s.history.newest())
+				if want := 0; leading {
+					require.Equal(t, want+1, s.shortenings)
+				} else {
+					require.Equal(t, want, s.shortenings, "raft would begin again with each message of its leader")
+				}
+				require.NoError(t, s.replica.DB().Close())
+			})
+		}
+	}
+}
+
+// TestALeaderWhoseDiskRefusedMembersGoesOn: once there is room it leads all members, and can change them.
+func TestALeaderWhoseDiskRefusedMembersGoesOn(t *testing.T) {
+	c, log := newTrioWithRefusals(t, func(*Options) {})
+	c.lead("b")
+	c.put("key", "1")
+	b := c.nodes["b"]
+	log.appends.Store(true)
+	require.Error(t, b.remove(soon(t), "c"))
+	log.appends.Store(false)
+	c.put("key", "2")
+	c.lead("b")
+	c.put("key", "3")
+	for _, name := range c.names {
+		c.requireShows(name, "key", "3")
+	}
+	waitUntil(t, func() bool { return c.nodes[c.leader()].remove(soon(t), "a") == nil })
+}
+
+// TestANodeThatHadWorthlessMembersCountsAllOfThem lets a leader that is cut off remove a node, in an entry that no other one gets. It is sent a
+// snapshot, and opened again: it must not take two nodes for all.
+func TestANodeThatHadWorthlessMembersCountsAllOfThem(t *testing.T) {
+	c := newTrioWith(t, func(o *Options) { o.TrailingLogs = 1 })
+	c.lead("b")
+	c.put("key", "1")
+	for _, name := range c.names {
+		c.requireShows(name, "key", "1")
+		c.checkpoint(name)
+	}
+	c.net.isolate("b", true)
+	require.Error(t, c.nodes["b"].remove(soon(t), "c"))
+	waitUntil(t, func() bool { return !c.nodes["b"].Leads() && (c.nodes["a"].Leads() || c.nodes["c"].Leads()) })
+	c.fill("", 50)
+	for range 2 {
+		c.put("key", "2")
+		c.checkpoint(c.leader())
+	}
+	c.net.isolate("b", false)
+	for i := range 5 { // So that it recovers more than the snapshot.
+		c.put("more", fmt.Sprint(i))
+		c.requireShows("b", "more", fmt.Sprint(i))
+	}
+	c.stop("b")
+	c.open("b")
+	nodes, err := c.nodes["b"].Members(soon(t))
+	require.NoError(t, err)
+	require.Len(t, nodes, 3)
+	require.Equal(t, c.nodes["a"].history.newest(), c.nodes["b"].history.newest())
+}
+
+// TestAnInstallLosesNothingThatWasAcknowledged: b has an entry that it and a agreed upon, and is sent a snapshot of the entry before that, since
+// it can't append. Then a is lost.
+func TestAnInstallLosesNothingThatWasAcknowledged(t *testing.T) {
+	c, log := newTrioWithRefusals(t, func(o *Options) { o.TrailingLogs, o.CommitEvery = 1, time.Minute })
+	c.lead("a")
+	c.put("key", "1")
+	a := c.nodes["a"]
+	c.net.isolate("c", true)
+	c.put("key", "2")
+	c.put("key", "3")
+	c.checkpoint("a")
+	end := a.replica.Applied()
+	_, err := a.DB().Put([]byte("acknowledged"), []byte("1"))
+	require.NoError(t, err)
+	c.stop("b")
+	log.appends.Store(true)
+	b := c.open("b")
+	pending := make(chan error, 1)
+	go func() { // It is never agreed upon, and keeps a from saying what is.
+		_, err := a.DB().Put([]byte("pending"), []byte("1"))
+		pending <- err
+	}()
+	waitUntil(t, func() bool { return b.replica.Applied() >= end })
+	c.net.isolate("c", false)
+	c.net.isolate("a", true)
+	log.appends.Store(false)
+	waitUntil(t, func() bool { return c.nodes["b"].Leads() || c.nodes["c"].Leads() })
+	require.Error(t, <-pending)
+	require.NoError(t, b.Linearizable(soon(t)))
+	has, err := b.DB().Has([]byte("acknowledged"))
+	require.NoError(t, err)
+	require.True(t, has)
+}
+
+// TestALogThatEndsWhereASnapshotDoesGoesOn: the node's last entry has the index of the snapshot's, and was never agreed upon.
+func TestALogThatEndsWhereASnapshotDoesGoesOn(t *testing.T) {
+	c := newTrioWith(t, func(o *Options) { o.TrailingLogs = 1 })
+	c.lead("b")
+	c.put("key", "1")
+	for _, name := range c.names {
+		c.requireShows(name, "key", "1")
+	}
+	b := c.nodes["b"]
+	c.net.isolate("b", true)
+	for range 30 {
+		b.engine().raft.Apply([]byte("worthless"), time.Second)
+	}
+	waitUntil(t, func() bool { return !b.Leads() && (c.nodes["a"].Leads() || c.nodes["c"].Leads()) })
+	_, end := b.replica.Log().Bounds()
+	leader := c.nodes[c.leader()]
+	for leader.replica.Applied() < end {
+		c.put("key", "2")
+	}
+	require.Equal(t, end, leader.replica.Applied())
+	for _, name := range []string{"a", "c"} {
+		c.requireShows(name, "key", "2")
+		c.checkpoint(name)
+	}
+	c.net.isolate("b", false)
+	c.put("key", "3")
+	c.requireShows("b", "key", "3")
+}
