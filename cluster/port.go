@@ -120,7 +120,8 @@ func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 		return serve != nil
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, held.Close())
+		_ = held.Close() // What it may say differs from time to time, and helps nobody.
+		return nil, nil, err
 	}
 	_ = held.SetDeadline(time.Time{})
 	return held, serve, nil
