@@ -127,10 +127,12 @@ func (m *messages) sent(taken []byte) {
 	m.changed.Broadcast()
 }
 
-// appendTo moves what is pending to replies, before which it happened.
+// appendTo moves what is pending to replies, before which it happened. Later messages wait until release, since those replies may have to wait
+// for what is being sent.
 func (m *messages) appendTo(replies []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.held = true
 	replies = append(replies, m.pending...)
 	m.pending = nil
 	m.changed.Broadcast()

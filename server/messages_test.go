@@ -1,0 +1,95 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/server"
+)
+
+// pipes is a listener whose connections have no buffer: a write waits until the other end has read it.
+type pipes struct {
+	net.Listener
+	accepted chan net.Conn
+}
+
+// Accept implements net.Listener.
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p.accepted; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+// Close implements net.Listener.
+func (p pipes) Close() error { return nil }
+
+// dialPipe connects to a server over a pipe.
+func dialPipe(t *testing.T, srv *server.Server) *client {
+	t.Helper()
+	p, ended := pipes{accepted: make(chan net.Conn, 1)}, make(chan error, 1)
+	conn, there := net.Pipe()
+	p.accepted <- there
+	go func() { ended <- srv.Serve(context.Background(), p) }()
+	t.Cleanup(func() {
+		close(p.accepted)
+		_ = conn.Close()
+		require.Error(t, <-ended)
+	})
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	return &client{t, conn, bufio.NewReader(conn)}
+}
+
+// requireIn waits until a goroutine is in a function of the server.
+func requireIn(t *testing.T, function string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return running(function) == 1 }, 10*time.Second, time.Millisecond)
+}
+
+// TestAMessageOvertakesNoEarlierOne has a client that reads nothing while one message is sent, one waits with the reply of an UNSUBSCRIBE,
+// and another one comes.
+func TestAMessageOvertakesNoEarlierOne(t *testing.T) {
+	db := openStore(t, kv.Options{})
+	srv, address := serveStore(t, db, server.Options{})
+	publisher := dial(t, address)
+	pad := strings.Repeat("x", 8<<10) // More than the client reads ahead.
+	for _, row := range []struct {
+		begin, kind string
+		send        func(number string)
+	}{
+		{"SUBSCRIBE b", `["message" "b" "`, func(number string) { publisher.do("PUBLISH", "b", number+" "+pad) }},
+		{"KV.WATCH 0", `["kv.commit" `, func(number string) {
+			_, err := db.Put([]byte("k"), []byte(number+" "+pad))
+			require.NoError(t, err)
+			time.Sleep(2 * time.Millisecond) // It becomes a message.
+		}},
+	} {
+		for range 10 {
+			c := dialPipe(t, srv)
+			c.speakRESP3()
+			c.words(row.begin)
+			row.send("0")
+			requireIn(t, "(*session).write")
+			row.send("1")
+			c.send(encode("UNSUBSCRIBE", "other"))
+			requireIn(t, "(*session).flush")
+			row.send("2")
+			var got []string
+			for len(got) < 3 {
+				if reply := c.reply(); strings.HasPrefix(reply, row.kind) {
+					got = append(got, reply[strings.Index(reply, " "+pad)-1:][:1])
+				}
+			}
+			require.Equal(t, []string{"0", "1", "2"}, got, row.begin)
+			require.NoError(t, c.conn.Close())
+			requireGone(t)
+		}
+	}
+}
