@@ -233,6 +233,18 @@ func TestASilentClientIsClosedUnlessItIsAllowed(t *testing.T) {
 	require.Equal(t, "PONG", busy.words("PING"), "there is no limit any more")
 }
 
+func TestASubscribedClientMayBeSilent(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{IdleTimeout: 100 * time.Millisecond})
+	for _, row := range []struct{ begin, end string }{{"SUBSCRIBE a", "UNSUBSCRIBE"}, {"KV.WATCH 0", "KV.UNWATCH"}} {
+		c := dial(t, address)
+		c.words(row.begin)
+		time.Sleep(150 * time.Millisecond)
+		require.Equal(t, `["pong" ""]`, c.words("PING"), row.begin)
+		c.words(row.end)
+		require.True(t, c.isClosed(), "it is a client like others again")
+	}
+}
+
 func TestShutdownEndsAClientThatMayBeIdle(t *testing.T) {
 	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{IdleTimeout: time.Hour})
 	c := dial(t, address)

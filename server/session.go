@@ -120,10 +120,13 @@ func (s *session) handshake(ctx context.Context) bool {
 	return err == nil
 }
 
-// awaitBytes limits how long the next bytes may take.
+// awaitBytes limits how long the next bytes may take. A client that is subscribed has no limit, also where it had one before.
 func (s *session) awaitBytes() {
 	limit := time.Duration(s.server.idleTimeout.Load())
-	if limit == 0 && !s.limited || s.subscriptions() > 0 || s.guest {
+	if s.guest || s.subscriptions() > 0 {
+		limit = 0
+	}
+	if limit == 0 && !s.limited {
 		return
 	}
 	var deadline time.Time
