@@ -44,7 +44,7 @@ func (s *session) runAll(ctx context.Context, requests []request, now time.Time)
 // quieten drops the replies from start on where the client doesn't want them. muted is what it wanted when they began.
 func (s *session) quieten(start int, muted muted) {
 	if muted != loud && s.muted != loud {
-		s.out.buf = s.out.buf[:start]
+		s.out.drop(start)
 	}
 	if s.muted == muteThis {
 		s.muted = loud
@@ -169,7 +169,8 @@ func (s *session) runOne(ctx context.Context, r *request, tx *kv.Tx, now time.Ti
 	r.command.run(c)
 	*c = call{}
 	if !s.out.hasRoom(0) {
-		s.out.buf, s.out.full, s.refusal = s.out.buf[:start], false, errLargeReply
+		s.out.drop(start)
+		s.out.full, s.refusal = false, errLargeReply
 		s.out.fail(failure(errLargeReply))
 	}
 }

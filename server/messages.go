@@ -228,6 +228,7 @@ func (s *session) settle() {
 		before := len(s.out.buf)
 		s.out.buf = s.messages.appendTo(s.out.buf)
 		s.out.base += len(s.out.buf) - before
+		s.out.kept = len(s.out.buf)
 	}
 }
 

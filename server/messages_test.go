@@ -93,3 +93,24 @@ func TestAMessageOvertakesNoEarlierOne(t *testing.T) {
 		}
 	}
 }
+
+func TestAClientThatWantsNoRepliesGetsItsMessages(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{})
+	publisher, c := dial(t, address), dialPipe(t, srv)
+	c.speakRESP3()
+	require.Equal(t, `["subscribe" "b" 1]`, c.words("SUBSCRIBE b"))
+	c.send(encode("CLIENT", "REPLY", "OFF"))
+	pad := strings.Repeat("x", 8<<10) // More than the client reads ahead.
+	require.Equal(t, "1", publisher.do("PUBLISH", "b", pad))
+	requireIn(t, "(*session).write")
+	require.Equal(t, "1", publisher.words("PUBLISH b pending"))
+	c.send(encode("UNSUBSCRIBE", "other"))
+	require.Eventually(t, func() bool { return strings.Contains(publisher.words("CLIENT LIST"), "cmd=unsubscribe") }, 10*time.Second, time.Millisecond)
+	require.Equal(t, []string{`["message" "b" "` + pad + `"]`, `["message" "b" "pending"]`, `["unsubscribe" "other" 1]`}, c.replies(3))
+	c.send(pipeline("PING;SUBSCRIBE c;GET a;UNSUBSCRIBE c;CLIENT REPLY ON"))
+	require.Equal(t, []string{`["subscribe" "c" 2]`, `["unsubscribe" "c" 1]`, "OK"}, c.replies(3))
+	c.send(pipeline("CLIENT REPLY SKIP;SUBSCRIBE c;CLIENT REPLY SKIP;PING;PING x"))
+	require.Equal(t, []string{`["subscribe" "c" 2]`, `"x"`}, c.replies(2))
+	c.send(encode("CLIENT", "REPLY", "OFF") + "*1\r\nPING\r\n")
+	require.True(t, c.isClosed(), "an error of the protocol isn't answered either")
+}

@@ -42,6 +42,14 @@ func subscribe(c *call) {
 		c.bulk(name)
 		c.integer(int64(len(s.topics)))
 	}
+	c.confirm()
+}
+
+// confirm makes messages of the replies to a subscription, which a client gets that wants no replies. Within EXEC they are a part of a reply.
+func (c *call) confirm() {
+	if c.tx == nil {
+		c.keep()
+	}
 }
 
 // unsubscribe answers for each of its arguments or, without any, for each topic of its kind.
@@ -67,6 +75,7 @@ func unsubscribe(c *call) {
 		c.null()
 		c.integer(int64(len(s.topics)))
 	}
+	c.confirm()
 }
 
 // topicsOf returns the topics that an UNSUBSCRIBE or PUNSUBSCRIBE is about.

@@ -16,9 +16,20 @@ type reply struct {
 	resp3    bool
 	base     int    // Where the replies of the commands begin that run together.
 	max      int    // How many bytes those may have. One command can ask for the same large value a million times.
+	kept     int    // Up to where messages go that also a client gets which wants no replies.
 	full     bool   // They would have more: values were left out, or will be.
 	share    share  // Of what buf has beyond repliesFree.
 	failures uint64 // Errors since the last flush. A transaction that ran twice counts twice.
+}
+
+// drop drops the replies from start on, but no messages.
+func (r *reply) drop(start int) { r.buf = r.buf[:max(start, r.kept)] }
+
+// keep makes messages of the replies that there are. Those that are too large will be an error instead.
+func (r *reply) keep() {
+	if r.hasRoom(0) {
+		r.kept = len(r.buf)
+	}
 }
 
 // simple is a status, such as OK.

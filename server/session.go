@@ -97,9 +97,16 @@ func (s *session) run(ctx context.Context) {
 // refuseInput answers a client for whose next command there is no room.
 func (s *session) refuseInput(err error) {
 	if errors.Is(err, crowdedError{}) {
-		s.out.fail(err.Error())
+		s.complain(err.Error())
 		s.flush()
 	}
+}
+
+// complain writes an error that answers no command. A client that wants no replies doesn't get it either.
+func (s *session) complain(text string) {
+	start := len(s.out.buf)
+	s.out.fail(text)
+	s.quieten(start, s.muted)
 }
 
 // handshakeTimeout is how long a client may take to prove itself, which those that never do would hold connections with.
@@ -149,7 +156,7 @@ func (s *session) answer(ctx context.Context) {
 		now = s.runAll(ctx, s.requests, now)
 		s.forgetRequests()
 		if err != nil && !s.ending {
-			s.out.fail(err.Error())
+			s.complain(err.Error())
 			s.ending = true
 		}
 	}
@@ -208,7 +215,7 @@ func (s *session) flush() {
 		s.out.buf = nil
 	}
 	s.out.share.hold(0)
-	s.out.buf = s.out.buf[:0]
+	s.out.buf, s.out.kept = s.out.buf[:0], 0
 }
 
 // send sends whole replies or messages.
