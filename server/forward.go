@@ -176,6 +176,7 @@ func (s *session) transact(ctx context.Context, requests []request) {
 		needs = toUpdate
 	}
 	for {
+		s.publications = nil // Of a transaction that failed.
 		if s.isWatchLost() {
 			s.out.nullArray()
 			return

@@ -349,3 +349,24 @@ func TestATransactionCannotChangeAConnection(t *testing.T) {
 		}
 	}
 }
+
+func TestAMessageOfATransactionThatFailedIsNotSentWithALaterOne(t *testing.T) {
+	n := newNodes(t)
+	listener, c := n.client(0), n.client(0)
+	require.Equal(t, `["subscribe" "ch" 1]`, listener.words("SUBSCRIBE ch"))
+	n.all[0].refusal.Store(func() error { return kv.ErrNoSpace })
+	for _, step := range []struct{ line, want string }{
+		{"MULTI", "OK"},
+		{"SET a 1", "QUEUED"},
+		{"PUBLISH ch failed", "QUEUED"},
+		{"EXEC", "-MISCONF " + kv.ErrNoSpace.Error()},
+	} {
+		require.Equal(t, step.want, c.words(step.line))
+	}
+	n.lead(1)
+	require.Equal(t, "OK", c.words("MULTI"))
+	require.Equal(t, "QUEUED", c.words("SET a 1"))
+	require.Equal(t, "[OK]", c.words("EXEC"))
+	require.Equal(t, "1", c.words("PUBLISH ch later"))
+	require.Equal(t, `["message" "ch" "later"]`, listener.reply())
+}
