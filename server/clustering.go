@@ -307,7 +307,7 @@ func wait(c *call) {
 	if timeout > 0 && timeout < waitMost.Milliseconds() {
 		limit = time.Duration(timeout) * time.Millisecond
 	}
-	if c.tx != nil {
+	if c.session.executing {
 		limit = 0 // All writers would wait, too.
 	}
 	c.integer(c.session.acknowledged(c, wanted, limit))

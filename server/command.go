@@ -42,7 +42,9 @@ type command struct {
 	// connects says that it changes what the connection is. In a replicated store it can't be part of a transaction, which another node may
 	// run, over another connection.
 	connects bool
-	under    []command // Its subcommands. Without one of them, run runs.
+	// within says that it shows the state of the transaction which it is in, so that it runs on the node where that does.
+	within bool
+	under  []command // Its subcommands. Without one of them, run runs.
 
 	family family       // These are newCommandTable's.
 	subs   commandTable // under.

@@ -80,7 +80,7 @@ func unwatchCommits(c *call) {
 		return
 	}
 	next := s.stopCommits()
-	s.settleMessages(c)
+	s.settleMessages()
 	c.integer(int64(next))
 }
 

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -170,7 +172,8 @@ func (s *session) redirect(group []request) bool {
 
 // transact runs a transaction here or on the leader, and answers with its replies, or null where a watched key has changed.
 func (s *session) transact(ctx context.Context, requests []request) {
-	s.giveUp = time.Time{}
+	s.giveUp, s.executing = time.Time{}, true
+	defer func() { s.executing = false }()
 	needs := toRead
 	if s.mustUpdate(requests) {
 		needs = toUpdate
@@ -209,7 +212,7 @@ func (s *session) transact(ctx context.Context, requests []request) {
 	}
 }
 
-// transactThere lets the leader run a transaction.
+// transactThere lets the leader run a transaction. Commands that aren't about the store run here.
 func (s *session) transactThere(ctx context.Context, requests []request) error {
 	if s.watchesThere() && !s.up.isAlive() {
 		s.hangUp()
@@ -220,18 +223,23 @@ func (s *session) transactThere(ctx context.Context, requests []request) error {
 		return err
 	}
 	up.add([]byte("MULTI"))
+	sent := 0
 	for i := range requests {
-		up.add(requests[i].args...)
+		if requests[i].runsThere() {
+			up.add(requests[i].args...)
+			sent++
+		}
 	}
 	up.add([]byte("EXEC"))
 	up.flush()
 	var queued reply // MULTI's and that each is queued, or an error, after which EXEC's is one, too.
-	for range 1 + len(requests) {
+	for range 1 + sent {
 		if err == nil {
 			err = up.reply(&queued)
 			queued.buf = queued.buf[:0]
 		}
 	}
+	start := len(s.out.buf)
 	if err == nil {
 		err = up.reply(&s.out)
 	}
@@ -241,5 +249,44 @@ func (s *session) transactThere(ctx context.Context, requests []request) error {
 	}
 	up.watching = false
 	up.rest()
+	if sent < len(requests) {
+		s.runBetween(ctx, requests, start, sent)
+	}
 	return nil
+}
+
+// runsThere reports whether a request of a transaction runs where that does.
+func (r *request) runsThere() bool { return r.isStored() || r.command.within }
+
+// runBetween runs those requests of a transaction that the leader hasn't run, and puts their replies between those of its EXEC, which begin
+// at start. Where that has run nothing they don't run either.
+func (s *session) runBetween(ctx context.Context, requests []request, start, sent int) {
+	head, theirs, _ := bytes.Cut(s.out.buf[start:], []byte("\r\n"))
+	if string(head) != fmt.Sprintf("*%d", sent) {
+		return
+	}
+	s.out.buf = slices.Clone(s.out.buf[:start])
+	s.out.array(len(requests))
+	now := s.server.now()
+	for i := range requests {
+		if r := &requests[i]; r.runsThere() {
+			length := replyLength(theirs)
+			s.out.buf = append(s.out.buf, theirs[:length]...)
+			theirs = theirs[length:]
+		} else {
+			s.runAlone(ctx, r, now)
+		}
+	}
+	s.out.base = len(s.out.buf) // What has happened must not be refused any more, since all replies together are too large.
+}
+
+// replyLength returns how many bytes the first of some whole replies has.
+func replyLength(replies []byte) (length int) {
+	for left := int64(1); left > 0; left-- {
+		line, _, _ := bytes.Cut(replies[length:], []byte("\r\n"))
+		items, following, _ := announced(line) // It was looked at when it was copied.
+		length += len(line) + 2 + int(following)
+		left += items
+	}
+	return length
 }

@@ -370,3 +370,44 @@ func TestAMessageOfATransactionThatFailedIsNotSentWithALaterOne(t *testing.T) {
 	require.Equal(t, "1", c.words("PUBLISH ch later"))
 	require.Equal(t, `["message" "ch" "later"]`, listener.reply())
 }
+
+func TestAForwardedTransactionSendsItsMessagesToTheNodeOfItsClient(t *testing.T) {
+	n := newNodes(t)
+	c, here, there := n.client(1), n.client(1), n.client(0)
+	for _, listener := range []*client{here, there} {
+		require.Equal(t, `["subscribe" "ch" 1]`, listener.words("SUBSCRIBE ch"))
+	}
+	for _, row := range []struct{ watched, want string }{{"changed", "nil"}, {"unchanged", "[OK 1 [" + `"2" nil` + "] 1 " + `"2"` + "]"}} {
+		require.Equal(t, "OK", c.words("WATCH "+row.watched))
+		require.Equal(t, "OK", n.client(0).words("SET changed 1"))
+		require.Equal(t, "OK", c.words("MULTI"))
+		for _, line := range []string{"SET k 2", "PUBLISH ch " + row.watched, "MGET k nothing", "PUBLISH ch again", "GET k"} {
+			require.Equal(t, "QUEUED", c.words(line))
+		}
+		require.Equal(t, row.want, c.words("EXEC"))
+	}
+	require.Equal(t, []string{`["message" "ch" "unchanged"]`, `["message" "ch" "again"]`}, here.replies(2))
+	require.Equal(t, "1", n.client(0).words("PUBLISH ch later"))
+	require.Equal(t, `["message" "ch" "later"]`, there.reply())
+}
+
+func TestCommandsAboutTheConnectionRunOnItsNodeAlsoInATransaction(t *testing.T) {
+	n := newNodes(t)
+	n.client(1).words("PING") // So that the connection has another number on its node than the leader has for it.
+	c := n.client(1)
+	require.Equal(t, "OK", c.words("CLIENT SETNAME me"))
+	offset := n.db.Offset()
+	lines := []string{"CLIENT ID", "CLIENT GETNAME", "CLUSTER MYID", "CONFIG SET timeout 77", "CONFIG GET timeout", "KV.OFFSET", "PING"}
+	var apart []string
+	require.Equal(t, "OK", c.words("MULTI"))
+	for _, line := range lines {
+		require.Equal(t, "QUEUED", c.words(line))
+	}
+	together := c.words("EXEC")
+	for _, line := range lines {
+		apart = append(apart, c.words(line))
+	}
+	require.Equal(t, "["+strings.Join(apart, " ")+"]", together)
+	require.Contains(t, together, fmt.Sprintf(`["timeout" "77"] %d PONG]`, offset))
+	require.Equal(t, `["timeout" "0"]`, n.client(0).words("CONFIG GET timeout"))
+}

@@ -209,8 +209,8 @@ func (s *session) sendPending() error {
 }
 
 // settleMessages puts what is pending before the reply that comes next. Within EXEC that is a part of a reply.
-func (s *session) settleMessages(c *call) {
-	if c.tx == nil {
+func (s *session) settleMessages() {
+	if !s.executing {
 		s.settle()
 	}
 }

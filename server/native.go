@@ -9,7 +9,7 @@ import (
 // nativeCommands are the store's, with no counterpart in Redis.
 var nativeCommands = []command{
 	{name: "kv.cas", arity: -3, class: writing, run: compareAndSet, keys: oneKey, grows: true},
-	{name: "kv.offset", arity: 1, class: onSession, run: offsetNow},
+	{name: "kv.offset", arity: 1, class: onSession, run: offsetNow, within: true},
 	{name: "kv.at", arity: -4, class: onSession, run: inThePast, keys: keyPlaces{3, 3, 1}, always: insideMulti},
 }
 

@@ -47,7 +47,7 @@ func subscribe(c *call) {
 
 // confirm makes messages of the replies to a subscription, which a client gets that wants no replies. Within EXEC they are a part of a reply.
 func (c *call) confirm() {
-	if c.tx == nil {
+	if !c.session.executing {
 		c.keep()
 	}
 }
@@ -61,7 +61,7 @@ func unsubscribe(c *call) {
 			s.server.leaveTopic(from, s.messages)
 		}
 	}
-	s.settleMessages(c)
+	s.settleMessages()
 	for _, from := range topics {
 		delete(s.topics, from)
 		c.push(3)
@@ -97,7 +97,7 @@ func (s *session) topicsOf(c *call) (topics []topic) {
 // publish sends a message to the clients that listen to a channel. In EXEC it is sent once the commit is acknowledged.
 func publish(c *call) {
 	s := c.session
-	if c.tx != nil {
+	if s.executing {
 		s.publications = append(s.publications, publication{c.args[1], c.args[2]})
 		c.integer(int64(s.server.topics.receivers(c.args[1])))
 		return

@@ -42,6 +42,7 @@ type session struct {
 	commits      *commitWatch       // Of KV.WATCH, nil without.
 	messages     *messages          // Nil until it listens or watches for the first time.
 	publications []publication      // Of the transaction that runs.
+	executing    bool               // EXEC runs a transaction.
 
 	face face                 // Shared.
 	user atomic.Pointer[user] // Shared: nil before AUTH, where clients must authenticate.
