@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"math"
 	"path"
 	"strings"
@@ -82,11 +83,11 @@ func between(low, high int64) func(text []byte) (int64, string) {
 
 // bytesUnit reads a size, such as 100mb.
 func bytesUnit(text []byte) (int64, string) {
-	digits := strings.TrimRight(strings.ToLower(string(text)), "bgkm")
+	digits := bytes.TrimRight(text, "bgkmBGKM")
 	unit, known := map[string]int64{
 		"": 1, "b": 1, "k": 1e3, "kb": 1 << 10, "m": 1e6, "mb": 1 << 20, "g": 1e9, "gb": 1 << 30,
 	}[strings.ToLower(string(text[len(digits):]))]
-	n, ok := parseInt([]byte(digits))
+	n, ok := parseInt(digits)
 	if !ok || !known || n < 0 || n > math.MaxInt64/unit {
 		return 0, "argument must be a memory value"
 	}

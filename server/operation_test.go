@@ -220,6 +220,17 @@ func TestMemoryIsTheStoresAndIsFreeAgain(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond)
 }
 
+func TestASizeOfAnyBytesIsTakenOrRefused(t *testing.T) {
+	dialogue{
+		{"CONFIG SET maxmemory 2GB", "OK"},
+		{"CONFIG GET maxmemory", `["maxmemory" "2147483648"]`},
+		{"CONFIG SET maxmemory \xff", "-ERR CONFIG SET failed…"},
+		{"CONFIG SET maxmemory 1\u212a", "-ERR CONFIG SET failed…"}, // The sign of kelvin, which is a k in lower case.
+		{"CONFIG SET maxmemory kb", "-ERR CONFIG SET failed…"},
+		{"CONFIG GET maxmemory", `["maxmemory" "2147483648"]`},
+	}.hold(t, newClient(t))
+}
+
 func TestASilentClientIsClosedUnlessItIsAllowed(t *testing.T) {
 	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{IdleTimeout: 100 * time.Millisecond})
 	silent, busy := dial(t, address), dial(t, address)
