@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/server"
 )
 
 func TestEveryNodeTakesEveryCommand(t *testing.T) {
@@ -410,4 +411,40 @@ func TestCommandsAboutTheConnectionRunOnItsNodeAlsoInATransaction(t *testing.T) 
 	require.Equal(t, "["+strings.Join(apart, " ")+"]", together)
 	require.Contains(t, together, fmt.Sprintf(`["timeout" "77"] %d PONG]`, offset))
 	require.Equal(t, `["timeout" "0"]`, n.client(0).words("CONFIG GET timeout"))
+}
+
+// checked is a node for which something happens before it shows what was acknowledged.
+type checked struct {
+	*node
+	before func()
+}
+
+// Linearizable implements server.Cluster.
+func (c checked) Linearizable(ctx context.Context) error {
+	c.before()
+	return c.node.Linearizable(ctx)
+}
+
+// TestUnwatchWithinATransactionChangesNothing has a transaction that runs twice, since it might write and doesn't, and a write between the
+// two.
+func TestUnwatchWithinATransactionChangesNothing(t *testing.T) {
+	n := newNodes(t)
+	other, writes := n.client(0), 0
+	at := checked{n.all[0], func() {
+		writes++
+		require.Equal(t, "OK", other.words(fmt.Sprint("SET a ", writes)))
+	}}
+	_, address := serveStore(t, at, server.Options{Cluster: at})
+	c := dial(t, address)
+	for _, step := range []struct{ line, want string }{
+		{"WATCH a", "OK"},
+		{"MULTI", "OK"},
+		{"UNWATCH", "QUEUED"},
+		{"GET a", "QUEUED"},
+		{"DEL nothing", "QUEUED"},
+		{"EXEC", "nil"},
+	} {
+		require.Equal(t, step.want, c.words(step.line))
+	}
+	require.Equal(t, 1, writes)
 }

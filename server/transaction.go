@@ -245,8 +245,11 @@ func (w *watch) changed(tx *kv.Tx) bool {
 	return false
 }
 
+// unwatch ends what the connection watches. EXEC does that anyway, after all its commands: it may have to run them again.
 func unwatch(c *call) {
-	c.session.unwatch()
+	if !c.session.executing {
+		c.session.unwatch()
+	}
 	c.ok()
 }
 
