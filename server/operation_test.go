@@ -137,6 +137,21 @@ func TestACheckpointIsSavedForClients(t *testing.T) {
 	require.Regexp(t, `^\["\d{10}" "\d{1,6}"\]$`, c.words("TIME"))
 }
 
+func TestTheSlowLogHasNoArgumentsOfWhatWasRefused(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{SlowerThan: 1})
+	c, subscribed := dial(t, address), dial(t, address)
+	require.Equal(t, `["subscribe" "a" 1]`, subscribed.words("SUBSCRIBE a"))
+	for _, line := range []string{"AUTH default s3cret", "HELLO 3 AUTH default s3cret"} {
+		require.Contains(t, subscribed.words(line), "-ERR Can't execute")
+	}
+	for _, line := range []string{"AUHT s3cret", "AUTH s3cret s3cret s3cret s3cret"} {
+		require.Contains(t, c.words(line), "-ERR")
+	}
+	entries := c.words("SLOWLOG GET")
+	require.Contains(t, entries, `["AUHT" "(redacted)"]`)
+	require.NotContains(t, entries, "s3cret")
+}
+
 func TestSlowCommandsAreKeptWithoutPasswords(t *testing.T) {
 	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{SlowerThan: 1})
 	c := dial(t, address)

@@ -67,9 +67,9 @@ func (l *slowLog) add(entry slowEntry) {
 	}
 }
 
-// shown returns a request's arguments as the slow log has them: cut, and without passwords.
+// shown returns a request's arguments as the slow log has them: cut, and without passwords. Those of one that was refused may have some, too.
 func (r *request) shown() (args []string) {
-	secret := r.command != nil && r.command.always&unauthenticated != 0
+	secret := r.command == nil || r.command.always&unauthenticated != 0
 	for i, arg := range r.args {
 		switch {
 		case i == slowArguments-1 && len(r.args) > slowArguments:
