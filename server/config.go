@@ -44,7 +44,7 @@ var settings = []setting{
 	{
 		name: "timeout", unit: between(0, math.MaxInt32), // Seconds.
 		get: func(s *Server) string { return number(s.idleTimeout.Load() / int64(time.Second)) },
-		set: func(s *Server, n int64) { s.idleTimeout.Store(n * int64(time.Second)) },
+		set: func(s *Server, n int64) { s.limitSilence(time.Duration(n) * time.Second) },
 	},
 	{
 		name: "slowlog-log-slower-than", unit: between(-1, math.MaxInt64/1000), // Microseconds.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -257,6 +258,21 @@ func TestASilentClientIsClosedUnlessItIsAllowed(t *testing.T) {
 	require.Equal(t, "OK", busy.words("CONFIG SET timeout 0"))
 	time.Sleep(200 * time.Millisecond)
 	require.Equal(t, "PONG", busy.words("PING"), "there is no limit any more")
+}
+
+func TestAClientThatIsSilentAlreadyGetsTheNewLimit(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{IdleTimeout: 100 * time.Millisecond})
+	silent, subscribed, other := dial(t, address), dial(t, address), dial(t, address)
+	require.Equal(t, "PONG", silent.words("PING"))
+	require.Equal(t, `["subscribe" "a" 1]`, subscribed.words("SUBSCRIBE a"))
+	require.Equal(t, "OK", other.words("CONFIG SET timeout 0"))
+	time.Sleep(150 * time.Millisecond)
+	require.Equal(t, "PONG", silent.words("PING"), "there is no limit any more")
+	require.Equal(t, "OK", other.words("CONFIG SET timeout 1"))
+	require.NoError(t, silent.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	_, err := silent.read()
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, `["pong" ""]`, subscribed.words("PING"))
 }
 
 func TestASubscribedClientMayBeSilent(t *testing.T) {

@@ -28,7 +28,6 @@ type session struct {
 	requests []request
 	ending   bool  // It ends after the replies that are written.
 	refusal  error // Why the store refused a write of the transaction that runs, nil where it took all.
-	limited  bool  // There is a time by which bytes must arrive.
 
 	// patient is the context of commits. With one store alone it never ends: the store would need a goroutine for each commit whose caller
 	// may give up.
@@ -54,6 +53,9 @@ type session struct {
 	up         *upstream // To the leader's server; nil where there is none.
 	giveUp     time.Time // Until when the group that runs waits for a leader; zero before it has had to.
 	wrote      bool      // The transaction that runs has written.
+
+	awaiting sync.Mutex // Guards limited, and the deadline that it is about.
+	limited  bool       // There is a time by which bytes must arrive.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
 	stopping atomic.Bool // Shared: the server ends, or killed is set.
@@ -83,7 +85,7 @@ func (s *session) run(ctx context.Context) {
 		return
 	}
 	for !s.ending && !s.stopping.Load() {
-		s.awaitBytes()
+		s.awaitBytes(time.Now())
 		if err := s.in.fill(); err != nil {
 			s.refuseInput(err)
 			break
@@ -128,10 +130,13 @@ func (s *session) handshake(ctx context.Context) bool {
 	return err == nil
 }
 
-// awaitBytes limits how long the next bytes may take. A client that is subscribed has no limit, also where it had one before.
-func (s *session) awaitBytes() {
+// awaitBytes limits how long the next bytes may take since a time. A client that is subscribed has no limit, also where it had one before.
+// It is called by the goroutine of the session before it waits, and by another one when the limit has changed.
+func (s *session) awaitBytes(since time.Time) {
+	s.awaiting.Lock()
+	defer s.awaiting.Unlock()
 	limit := time.Duration(s.server.idleTimeout.Load())
-	if s.guest || s.subscriptions() > 0 {
+	if s.guest || s.face.isSubscribed() {
 		limit = 0
 	}
 	if limit == 0 && !s.limited {
@@ -139,7 +144,7 @@ func (s *session) awaitBytes() {
 	}
 	var deadline time.Time
 	if s.limited = limit > 0; s.limited {
-		deadline = time.Now().Add(limit)
+		deadline = since.Add(limit)
 	}
 	_ = s.conn.SetReadDeadline(deadline) // A connection that is closed needs none.
 	if s.stopping.Load() {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 )
 
 // SetUsers replaces the users; nil means that everybody may do everything. Connections of users that are gone, or that may do something else
@@ -70,4 +71,12 @@ func (s *Server) each() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Keys(s.sessions), func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+}
+
+// limitSilence changes how long clients may be silent, for those that are silent already, too. Zero is no limit.
+func (s *Server) limitSilence(limit time.Duration) {
+	s.idleTimeout.Store(int64(limit))
+	for _, session := range s.each() {
+		session.awaitBytes(session.face.lastArrival())
+	}
 }
