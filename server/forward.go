@@ -134,6 +134,11 @@ func (s *session) reach(ctx context.Context) (*upstream, error) {
 			return nil, fmt.Errorf("%w: %w", errNotRun, err)
 		}
 		s.up = newUpstream(s.server.closing, conn)
+		s.upConn.Store(&conn)
+		if s.killed.Load() { // It may have been before there was something to close.
+			s.hangUp()
+			return nil, errNotRun
+		}
 		if err := s.up.greet(limit); err != nil {
 			s.hangUp()
 			return nil, err
@@ -153,6 +158,7 @@ func (s *session) hangUp() {
 		s.watch.lost = s.watch.lost || s.up.watching
 		s.up.close()
 		s.up = nil
+		s.upConn.Store(nil)
 	}
 }
 

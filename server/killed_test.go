@@ -58,3 +58,15 @@ func TestWhatHasArrivedFromAConnectionThatIsClosedDoesNotRun(t *testing.T) {
 		})
 	}
 }
+
+func TestAKilledClientDoesNotWaitForTheLeader(t *testing.T) {
+	n := newNodes(t)
+	c, other, may := n.client(1), n.client(1), make(chan struct{})
+	t.Cleanup(func() { close(may) })
+	n.all[0].refusal.Store(func() error { <-may; return nil })
+	id := c.words("CLIENT ID")
+	c.send(encode("SET", "k", "v"))
+	require.Eventually(t, func() bool { return n.all[0].commits.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "1", other.words("CLIENT KILL ID "+id))
+	require.Eventually(t, func() bool { return n.all[1].server.Stats().Clients == 1 }, 10*time.Second, time.Millisecond)
+}

@@ -60,6 +60,8 @@ type session struct {
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
 	stopping atomic.Bool // Shared: the server ends, or killed is set.
 	killed   atomic.Bool // Shared: the connection is closed, and nothing begins any more.
+
+	upConn atomic.Pointer[net.Conn] // Shared: the connection of up, for kill.
 }
 
 func newSession(server *Server, id int64, conn net.Conn) *session {
@@ -250,13 +252,16 @@ func (s *session) stop() {
 }
 
 // kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost. Others that have
-// arrived don't run. It reports whether the connection wasn't killed before.
+// arrived don't run. What the leader was sent may still run there, and isn't waited for. It reports whether the connection wasn't killed before.
 func (s *session) kill() bool {
 	if s.killed.Swap(true) {
 		return false
 	}
 	s.stop()
 	go s.conn.Close() // In TLS it may wait for the client.
+	if up := s.upConn.Load(); up != nil {
+		go (*up).Close()
+	}
 	return true
 }
 
