@@ -135,7 +135,7 @@ cluster-bench: ## Measure the replicated store: docs/measured/replication.md say
 
 .PHONY: cluster-bench-etcd
 cluster-bench-etcd: build-walnutd ## Measure three etcd and, in turns, three walnutd with clients of Redis' protocol: etcd must be in PATH
-	cd bench/etcd && go run . -rounds 3 -walnutd $(CURDIR)/bin/walnutd
+	cd bench/etcd && go run . -rounds 3 -walnutd $(CURDIR)/bin/walnutd -picture $(CURDIR)/docs/measured/replication.svg
 
 .PHONY: cluster-verify
 cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)

@@ -18,6 +18,7 @@ type options struct {
 	walnutd string
 	limit   time.Duration
 	rounds  int
+	picture string
 }
 
 func main() {
@@ -26,6 +27,7 @@ func main() {
 	flag.StringVar(&o.walnutd, "walnutd", "", "measure this `program`, too: walnutd as make build-walnutd makes it")
 	flag.DurationVar(&o.limit, "for", 5*time.Second, "how long the clients of each line put")
 	flag.IntVar(&o.rounds, "rounds", 1, "how many lines there are for each number of clients")
+	flag.StringVar(&o.picture, "picture", "", "draw the medians into this `file`, as an SVG")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd:", err)
@@ -53,6 +55,7 @@ func run(o options) (err error) {
 		}
 		systems = append(systems, nodes.atTheLeader(), nodes.spread())
 	}
+	var lines []*line
 	for range o.rounds {
 		for _, clients := range []int{1, 16, 64} {
 			for _, s := range systems {
@@ -61,8 +64,12 @@ func run(o options) (err error) {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
 				fmt.Println(line)
+				lines = append(lines, line)
 			}
 		}
 	}
-	return nil
+	if o.picture == "" {
+		return nil
+	}
+	return draw(o.picture, lines)
 }

@@ -27,10 +27,13 @@ type line struct {
 	times   []time.Duration // How long each put took, in order.
 }
 
+// rate is how many puts a second there were.
+func (l *line) rate() float64 { return float64(len(l.times)) / l.elapsed.Seconds() }
+
 // String shows the line as go test shows a benchmark's.
 func (l *line) String() string {
 	return fmt.Sprintf("%-22s clients=%-2d %8.0f puts/s %8d us/p50 %8d us/p99 %6d ms/longest", l.system, l.clients,
-		float64(len(l.times))/l.elapsed.Seconds(), l.times[len(l.times)/2].Microseconds(), l.times[len(l.times)*99/100].Microseconds(),
+		l.rate(), l.times[len(l.times)/2].Microseconds(), l.times[len(l.times)*99/100].Microseconds(),
 		l.times[len(l.times)-1].Milliseconds())
 }
 
