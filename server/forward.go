@@ -102,13 +102,17 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 	up.flush()
 	now := s.server.now()
 	for i := range group {
+		start := len(s.out.buf)
 		if !group[i].isStored() {
 			s.runAlone(ctx, &group[i], now)
 		} else if err := up.reply(&s.out); err != nil {
 			s.hangUp()
 			return i, err
 		}
-		if len(s.out.buf) > groupReplies && s.muted == loud {
+		switch {
+		case s.muted != loud:
+			s.out.buf = s.out.buf[:start] // The replies of the whole group might be large.
+		case len(s.out.buf) > groupReplies:
 			s.flush()
 		}
 		if s.ending {
