@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -82,6 +83,15 @@ func (s *session) answerBroken(ctx context.Context, group []request) {
 	})
 }
 
+// answerDropped answers what the leader has run, and for whose reply there was no room.
+func (s *session) answerDropped(writes bool) {
+	if writes {
+		s.out.fail(errReplyDropped)
+	} else {
+		s.out.fail(failure(errLargeReply))
+	}
+}
+
 // isStored reports whether a request needs the store, so that it must be forwarded. Others run here.
 func (r *request) isStored() bool {
 	class := r.class()
@@ -103,9 +113,12 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 	now := s.server.now()
 	for i := range group {
 		start := len(s.out.buf)
+		s.out.base = start
 		if !group[i].isStored() {
 			s.runAlone(ctx, &group[i], now)
-		} else if err := up.reply(&s.out); err != nil {
+		} else if err := up.reply(&s.out); errors.Is(err, errDropped) {
+			s.answerDropped(group[i].class() == writing)
+		} else if err != nil {
 			s.hangUp()
 			return i, err
 		}
@@ -207,6 +220,9 @@ func (s *session) transact(ctx context.Context, requests []request) {
 		case errors.Is(err, errBroken) && needs == toUpdate:
 			s.out.fail(errUndecided)
 			return
+		case errors.Is(err, errDropped):
+			s.answerDropped(needs == toUpdate)
+			return
 		case !s.isRefused(err) && !errors.Is(err, errBroken):
 			s.out.fail(failure(err))
 			return
@@ -242,7 +258,7 @@ func (s *session) transactThere(ctx context.Context, requests []request) error {
 	}
 	up.add([]byte("EXEC"))
 	up.flush()
-	var queued reply // MULTI's and that each is queued, or an error, after which EXEC's is one, too.
+	queued := reply{max: math.MaxInt} // MULTI's and that each is queued, or an error, after which EXEC's is one, too.
 	for range 1 + sent {
 		if err == nil {
 			err = up.reply(&queued)
@@ -253,16 +269,16 @@ func (s *session) transactThere(ctx context.Context, requests []request) error {
 	if err == nil {
 		err = up.reply(&s.out)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errDropped) {
 		s.hangUp()
 		return err
 	}
 	up.watching = false
 	up.rest()
-	if sent < len(requests) {
+	if err == nil && sent < len(requests) {
 		s.runBetween(ctx, requests, start, sent)
 	}
-	return nil
+	return err
 }
 
 // runsThere reports whether a request of a transaction runs where that does.

@@ -61,3 +61,38 @@ func TestForwardedRepliesThatAClientDoesNotWantAreNotKept(t *testing.T) {
 		require.Less(t, cap(s.out.buf), 2*size)
 	}
 }
+
+// TestAForwardedReplyForWhichThereIsNoRoomIsDropped has replies of a MiB each, in one value or in many, and short ones after them. Without
+// a limit for one command, what all clients hold is the limit.
+func TestAForwardedReplyForWhichThereIsNoRoomIsDropped(t *testing.T) {
+	const wide = "-ERR the replies are too large to be kept until they can be sent\r\n"
+	const undecided = "-UNDECIDED the reply is too large to be kept until it can be sent: the command may have been executed\r\n"
+	value := "$3145728\r\n" + strings.Repeat("x", 3<<20) + "\r\n"
+	values := "*300000\r\n" + strings.Repeat("$4\r\nabcd\r\n", 300_000)
+	for name, opts := range map[string]Options{"of one command": {MaxReplies: 2 << 20}, "of all clients": {MaxHeld: 2 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			s := relaying(t, opts, value+"+OK\r\n"+values+"$1\r\na\r\n"+value+"+OK\r\n")
+			group := append(s.commands(4, "GET", "k"), s.commands(2, "SET", "k", "v", "GET")...)
+			n, err := s.relay(context.Background(), group)
+			require.NoError(t, err)
+			require.Equal(t, len(group), n)
+			require.Equal(t, wide+"+OK\r\n"+wide+"$1\r\na\r\n"+undecided+"+OK\r\n", string(s.out.buf))
+			require.Less(t, cap(s.out.buf), 5<<19)
+			require.LessOrEqual(t, s.server.repliesHeld.taken.Load(), int64(5<<19))
+			require.NotNil(t, s.up, "the connection to the leader is used on")
+		})
+	}
+}
+
+func TestATransactionWhoseForwardedReplyIsDroppedIsUndecided(t *testing.T) {
+	for write, want := range map[string]string{
+		"SET": "-UNDECIDED the reply is too large to be kept until it can be sent: the command may have been executed\r\n",
+		"GET": "-ERR the replies are too large to be kept until they can be sent\r\n",
+	} {
+		s := relaying(t, Options{MaxHeld: 2 << 20}, "+OK\r\n+QUEUED\r\n*1\r\n$3145728\r\n"+strings.Repeat("x", 3<<20)+"\r\n")
+		args := []string{write, "k", "v", "GET"}
+		s.transact(context.Background(), s.commands(1, args[:map[string]int{"SET": 4, "GET": 2}[write]]...))
+		require.Equal(t, want, string(s.out.buf))
+		require.NotNil(t, s.up)
+	}
+}

@@ -49,7 +49,9 @@ type Member struct {
 const (
 	errNoLeader  = "CLUSTERDOWN no leader is known"
 	errUndecided = "UNDECIDED the leader didn't answer: the command may have been executed"
-	errNoCluster = "ERR This instance has cluster support disabled"
+	// errReplyDropped is for a command that writes.
+	errReplyDropped = "UNDECIDED the reply is too large to be kept until it can be sent: the command may have been executed"
+	errNoCluster    = "ERR This instance has cluster support disabled"
 )
 
 // A command waits for an eighth of the time that it has waited before it looks for a leader again, within these limits. Each look at a leader

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -24,6 +25,8 @@ const (
 var (
 	errNotRun = errors.New("server: the leader didn't run the command")
 	errBroken = errors.New("server: the leader may have run the command")
+	// errDropped says that the leader has answered, and that there is no room for its reply. The connection goes on.
+	errDropped = errors.New("server: there is no room for the leader's reply")
 )
 
 // upstream is a session's connection to the server of the node that leads.
@@ -54,7 +57,7 @@ func newUpstream(ctx context.Context, conn net.Conn) *upstream {
 // greet waits until the other server says that it reads commands.
 func (u *upstream) greet(limit time.Time) error {
 	_ = u.conn.SetReadDeadline(limit)
-	var greeting reply
+	greeting := reply{max: math.MaxInt}
 	err := u.reply(&greeting)
 	_ = u.conn.SetReadDeadline(time.Time{})
 	return err
@@ -123,15 +126,18 @@ func (u *upstream) close() {
 	}
 }
 
-// reply appends the next reply to others. The error is errNotRun or errBroken. There are no replies after one.
+// reply appends the next reply to others. The error is errDropped, errNotRun or errBroken. There are no replies after the last two.
 func (u *upstream) reply(to *reply) error {
 	start := len(to.buf)
 	err := u.copyReply(to)
-	if err == nil {
+	if err == nil && !to.full {
 		return nil
 	}
-	to.buf = to.buf[:start]
-	if errors.Is(err, errNotRun) {
+	to.buf, to.full = to.buf[:start], false
+	switch {
+	case err == nil:
+		return errDropped
+	case errors.Is(err, errNotRun):
 		return err
 	}
 	u.close()
@@ -144,8 +150,9 @@ func (u *upstream) reply(to *reply) error {
 // notLeader begins what a server answers to another one in place of the reply to the first command that it doesn't run. It is the last.
 const notLeader = "-NOTLEADER"
 
-// copyReply copies one reply, however deep it is.
+// copyReply copies one reply, however deep it is. Where there is no room for all of it, it reads the rest.
 func (u *upstream) copyReply(to *reply) error {
+	first := len(to.buf)
 	for left := int64(1); left > 0; left-- {
 		start := len(to.buf)
 		if err := u.copyLine(to); err != nil {
@@ -160,11 +167,19 @@ func (u *upstream) copyReply(to *reply) error {
 			return err
 		}
 		left += items
-		if err := u.copyBytes(to, length); err != nil {
+		if err := u.copyBytes(to, first, length); err != nil {
 			return err
+		}
+		if !to.fits(first, 0) {
+			to.buf = to.buf[:first]
 		}
 	}
 	return nil
+}
+
+// fits reports whether a reply that begins at first may have some more bytes. A short one may, so that none is lost for want of a few bytes.
+func (r *reply) fits(first, length int) bool {
+	return !r.full && (len(r.buf)+length-first <= replyPiece || r.hasRoom(length))
 }
 
 // announced returns how many replies, and how many bytes, the first line of one says that follow.
@@ -206,10 +221,14 @@ func (u *upstream) copyLine(to *reply) error {
 	}
 }
 
-// copyBytes copies bytes, and takes memory for them as they arrive.
-func (u *upstream) copyBytes(to *reply, length int64) error {
+// copyBytes copies bytes of a reply that begins at first, and takes memory for them as they arrive.
+func (u *upstream) copyBytes(to *reply, first int, length int64) error {
 	for length > 0 {
 		n, piece := len(to.buf), int(min(length, replyPiece))
+		if !to.fits(first, piece) {
+			_, err := io.CopyN(io.Discard, u.from, length)
+			return err
+		}
 		to.buf = slices.Grow(to.buf, piece)[:n+piece]
 		if _, err := io.ReadFull(u.from, to.buf[n:]); err != nil {
 			return err

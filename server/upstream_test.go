@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestARepliesBytesArriveAsTheyWereSent(t *testing.T) {
 		"=7\r\ntxt:abc\r\n", "*0\r\n", "*2\r\n$1\r\na\r\n*2\r\n:1\r\n+x\r\n", "%1\r\n+a\r\n~2\r\n:1\r\n:2\r\n", "+" + strings.Repeat("a", 1000) + "\r\n",
 		"$100000\r\n" + strings.Repeat("b", 100000) + "\r\n",
 	} {
-		to := reply{buf: []byte("before")}
+		to := reply{buf: []byte("before"), max: 1 << 20}
 		u := reader(text + "+next\r\n")
 		require.NoError(t, u.reply(&to))
 		require.Equal(t, "before"+text, string(to.buf))
@@ -45,7 +46,7 @@ func TestWhatIsNoReplyBreaksTheConnection(t *testing.T) {
 		"", "+OK", "\r\n", "\n", "x\n", "!\r\n", "$x\r\n", "$-2\r\n", "$5\r\nabc", "*1\r\n", "*99999999999999999999\r\n", "hello\r\n", "*1\r\n\r\n",
 		"$9999999999\r\nabc", "+" + strings.Repeat("a", 70000) + "\r\n",
 	} {
-		to := reply{buf: []byte("before")}
+		to := reply{buf: []byte("before"), max: 1 << 20}
 		require.ErrorIs(t, reader(text).reply(&to), errBroken, "%.20q", text)
 		require.Equal(t, "before", string(to.buf))
 		require.Less(t, cap(to.buf), 1<<20, "memory is taken for what arrives")
@@ -64,7 +65,7 @@ func FuzzReply(f *testing.F) {
 		allocated.Within(t, len(text), func() { _ = reader(string(text)).reply(new(reply)) })
 		u := reader("")
 		u.from = bufio.NewReader(strings.NewReader(string(text)))
-		var to reply
+		to := reply{max: math.MaxInt}
 		err := u.reply(&to)
 		rest, _ := io.ReadAll(u.from)
 		if err == nil && string(to.buf)+string(rest) != string(text) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (s *session) unwatchThere() {
 	if s.watchesThere() {
 		s.up.add([]byte("UNWATCH"))
 		s.up.flush()
-		var ok reply
+		ok := reply{max: math.MaxInt}
 		if err := s.up.reply(&ok); err != nil {
 			s.hangUp()
 		} else {
