@@ -33,7 +33,7 @@ func TestHelloSaysWhatTheServerIsAndChangesTheProtocol(t *testing.T) {
 		{"HELLO 4", "-NOPROTO unsupported protocol version"},
 		{"HELLO x", "-ERR Protocol version is not an integer or out of range"},
 		{"HELLO 2 BLA", "-ERR Syntax error in HELLO option 'BLA'"},
-		{"HELLO 2 " + strings.Repeat("x", 300), "-ERR Syntax error in HELLO option '" + strings.Repeat("x", 300) + "'"},
+		{"HELLO 2 " + strings.Repeat("x", 300), "-ERR Syntax error in HELLO option '" + strings.Repeat("x", 128) + "'"},
 		{"HELLO 2 AUTH default", "-ERR Syntax error in HELLO option 'AUTH'"},
 		{"HELLO 2 SETNAME a\xff", "-ERR Client names cannot contain spaces, newlines or special characters."},
 		{"CLIENT GETNAME", "nil"},

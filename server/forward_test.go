@@ -448,3 +448,34 @@ func TestUnwatchWithinATransactionChangesNothing(t *testing.T) {
 	}
 	require.Equal(t, 1, writes)
 }
+
+// TestErrorsShowTheBeginningOfALongArgument is also about what runs beside such a command, on the leader and forwarded to it: a node takes
+// no longer line for a reply.
+func TestErrorsShowTheBeginningOfALongArgument(t *testing.T) {
+	long := strings.Repeat("o", 70_000)
+	n := newNodes(t)
+	for at := range 2 {
+		c := n.client(at)
+		for _, args := range [][]string{
+			{long},
+			{"GET", "a", long},
+			{"CLIENT", long},
+			{"EXPIRE", "k", "10", long},
+			{"CLIENT", "SETINFO", long, "x"},
+			{"CLIENT", "LIST", "TYPE", long},
+			{"CLIENT", "KILL", "USER", long},
+			{"ACL", "CAT", long},
+			{"CONFIG", "SET", long, "1"},
+			{"HELLO", "3", long},
+			{"PUBSUB", long},
+		} {
+			got := c.do(args...)
+			require.True(t, strings.HasPrefix(got, "-ERR ") && len(got) < 400, "%.20q: %.100s", args, got)
+		}
+		option := "-ERR Unsupported option " + long[:128]
+		c.send(encode("SET", "a", "1") + encode("EXPIRE", "k", "10", long) + encode("SET", "b", "2"))
+		require.Equal(t, []string{"OK", option, "OK"}, c.replies(3))
+		c.send(encode("MULTI") + encode("SET", "a", "1") + encode("EXPIRE", "k", "10", long) + encode("EXEC"))
+		require.Equal(t, []string{"OK", "QUEUED", "QUEUED", "[OK " + option + "]"}, c.replies(4))
+	}
+}

@@ -157,5 +157,5 @@ func beforeZero(arg []byte) []byte {
 	return before
 }
 
-// asText returns a whole argument as an error shows it.
-func asText(arg []byte) string { return string(beforeZero(arg)) }
+// asText returns an argument as an error shows it.
+func asText(arg []byte) string { return string(cut(arg, shownMax)) }
