@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -32,7 +33,11 @@ var clientCommands = []command{{name: "client", arity: -2, under: []command{
 	)},
 }}}
 
-const errNotName = "ERR Client names cannot contain spaces, newlines or special characters."
+// clientNameMax is how many bytes the name of a client, of its library and of that version may have. They are in each list of clients.
+const clientNameMax = 1 << 10
+
+// clientNames are what an error calls the names of clients.
+const clientNames = "Client names"
 
 // helpOf returns what answers the HELP of a command with subcommands.
 func helpOf(name string, lines ...string) func(c *call) {
@@ -57,6 +62,17 @@ func isName(name []byte) bool {
 	return true
 }
 
+// nameProblem returns why a client may not name something so, an empty text where it may.
+func nameProblem(what string, name []byte) string {
+	switch {
+	case len(name) > clientNameMax:
+		return fmt.Sprintf("ERR %s cannot have more than %d bytes.", what, clientNameMax)
+	case !isName(name):
+		return "ERR " + what + " cannot contain spaces, newlines or special characters."
+	}
+	return ""
+}
+
 func clientName(c *call) {
 	if name := c.session.face.named(); name != "" {
 		c.text(name)
@@ -66,8 +82,8 @@ func clientName(c *call) {
 }
 
 func clientRename(c *call) {
-	if !isName(c.args[2]) {
-		c.fail(errNotName)
+	if problem := nameProblem(clientNames, c.args[2]); problem != "" {
+		c.fail(problem)
 		return
 	}
 	c.session.face.rename(string(c.args[2]))
@@ -86,8 +102,8 @@ func clientLibrary(c *call) {
 		c.fail("ERR Unrecognized option '" + asText(c.args[2]) + "'")
 		return
 	}
-	if !isName(c.args[3]) {
-		c.fail("ERR " + name + " cannot contain spaces, newlines or special characters.")
+	if problem := nameProblem(name, c.args[3]); problem != "" {
+		c.fail(problem)
 		return
 	}
 	f.mu.Lock()

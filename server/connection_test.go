@@ -170,3 +170,19 @@ func TestAConnectionIsKilledOnce(t *testing.T) {
 	require.Equal(t, "0", c.words("CLIENT KILL TYPE normal"))
 	require.Equal(t, "-ERR No such client", c.words("CLIENT KILL "+other.conn.LocalAddr().String()))
 }
+
+func TestNamesOfClientsAreShort(t *testing.T) {
+	c := newClient(t)
+	fits, long := strings.Repeat("n", 1<<10), strings.Repeat("n", 1<<10+1)
+	for _, row := range []struct{ what, command string }{
+		{"Client names", "CLIENT SETNAME "},
+		{"Client names", "HELLO 2 SETNAME "},
+		{"lib-name", "CLIENT SETINFO LIB-NAME "},
+		{"lib-ver", "CLIENT SETINFO LIB-VER "},
+	} {
+		require.NotContains(t, c.words(row.command+fits), "-", row.command)
+		require.Equal(t, "-ERR "+row.what+" cannot have more than 1024 bytes.", c.words(row.command+long))
+	}
+	require.Equal(t, `"`+fits+`"`, c.words("CLIENT GETNAME"))
+	require.Less(t, len(c.words("CLIENT LIST")), 4<<10)
+}

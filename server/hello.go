@@ -71,8 +71,8 @@ func (s *session) takeHello(args [][]byte) (problem string) {
 			}
 			args = args[3:]
 		case is(args[0], "setname") && len(args) >= 2:
-			if !isName(args[1]) {
-				return errNotName
+			if problem := nameProblem(clientNames, args[1]); problem != "" {
+				return problem
 			}
 			s.face.rename(string(args[1]))
 			args = args[2:]
