@@ -96,3 +96,26 @@ func TestStrangersLeaveRoomForClientsThatAreKnown(t *testing.T) {
 	require.Equal(t, "OK", known.words("AUTH secret"))
 	require.Equal(t, "OK", known.do("SET", "k", strings.Repeat("x", 300_000)))
 }
+
+// TestArgumentsOfAllClientsHaveALimit has arguments without a byte, which take memory, too.
+func TestArgumentsOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 4 << 20})
+	arguments := func(n int) string { return strings.Repeat("$0\r\n\r\n", n) }
+	first, second := dial(t, address), dial(t, address)
+	first.send("*100000\r\n" + arguments(99_999))
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) > 2<<20 }, 10*time.Second, time.Millisecond, "its bytes take 1 MiB")
+	_, _ = second.conn.Write([]byte("*100000\r\n" + arguments(99_999))) // It may be closed meanwhile.
+	require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, 10*time.Second, time.Millisecond)
+	first.send(arguments(1))
+	require.Equal(t, crowded, first.reply(), "a command that runs takes more than one that is unfinished")
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+
+	third := dial(t, address)
+	for range 3 {
+		third.send("*40000\r\n" + arguments(40_000))
+		require.Regexp(t, "^-ERR unknown command ", third.reply())
+	}
+	third.send(encode("GET", "a"))
+	require.Equal(t, "nil", third.reply())
+	require.Zero(t, server.CommandsHeld(srv))
+}

@@ -24,6 +24,12 @@ const inputSize = 16 << 10
 // argumentsKept is for how many arguments an idle connection keeps memory.
 const argumentsKept = 1 << 10
 
+// What an argument takes in memory besides its bytes, at most: a span until its request has arrived whole, and a slice from then on.
+const (
+	spanBytes  = 16
+	sliceBytes = 24
+)
+
 // inputs holds buffers for use again.
 var inputs = sync.Pool{New: func() any { return new([inputSize]byte) }}
 
@@ -45,9 +51,10 @@ type input struct {
 	end     int
 	known   bool // The client is authenticated.
 	partial partial
-	args    [][]byte // The arguments of requests since the last fill or forget.
+	args    [][]byte // The arguments of requests since the last fill or forget, or the last of them.
+	further int      // How many arguments there is memory for since then beyond what an idle connection keeps.
 	filled  int      // Bytes that the last fill read.
-	share   share    // Of what buf has beyond inputSize.
+	share   share    // Of what there is beyond inputSize and argumentsKept.
 }
 
 // partial is the request that begins at start, as far as it was read.
@@ -106,6 +113,15 @@ func (in *input) forget() {
 	if cap(in.args) > argumentsKept {
 		in.args = nil
 	}
+	if in.further > 0 {
+		in.further = 0
+		in.hold(len(in.buf), cap(in.partial.spans))
+	}
+}
+
+// hold counts what the input takes with a buffer and spans of these lengths, and reports whether there is room.
+func (in *input) hold(buffer, spans int) bool {
+	return in.share.hold(max(0, buffer-inputSize) + max(0, spans-argumentsKept)*spanBytes + in.further*sliceBytes)
 }
 
 func (in *input) read() (n int, err error) {
@@ -126,7 +142,7 @@ func (in *input) room() []byte {
 // grow takes a larger buffer, and reports whether there is room for one.
 func (in *input) grow() bool {
 	size := 2 * len(in.buf)
-	if !in.known && !in.share.of.isMostlyFree() || !in.share.hold(size-inputSize) {
+	if !in.known && !in.share.of.isMostlyFree() || !in.hold(size, cap(in.partial.spans)) {
 		return false
 	}
 	larger := make([]byte, size)
@@ -156,7 +172,7 @@ func (in *input) shrink() {
 		in.rest()
 	default:
 		large := in.buf
-		in.share.hold(0)
+		in.hold(inputSize, cap(in.partial.spans))
 		in.buf = in.fromPool()
 		copy(in.buf, large[:in.end])
 	}
@@ -180,7 +196,7 @@ func (in *input) release() {
 // errMore says that the next request isn't there whole.
 var errMore = errors.New("server: more bytes are needed")
 
-// next returns the next request, which has at least one argument. The error is errMore, or a protocolError.
+// next returns the next request, which has at least one argument. The error is errMore, a protocolError, or a crowdedError.
 func (in *input) next() (args [][]byte, err error) {
 	for in.start < in.end {
 		first := in.buf[in.start] == '*'
@@ -227,7 +243,10 @@ func (in *input) inline() ([][]byte, error) {
 // took ends the request.
 func (in *input) took() {
 	in.start += in.partial.at
-	in.partial.reset()
+	large := cap(in.partial.spans) > argumentsKept
+	if in.partial.reset(); large {
+		in.hold(len(in.buf), 0)
+	}
 }
 
 // multibulk returns the command that is an array of arguments. An empty array is none.
@@ -248,12 +267,29 @@ func (in *input) multibulk() ([][]byte, error) {
 			return nil, err
 		}
 	}
+	if !in.growArguments(len(in.partial.spans)) {
+		return nil, crowdedError{}
+	}
 	first := len(in.args)
 	for _, s := range in.partial.spans {
 		in.args = append(in.args, in.buf[in.start+s.from:in.start+s.to:in.start+s.to])
 	}
 	in.took()
 	return in.args[first:len(in.args):len(in.args)], nil
+}
+
+// growArguments lets args take some more, and reports whether there is room. Requests before keep what they have.
+func (in *input) growArguments(more int) bool {
+	if all := len(in.args) + more; all <= cap(in.args) || all <= argumentsKept {
+		return true
+	}
+	size := max(more, argumentsKept)
+	if in.further += size; !in.hold(len(in.buf), cap(in.partial.spans)) {
+		in.further -= size
+		return false
+	}
+	in.args = make([][]byte, 0, size)
+	return true
 }
 
 // count reads how many arguments a request has.
@@ -283,11 +319,27 @@ func (in *input) argument() error {
 	if in.start+p.at+p.bulk+2 > in.end {
 		return errMore
 	}
+	if len(p.spans) == cap(p.spans) && len(p.spans) >= argumentsKept && !in.growSpans() {
+		return crowdedError{}
+	}
 	p.spans = append(p.spans, span{p.at, p.at + p.bulk})
 	p.at += p.bulk + 2
 	p.bulk = -1
 	p.left--
 	return nil
+}
+
+// growSpans takes memory for more spans, and reports whether there is room.
+func (in *input) growSpans() bool {
+	p := &in.partial
+	size := min(2*len(p.spans), len(p.spans)+p.left)
+	if !in.hold(len(in.buf), size) {
+		return false
+	}
+	larger := make([]span, len(p.spans), size)
+	copy(larger, p.spans)
+	p.spans = larger
+	return true
 }
 
 // bulkLength reads how long the next argument is.

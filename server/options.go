@@ -30,9 +30,9 @@ type Options struct {
 	// need memory are refused, and others go on.
 	MaxMemory int64
 	// MaxHeld limits what the server holds for all clients together, in bytes: once for commands that have not run, which are those that have
-	// not arrived whole, beyond 16 KiB of each client, and those between MULTI and EXEC; and once for replies that wait to be sent, beyond
-	// 1 MiB of each client. Beyond it a connection is closed, or a transaction or a command is refused. The default is a quarter of
-	// MaxMemory, at least 160 MiB and at most 1 GiB; without MaxMemory it is 1 GiB.
+	// not arrived whole, beyond 16 KiB and 1,024 arguments of each client, and those between MULTI and EXEC; and once for replies that wait to
+	// be sent, beyond 1 MiB of each client. Beyond it a connection is closed, or a transaction or a command is refused. The default is a
+	// quarter of MaxMemory, at least 192 MiB and at most 1 GiB; without MaxMemory it is 1 GiB.
 	MaxHeld int64
 	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
 	Users *Users
@@ -86,9 +86,9 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Limits of the default of Options.MaxHeld. The least is more than the buffer of the largest command.
+// Limits of the default of Options.MaxHeld. The least is more than what the largest command takes, with 2^20 arguments.
 const (
-	heldLeast = 160 << 20
+	heldLeast = 192 << 20
 	heldMost  = 1 << 30
 )
 

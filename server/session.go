@@ -188,7 +188,8 @@ func (s *session) forgetRequests() {
 const requestsAtOnce = 4 * groupCommands
 
 // arrived puts requests that are there into requests, and reports whether there may be more: those that follow one of a client that
-// isn't authenticated are read once that has run, since it may be AUTH. The error is a protocolError, after which there are no more.
+// isn't authenticated are read once that has run, since it may be AUTH. The error is a protocolError or a crowdedError, after which there are
+// no more.
 func (s *session) arrived() (more bool, err error) {
 	for {
 		args, err := s.in.next()
