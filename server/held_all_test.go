@@ -119,3 +119,33 @@ func TestArgumentsOfAllClientsHaveALimit(t *testing.T) {
 	require.Equal(t, "nil", third.reply())
 	require.Zero(t, server.CommandsHeld(srv))
 }
+
+// TestWatchedKeysOfAllClientsHaveALimit has keys of 2,000 bytes, each of which counts as 2,350. After a WATCH that is refused no transaction
+// runs, not even where no key is watched.
+func TestWatchedKeysOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 10_000})
+	key := func(i int) string { return strings.Repeat(fmt.Sprint(i), 2000) }
+	transaction := encode("MULTI") + encode("SET", "a", "1") + encode("EXEC")
+	first, second := dial(t, address), dial(t, address)
+	for range 2 {
+		require.Equal(t, "OK", first.do("WATCH", key(1), key(2)))
+		require.EqualValues(t, 2*2350, server.CommandsHeld(srv), "a key counts once")
+	}
+	require.Equal(t, "OK", second.do("WATCH", key(1)))
+	require.Equal(t, crowded, first.do("WATCH", key(3), key(4)))
+	require.Equal(t, "OK", first.do("WATCH", key(3)))
+	first.send(transaction)
+	require.Equal(t, []string{"OK", "QUEUED", "nil"}, first.replies(3))
+	require.EqualValues(t, 2350, server.CommandsHeld(srv))
+
+	require.Equal(t, crowded, first.do("WATCH", key(1), key(2), key(3), key(4)))
+	for _, want := range []string{"nil", "[OK]"} {
+		first.send(transaction)
+		require.Equal(t, []string{"OK", "QUEUED", want}, first.replies(3))
+	}
+	require.Equal(t, "OK", second.words("UNWATCH"))
+	require.Zero(t, server.CommandsHeld(srv))
+	require.Equal(t, "OK", second.do("WATCH", key(1)))
+	require.NoError(t, second.conn.Close())
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}

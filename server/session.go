@@ -67,6 +67,7 @@ type session struct {
 func newSession(server *Server, id int64, conn net.Conn) *session {
 	s := &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
 	s.in.share.of, s.out.share.of = &server.commandsHeld, &server.repliesHeld
+	s.watch.share.of = &server.commandsHeld
 	s.face.began = time.Now()
 	s.face.active, s.face.queued = s.face.began, -1
 	return s

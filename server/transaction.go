@@ -180,6 +180,11 @@ func watchKeys(c *call) {
 	if s.watchThere(c) {
 		return
 	}
+	if !s.watch.hold(c.args[1:]) {
+		s.watch.lost = true // EXEC must not take the keys for watched.
+		c.fail(crowdedError{}.Error())
+		return
+	}
 	if s.watch.seen == nil {
 		s.watch.seen = make(map[string]seenPair)
 	}

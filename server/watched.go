@@ -30,6 +30,21 @@ type watch struct {
 	seen  map[string]seenPair
 	term  uint64 // In a replicated store, that in which this node led when the first of them was seen.
 	lost  bool   // What was watched isn't known any more.
+	share share  // Of what seen takes, and the entries of the server's table.
+}
+
+// watchOverhead is about what a watched key takes in memory besides its bytes.
+const watchOverhead = 350
+
+// hold counts keys that are to be watched, and reports whether there is room.
+func (w *watch) hold(keys [][]byte) bool {
+	bytes := w.share.bytes
+	for _, key := range keys {
+		if _, watched := w.seen[string(key)]; !watched {
+			bytes += watchOverhead + len(key)
+		}
+	}
+	return w.share.hold(bytes)
 }
 
 // seenPair is a pair as WATCH saw it.
@@ -58,6 +73,7 @@ func (k *watchedKeys) remove(w *watch) {
 	if len(w.seen) == 0 {
 		return
 	}
+	w.share.hold(0)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for key := range w.seen {
