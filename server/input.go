@@ -14,7 +14,7 @@ const (
 	argumentsMax  = 1 << 20  // How many arguments a command has.
 	requestMax    = 80 << 20 // Of a command: more than the largest commit.
 	strangerCount = 10       // How many arguments a command has before its client is authenticated.
-	strangerBytes = 16 << 10 // Of an argument before that.
+	strangerBytes = 16 << 10 // Of an argument before that, and of a line.
 )
 
 // inputSize is the buffer that a connection has while commands arrive, unless one needs more. Where the system can say that bytes have
@@ -232,9 +232,15 @@ func (in *input) inline() ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(line) > strangerBytes && !in.known {
+		return nil, protocolError("unauthenticated inline request")
+	}
 	words, balanced := splitWords(line)
-	if !balanced {
+	switch {
+	case !balanced:
 		return nil, protocolError("unbalanced quotes in request")
+	case len(words) > strangerCount && !in.known:
+		return nil, protocolError("unauthenticated inline request")
 	}
 	in.took()
 	return words, nil

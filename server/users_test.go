@@ -74,6 +74,8 @@ func TestAStrangerSendsLittle(t *testing.T) {
 	for _, c := range []struct{ name, send, want string }{
 		{"many arguments", "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length"},
 		{"a long argument", "*2\r\n$3\r\nGET\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length"},
+		{"many words", "GET a b c d e f g h i j\r\n", "-ERR Protocol error: unauthenticated inline request"},
+		{"a long line", "GET " + strings.Repeat("a", 16<<10) + "\r\n", "-ERR Protocol error: unauthenticated inline request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, address := serveUsers(t, threeUsers)
