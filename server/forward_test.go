@@ -327,6 +327,24 @@ func TestOffsetsOnAnyNodeAreThoseOfWhatWasAcknowledged(t *testing.T) {
 	require.EqualValues(t, 2, n.all[1].asked.Load(), "it has what was acknowledged elsewhere")
 }
 
+// late is a node that doesn't show the last commit yet.
+type late struct{ *node }
+
+func (l late) Offset() uint64 { return l.node.Offset() - 1 }
+
+func TestAfterReadOnlyTheOffsetIsOfWhatTheNodeShows(t *testing.T) {
+	n := newNodes(t)
+	follower := late{n.all[1]}
+	_, address := serveStore(t, follower, server.Options{Cluster: follower})
+	c := dial(t, address)
+	require.Equal(t, "OK", c.words("READONLY"))
+	require.Equal(t, "OK", c.words("SET a 1"))
+	require.Equal(t, "OK", c.words("SET a 2"))
+	n.lead(-1)
+	require.Equal(t, "1", c.words("KV.OFFSET"))
+	require.Zero(t, n.all[1].asked.Load(), "it waits for no leader")
+}
+
 // TestATransactionCannotChangeAConnection is about commands that another node would run, on its connection to this one.
 func TestATransactionCannotChangeAConnection(t *testing.T) {
 	n := newNodes(t)

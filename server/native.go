@@ -36,7 +36,8 @@ func compareAndSet(c *call) {
 	}
 }
 
-// offsetNow answers with the offset of the last commit. It is no part of a group, so that it has the client's own writes.
+// offsetNow answers with the offset of the last commit. It is no part of a group, so that it has the client's own writes. After READONLY it is
+// that of what the client reads, which needs no leader.
 func offsetNow(c *call) {
 	if c.tx != nil {
 		c.integer(int64(c.tx.Offset()))
