@@ -106,7 +106,7 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 	}
 	for i := range group {
 		if group[i].isStored() {
-			up.add(group[i].args...)
+			up.add(group[i].args)
 		}
 	}
 	up.flush()
@@ -238,6 +238,9 @@ func (s *session) transact(ctx context.Context, requests []request) {
 	}
 }
 
+// What begins and ends a transaction that the leader runs.
+var multiArgs, execArgs = [][]byte{[]byte("MULTI")}, [][]byte{[]byte("EXEC")}
+
 // transactThere lets the leader run a transaction. Commands that aren't about the store run here.
 func (s *session) transactThere(ctx context.Context, requests []request) error {
 	if s.watchesThere() && !s.up.isAlive() {
@@ -248,15 +251,15 @@ func (s *session) transactThere(ctx context.Context, requests []request) error {
 	if err != nil {
 		return err
 	}
-	up.add([]byte("MULTI"))
+	up.add(multiArgs)
 	sent := 0
 	for i := range requests {
 		if requests[i].runsThere() {
-			up.add(requests[i].args...)
+			up.add(requests[i].args)
 			sent++
 		}
 	}
-	up.add([]byte("EXEC"))
+	up.add(execArgs)
 	up.flush()
 	queued := reply{max: math.MaxInt} // MULTI's and that each is queued, or an error, after which EXEC's is one, too.
 	for range 1 + sent {

@@ -16,9 +16,8 @@ import (
 
 // Limits of an upstream.
 const (
-	quickWrite   = 16 << 10 // What is written before replies are read: a socket takes that much.
-	upstreamKept = 16 << 10 // Memory for commands that it keeps.
-	replyPiece   = 64 << 10 // How much memory is taken for a reply before more of it has arrived.
+	quickWrite = 16 << 10 // What is written before replies are read: a socket takes that much.
+	replyPiece = 64 << 10 // How much memory is taken for a reply before more of it has arrived.
 )
 
 // Outcomes of commands that were forwarded, besides a reply.
@@ -36,14 +35,15 @@ type upstream struct {
 	conn     net.Conn
 	from     *bufio.Reader
 	release  func() bool // Ends what closes the connection with the server.
-	out      []byte      // Commands that are to be sent.
+	out      []byte      // Commands that are to be sent, up to quickWrite.
+	later    [][][]byte  // Those after them. They aren't copied: all clients' together would be without a limit.
 	spoken   bool        // The other end knows resp3 and user.
 	resp3    bool
 	user     string // The user of the next commands.
 	watching bool   // WATCH was sent.
 
-	writing chan struct{} // Closed once out was written; nil where nothing is written beside reading.
-	sent    int           // How many bytes of out were. Read it after writing is closed.
+	writing chan struct{} // Closed once all was written; nil where nothing is written beside reading.
+	sent    int           // How many bytes were. Read it after writing is closed.
 }
 
 // newUpstream returns one that is closed once ctx is done.
@@ -76,36 +76,71 @@ func (u *upstream) speak(resp3 bool, user string) {
 	if resp3 {
 		version = '3'
 	}
-	u.add([]byte(forwardName), []byte{version}, []byte(user))
+	u.add([][]byte{[]byte(forwardName), {version}, []byte(user)})
 }
 
-// add adds a command to those that flush sends.
-func (u *upstream) add(args ...[]byte) {
-	u.out = append(u.out, '*')
-	u.out = strconv.AppendInt(u.out, int64(len(args)), 10)
-	u.out = append(u.out, '\r', '\n')
+// headMost is how many bytes the head of an array or of an argument has at most, with the end of the argument.
+const headMost = len("$83886080\r\n\r\n")
+
+// add adds a command to those that flush sends. Its arguments must stay as they are until rest or close.
+func (u *upstream) add(args [][]byte) {
+	size := len(u.out) + headMost
 	for _, arg := range args {
-		u.out = append(u.out, '$')
-		u.out = strconv.AppendInt(u.out, int64(len(arg)), 10)
-		u.out = append(u.out, '\r', '\n')
+		size += headMost + len(arg)
+	}
+	if size > quickWrite || len(u.later) > 0 {
+		u.later = append(u.later, args)
+		return
+	}
+	u.out = appendHead(u.out, '*', len(args))
+	for _, arg := range args {
+		u.out = appendHead(u.out, '$', len(arg))
 		u.out = append(u.out, arg...)
 		u.out = append(u.out, '\r', '\n')
 	}
 }
 
-// flush sends the commands. Many bytes are sent while replies are read: otherwise both ends could wait for the other to read.
+func appendHead(to []byte, kind byte, n int) []byte {
+	to = strconv.AppendInt(append(to, kind), int64(n), 10)
+	return append(to, '\r', '\n')
+}
+
+// flush sends the commands. Many bytes are sent while replies are read: otherwise both ends could wait for the other to read. If sending
+// fails, so will reading.
 func (u *upstream) flush() {
 	u.sent, u.writing = 0, nil
-	if len(u.out) <= quickWrite {
-		u.sent, _ = u.conn.Write(u.out) // If it failed, so will reading.
+	if len(u.later) == 0 {
+		_, _ = u.Write(u.out)
 		return
 	}
 	written := make(chan struct{})
 	u.writing = written
 	go func() {
 		defer close(written)
-		u.sent, _ = u.conn.Write(u.out)
+		u.sendLater()
 	}()
+}
+
+// sendLater sends the commands, also those that aren't in out.
+func (u *upstream) sendLater() {
+	to := bufio.NewWriterSize(u, quickWrite)
+	_, _ = to.Write(u.out) // Its errors come again from each call that follows.
+	for _, args := range u.later {
+		_, _ = to.Write(appendHead(to.AvailableBuffer(), '*', len(args)))
+		for _, arg := range args {
+			_, _ = to.Write(appendHead(to.AvailableBuffer(), '$', len(arg)))
+			_, _ = to.Write(arg)
+			_, _ = to.WriteString("\r\n")
+		}
+	}
+	_ = to.Flush()
+}
+
+// Write sends bytes, and counts them.
+func (u *upstream) Write(bytes []byte) (n int, err error) {
+	n, err = u.conn.Write(bytes)
+	u.sent += n
+	return n, err
 }
 
 // rest ends an exchange of which all replies were read.
@@ -113,9 +148,7 @@ func (u *upstream) rest() {
 	if u.writing != nil {
 		<-u.writing
 	}
-	if u.out = u.out[:0]; cap(u.out) > upstreamKept {
-		u.out = nil
-	}
+	u.out, u.later = u.out[:0], nil
 }
 
 func (u *upstream) close() {

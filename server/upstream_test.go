@@ -2,10 +2,12 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -75,4 +77,46 @@ func FuzzReply(f *testing.F) {
 			t.Fatalf("%q in spite of %v", to.buf, err)
 		}
 	})
+}
+
+// recorder is a connection that notes what is sent.
+type recorder struct {
+	net.Conn
+	sent bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) { return r.sent.Write(p) }
+
+func (r *recorder) Close() error { return nil }
+
+func TestCommandsAreForwardedInOrderAndNotCopied(t *testing.T) {
+	words := func(args ...string) (all [][]byte) {
+		for _, arg := range args {
+			all = append(all, []byte(arg))
+		}
+		return all
+	}
+	small, many := words("SET", "a", "1"), slices.Repeat(words("x"), 2000)
+	large := words("MSET", "b", strings.Repeat("v", 30_000), "c", "")
+	for _, commands := range [][][][]byte{{small}, {small, small}, {large}, {small, large, small}, {many, small, large, large}, slices.Repeat([][][]byte{small}, 2000)} {
+		conn := new(recorder)
+		u := newUpstream(context.Background(), conn)
+		for range 2 {
+			var want []byte
+			for _, args := range commands {
+				u.add(args)
+				want = encodeRequest(want, args)
+			}
+			conn.sent.Reset()
+			u.flush()
+			u.rest()
+			require.True(t, string(want) == conn.sent.String(), "%.200q", conn.sent.String())
+			require.Equal(t, len(want), u.sent)
+		}
+	}
+
+	s := relaying(t, Options{}, strings.Repeat("+OK\r\n", 5))
+	group := s.commands(5, "SET", "k", strings.Repeat("v", 8<<20))
+	require.Less(t, allocated.Bytes(func() { _, _ = s.relay(context.Background(), group) }), uint64(1<<20))
+	require.Equal(t, strings.Repeat("+OK\r\n", 5), string(s.out.buf))
 }

@@ -60,7 +60,7 @@ func (s *session) watchThere(c *call) (answered bool) {
 func (s *session) sendWatch(c *call) error {
 	up, err := s.reach(c.ctx)
 	if err == nil {
-		up.add(c.args...)
+		up.add(c.args)
 		up.flush()
 		err = up.reply(c.reply)
 	}
@@ -76,7 +76,7 @@ func (s *session) sendWatch(c *call) error {
 // unwatchThere ends what the leader watches for the session, and forgets what was lost.
 func (s *session) unwatchThere() {
 	if s.watchesThere() {
-		s.up.add([]byte("UNWATCH"))
+		s.up.add([][]byte{[]byte("UNWATCH")})
 		s.up.flush()
 		ok := reply{max: math.MaxInt}
 		if err := s.up.reply(&ok); err != nil {
