@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"sync"
@@ -28,6 +29,7 @@ type commitWatch struct {
 	messages *messages
 	stop     context.CancelFunc
 	done     sync.WaitGroup
+	share    share         // Of a large commit until its message is sent. The next one isn't read before.
 	next     atomic.Uint64 // The offset after the last commit that became a message.
 	ended    atomic.Bool   // The feed has ended.
 }
@@ -65,7 +67,7 @@ func watchCommits(c *call) {
 
 func (s *session) startCommits(opts kv.WatchOptions) {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &commitWatch{messages: s.expectMessages(), stop: stop}
+	w := &commitWatch{messages: s.expectMessages(), stop: stop, share: share{of: &s.server.repliesHeld}}
 	w.next.Store(opts.From)
 	commits := s.server.store.Watch(ctx, opts)
 	w.done.Go(func() { w.run(ctx, commits) })
@@ -100,11 +102,18 @@ func (s *session) stopCommits() (next uint64) {
 	return w.next.Load()
 }
 
-// run makes messages of commits until ctx is done, the connection is over, or the feed ends.
+// errCrowdedWatch ends a watch whose client may go on with the commit once there is room.
+var errCrowdedWatch = errors.New("the clients together hold too much memory for a commit of this size")
+
+// run makes messages of commits until ctx is done, the connection is over, the feed ends, or there is no room for a large one.
 func (w *commitWatch) run(ctx context.Context, commits iter.Seq2[kv.Commit, error]) {
+	defer w.share.hold(0)
 	message := reply{max: math.MaxInt}
 	for commit, err := range commits {
 		message.buf = message.buf[:0]
+		if err == nil && !w.hold(&commit) {
+			err = errCrowdedWatch
+		}
 		if err != nil {
 			w.ended.Store(true) // Before the client can know.
 			message.watchEnded(w.next.Load(), err)
@@ -119,7 +128,26 @@ func (w *commitWatch) run(ctx context.Context, commits iter.Seq2[kv.Commit, erro
 		if cap(message.buf) > commitsAhead {
 			message.buf = nil
 		}
+		if w.share.bytes > 0 {
+			if !w.messages.awaitSent(ctx) {
+				return
+			}
+			w.share.hold(0)
+		}
 	}
+}
+
+// hold counts a commit and its message, if they are large, and reports whether there is room. The feed has the commit until the next one.
+func (w *commitWatch) hold(c *kv.Commit) bool {
+	bytes := 0
+	for i := range c.Mutations {
+		m := &c.Mutations[i]
+		bytes += argumentOverhead + len(m.Key) + len(m.Value) + len(m.End)
+	}
+	if bytes <= repliesFree {
+		bytes = 0
+	}
+	return w.share.hold(2 * bytes)
 }
 
 // watchEnded is the message that a watch has ended, which could go on from next.

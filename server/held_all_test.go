@@ -149,3 +149,28 @@ func TestWatchedKeysOfAllClientsHaveALimit(t *testing.T) {
 	require.NoError(t, second.conn.Close())
 	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
 }
+
+// TestLargeCommitsThatClientsWatchCountAsReplies has clients that don't read a commit of 15 MiB, which counts twice.
+func TestLargeCommitsThatClientsWatchCountAsReplies(t *testing.T) {
+	const size = 15 << 20
+	srv, address := serveStore(t, openStore(t, kv.Options{LogKept: 1 << 30}), server.Options{MaxHeld: 70 << 20})
+	writer := dial(t, address)
+	require.Equal(t, "OK", writer.do("SET", "k", strings.Repeat("x", size)))
+	require.Equal(t, "OK", writer.words("SET k 1"))
+	var all []*client
+	for range 2 {
+		all = append(all, dial(t, address))
+		require.Equal(t, "1", all[len(all)-1].words("KV.WATCH 1"))
+	}
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) >= 4*size }, 10*time.Second, time.Millisecond)
+	late := dial(t, address)
+	require.Equal(t, "1", late.words("KV.WATCH 1"))
+	require.Equal(t, `["kv.end" 1 "ERR the clients together hold too much memory for a commit of this size"]`, late.reply())
+	require.Contains(t, all[0].reply(), `["kv.commit" 1 `)
+	require.Contains(t, all[0].reply(), `["kv.commit" 2 `)
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) < 4*size }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "1", late.words("KV.WATCH 1"))
+	require.Contains(t, late.reply(), `["kv.commit" 1 `, "there is room again")
+	require.NoError(t, all[1].conn.Close())
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}

@@ -72,14 +72,27 @@ func (m *messages) offer(message []byte) {
 func (m *messages) put(ctx context.Context, message []byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for !m.closed && ctx.Err() == nil && len(m.pending)+m.sending > commitsAhead {
-		m.changed.Wait()
-	}
+	m.awaitFew(ctx)
 	if ctx.Err() != nil {
 		return false
 	}
 	m.add(message)
 	return !m.closed
+}
+
+// awaitFew waits until few bytes are pending, or ctx or the connection has ended. The caller holds mu.
+func (m *messages) awaitFew(ctx context.Context) {
+	for !m.closed && ctx.Err() == nil && len(m.pending)+m.sending > commitsAhead {
+		m.changed.Wait()
+	}
+}
+
+// awaitSent waits until few bytes are pending. It returns false where ctx or the connection has ended.
+func (m *messages) awaitSent(ctx context.Context) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.awaitFew(ctx)
+	return !m.closed && ctx.Err() == nil
 }
 
 // add adds a message, which is an array in RESP2 and differs from that by its first byte in RESP3. The caller holds mu.
