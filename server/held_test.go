@@ -74,3 +74,21 @@ func TestAQueueOfCommandsCountsWhatItTakes(t *testing.T) {
 	require.Equal(t, want, string(s.out.buf[:len(want)]), fmt.Sprintf("%.100s", s.out.buf))
 	require.True(t, bytes.HasSuffix(s.out.buf, []byte("+QUEUED\r\n")))
 }
+
+// TestFewOfManyArgumentsAreTakenAtOnce has lines of many words.
+func TestFewOfManyArgumentsAreTakenAtOnce(t *testing.T) {
+	const lines, words = 100, 30_000
+	s := &session{in: newInput(strings.NewReader(""), true)}
+	s.in.buf = bytes.Repeat([]byte(strings.Repeat("a ", words-1)+"a\n"), lines)
+	s.in.end = len(s.in.buf)
+	taken := 0
+	for more := true; more; {
+		var err error
+		more, err = s.arrived()
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(s.requests), 3)
+		taken += len(s.requests)
+		s.forgetRequests()
+	}
+	require.Equal(t, lines, taken)
+}

@@ -188,11 +188,14 @@ func (s *session) forgetRequests() {
 // requestsAtOnce is how many requests are taken before they run: each takes memory, and the buffer may have millions of two bytes.
 const requestsAtOnce = 4 * groupCommands
 
+// argumentsAtOnce is after how many arguments no further request is taken. A line of 64 KiB may have 32,000, each of which takes 32 bytes.
+const argumentsAtOnce = 64 << 10
+
 // arrived puts requests that are there into requests, and reports whether there may be more: those that follow one of a client that
 // isn't authenticated are read once that has run, since it may be AUTH. The error is a protocolError or a crowdedError, after which there are
 // no more.
 func (s *session) arrived() (more bool, err error) {
-	for {
+	for arguments := 0; ; {
 		args, err := s.in.next()
 		if err == errMore {
 			return false, nil
@@ -201,7 +204,8 @@ func (s *session) arrived() (more bool, err error) {
 			return false, err
 		}
 		s.requests = append(s.requests, request{args: args})
-		if !s.in.known || len(s.requests) == requestsAtOnce {
+		arguments += len(args)
+		if !s.in.known || len(s.requests) == requestsAtOnce || arguments >= argumentsAtOnce {
 			return true, nil
 		}
 	}
