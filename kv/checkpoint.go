@@ -38,8 +38,8 @@ const (
 //
 // A checkpoint reads the visible state, which nothing changes from then on, so it delays a writer by no more than the clone
 // that the next commit goes into. It touches nothing of what was there before the new snapshot is durable and has been read
-// back. Then it removes the oldest snapshots, and truncates the log before the oldest that is left. So whatever instant it
-// dies at, each snapshot that is there has the log after it.
+// back. Then it puts the log before the oldest snapshot that is to stay into the archive, if there is one, removes the older
+// snapshots, and truncates the log. So whatever instant it dies at, each snapshot that is there has the log after it.
 type checkpoints struct {
 	turn chan struct{} // Holds a token while no checkpoint is being taken.
 	wake chan struct{} // Gets a token when one is due.
@@ -311,14 +311,23 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 	return place, nil
 }
 
-// shorten removes the oldest snapshots, and the log before those that are left.
+// shorten removes the oldest snapshots, and the log before those that are left. That part of the log is in the archive before anything is
+// removed, so a checkpoint that can't archive it leaves all that was there. But after one that failed, snapshots are removed all the same:
+// otherwise they would pile up for as long as the archive can't be used.
 func (db *DB) shorten(ctx context.Context) error {
 	if err := db.requireLock(); err != nil {
 		return err
 	}
-	oldest, _, err := db.snapshots.prune(ctx, db.opts.SnapshotsKept, db.throttle(checkpointRest))
+	oldest, surplus, err := db.snapshots.surplus(ctx, db.opts.SnapshotsKept, db.throttle(checkpointRest))
 	if err != nil || oldest == 0 {
 		return err
+	}
+	archiveErr := db.log.ArchiveFront(unkept(db.log.Segments(), oldest+1, db.opts.LogKept))
+	if archiveErr != nil && db.checkpoints.read().Err == nil {
+		return archiveErr
+	}
+	if _, err := db.snapshots.remove(surplus); err != nil || archiveErr != nil {
+		return errors.Join(archiveErr, err)
 	}
 	if lacks, err := db.lacksArchive(); err != nil || lacks {
 		return err

@@ -118,13 +118,16 @@ func (db *DB) start(ctx context.Context) error {
 	return nil
 }
 
-// open takes the lock before it touches anything else. If it fails, the caller releases what it has taken.
+// open takes the lock before it touches anything of the store. If it fails, the caller releases what it has taken.
 func (db *DB) open(ctx context.Context) (err error) {
 	started := time.Now()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := checkDir(db.dir, db.opts); err != nil {
+		return err
+	}
+	if err := makeArchive(db.dir, db.opts); err != nil { // Before the store is marked as one that has it.
 		return err
 	}
 	if !db.opts.ReadOnly {

@@ -157,9 +157,22 @@ func whileLasting[T any](ctx context.Context, values iter.Seq2[T, error]) iter.S
 }
 
 // prune removes the oldest snapshots, all but the given number of sound ones, and returns the offset of the oldest of
-// these; it is 0 where fewer are sound, and then nothing is removed. Damaged ones stay, and don't count. Nor does one that
-// the log doesn't follow any more: no start can begin with it. An archive doesn't change that, since no start reads it.
+// these, as surplus does, and the paths that are gone.
 func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest uint64, removed []string, err error) {
+	oldest, surplus, err := v.surplus(ctx, keep, pace)
+	if err != nil || oldest == 0 {
+		return 0, nil, err
+	}
+	if removed, err = v.remove(surplus); err != nil {
+		return 0, removed, err
+	}
+	return oldest, removed, nil
+}
+
+// surplus returns the snapshots that are older than the given number of sound ones, and the offset of the oldest of these; it is 0 where
+// fewer are sound, and then there is no surplus. Damaged ones don't count. Nor does one that the log doesn't follow any more: no start can
+// begin with it. An archive doesn't change that, since no start reads it.
+func (v *inventory) surplus(ctx context.Context, keep int, pace *throttle) (oldest uint64, surplus []snapshot.Place, err error) {
 	places, err := v.list()
 	if err != nil || len(places) < keep {
 		return 0, nil, err
@@ -183,11 +196,7 @@ func (v *inventory) prune(ctx context.Context, keep int, pace *throttle) (oldest
 	if sound < keep {
 		return 0, nil, nil
 	}
-	removed, err = v.remove(places[next:])
-	if err != nil {
-		return 0, removed, err
-	}
-	return oldest, removed, nil
+	return oldest, places[next:], nil
 }
 
 // pruneSkipped removes the oldest snapshots after an install, all but the given number of snapshots, as far as the log doesn't follow them

@@ -94,7 +94,8 @@ type Options struct {
 	// pairs; the first ScanIndex does. The default is none.
 	Indexes []Index
 	// ArchiveDir, if set, is a directory in which the segments of the log are kept that a checkpoint truncates, so that
-	// Restore can go to any moment since. It should be used by one store alone. Nothing removes what is in it. When the store is
+	// Restore can go to any moment since. Open for writing makes it where it is missing, and fails before it changes anything where the
+	// directory can't be used, or is the store's or in it. It should be used by one store alone. Nothing removes what is in it. When the store is
 	// opened without it, checkpoints don't truncate the log, which would leave a hole, and log a warning. To do without the
 	// archive for good, remove the file ARCHIVE in the store's directory. Each replica has its own archive, with what it applied. An install
 	// leaves a gap in it: what the log had and no checkpoint had truncated, and what the node never got. Restore and Watch return

@@ -68,6 +68,24 @@ func archiveNames(mem *vfs.Mem) (found []string) {
 	return found
 }
 
+func TestSegmentsCanBeArchivedBeforeTheyAreTruncated(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := archiveOptions(mem)
+	l := openTest(t, opts)
+	fill(t, l, 200)
+	segments := l.Segments()
+	first := segments[2].Base
+	mem.SetHook(refuse(syscall.EIO))
+	require.ErrorIs(t, l.ArchiveFront(first), syscall.EIO)
+	mem.SetHook(nil)
+	require.NoError(t, l.ArchiveFront(first))
+	require.Equal(t, segments, l.Segments(), "the log is as it was")
+	require.Len(t, archiveNames(mem), 2)
+	require.NoError(t, l.TruncateFront(first))
+	require.Equal(t, first, l.First())
+	requireHistory(t, opts, 1, 200, archiveDir, testDir)
+}
+
 func TestTruncatedSegmentsAreInTheArchive(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		for name, unlinkable := range map[string]error{

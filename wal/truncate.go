@@ -28,6 +28,18 @@ func (l *Log) TruncateFront(first uint64) error {
 	return err
 }
 
+// ArchiveFront puts the segments into Options.ArchiveDir, durably, that TruncateFront would remove, and leaves the log as it is. So the
+// caller knows that they are kept before it gives up something else. Without an archive it does nothing.
+func (l *Log) ArchiveFront(first uint64) error {
+	l.truncateMu.Lock()
+	defer l.truncateMu.Unlock()
+	leaving, err := l.before(first)
+	if err != nil || len(leaving) == 0 {
+		return err
+	}
+	return l.archive(leaving)
+}
+
 // drop archives the first segments and lets them go. Their files stay.
 func (l *Log) drop(leaving []*segment) error {
 	if err := l.archive(leaving); err != nil {

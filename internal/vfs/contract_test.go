@@ -39,6 +39,18 @@ var contract = []struct {
 		requirePath(t, err, name)
 		require.Equal(t, "hello", read(t, open(t, fsys, name)))
 	}},
+	{"a directory is within itself and those above it, and nothing is within another one", func(t *testing.T, fsys FS, dir string) {
+		store, missing := filepath.Join(dir, "store"), filepath.Join(dir, "missing")
+		require.NoError(t, fsys.MkdirAll(filepath.Join(store, "wal")))
+		for _, name := range []string{"", "wal", "missing", "missing/deeper", "../store/wal", "wal/.."} {
+			require.True(t, fsys.Within(filepath.Join(store, name), store), name)
+			require.True(t, fsys.Within(filepath.Join(missing, name, "../missing"), dir), name)
+		}
+		require.True(t, fsys.Within(filepath.Join(missing, "deeper"), missing))
+		for _, name := range []string{dir, missing, store + "s", filepath.Join(store, ".."), filepath.Join(dir, "other/store")} {
+			require.False(t, fsys.Within(name, store), name)
+		}
+	}},
 	{"a missing name can't be opened, removed, renamed, listed or synced", func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
 		_, openErr := fsys.Open(name)

@@ -46,6 +46,8 @@ type FS interface {
 	// MkdirAll makes a directory with mode 0700, and its missing parents. It syncs every directory that it changed. It also
 	// syncs the parent of the first directory that it found, whose name may not be durable if its creator died.
 	MkdirAll(dir string) error
+	// Within reports whether a path is that of a directory or leads into it, through whatever links. Neither has to exist.
+	Within(name, dir string) bool
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
 	// FreeSpace returns the number of bytes that the file system of a directory has left for ordinary users, and math.MaxInt64
