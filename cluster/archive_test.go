@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -19,6 +20,25 @@ func watchTo(t *testing.T, node *Cluster, from, last uint64) error {
 		}
 	}
 	return nil
+}
+
+func TestAnArchiveInANodesDirectoryIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "alone")
+	link := dir + "-link"
+	require.NoError(t, os.Symlink(dir, link))
+	for _, archive := range []string{dir, filepath.Join(dir, "archive"), filepath.Join(dir, storeName), link} {
+		o := least()
+		o.Store.ArchiveDir = archive
+		node, err := Open(soon(t), dir, o)
+		if err == nil {
+			require.NoError(t, node.Close())
+		}
+		require.ErrorIs(t, err, ErrOption)
+		require.ErrorContains(t, err, archive)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
 }
 
 // TestANodesArchiveLeadsBackToAnyMoment also has a follower that is sent a snapshot, which leaves a gap in its archive.

@@ -136,6 +136,9 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
+	if archive := c.opts.Store.ArchiveDir; archive != "" && vfs.OS.Within(archive, dir) {
+		return wrong("Store", "ArchiveDir %s is the node's directory %s, or in it; name one outside", archive, dir)
+	}
 	if err := checkDirectory(dir); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ type Options struct {
 	NonVoter bool
 
 	// Store are the options of the store. Those that kv.OpenReplica refuses are refused; the logger is Logger by default. ArchiveDir is for
-	// this node alone, and outside its directory. A node that begins again with an empty directory needs an empty one.
+	// this node alone, and outside its directory, or it is refused. A node that begins again with an empty directory needs an empty one.
 	Store kv.Options
 	// Logger gets what happens, that of the consensus included; slog.Default() by default.
 	Logger *slog.Logger
