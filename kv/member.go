@@ -117,7 +117,7 @@ func hasName(entries []vfs.Entry, name string) bool {
 func checkReplica(entries []vfs.Entry, opts Options) error {
 	switch held := hasName(entries, replicaName); {
 	case opts.member != nil && !held && hasName(entries, walName):
-		return fmt.Errorf("%w: the directory holds a store that is none; restore a backup of it into a new cluster", ErrReplica)
+		return plainError{}
 	case opts.member != nil || !held:
 		return nil
 	case !opts.ReadOnly:
@@ -129,6 +129,15 @@ func checkReplica(entries []vfs.Entry, opts Options) error {
 	}
 	return nil
 }
+
+// plainError is the ErrReplica of a plain store that was to be opened as a replica. ErrReplica's own text would say the opposite.
+type plainError struct{}
+
+func (plainError) Error() string {
+	return "kv: the directory holds a plain store, which no member of a cluster opens; restore a backup of it into a new cluster"
+}
+
+func (plainError) Is(target error) bool { return target == ErrReplica }
 
 // readSmall returns a file's bytes, of which there must be no more than most.
 func readSmall(fsys vfs.FS, path string, most int64) ([]byte, error) {

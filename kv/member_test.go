@@ -41,7 +41,10 @@ func TestAStoreThatIsNoReplicaStaysNone(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	own := Member{Cluster: testCluster, Node: "one"}
-	require.ErrorIs(t, openMember(mem, own), ErrReplica)
+	refused := openMember(mem, own)
+	require.ErrorIs(t, refused, ErrReplica)
+	require.NotContains(t, refused.Error(), "is a replica")
+	require.ErrorContains(t, refused, "restore a backup of it into a new cluster")
 	db, err = Open(storeDir, memOptions(mem))
 	require.NoError(t, err, "it was left as it was")
 	put(t, db, "key", "value")
