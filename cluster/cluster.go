@@ -24,7 +24,9 @@ const (
 	consensusName = "CONSENSUS" // The stable file.
 	incomingName  = "incoming"  // A snapshot that is being received.
 	unpackedName  = "unpacked"  // The stores of backups that are being restored.
-	snapshotsName = "snapshot"  // In the store's directory.
+	snapshotsName = "snapshot"  // In the store's directory, like the next two.
+	walName       = "wal"       // The log.
+	memberName    = "REPLICA"   // Says whose the replica is.
 )
 
 // snapshotsKept is the least number of snapshots that a node keeps: the log then has the entry that the newest one ends with.

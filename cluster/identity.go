@@ -28,16 +28,37 @@ func nameOf(id string) string {
 
 // checkDirectory refuses a directory that is no node's, or no longer whole, before anything is made in it.
 func checkDirectory(dir string) error {
-	for _, name := range []string{"wal", "REPLICA"} {
+	for _, name := range []string{walName, memberName} {
 		if isThere(filepath.Join(dir, name)) {
-			return fmt.Errorf("cluster: %w: %s holds a store that is no node's; restore a backup of it into a new cluster", kv.ErrReplica, dir)
+			return storeError{dir}
 		}
 	}
-	if store := filepath.Join(dir, storeName); isThere(filepath.Join(dir, consensusName)) && !isThere(store) {
-		return fmt.Errorf("%w: %s is gone; remove the node, and open a new directory", ErrCorrupt, store)
+	if !isThere(filepath.Join(dir, consensusName)) {
+		return nil
+	}
+	store := filepath.Join(dir, storeName)
+	if !isThere(store) {
+		return goneError(store)
+	}
+	// A store without a log is looked at by kv, which knows more about it.
+	if member := filepath.Join(store, memberName); isThere(filepath.Join(store, walName)) && !isThere(member) {
+		return goneError(member)
 	}
 	return nil
 }
+
+func goneError(path string) error {
+	return fmt.Errorf("%w: %s is gone; remove the node, and open a new directory", ErrCorrupt, path)
+}
+
+// storeError is the kv.ErrReplica of a directory that is a store's. The text of kv.ErrReplica says the opposite where that is a plain one.
+type storeError struct{ dir string }
+
+func (e storeError) Error() string {
+	return fmt.Sprintf("cluster: %s holds a store, and is no node's directory; restore a backup of it into a new cluster", e.dir)
+}
+
+func (storeError) Is(target error) bool { return target == kv.ErrReplica }
 
 func isThere(path string) bool {
 	_, err := os.Lstat(path)

@@ -20,6 +20,8 @@ func TestADirectoryThatIsNotWholeIsRefused(t *testing.T) {
 		{"the store is gone", []string{storeName}, ErrCorrupt},
 		{"the store's log is gone", []string{storeName + "/wal"}, kv.ErrCorrupt},
 		{"the store's log is gone, and no snapshot is there", []string{storeName + "/wal", storeName + "/snapshot"}, ErrCorrupt},
+		{"the store's file that says whose it is is gone", []string{storeName + "/REPLICA"}, ErrCorrupt},
+		{"that is gone, and the snapshots", []string{storeName + "/REPLICA", storeName + "/snapshot"}, ErrCorrupt},
 		{"the store is empty", []string{storeName + "/wal", storeName + "/snapshot", storeName + "/REPLICA"}, ErrCorrupt},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -61,6 +63,8 @@ func TestAPlainStoresDirectoryIsRefused(t *testing.T) {
 		open(dir)
 		_, err := Open(soon(t), dir, c.options("alone"))
 		require.ErrorIs(t, err, kv.ErrReplica)
+		require.NotContains(t, err.Error(), "is a replica", "that is what it isn't, or not all that it must be")
+		require.ErrorContains(t, err, "restore a backup of it into a new cluster")
 		require.NoFileExists(t, filepath.Join(dir, consensusName))
 	}
 }
