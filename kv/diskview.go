@@ -125,7 +125,7 @@ func (v *DiskView) nextBase() error {
 
 func (v *DiskView) skip(path string, err error) {
 	v.skipped = append(v.skipped, SkippedSnapshot{path, err})
-	v.snapshots.warnSkipped(path, err)
+	v.snapshots.warnSkipped(path, err, len(v.untried) > 0)
 }
 
 // fallBack goes on with an older snapshot after reading the base has failed, or returns why it can't.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -250,6 +251,32 @@ func TestASnapshotThatCannotBeReadIsPassedOver(t *testing.T) {
 	require.ErrorIs(t, db.Recovery().Skipped[0].Err, errDisk)
 	mem.SetHook(nil)
 	require.NoError(t, db.Close())
+}
+
+func TestASnapshotIsSaidToHaveAnOlderOneOnlyWhereItHas(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	older := checkpoint(t, db)
+	put(t, db, "b", "2")
+	newest := checkpoint(t, db)
+	require.NoError(t, db.Close())
+	for _, offset := range []uint64{older, newest} {
+		flipBit(t, mem, snapshotPath(offset), headerBit)
+	}
+	for how, open := range map[string]func(opts Options) (io.Closer, error){
+		"store": func(opts Options) (io.Closer, error) { return Open(storeDir, opts) },
+		"view":  func(opts Options) (io.Closer, error) { return OpenDiskView(t.Context(), storeDir, opts) },
+	} {
+		logger, text := logTo()
+		opened, err := open(Options{fs: mem, ReadOnly: true, Logger: logger})
+		require.NoError(t, err, how)
+		require.NoError(t, opened.Close())
+		const begin = `snapshot can't be read`
+		require.Contains(t, text.String(), begin+`; starting from an older one" path=`+snapshotPath(newest), how)
+		require.Contains(t, text.String(), begin+`, and there is no older one; starting from the log alone" path=`+snapshotPath(older), how)
+	}
 }
 
 func TestACheckpointThatIsGivenUpIsNoFailure(t *testing.T) {

@@ -96,7 +96,7 @@ type base struct {
 	accepted uint64 // As in moment.
 }
 
-// SkippedSnapshot is a snapshot that opening a store could not read, so that it started from an older one.
+// SkippedSnapshot is a snapshot that opening a store could not read, so that it started from an older one, or from the log alone.
 type SkippedSnapshot struct {
 	Path string
 	Err  error
@@ -109,7 +109,7 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 	if err != nil {
 		return b, err
 	}
-	for _, place := range places {
+	for i, place := range places {
 		if place.Offset > most {
 			continue
 		}
@@ -126,7 +126,7 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 		case ctx.Err() != nil || errors.Is(err, ErrVersion):
 			return b, err
 		case damage == nil:
-			v.warnSkipped(place.Path, err)
+			v.warnSkipped(place.Path, err, i+1 < len(places))
 		}
 		b.skipped = append(b.skipped, SkippedSnapshot{place.Path, err})
 	}
@@ -135,8 +135,12 @@ func (v *inventory) find(ctx context.Context, most uint64, report func(Progress)
 	return b, nil
 }
 
-func (v *inventory) warnSkipped(path string, err error) {
-	v.opts.Logger.Warn("snapshot can't be read; starting from an older one", "path", path, "error", err)
+func (v *inventory) warnSkipped(path string, err error, isOlder bool) {
+	message := "snapshot can't be read; starting from an older one"
+	if !isOlder {
+		message = "snapshot can't be read, and there is no older one; starting from the log alone"
+	}
+	v.opts.Logger.Warn(message, "path", path, "error", err)
 }
 
 // loadAhead is how many blocks are decoded ahead besides one a processor. The tree takes pairs in bursts of loadChunk, which
