@@ -47,16 +47,19 @@ func (t target) later(made int64) bool { return !t.time.IsZero() && time.Unix(0,
 func (t target) check(end moment, more bool) error {
 	switch made := time.Unix(0, end.time); {
 	case t.offset != 0 && end.offset > t.offset, t.later(end.time):
-		return fmt.Errorf("%w: the target %v is before the backup, which is as of %d, made at %v", ErrTruncated, t, end.offset, made)
+		return fmt.Errorf("%w: the target %v is before the backup, which is as of %d, made at %s", ErrTruncated, t, end.offset, timeText(made))
 	case t.offset > end.offset, !more && made.Before(t.time):
-		return fmt.Errorf("%w: the target %v is after the last commit there is, %d, made at %v", ErrOutOfRange, t, end.offset, made)
+		return fmt.Errorf("%w: the target %v is after the last commit there is, %d, made at %s", ErrOutOfRange, t, end.offset, timeText(made))
 	}
 	return nil
 }
 
+// timeText returns a time as messages show it, to the nanosecond, so that it can be given as a target.
+func timeText(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
 func (t target) String() string {
 	if t.offset == 0 {
-		return t.time.String()
+		return timeText(t.time)
 	}
 	return strconv.FormatUint(t.offset, 10)
 }

@@ -120,6 +120,29 @@ func TestRestoreToATimePassesCommitsOfAWrongClock(t *testing.T) {
 	require.ErrorIs(t, err, ErrOutOfRange)
 }
 
+// TestATimeInAnErrorCanBeAskedFor: the time that an error names is in the form that a caller reads and kvctl's --to-time takes.
+func TestATimeInAnErrorCanBeAskedFor(t *testing.T) {
+	db, err := Open(storeDir, manual(vfs.NewMem()))
+	require.NoError(t, err)
+	first := time.Date(2026, 12, 1, 5, 36, 4, 250_000_001, time.UTC)
+	now := setClock(db)
+	*now = first.UnixNano()
+	put(t, db, "k", "v")
+	backup := backupOf(t, db)
+	require.NoError(t, db.Close())
+	for _, c := range []struct {
+		by   time.Duration
+		want error
+	}{{-time.Second, ErrTruncated}, {time.Second, ErrOutOfRange}} {
+		target := first.Add(c.by).In(time.FixedZone("elsewhere", 3600))
+		_, err := tryRestore(t, vfs.NewMem(), RestoreOptions{ToTime: target}, backup)
+		require.ErrorIs(t, err, c.want)
+		require.ErrorContains(t, err, "target "+target.UTC().Format(time.RFC3339Nano)+" ")
+		require.ErrorContains(t, err, "made at 2026-12-01T05:36:04.250000001Z")
+	}
+	require.ErrorContains(t, otherHistory(moment{offset: 1, time: *now}, *now+9), "made at 2026-12-01T05:36:04.25000001Z, what precedes it one made at 2026-12-01T05:36:04.250000001Z")
+}
+
 func TestADamagedBackupOrIncrementIsNamed(t *testing.T) {
 	backup, increments := backupChain(t)
 	all := [][]byte{backup, increments[0], increments[1], increments[2]}

@@ -169,8 +169,8 @@ func otherStore(id, backup [16]byte) error {
 
 // otherHistory is the error of commits of a copy of the store, which went on by itself.
 func otherHistory(at moment, other int64) error {
-	return fmt.Errorf("%w: it is of a copy of the store with another history: it has a commit %d made at %v, what precedes it one made at %v",
-		ErrMismatch, at.offset, deadlineTime(other), deadlineTime(at.time))
+	return fmt.Errorf("%w: it is of a copy of the store with another history: it has a commit %d made at %s, what precedes it one made at %s",
+		ErrMismatch, at.offset, timeText(deadlineTime(other)), timeText(deadlineTime(at.time)))
 }
 
 // segmentPath returns the path of the segment that holds an offset, or the directory.
