@@ -189,6 +189,8 @@ func (v *inventory) surplus(ctx context.Context, keep int, pace *throttle) (olde
 			sound, oldest = sound+1, places[next].Offset
 		case ctx.Err() != nil:
 			return 0, nil, err
+		case errors.Is(err, ErrVersion):
+			v.opts.Logger.Warn("snapshot is of a newer program; it is left alone and doesn't count", "path", places[next].Path, "error", err)
 		default:
 			v.opts.Logger.Warn("snapshot is damaged; it is left alone and doesn't count", "path", places[next].Path, "error", err)
 		}

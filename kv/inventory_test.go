@@ -2,8 +2,10 @@ package kv
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"slices"
@@ -277,6 +279,41 @@ func TestASnapshotIsSaidToHaveAnOlderOneOnlyWhereItHas(t *testing.T) {
 		require.Contains(t, text.String(), begin+`; starting from an older one" path=`+snapshotPath(newest), how)
 		require.Contains(t, text.String(), begin+`, and there is no older one; starting from the log alone" path=`+snapshotPath(older), how)
 	}
+}
+
+func TestASnapshotOfANewerProgramIsNotCalledDamaged(t *testing.T) {
+	mem := vfs.NewMem()
+	db, err := Open(storeDir, manual(mem))
+	require.NoError(t, err)
+	put(t, db, "a", "1")
+	older := snapshotPath(checkpoint(t, db))
+	put(t, db, "b", "2")
+	checkpoint(t, db)
+	require.NoError(t, db.Close())
+	makeNewer(t, mem, older)
+	logger, text := logTo()
+	opts := manual(mem)
+	opts.Logger = logger
+	removed, err := PruneSnapshots(t.Context(), storeDir, 2, opts)
+	require.NoError(t, err)
+	require.Empty(t, removed)
+	require.Contains(t, text.String(), "snapshot is of a newer program; it is left alone and doesn't count")
+	require.NotContains(t, text.String(), "damaged")
+}
+
+// makeNewer gives a snapshot's header the next format's number, as docs/snapshot.md lays it out.
+func makeNewer(t *testing.T, mem *vfs.Mem, path string) {
+	t.Helper()
+	const versionAt, sumAt = 8, 56
+	file, err := mem.Open(path)
+	require.NoError(t, err)
+	head := make([]byte, sumAt+4)
+	_, err = file.ReadAt(head, 0)
+	require.NoError(t, err)
+	head[versionAt]++
+	binary.LittleEndian.PutUint32(head[sumAt:], crc32.Checksum(head[:sumAt], crc32.MakeTable(crc32.Castagnoli)))
+	_, err = file.WriteAt(head, 0)
+	require.NoError(t, errors.Join(err, file.Close()))
 }
 
 func TestACheckpointThatIsGivenUpIsNoFailure(t *testing.T) {

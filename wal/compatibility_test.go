@@ -74,7 +74,7 @@ func TestVersion1IsRefused(t *testing.T) {
 	opts := testOptions(vfs.OS)
 	_, err := Open(dir, opts)
 	require.ErrorIs(t, err, ErrVersion)
-	require.ErrorContains(t, err, "format 1")
+	require.ErrorContains(t, err, "format 1, this program reads format 2: a program from before the first release wrote it")
 	_, err = Open(dir, readOnly(opts))
 	require.ErrorIs(t, err, ErrVersion)
 	_, err = Check(dir, opts)

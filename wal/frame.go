@@ -102,7 +102,7 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 	var h storeHead
 	if len(b) >= headVersionAt+4 && string(b[:headVersionAt]) == storeMagic {
 		if version := binary.LittleEndian.Uint32(b[headVersionAt:]); version != storeVersion && isVersion(b, version) {
-			return h, fmt.Errorf("store has format %d, this program reads format %d: %w", version, storeVersion, ErrVersion)
+			return h, versionError(version)
 		}
 	}
 	switch {
@@ -131,6 +131,15 @@ func decodeStoreHead(b []byte) (storeHead, error) {
 
 // Where the checksum of a header of format 1 stood. A later format keeps it where this one has it.
 const headSumAtV1 = 68
+
+// versionError says which of the two programs is the older one.
+func versionError(version uint32) error {
+	why := "a newer program wrote it, and is needed to open it"
+	if version < storeVersion {
+		why = "a program from before the first release wrote it"
+	}
+	return fmt.Errorf("%w: the store has format %d, this program reads format %d: %s", ErrVersion, version, storeVersion, why)
+}
 
 // isVersion reports whether a header really is of another format, rather than a damaged one of this format.
 func isVersion(b []byte, version uint32) bool {

@@ -64,7 +64,7 @@ func TestStoreHeadOfANewerVersionSaysSo(t *testing.T) {
 	encoded[headVersionAt] = storeVersion + 1
 	_, err := decodeStoreHead(resum(encoded))
 	require.ErrorIs(t, err, ErrVersion)
-	require.ErrorContains(t, err, "format 3")
+	require.ErrorContains(t, err, "the store has format 3, this program reads format 2: a newer program wrote it, and is needed to open it")
 }
 
 func TestFrameHeadIsReadBackAtItsPlaceAlone(t *testing.T) {
