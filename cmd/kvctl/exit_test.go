@@ -90,6 +90,32 @@ func TestABackupWhoseReaderStopsHasFailed(t *testing.T) {
 	require.Regexp(t, `^kvctl: backup: .*broken pipe\n$`, stderr.String())
 }
 
+// TestAShellWhoseReaderStopsHasNotRunItsLines feeds one that can write, and one that can't. Nothing reads what they print.
+func TestAShellWhoseReaderStopsHasNotRunItsLines(t *testing.T) {
+	dir := t.TempDir()
+	shell := func(lines string, flags ...string) (code int, stderr string) {
+		reader, writer, err := os.Pipe()
+		require.NoError(t, err)
+		require.NoError(t, reader.Close())
+		defer writer.Close()
+		var said bytes.Buffer
+		cmd := exec.Command("kvctl", append([]string{"--dir", dir, "shell"}, flags...)...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(lines), writer, &said
+		_ = cmd.Run() // The exit code says how it ended.
+		return cmd.ProcessState.ExitCode(), said.String()
+	}
+	code, stderr := shell("put a 1\nput b 2\nput c 3\n")
+	require.Equal(t, exitFailed, code)
+	require.Regexp(t, `\nkvctl: shell: line 1: .*broken pipe.*; the lines after it were not run\n$`, stderr)
+	db, err := kv.Open(dir, kv.Options{ReadOnly: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, db.Stats().Keys)
+	require.NoError(t, db.Close())
+
+	code, stderr = shell("get a\nget b\n", "--read-only")
+	require.Equal(t, []any{exitDone, ""}, []any{code, stderr}, "the reader has what it wanted")
+}
+
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

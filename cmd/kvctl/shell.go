@@ -49,7 +49,8 @@ and expect KEY --absent.
 
 Without a terminal there is no prompt. A command that fails is reported with its
 line's number and the next one runs, as in other databases' shells; the exit
-code is that of the first failure. With --bail the first failure ends it.`,
+code is that of the first failure. With --bail the first failure ends it. Output
+that can't be written always does, and the lines after it are not run.`,
 		Example: `  printf 'put user:1 Ada\nget user:1\n' | kvctl --dir store shell
   kvctl --dir store shell <<END
   txn
@@ -155,7 +156,7 @@ func (s *shell) run() error {
 		case errors.Is(err, errInterrupted) && !s.interactive:
 			return errInterrupted
 		case errors.As(err, new(outputError)) && !s.interactive:
-			return fmt.Errorf("shell: line %d: %w", number, err)
+			return s.outputLost(number, err)
 		case err != nil:
 			s.report(number, err)
 		}
@@ -164,6 +165,15 @@ func (s *shell) run() error {
 		}
 		s.sayLost()
 	}
+}
+
+// outputLost returns the error of a shell whose output nothing takes any more. It isn't wrapped where the lines that were not run may
+// have been writes: the command that fed the shell would take the exit code 0 for their success.
+func (s *shell) outputLost(line int, err error) error {
+	if s.app.session.readOnly {
+		return fmt.Errorf("shell: line %d: %w", line, err)
+	}
+	return fmt.Errorf("shell: line %d: %v; the lines after it were not run", line, err)
 }
 
 // end returns the error that a shell ends with: none at a terminal, where a person has seen what failed.
