@@ -78,7 +78,7 @@ func TestTheCommandsOfThePageWork(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	for _, want := range []string{
 		"cluster \"demo\", as node \"n1\" sees it: term ", "\nn2\n", "\nn1\n", "\nputs     0\ndeletes  0\n",
-		"nothing was changed; to do it: kvctl cluster recover --members n3 --apply\n", "\nkept     all that node \"n3\" has",
+		ports.Replace("nothing was changed; to do it: kvctl cluster recover --members n3 --apply --admin 127.0.0.1:7073\n"), "\nkept     all that node \"n3\" has",
 	} {
 		require.Contains(t, string(out), want)
 	}

@@ -72,6 +72,17 @@ func (a *app) client(flags *clusterFlags) (*admin.Client, error) {
 	return admin.NewClient(address, secure), nil
 }
 
+// command returns a kvctl cluster command that asks the same node, ready to be pasted into a shell.
+func (f *clusterFlags) command(words string) string {
+	line := "kvctl cluster " + words
+	for _, flag := range []struct{ name, value string }{{"admin", f.admin}, {"cert", f.cert}, {"key", f.key}, {"ca", f.ca}} {
+		if flag.value != "" {
+			line += " --" + flag.name + " " + shellQuote(flag.value)
+		}
+	}
+	return line
+}
+
 // asks returns a cobra RunE that asks a walnutd, until an interrupt at most.
 func (a *app) asks(flags *clusterFlags, ask func(ctx context.Context, c *admin.Client, args []string) error) func(*cobra.Command, []string) error {
 	return a.starts(func(args []string) error {

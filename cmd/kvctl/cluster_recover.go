@@ -43,13 +43,13 @@ is lost with them. Never start them again: remove their directories first.`,
 		if err != nil {
 			return err
 		}
-		return a.printRecovery(r, strings.Join(members, ","))
+		return a.printRecovery(r, flags.command("recover --members "+shellQuote(strings.Join(members, ","))+" --apply"))
 	})
 	return cmd
 }
 
 // printRecovery prints what is to be done, with the command that does it, or what was done.
-func (a *app) printRecovery(r admin.Recovery, members string) error {
+func (a *app) printRecovery(r admin.Recovery, apply string) error {
 	if a.wantsJSON() {
 		return a.printJSON(r)
 	}
@@ -57,7 +57,7 @@ func (a *app) printRecovery(r admin.Recovery, members string) error {
 	fmt.Fprintf(a.stdout, "dropped  %s\n", listed(r.Dropped))
 	fmt.Fprintf(a.stdout, "kept     all that node %s has, up to entry %d\n", shown(r.Node), r.Last)
 	if !r.Applied {
-		fmt.Fprintf(a.stdout, "nothing was changed; to do it: kvctl cluster recover --members %s --apply\n", shellQuote(members))
+		fmt.Fprintf(a.stdout, "nothing was changed; to do it: %s\n", apply)
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ c     c:7000   no answer  yes                                   connection \x1b[
 			command: "recover --members c,d=d:1", out: `members  c (c:7000), d (d:7000)
 dropped  none
 kept     all that node "c" has, up to entry 21
-nothing was changed; to do it: kvctl cluster recover --members c,d=d:1 --apply
+nothing was changed; to do it: kvctl cluster recover --members c,d=d:1 --apply --admin ADDRESS
 `,
 		},
 		{command: "recover --members c --apply", out: "members  c (c:7000)\ndropped  none\nkept     all that node \"c\" has, up to entry 21\n"},
@@ -128,9 +128,26 @@ nothing was changed; to do it: kvctl cluster recover --members c,d=d:1 --apply
 			var out, stderr bytes.Buffer
 			args := append([]string{"cluster", "--admin", address}, strings.Fields(row.command)...)
 			require.Equal(t, row.code, run(args, nil, &out, &stderr, func(string) string { return "" }), stderr.String())
-			require.Equal(t, row.out, out.String())
+			require.Equal(t, strings.ReplaceAll(row.out, "ADDRESS", address), out.String())
 			require.Contains(t, stderr.String(), strings.ReplaceAll(row.stderr, "ADDRESS", address))
 		})
+	}
+}
+
+// TestTheCommandThatRecoversAsksTheSameNode shows that what recover prints has the flags that it was given, and no others.
+func TestTheCommandThatRecoversAsksTheSameNode(t *testing.T) {
+	for _, row := range []struct {
+		flags clusterFlags
+		want  string
+	}{
+		{clusterFlags{}, ""},
+		{clusterFlags{admin: "there:7070"}, " --admin there:7070"},
+		{
+			clusterFlags{admin: "there:7070", cert: "my certs/a.pem", key: "it's.key", ca: "ca.pem"},
+			` --admin there:7070 --cert 'my certs/a.pem' --key 'it'\''s.key' --ca ca.pem`,
+		},
+	} {
+		require.Equal(t, "kvctl cluster recover --apply"+row.want, row.flags.command("recover --apply"))
 	}
 }
 
