@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -29,7 +30,11 @@ func newCluster(a *app) *cobra.Command {
 admin listener. Any node will do, but for recover and restore.
 
 An admin listener that isn't on a loopback address wants a certificate: name
-one with --cert, --key and --ca, as walnutd does.`,
+one with --cert, --key and --ca, as walnutd does.
+
+A change whose answer doesn't come within --timeout may be done all the same,
+and so may one that is interrupted. The error says so: look before you try it
+again.`,
 		Example: `  kvctl cluster status
   kvctl cluster transfer b`,
 		Args: noSuchCommand,
@@ -97,8 +102,25 @@ func (a *app) asks(flags *clusterFlags, ask func(ctx context.Context, c *admin.C
 		defer stop()
 		limited, cancel := context.WithTimeout(ctx, flags.timeout)
 		defer cancel()
-		return whyEnded(ctx, ask(limited, client, args))
+		err = ask(limited, client, args)
+		var unanswered *admin.UnansweredError
+		if errors.As(err, &unanswered) {
+			return flags.mayBeDone(ctx, unanswered)
+		}
+		return whyEnded(ctx, err)
 	})
+}
+
+// mayBeDone says of a change that got no answer why that is, and what shows whether the change is done.
+func (f *clusterFlags) mayBeDone(ctx context.Context, unanswered *admin.UnansweredError) error {
+	why := fmt.Sprintf("%s: no answer came (%v)", unanswered.Address, unanswered.Err)
+	switch {
+	case ctx.Err() != nil:
+		why = fmt.Sprintf("%v before %s answered", errInterrupted, unanswered.Address)
+	case errors.Is(unanswered.Err, context.DeadlineExceeded):
+		why = fmt.Sprintf("%s: no answer within %v", unanswered.Address, f.timeout)
+	}
+	return fmt.Errorf("%s, so it may be done; look: %s", why, f.command("status"))
 }
 
 func newClusterStatus(a *app, flags *clusterFlags) *cobra.Command {

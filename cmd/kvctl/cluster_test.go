@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -160,6 +161,32 @@ func TestANodeThatDoesNotAnswerIsAFailure(t *testing.T) {
 	require.Equal(t, exitFailed, run([]string{"cluster", "status"}, nil, &out, &stderr, env))
 	require.Contains(t, stderr.String(), "kvctl: "+address+": no walnutd answers: ")
 	require.Empty(t, out.String())
+}
+
+// silentNode starts a walnutd that gets requests and answers none until the test ends. A word arrives for each.
+func silentNode(t *testing.T) (address string, asked <-chan string) {
+	words := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // Only then the server notices that the caller hangs up.
+		words <- r.URL.Path
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), words
+}
+
+// TestAChangeThatGetsNoAnswerMayBeDone shows that what an operator may try again is no plain failure.
+func TestAChangeThatGetsNoAnswerMayBeDone(t *testing.T) {
+	address, asked := silentNode(t)
+	for _, command := range []string{"transfer b", "remove b", "join b b:7000", "recover --members b --apply"} {
+		t.Run(command, func(t *testing.T) {
+			var out, stderr bytes.Buffer
+			args := append([]string{"cluster", "--admin", address, "--timeout", "300ms"}, strings.Fields(command)...)
+			require.Equal(t, exitFailed, run(args, nil, &out, &stderr, func(string) string { return "" }))
+			<-asked
+			require.Equal(t, "kvctl: "+address+": no answer within 300ms, so it may be done; look: kvctl cluster status --admin "+address+"\n", stderr.String())
+		})
+	}
 }
 
 func TestAnAdminListenerIsAskedWithACertificate(t *testing.T) {

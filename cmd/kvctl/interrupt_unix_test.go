@@ -103,6 +103,13 @@ func TestAListingThatIsInterruptedIsNoSuccess(t *testing.T) {
 	}
 }
 
+// TestAnInterruptedChangeMayBeDone interrupts a change that a node was asked for.
+func TestAnInterruptedChangeMayBeDone(t *testing.T) {
+	address, asked := silentNode(t)
+	requireEndsWith(t, exec.Command("kvctl", "cluster", "--admin", address, "remove", "b"), os.Interrupt, func() { <-asked },
+		"kvctl: interrupted before "+address+" answered, so it may be done; look: kvctl cluster status --admin "+address+"\n")
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

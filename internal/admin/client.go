@@ -10,7 +10,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode"
@@ -75,8 +77,26 @@ func (c *Client) Remove(ctx context.Context, node string) (r Result, err error) 
 
 // Recover gives a cluster that has lost most of its voters other members, or says what that would do.
 func (c *Client) Recover(ctx context.Context, what Recover) (r Recovery, err error) {
-	return r, c.ask(ctx, http.MethodPost, PathRecover, what, &r)
+	err = c.ask(ctx, http.MethodPost, PathRecover, what, &r)
+	var unanswered *UnansweredError
+	if !what.Apply && errors.As(err, &unanswered) {
+		return r, c.explain(unanswered.Err) // A plan changes nothing.
+	}
+	return r, err
 }
+
+// UnansweredError is that of a change which a node was asked for, and whose answer didn't come. It may be done.
+type UnansweredError struct {
+	Address string // Of the node.
+	Err     error  // Why no answer came.
+}
+
+func (e *UnansweredError) Error() string {
+	return fmt.Sprintf("%s: no answer came, so it may be done: %v", e.Address, e.Err)
+}
+
+// Unwrap returns why no answer came.
+func (e *UnansweredError) Unwrap() error { return e.Err }
 
 // ask sends a request and reads the answer.
 func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
@@ -92,12 +112,44 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return c.explain(err)
+	response, sent, err := c.send(request)
+	if err == nil {
+		err = c.read(response, into)
 	}
-	return c.read(response, into)
+	var cut *cutError
+	switch changes := method != http.MethodGet; {
+	case errors.As(err, &cut) && changes:
+		return &UnansweredError{c.address, cut.err}
+	case response != nil:
+		return err
+	case sent && changes:
+		return &UnansweredError{c.address, cause(err)}
+	}
+	return c.explain(err)
 }
+
+// send sends a request. It reports whether the node may have got it: a connection was made, and the node didn't refuse it.
+func (c *Client) send(request *http.Request) (response *http.Response, sent bool, err error) {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	response, err = c.http.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), trace)))
+	var alert *net.OpError
+	refused := errors.As(err, &alert) && alert.Op == "remote error" // An alert of TLS, such as that a certificate is wanted.
+	return response, connected.Load() && !refused, err
+}
+
+// cutError is that of an answer that broke off.
+type cutError struct {
+	address string
+	err     error
+}
+
+func (e *cutError) Error() string {
+	return fmt.Sprintf("%s: the answer is not whole: %v", e.address, e.err)
+}
+
+// Unwrap returns why it broke off.
+func (e *cutError) Unwrap() error { return e.err }
 
 // read reads an answer.
 func (c *Client) read(response *http.Response, into any) error {
@@ -105,7 +157,7 @@ func (c *Client) read(response *http.Response, into any) error {
 	answer, err := io.ReadAll(io.LimitReader(response.Body, answerMax+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: the answer is not whole: %w", c.address, err)
+		return &cutError{c.address, err}
 	case len(answer) > answerMax:
 		return fmt.Errorf("%s: the answer has more than %d bytes", c.address, answerMax)
 	case response.StatusCode != http.StatusOK:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 )
@@ -49,15 +48,17 @@ func (c *Client) Restore(ctx context.Context, backup io.Reader) (r Result, err e
 	}
 	request.Header.Set("Content-Type", "application/octet-stream")
 	request.Header.Set("Expect", "100-continue") // A node that refuses does so before it was sent anything.
-	response, err := c.http.Do(request)
+	response, sent, err := c.send(request)
+	if err == nil {
+		err = c.read(response, &r)
+	}
 	var own bodyError
-	var connect *net.OpError
 	switch {
-	case err == nil:
-		return r, c.read(response, &r)
 	case errors.As(err, &own):
 		return r, own.error
-	case errors.As(err, &connect) && connect.Op == "dial":
+	case response != nil && !errors.As(err, new(*cutError)):
+		return r, err
+	case !sent:
 		return r, c.explain(err)
 	}
 	return r, fmt.Errorf("%s: no answer came, so a part may be done: %w", c.address, cause(err))
