@@ -60,7 +60,7 @@ func (a *app) backup(name string, flags backupFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := a.refuseTerminal(name); err != nil {
+	if err := a.refuseTarget(name); err != nil {
 		return err
 	}
 	ctx, stop := interruptible()
@@ -78,9 +78,12 @@ func (a *app) backup(name string, flags backupFlags) error {
 	return whyNoBackup(ctx, err)
 }
 
-// refuseTerminal refuses to write a backup to one.
-func (a *app) refuseTerminal(name string) error {
-	if name == "-" && a.toTerminal {
+// refuseTarget refuses to write a backup to a terminal, or to a file without a name.
+func (a *app) refuseTarget(name string) error {
+	switch {
+	case name == "":
+		return usagef("backup: the file's name is empty")
+	case name == "-" && a.toTerminal:
 		return usagef("backup: standard output is a terminal; redirect it, or name a file")
 	}
 	return nil

@@ -16,7 +16,8 @@ import (
 type backupFile struct {
 	*os.File
 	path      string
-	temporary string // "" if path is written to directly.
+	temporary string      // "" if path is written to directly.
+	created   fs.FileInfo // Of the temporary file, which is closed before it is renamed.
 	force     bool
 }
 
@@ -41,6 +42,9 @@ func createBackupFile(path string, force bool) (*backupFile, error) {
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("another backup is writing %s, or one was killed; --force starts afresh", b.path)
+	}
+	if err == nil {
+		b.created, err = b.Stat()
 	}
 	return b, b.named(err)
 }
@@ -117,8 +121,8 @@ func (b *backupFile) isOurs() error {
 	if err != nil {
 		return err
 	}
-	if written, err := b.Stat(); err != nil || !os.SameFile(named, written) {
-		return errors.Join(fmt.Errorf("another backup took over the writing of %s", b.path), err)
+	if !os.SameFile(named, b.created) {
+		return fmt.Errorf("another backup took over the writing of %s", b.path)
 	}
 	return nil
 }

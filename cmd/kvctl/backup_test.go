@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,6 +38,22 @@ func TestABackupFileThatIsDiscardedLeavesNothing(t *testing.T) {
 	file.discard()
 	require.NoFileExists(t, path)
 	require.NoFileExists(t, path+".tmp")
+}
+
+// TestABackupFileThatIsClosedIsDiscardedToo shows what happens after a rename that fails, as onto a mount point: the file is closed by then.
+func TestABackupFileThatIsClosedIsDiscardedToo(t *testing.T) {
+	file, path := createIn(t, false)
+	require.NoError(t, file.Close())
+	file.discard()
+	require.NoFileExists(t, path+".tmp", "the next backup would take it for one in progress")
+}
+
+func TestABackupToAFileWithoutANameIsWrongUsage(t *testing.T) {
+	for _, command := range [][]string{{"--dir", t.TempDir(), "backup", ""}, {"cluster", "backup", ""}} {
+		var out, stderr bytes.Buffer
+		require.Equal(t, exitUsage, run(command, nil, &out, &stderr, func(string) string { return "" }))
+		require.Equal(t, "kvctl: backup: the file's name is empty\n", stderr.String())
+	}
 }
 
 func TestABackupDoesNotReplaceAFileCreatedMeanwhile(t *testing.T) {

@@ -40,7 +40,7 @@ output, and the offset to standard error. It may take longer than --timeout.`,
 }
 
 func (a *app) clusterBackup(flags *clusterFlags, name string, how backupFlags) error {
-	if err := a.refuseTerminal(name); err != nil {
+	if err := a.refuseTarget(name); err != nil {
 		return err
 	}
 	client, err := a.client(flags)
