@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,7 +89,7 @@ func (a *app) crashOptions(log io.Writer) (kv.Options, error) {
 // crashWork runs the workload until it fails. Its parent alone decides when it ends: an interrupt at a terminal goes to both, and
 // once the parent has gone, the next word can't be written.
 func (a *app) crashWork(w *crashWorkload) error {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(endSignals()...)
 	dir, err := a.dir()
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,12 +55,29 @@ func (e reportedError) Error() string {
 
 var errInterrupted = errors.New("interrupted")
 
-// interruptible returns a context that ends with an interrupt or SIGTERM. A second one then ends the process at once, as it
-// would by default.
+// endSignals are those that end a command: an interrupt, SIGTERM, and the SIGHUP of a terminal or an ssh session that has gone.
+func endSignals() []os.Signal { return append(hangup(), os.Interrupt, syscall.SIGTERM) }
+
+// interruptible returns a context that ends with one of endSignals.
 func interruptible() (ctx context.Context, stop context.CancelFunc) {
-	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	return interruptibleBy(endSignals()...)
+}
+
+// interruptibleBy returns a context that ends with one of the signals. A second one then ends the process at once, as it would by default,
+// but for SIGHUP: a session that is lost sends more than one, and the cleanup goes on.
+func interruptibleBy(signals ...os.Signal) (ctx context.Context, stop context.CancelFunc) {
+	later := make(chan os.Signal, 1)
+	for _, gone := range hangup() {
+		if slices.Contains(signals, gone) {
+			signal.Notify(later, gone)
+		}
+	}
+	ctx, end := signal.NotifyContext(context.Background(), signals...)
+	context.AfterFunc(ctx, end)
+	return ctx, func() {
+		end()
+		signal.Stop(later)
+	}
 }
 
 // whyEnded returns errInterrupted if err came of an interrupt, and err otherwise. An error of closing the store stays.

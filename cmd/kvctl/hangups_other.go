@@ -6,3 +6,6 @@ import "os"
 
 // hangups returns where nothing arrives: this system has no SIGHUP.
 func hangups() (arrive <-chan os.Signal, stop func()) { return nil, func() {} }
+
+// hangup returns nothing.
+func hangup() []os.Signal { return nil }

@@ -14,3 +14,11 @@ func hangups() (arrive <-chan os.Signal, stop func()) {
 	signal.Notify(all, syscall.SIGHUP)
 	return all, func() { signal.Stop(all) }
 }
+
+// hangup returns SIGHUP, which a terminal that has gone sends, or nothing if the process was started to ignore it, as nohup does.
+func hangup() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return nil
+	}
+	return []os.Signal{syscall.SIGHUP}
+}

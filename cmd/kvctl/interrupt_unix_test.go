@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -45,7 +46,7 @@ func TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal(t *testing.T) {
 	cmd := exec.Command("kvctl", "--dir", store, "backup", "-")
 	cmd.Stdout = &backup
 	require.NoError(t, cmd.Run())
-	for _, sent := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, sent := range endSignals() {
 		t.Run("backup, "+sent.String(), func(t *testing.T) {
 			cmd := exec.Command("kvctl", "--dir", store, "backup", "-")
 			stdout, err := cmd.StdoutPipe()
@@ -79,6 +80,36 @@ func TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal(t *testing.T) {
 			}, "kvctl: backup: interrupted; no backup was made\n")
 		})
 	}
+}
+
+// TestASecondHangupLetsTheCleanupGoOn gets two, as from a session that is lost. The second would end this process.
+func TestASecondHangupLetsTheCleanupGoOn(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("the test was started to ignore it")
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	for range 2 {
+		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+		<-ctx.Done()
+		time.Sleep(10 * time.Millisecond) // Until a second one would end the process.
+	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // For one that arrives after stop.
+}
+
+// TestABackupThatIgnoresHangupsGoesOn starts one as nohup does.
+func TestABackupThatIgnoresHangupsGoesOn(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec kvctl --dir "$0" backup -`, noisyStore(t))
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = io.ReadFull(stdout, make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	rest, err := io.Copy(io.Discard, stdout)
+	require.NoError(t, err)
+	require.Greater(t, rest, int64(4<<20))
+	require.NoError(t, cmd.Wait())
 }
 
 // TestAListingThatIsInterruptedIsNoSuccess interrupts commands that write more than anything reads.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +135,7 @@ type daemon struct {
 // runServe serves the store until it is interrupted. The admin listener is there first and ends last: while the store is opened and closed,
 // probes get answers.
 func (a *app) runServe(f *serveFlags) (err error) {
-	ctx, stop := interruptible()
+	ctx, stop := interruptibleBy(os.Interrupt, syscall.SIGTERM) // SIGHUP has another meaning for a server.
 	defer stop()
 	hangups, ignore := hangups() // Without users too: a SIGHUP that nothing takes ends the process.
 	defer ignore()

@@ -97,8 +97,7 @@ func shellSignals(interactive bool) (context.Context, context.CancelFunc) {
 	}
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, os.Interrupt)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // A second one ends the process at once.
+	ctx, stop := interruptibleBy(append(hangup(), syscall.SIGTERM)...)
 	return ctx, func() {
 		stop()
 		signal.Stop(ignored)
@@ -229,7 +228,7 @@ func (s *shell) perform(line string) error {
 	ctx, stop := interruptible()
 	defer stop()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endSignals()...)
 	out := &shellOutput{ctx: ctx, to: s.app.stdout}
 	command := *s.app
 	command.stdin, command.stdout, command.started = noInput{}, newOutput(out), false
