@@ -141,6 +141,7 @@ func (b *backup) toFile() error {
 		return fmt.Errorf("backup to %s: %w", b.name, err)
 	}
 	outcome.Path = b.name
+	b.app.done = fmt.Sprintf("the backup is made, as of offset %d", outcome.Offset)
 	return b.app.printResult(outcome.Offset, outcome)
 }
 

@@ -67,6 +67,7 @@ func (a *app) checkpoint(flags checkpointFlags) error {
 		if err != nil {
 			return err
 		}
+		a.done = fmt.Sprintf("the checkpoint is done, as of offset %d", offset)
 		return a.printOffset(offset)
 	}, func(opts *kv.Options) {
 		opts.SnapshotsKept, opts.ArchiveDir, opts.SnapshotCompression = flags.keep, flags.archive, compression

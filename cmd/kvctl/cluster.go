@@ -285,6 +285,7 @@ one under its name, start it with an empty directory.`,
 
 // printNode prints the node that a change was about.
 func (a *app) printNode(r admin.Result) error {
+	a.done = "the change is done"
 	if a.wantsJSON() {
 		return a.printJSON(r)
 	}

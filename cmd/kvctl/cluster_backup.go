@@ -112,6 +112,7 @@ func (a *app) sendBackup(ctx context.Context, client *admin.Client, name string)
 }
 
 func (a *app) printRestored(r admin.Result) error {
+	a.done = "the restore is done"
 	if a.wantsJSON() {
 		return a.printJSON(r)
 	}

@@ -50,6 +50,9 @@ is lost with them. Never start them again: remove their directories first.`,
 
 // printRecovery prints what is to be done, with the command that does it, or what was done.
 func (a *app) printRecovery(r admin.Recovery, apply string) error {
+	if r.Applied {
+		a.done = "the change is done"
+	}
 	if a.wantsJSON() {
 		return a.printJSON(r)
 	}

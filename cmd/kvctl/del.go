@@ -107,6 +107,9 @@ func (a *app) del(collect func(db *kv.DB, batch *kv.Batch) (count uint64, err er
 		if err != nil {
 			return fmt.Errorf("del %d keys: %w", count, err)
 		}
+		if count > 0 {
+			a.wrote(offset)
+		}
 		return a.printResult(count, struct {
 			Kind    string `json:"kind"`
 			Deleted uint64 `json:"deleted"`

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,6 +127,38 @@ func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	code := run([]string{"version"}, nil, full, &stderr, func(string) string { return "" })
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr.String(), "write to standard output")
+}
+
+// TestAChangeWhoseResultCannotBePrintedIsSaidToBeDone runs changes one after another on one store.
+func TestAChangeWhoseResultCannotBePrintedIsSaidToBeDone(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	defer full.Close()
+	dir, walnutd := t.TempDir(), newWalnutd(t)
+	copied := filepath.Join(dir, "copy")
+	for _, c := range []struct{ command, stdin, want string }{
+		{"put a 1", "", "; the write is done, at offset 1"},
+		{"txn -", `{"op":"put","key":"b","value":"2"}`, "; the write is done, at offset 2"},
+		{"import -", `{"key":"c","value":"3"}`, "; all pairs are in and durable, up to offset 3"},
+		{"del c", "", "; the write is done, at offset 4"},
+		{"del c", "", ""},
+		{"shell", "put d 4\nput e 5\n", "; the write is done, at offset 5; the lines after it were not run"},
+		{"checkpoint", "", "; the checkpoint is done, as of offset 5"},
+		{"put f 6", "", "; the write is done, at offset 6"},
+		{"checkpoint", "", "; the checkpoint is done, as of offset 6"},
+		{"snapshot prune --keep 1", "", "; the removal of 1 snapshot is done"},
+		{"backup " + copied, "", "; the backup is made, as of offset 6"},
+		{"--dir " + dir + "/new restore " + copied, "", "; the restore is done, up to offset 6"},
+		{"get a", "", ""},
+		{"cluster --admin " + walnutd + " transfer a", "", "; the change is done"},
+	} {
+		var stderr bytes.Buffer
+		args := append([]string{"--dir", dir + "/store"}, strings.Fields(c.command)...)
+		require.Equal(t, exitFailed, run(args, strings.NewReader(c.stdin), full, &stderr, func(string) string { return "" }), c.command)
+		require.Regexp(t, `(^|\n)kvctl: .*write to standard output: write /dev/full: no space left on device`+c.want+`\n$`, stderr.String(), c.command)
+	}
 }
 
 func TestReportIsOneLine(t *testing.T) {

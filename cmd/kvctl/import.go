@@ -174,6 +174,9 @@ func (a *app) runImport(name string, flags importFlags) error {
 	case err != nil:
 		return i.describe(whyEnded(ctx, err))
 	}
+	if i.commits > 0 {
+		a.done = fmt.Sprintf("all pairs are in and durable, up to offset %d", i.offset)
+	}
 	return a.printResult(i.pairs, struct {
 		Kind     string `json:"kind"`
 		Imported uint64 `json:"imported"`

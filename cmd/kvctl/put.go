@@ -59,6 +59,7 @@ func (a *app) put(keyText, valueText string, ttl time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("put %s: %w", shown(key), err)
 		}
+		a.wrote(offset)
 		return a.printOffset(offset)
 	})
 }

@@ -123,6 +123,7 @@ func (a *app) restore(backup string, flags restoreFlags) error {
 		return files.explain(dir, err)
 	}
 	files.warnOfRest(opts.Logger)
+	a.done = fmt.Sprintf("the restore is done, up to offset %d", offset)
 	return a.printOffset(offset)
 }
 

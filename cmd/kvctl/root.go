@@ -38,6 +38,9 @@ type app struct {
 
 	// started is set once a command's flags and arguments were accepted. An error before that is wrong usage.
 	started bool
+
+	// done says what the command has changed, for the error of a result that can't be printed. It is empty for one that only reads.
+	done string
 }
 
 // run executes a command line and returns the exit code.
@@ -64,10 +67,22 @@ func (a *app) execute(root *cobra.Command, args []string) error {
 	}
 	// Output written before an error is still good, so it is flushed before the error is printed.
 	if flushErr := a.stdout.Flush(); err == nil && flushErr != nil {
-		err = fmt.Errorf("write to standard output: %w", flushErr)
+		err = a.unprinted(flushErr)
 	}
 	return err
 }
+
+// unprinted returns the error of a result that can't be written. What the command has changed stays, which the error alone can say.
+func (a *app) unprinted(err error) error {
+	err = fmt.Errorf("write to standard output: %w", err)
+	if a.done == "" {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, a.done)
+}
+
+// wrote notes that a command's commit is done.
+func (a *app) wrote(offset uint64) { a.done = fmt.Sprintf("the write is done, at offset %d", offset) }
 
 // helpFor returns what shows the help of a command. In a shell no line begins with kvctl.
 func (a *app) helpFor(cmd *cobra.Command) string {

@@ -48,6 +48,9 @@ func (a *app) pruneSnapshots(keep int) error {
 	ctx, stop := interruptible()
 	defer stop()
 	removed, err := kv.PruneSnapshots(ctx, dir, keep, opts)
+	if len(removed) > 0 && err == nil {
+		a.done = fmt.Sprintf("the removal of %d %s is done", len(removed), plural(len(removed), "snapshot"))
+	}
 	// The removed paths are printed even if prune failed after removing them.
 	for _, path := range removed {
 		if err := a.printRemoved(path); err != nil {

@@ -80,6 +80,9 @@ func (a *app) printTxn(t *transaction, err error) error {
 	if err != nil {
 		return err
 	}
+	if t.mutations > 0 {
+		a.wrote(t.offset)
+	}
 	return a.printResult(t.offset, struct {
 		Kind      string `json:"kind"`
 		Offset    uint64 `json:"offset"`

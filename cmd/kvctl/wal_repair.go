@@ -75,6 +75,7 @@ func (a *app) repair(apply bool, archive string) error {
 	case apply && errors.Is(err, syscall.EPIPE):
 		return errors.New("wal repair: standard output was closed before the plan was written; nothing was changed")
 	case err == nil && apply && plan.Why == "":
+		a.done = "the repair is done"
 		err = a.applyRepair(ctx, plan)
 	}
 	if err != nil {
