@@ -43,6 +43,7 @@ store open takes its checkpoints itself.`,
 	cmd.Flags().StringVar(&flags.archive, "archive", "", "where to keep truncated segments (default nowhere)")
 	addCompression(cmd, &flags.compression)
 	completeDirectory(cmd, "archive")
+	cmd.PreRunE = notEmpty("archive")
 	cmd.RunE = a.starts(func([]string) error { return a.checkpoint(flags) })
 	return cmd
 }

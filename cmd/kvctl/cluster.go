@@ -227,6 +227,7 @@ A node that has ever been in a cluster, this one or another, is refused: start
 it with an empty directory.`,
 		Example: `  kvctl cluster join d 127.0.0.1:7004`,
 		Args:    asUsed,
+		PreRunE: notEmpty("admin"),
 		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
 			r, err := c.Join(ctx, args[0], args[1])
 			if err != nil {
@@ -246,7 +247,8 @@ lacks least of the others that answer. It prints which node leads then. For some
 milliseconds there is no leader.`,
 		Example: `  kvctl cluster transfer
   kvctl cluster transfer b`,
-		Args: asUsed,
+		Args:    asUsed,
+		PreRunE: notEmpty("admin"),
 		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
 			node := ""
 			if len(args) > 0 {
@@ -273,6 +275,7 @@ A node that was removed says so when it is started again, and stays out. To have
 one under its name, start it with an empty directory.`,
 		Example: `  kvctl cluster remove c`,
 		Args:    asUsed,
+		PreRunE: notEmpty("admin"),
 		RunE: a.asks(flags, func(ctx context.Context, c *admin.Client, args []string) error {
 			r, err := c.Remove(ctx, args[0])
 			if err != nil {

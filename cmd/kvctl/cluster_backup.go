@@ -77,8 +77,9 @@ them with kvctl restore, and a backup of that. It may take longer than
 --timeout.`,
 		Example: `  kvctl cluster backup monday.walnut
   kvctl cluster restore monday.walnut`,
-		Args: asUsed,
-		RunE: a.starts(func(args []string) error { return a.clusterRestore(flags, args[0]) }),
+		Args:    asUsed,
+		PreRunE: notEmpty("admin"),
+		RunE:    a.starts(func(args []string) error { return a.clusterRestore(flags, args[0]) }),
 	}
 }
 

@@ -30,6 +30,7 @@ is lost with them. Never start them again: remove their directories first.`,
 	}
 	cmd.Flags().StringSliceVar(&members, "members", nil, "the nodes that are left: NAME,… or NAME=ADDRESS,…")
 	cmd.Flags().BoolVar(&apply, "apply", false, "do it")
+	cmd.PreRunE = notEmpty("admin")
 	cmd.RunE = a.asks(flags, func(ctx context.Context, c *admin.Client, _ []string) error {
 		want := admin.Recover{Apply: apply}
 		for _, text := range members {

@@ -18,7 +18,7 @@ func newDel(a *app) *cobra.Command {
 		Short: "Delete pairs and print how many there were",
 		Long: `del deletes the named keys, or every key of a prefix or a range, in one commit:
 all of them or none. It prints the number of pairs deleted. If there were none,
-it writes nothing.`,
+it writes nothing. A bound that is given and empty is refused: leave it out.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:2 Grace
   kvctl --dir store del user:1
@@ -40,6 +40,7 @@ it writes nothing.`,
 		}
 		return nil
 	}
+	cmd.PreRunE = notEmpty("prefix", "start", "end")
 	cmd.RunE = a.starts(func(args []string) error {
 		if span.given() {
 			return a.delRange(span)

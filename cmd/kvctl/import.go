@@ -79,6 +79,7 @@ standard error; --existing forbids that.`,
 	cmd.Flags().BoolVar(&flags.ack, "ack", false, "print each batch's acknowledgement")
 	addExisting(cmd, &flags.existing)
 	completeWords(cmd, "format", formatJSONL, formatCSV, formatTSV)
+	cmd.PreRunE = notEmpty()
 	cmd.RunE = a.starts(func(args []string) error {
 		if err := flags.check(args[0]); err != nil {
 			return err

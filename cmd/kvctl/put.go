@@ -33,6 +33,7 @@ may begin with a dash.`,
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the pair lives, such as 90s or 10m (default for ever)")
 	addExisting(cmd, &existing)
+	cmd.PreRunE = notEmpty()
 	cmd.RunE = a.starts(func(args []string) error {
 		if cmd.Flags().Changed("ttl") && ttl <= 0 {
 			return usagef("put: --ttl %v: want more than 0", ttl)

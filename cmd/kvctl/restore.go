@@ -65,6 +65,7 @@ from standard input.`,
 	addCompression(cmd, &flags.compression)
 	completeDirectory(cmd, "archive")
 	completeFiles(cmd, "increment")
+	cmd.PreRunE = notEmpty("to-time")
 	cmd.RunE = a.starts(func(args []string) error {
 		if cmd.Flags().Changed("to-offset") && cmd.Flags().Changed("to-time") {
 			return usagef("restore: want --to-offset or --to-time, but not both")

@@ -65,6 +65,7 @@ END
 	cmd.Flags().BoolVar(&flags.readOnly, "read-only", false, "open the store for reading only, beside a live writer")
 	cmd.Flags().BoolVar(&flags.bail, "bail", false, "without a terminal: end with the first command that fails")
 	addExisting(cmd, &flags.existing)
+	cmd.PreRunE = notEmpty()
 	cmd.RunE = a.starts(func([]string) error { return a.shell(flags) })
 	return cmd
 }

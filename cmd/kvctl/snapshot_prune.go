@@ -24,6 +24,7 @@ is: the next checkpoint truncates it.`,
 		Args: asUsed,
 	}
 	cmd.Flags().IntVar(&keep, "keep", kv.DefaultSnapshotsKept, "the number of snapshots to leave")
+	cmd.PreRunE = notEmpty()
 	cmd.RunE = a.starts(func([]string) error {
 		if keep < 1 {
 			return usagef("snapshot prune: --keep %d: want 1 or more", keep)

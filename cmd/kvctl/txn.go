@@ -44,6 +44,7 @@ END
 		Args: asUsed,
 	}
 	addExisting(cmd, &existing)
+	cmd.PreRunE = notEmpty()
 	cmd.RunE = a.starts(func(args []string) error {
 		if err := a.txn(args[0], existing); err != nil {
 			return fmt.Errorf("txn: %w", err)

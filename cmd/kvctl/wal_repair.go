@@ -46,6 +46,7 @@ sound store needs nothing, and the exit code is 0.`,
 	cmd.Flags().BoolVar(&apply, "apply", false, "carry the plan out")
 	cmd.Flags().StringVar(&archive, "archive", "", "the store's archive, to take missing commits from")
 	completeDirectory(cmd, "archive")
+	cmd.PreRunE = notEmpty("archive")
 	cmd.RunE = a.starts(func([]string) error { return a.repair(apply, archive) })
 	return cmd
 }
