@@ -37,7 +37,8 @@ that followed.
 
 With --prefix it shows the mutations of keys that begin with that, and of ranges
 that reach into them, and leaves out commits without any. --follow goes on with
-new commits, beside a live writer, until it is interrupted.
+new commits, beside a live writer, until it is interrupted, or the time --until
+is over. It may begin with the next commit, but with none after that.
 
 Text output is a line a commit and an indented line a mutation, with keys and
 values as scan writes them. JSON is an object a commit, or a damaged stretch.`,
@@ -130,17 +131,55 @@ func checkFrom(from, last uint64) error {
 	return nil
 }
 
+// checkNext returns an error if the first commit that is wanted isn't there, nor the next one to be made: it could come for years.
+func checkNext(from, last uint64) error {
+	if from > 0 && from-1 > last {
+		return checkFrom(from, last)
+	}
+	return nil
+}
+
+// lateCommits is how long after --until a commit made by then may take until it can be read.
+const lateCommits = time.Second
+
 // dumpFollowing shows commits as they are made. An interrupt is its proper end; without --follow it ends the process.
 func (a *app) dumpFollowing(flags dumpFlags) error {
 	ctx, stop := interruptible()
 	defer stop()
+	following := ctx
+	if flags.until != "" {
+		limited, end := context.WithDeadline(ctx, flags.untilTime.Add(lateCommits))
+		defer end()
+		following = limited
+	}
 	return a.withLog(func(log *kv.Log) error {
-		err := a.dump(log.Follow(ctx, flags.from), flags)
-		if ctx.Err() != nil {
+		if err := checkNext(flags.from, log.Last()); err != nil {
+			return err
+		}
+		seen := flags
+		err := a.dump(noting(&seen.from, log.Follow(following, flags.from)), flags)
+		switch {
+		case ctx.Err() != nil:
 			return nil // Nobody wants more.
+		case following.Err() != nil:
+			return a.dump(log.Commits(seen.from), flags) // Those that are there at the end.
 		}
 		return err
 	}, func(o *kv.Options) { o.Follow = true })
+}
+
+// noting yields commits and sets next to the offset after the last one.
+func noting(next *uint64, commits iter.Seq2[kv.Commit, error]) iter.Seq2[kv.Commit, error] {
+	return func(yield func(kv.Commit, error) bool) {
+		for commit, err := range commits {
+			if err == nil {
+				*next = commit.Offset + 1
+			}
+			if !yield(commit, err) {
+				return
+			}
+		}
+	}
 }
 
 // dump shows commits.

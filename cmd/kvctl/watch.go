@@ -24,7 +24,8 @@ interrupted.
 Without --from it begins with the next change, or with --until-now with the
 first that the log holds. To go on after a break, say --from with one more than
 the last offset seen. A change whose commit has been truncated is an error that
-names the oldest commit held.`,
+names the oldest commit held, and a later offset one that names the last commit:
+the store may be an older copy.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store put user:2 Grace
   kvctl --dir store watch --until-now
@@ -57,6 +58,9 @@ names the oldest commit held.`,
 func (a *app) watch(ctx context.Context, db *kv.DB, opts kv.WatchOptions, untilNow bool) error {
 	if untilNow && opts.From == 0 {
 		opts.From = db.Stats().First
+	}
+	if err := checkNext(opts.From, db.Offset()); err != nil {
+		return fmt.Errorf("watch: %w", err)
 	}
 	commits := db.Watch(ctx, opts)
 	if untilNow && a.session != nil {
