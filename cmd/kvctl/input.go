@@ -53,10 +53,10 @@ func (in *input) decompress(name string, from io.Reader) error {
 	}
 	plain := io.Reader(raw)
 	in.compressed = true
-	switch {
-	case strings.HasSuffix(name, ".gz") || bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+	switch compressor := compressorOf(magic); {
+	case strings.HasSuffix(name, ".gz") || compressor == "gzip":
 		plain, err = gzip.NewReader(raw)
-	case strings.HasSuffix(name, ".zst") || bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case strings.HasSuffix(name, ".zst") || compressor == "zstd":
 		// One goroutine, so that nothing is left running when an import stops early. The window is limited to the largest
 		// that the zstd program accepts, so that a false header can't ask for more.
 		plain, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
@@ -71,6 +71,17 @@ func (in *input) decompress(name string, from io.Reader) error {
 		_, err = in.text.Discard(3)
 	}
 	return err
+}
+
+// compressorOf returns the program whose file begins with four bytes, or "" if they are of neither.
+func compressorOf(magic []byte) string {
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		return "gzip"
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return "zstd"
+	}
+	return ""
 }
 
 // close closes the file. A read in progress then fails.

@@ -56,11 +56,15 @@ func (f *restoreFiles) bytesRead() (total int64) {
 	return total
 }
 
-// warnOfRest warns of files that hold more than was restored, such as a backup and an increment in one file.
+// warnOfRest warns of files that hold more than was restored, such as a backup and an increment in one file, and of compressed ones that are
+// cut or damaged after their backup, which has its own checksums.
 func (f *restoreFiles) warnOfRest(logger *slog.Logger) {
 	for _, in := range f.all {
-		if rest, _ := in.text.Peek(1); len(rest) > 0 {
+		switch rest, err := in.text.Peek(1); {
+		case len(rest) > 0:
 			logger.Warn("the file holds more bytes after its backup; they were not restored", "file", in.name)
+		case err != io.EOF:
+			logger.Warn("the backup was whole, but the file is cut or damaged after it; copy it again", "file", in.name, "error", err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,7 +45,7 @@ func (a *app) snapshots() ([]kv.SnapshotFile, error) {
 }
 
 // snapshotOf returns the snapshot that an argument names: a number is the offset of a snapshot in the store, anything else
-// the path of a file. Of a file outside the store only path and size are known.
+// the path of a file. Of a file outside the store only path and size are known, and whether it is compressed.
 func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
 	offset, err := strconv.ParseUint(argument, 10, 64)
 	isOffset := err == nil
@@ -53,7 +54,11 @@ func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
 		if err != nil {
 			return kv.SnapshotFile{}, err
 		}
-		return kv.SnapshotFile{Path: argument, Bytes: info.Size()}, nil
+		file := kv.SnapshotFile{Path: argument, Bytes: info.Size()}
+		if info.Mode().IsRegular() {
+			file.Err = packedError(argument)
+		}
+		return file, nil
 	}
 	files, err := a.snapshots()
 	if err != nil {
@@ -65,6 +70,27 @@ func (a *app) snapshotOf(argument string) (kv.SnapshotFile, error) {
 		}
 	}
 	return kv.SnapshotFile{}, fmt.Errorf("no snapshot %s in the store; list the snapshots: %s", argument, a.commandLine("snapshot ls"))
+}
+
+// compressedError is that of a snapshot which a program has compressed as a whole. It isn't damage, but has no places to look at.
+type compressedError struct{ by string }
+
+func (e compressedError) Error() string {
+	return "compressed with " + e.by + "; decompress it first"
+}
+
+// packedError returns a compressedError for such a file. Other errors are met again by reading the file.
+func packedError(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	magic := make([]byte, 4)
+	if _, err := io.ReadFull(file, magic); err != nil || compressorOf(magic) == "" {
+		return nil
+	}
+	return compressedError{compressorOf(magic)}
 }
 
 // isInStore reports whether a path is that of a file among the store's snapshots.

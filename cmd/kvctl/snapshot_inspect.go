@@ -36,6 +36,9 @@ func (a *app) inspectSnapshot(argument string) error {
 	if err != nil {
 		return fmt.Errorf("snapshot inspect: %w", err)
 	}
+	if errors.As(file.Err, new(compressedError)) {
+		return fmt.Errorf("snapshot inspect: %s: %w", file.Path, file.Err)
+	}
 	blocks, err := kv.SnapshotBlocks(file.Path, kv.Options{})
 	switch {
 	case errors.Is(err, kv.ErrCorrupt):

@@ -20,7 +20,7 @@ func newSnapshotVerify(a *app) *cobra.Command {
 means the store's snapshot as of that offset, anything else a file, which may be
 a backup. Each snapshot is a line, the last line is the summary, and damage
 makes the exit code 4. A snapshot of another store among this store's counts as
-damage.`,
+damage. A file compressed with gzip or zstd must be decompressed first.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store checkpoint
   kvctl --dir store snapshot verify
@@ -105,7 +105,11 @@ func (v *verification) verify(ctx context.Context, file kv.SnapshotFile) {
 	}
 	verified := verifiedJSON{Kind: kindVerified, Path: file.Path, Bytes: file.Bytes}
 	var damage *kv.CorruptError
+	var compressed compressedError
 	switch {
+	case errors.As(err, &compressed):
+		verified.Problem = compressed.Error()
+		v.failed = append(v.failed, fmt.Errorf("snapshot verify: %s: %w", file.Path, compressed))
 	case errors.As(err, &damage):
 		verified.Damage, verified.Position, verified.Problem = true, damage.Position, damage.Err.Error()
 		v.damaged = append(v.damaged, damage)
