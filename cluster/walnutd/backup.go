@@ -104,6 +104,8 @@ func (d *daemon) restore(w http.ResponseWriter, r *http.Request) {
 	done, err := node.Restore(r.Context(), d.upload(w, r))
 	admin.LimitTime(w)
 	switch leader := node.Leader().Name; {
+	case errors.Is(err, kv.ErrNotLeader) && leader == "":
+		admin.Fail(w, http.StatusConflict, fmt.Errorf("%w; no leader is known", err))
 	case errors.Is(err, kv.ErrNotLeader) && leader != d.flags.options.Node:
 		admin.Fail(w, http.StatusConflict, fmt.Errorf("%w; ask node %q", err, leader))
 	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, kv.ErrMismatch):

@@ -339,6 +339,19 @@ func TestAClientTakesABackupAndRestoresIt(t *testing.T) {
 	}, &why)
 }
 
+// TestARestoreThatNoNodeCanTakeNamesNone asks a node whose cluster isn't made yet.
+func TestARestoreThatNoNodeCanTakeNamesNone(t *testing.T) {
+	c := newTrio(t)
+	c.start("a")
+	why := ""
+	waitUntil(t, func() bool {
+		_, err := c.client("a").Restore(soon(t), strings.NewReader("pairs"))
+		why = fmt.Sprint(err)
+		return !strings.Contains(why, errOpening.Error()) && !strings.Contains(why, "no walnutd answers")
+	}, &why)
+	require.Regexp(t, "doesn't lead.*; no leader is known$", why)
+}
+
 // receive lets a daemon whose limit is short read what is sent to it, and once more after its end as a reader may, and hands what came of
 // that to a function.
 func receive(t *testing.T, body io.Reader, then func(r *http.Request, received []byte, err error)) {

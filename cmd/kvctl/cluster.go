@@ -107,8 +107,16 @@ func (a *app) asks(flags *clusterFlags, ask func(ctx context.Context, c *admin.C
 		if errors.As(err, &unanswered) {
 			return flags.mayBeDone(ctx, unanswered)
 		}
-		return whyEnded(ctx, err)
+		return whyEnded(ctx, explained(err))
 	})
+}
+
+// explained adds to an error of a node what the flags can do about it.
+func explained(err error) error {
+	if errors.Is(err, admin.ErrWantsTLS) {
+		return fmt.Errorf("%w; say --cert, --key and --ca", err)
+	}
+	return err
 }
 
 // mayBeDone says of a change that got no answer why that is, and what shows whether the change is done.

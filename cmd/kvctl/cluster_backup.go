@@ -56,7 +56,7 @@ func (a *app) clusterBackup(flags *clusterFlags, name string, how backupFlags) e
 		}
 		return client.Backup(ctx, to, nil)
 	}
-	return whyNoBackup(ctx, b.run())
+	return whyNoBackup(ctx, explained(b.run()))
 }
 
 func newClusterRestore(a *app, flags *clusterFlags) *cobra.Command {
@@ -95,7 +95,7 @@ func (a *app) clusterRestore(flags *clusterFlags, name string) error {
 		return fmt.Errorf("cluster restore: %w; a part may be done", errInterrupted)
 	}
 	if err != nil {
-		return fmt.Errorf("cluster restore: %w", err)
+		return fmt.Errorf("cluster restore: %w", explained(err))
 	}
 	return a.printRestored(done)
 }

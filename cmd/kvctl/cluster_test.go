@@ -207,5 +207,10 @@ func TestAnAdminListenerIsAskedWithACertificate(t *testing.T) {
 	var out, stderr bytes.Buffer
 	require.Zero(t, run(with, nil, &out, &stderr, func(string) string { return "" }), stderr.String())
 	require.Contains(t, out.String(), `{"kind":"member","name":"a"`)
-	require.Equal(t, exitFailed, run(args, nil, &out, &stderr, func(string) string { return "" }))
+	for _, command := range []string{"members", "remove a", "backup -", "restore -"} {
+		stderr.Reset()
+		without := append([]string{"cluster", "--admin", server.Listener.Addr().String()}, strings.Fields(command)...)
+		require.Equal(t, exitFailed, run(without, strings.NewReader("pairs"), &out, &stderr, func(string) string { return "" }))
+		require.Contains(t, stderr.String(), server.Listener.Addr().String()+": the node listens with TLS; say --cert, --key and --ca\n")
+	}
 }

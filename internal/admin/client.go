@@ -163,11 +163,36 @@ func (c *Client) read(response *http.Response, into any) error {
 	case response.StatusCode != http.StatusOK:
 		return c.failure(response.Status, answer)
 	}
-	if err := json.Unmarshal(answer, into); err != nil {
+	var object struct {
+		Kind string `json:"kind"`
+	}
+	if err := errors.Join(json.Unmarshal(answer, &object), json.Unmarshal(answer, into)); err != nil {
 		return fmt.Errorf("%s: the answer can't be read: %w", c.address, err)
+	}
+	if want := kindOf(into); object.Kind != want {
+		return fmt.Errorf("%s: the answer is of the kind %q, not %q: is that a walnutd's admin listener?", c.address, object.Kind, want)
 	}
 	return nil
 }
+
+// kindOf returns the kind of an answer. An object that doesn't say it is of another program, and no sign that anything is done.
+func kindOf(answer any) string {
+	switch answer.(type) {
+	case *Status:
+		return KindCluster
+	case *Members:
+		return KindMembers
+	case *Recovery:
+		return KindRecovery
+	}
+	return KindResult
+}
+
+// ErrWantsTLS is the error of a client without certificates whose node listens with TLS.
+var ErrWantsTLS = errors.New("the node listens with TLS")
+
+// tlsHint is in what Go's HTTP server answers to a request without TLS.
+const tlsHint = "HTTP request to an HTTPS server"
 
 // explain says that no answer came since there is no node, or it doesn't take the connection.
 func (c *Client) explain(err error) error {
@@ -196,6 +221,9 @@ func (c *Client) failure(status string, answer []byte) error {
 			}
 			return -1
 		}, f.Error))
+	}
+	if c.scheme == "http" && strings.Contains(string(answer), tlsHint) {
+		return fmt.Errorf("%s: %w", c.address, ErrWantsTLS)
 	}
 	return fmt.Errorf("%s: %s", c.address, strings.ToLower(status))
 }

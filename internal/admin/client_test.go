@@ -76,6 +76,22 @@ func TestAChangeWhoseAnswerDoesNotComeMayBeDone(t *testing.T) {
 	}
 }
 
+// TestAnAnswerOfAnotherKindIsNoSuccess asks servers that are no walnutd, and answer every request.
+func TestAnAnswerOfAnotherKindIsNoSuccess(t *testing.T) {
+	for _, answer := range []string{`{}`, `{"kind":"node"}`, `{"node":"a"}`} {
+		c := newNode(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) })
+		_, asked := c.Status(t.Context())
+		_, listed := c.Members(t.Context())
+		_, joined := c.Join(t.Context(), "a", "a:7000")
+		_, removed := c.Remove(t.Context(), "a")
+		_, recovered := c.Recover(t.Context(), Recover{Apply: true})
+		_, restored := c.Restore(t.Context(), strings.NewReader("pairs"))
+		for _, err := range []error{asked, listed, joined, removed, recovered, restored} {
+			require.ErrorContains(t, err, c.address+": the answer is of the kind ")
+		}
+	}
+}
+
 // TestAConnectionThatIsNotMadeChangesNothing asks a node that isn't there, and one whose handshake fails.
 func TestAConnectionThatIsNotMadeChangesNothing(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
