@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,8 +36,9 @@ that an earlier backup or increment printed. restore takes it with --increment.
 If the log no longer reaches back to that offset, a whole backup is needed.
 
 The file gets its name when it is whole and durable; until then it is FILE.tmp.
-backup replaces a file only with --force. With - the bytes go to standard
-output, and the offset to standard error.`,
+backup replaces a file only with --force, and never one in the store's own
+directory. With - the bytes go to standard output, and the offset to standard
+error.`,
 		Example: `  kvctl --dir store put user:1 Ada
   kvctl --dir store backup monday.walnut
   kvctl --dir store put user:2 Grace
@@ -63,6 +66,10 @@ func (a *app) backup(name string, flags backupFlags) error {
 	if err := a.refuseTarget(name); err != nil {
 		return err
 	}
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
 	ctx, stop := interruptible()
 	defer stop()
 	err = a.withStoreUntil(ctx, forReading, func(db *kv.DB) error {
@@ -72,6 +79,9 @@ func (a *app) backup(name string, flags backupFlags) error {
 				return db.BackupSince(ctx, to, flags.since)
 			}
 			return db.Backup(ctx, to)
+		}
+		if err := refuseWithin(dir, name); name != "-" && err != nil {
+			return fmt.Errorf("backup: %w", err)
 		}
 		return b.run()
 	}, func(opts *kv.Options) { opts.SnapshotCompression = compression })
@@ -128,7 +138,7 @@ type backupJSON struct {
 }
 
 func (b *backup) toFile() error {
-	file, err := createBackupFile(b.name, b.flags.force)
+	file, err := b.create()
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
@@ -143,6 +153,28 @@ func (b *backup) toFile() error {
 	outcome.Path = b.name
 	b.app.done = fmt.Sprintf("the backup is made, as of offset %d", outcome.Offset)
 	return b.app.printResult(outcome.Offset, outcome)
+}
+
+// create creates the file. An interrupt ends it even if the file is a pipe that has no reader.
+func (b *backup) create() (*backupFile, error) {
+	if info, err := os.Stat(b.name); err != nil || info.Mode().Type()&fs.ModeNamedPipe == 0 {
+		return createBackupFile(b.name, b.flags.force)
+	}
+	type created struct {
+		file *backupFile
+		err  error
+	}
+	done := make(chan created, 1)
+	go func() {
+		file, err := createBackupFile(b.name, b.flags.force)
+		done <- created{file, err}
+	}()
+	select {
+	case <-b.ctx.Done():
+		return nil, b.ctx.Err()
+	case result := <-done:
+		return result.file, result.err
+	}
 }
 
 // toStdout prints the outcome on standard error, since the bytes take standard output.

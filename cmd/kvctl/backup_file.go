@@ -135,6 +135,37 @@ func (b *backupFile) discard() {
 	_ = b.Close()
 }
 
+// refuseWithin refuses to replace a file inside a directory, such as one of the log of the store that is backed up.
+func refuseWithin(dir, path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return nil // There is nothing to replace, or that is met again.
+	}
+	root, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	parent, err := filepath.Abs(filepath.Dir(path))
+	if err == nil {
+		parent, err = filepath.EvalSymlinks(parent)
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		info, err := os.Stat(parent)
+		if err != nil {
+			return err
+		}
+		if os.SameFile(root, info) {
+			return fmt.Errorf("%s is a file in the store itself; name one elsewhere", path)
+		}
+		if parent == filepath.Dir(parent) {
+			return nil
+		}
+		parent = filepath.Dir(parent)
+	}
+}
+
 func syncDirectory(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

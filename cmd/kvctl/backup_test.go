@@ -123,3 +123,28 @@ func TestABackupFileIsNotSharedByTwoBackups(t *testing.T) {
 	require.ErrorContains(t, err, "another backup is writing "+path+",")
 	require.NoError(t, file.keep())
 }
+
+// TestABackupReplacesNoFileOfItsStore names files of the log, the lock, and one by way of a link to the directory.
+func TestABackupReplacesNoFileOfItsStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	kvctl := func(args ...string) (code int, stderr string) {
+		var out, said bytes.Buffer
+		code = run(append([]string{"--dir", dir}, args...), nil, &out, &said, func(string) string { return "" })
+		return code, said.String()
+	}
+	code, stderr := kvctl("put", "a", "1")
+	require.Zero(t, code, stderr)
+	logs, err := filepath.Glob(filepath.Join(dir, "wal", "*.store"))
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(dir, dir+"-link"))
+	for _, path := range []string{logs[0], filepath.Join(dir, "LOCK"), filepath.Join(dir+"-link", "LOCK")} {
+		code, stderr := kvctl("backup", "--force", path)
+		require.Equal(t, exitFailed, code)
+		require.Equal(t, "kvctl: backup: "+path+" is a file in the store itself; name one elsewhere\n", stderr)
+		require.NoFileExists(t, path+".tmp")
+	}
+	code, stderr = kvctl("check")
+	require.Zero(t, code, stderr)
+	code, stderr = kvctl("backup", "--force", dir+".walnut")
+	require.Zero(t, code, stderr)
+}

@@ -37,13 +37,14 @@ func newCrashWorker(a *app) *cobra.Command {
 		Hidden: true,
 		Short:  "Write until killed, for crash-test",
 		Long: `crash-worker is the process that crash-test kills. It writes to the store with
-four writers, and reports each acknowledgement in binary on standard output.`,
+four writers, and reports each acknowledgement in binary on standard output. It
+ignores an interrupt, SIGTERM and SIGHUP: end it with SIGKILL.`,
 		Example: `  kvctl --dir store crash-worker --steps 10 > acknowledged`,
 		Args:    asUsed,
 	}
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "what the steps follow from")
 	cmd.Flags().StringVar(&done, "done", "0,0,0,0", "the steps that each writer has done before")
-	cmd.Flags().Uint64Var(&steps, "steps", 0, "the steps that each writer takes (default until killed)")
+	cmd.Flags().Uint64Var(&steps, "steps", 0, "the steps that each writer takes (default until SIGKILL)")
 	cmd.RunE = a.starts(func([]string) error {
 		w := &crashWorkload{out: os.Stdout, seed: seed, steps: steps}
 		var err error

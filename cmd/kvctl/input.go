@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -25,19 +26,46 @@ type input struct {
 
 // openInput opens a file by name, or standard input for "-".
 func (a *app) openInput(name string) (*input, error) {
+	return a.openInputBy(name, func(from io.Reader) io.Reader { return from })
+}
+
+// openInputUntil is openInput for a command that an interrupt ends, also while a pipe has no writer, or one that writes nothing.
+func (a *app) openInputUntil(ctx context.Context, name string) (*input, error) {
+	type opened struct {
+		in  *input
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		in, err := a.openInputBy(name, func(from io.Reader) io.Reader { return &stoppable{ctx: ctx, stdin: from} })
+		done <- opened{in, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-done:
+		return result.in, result.err
+	}
+}
+
+// openInputBy opens an input. What isn't a regular file is read by way of the reader that through returns.
+func (a *app) openInputBy(name string, through func(io.Reader) io.Reader) (*input, error) {
 	if name == "-" {
 		in := &input{name: "standard input", size: -1}
-		return in, in.decompress("", a.stdin)
+		return in, in.decompress("", through(a.stdin))
 	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	in := &input{name: name, size: -1, file: file}
+	from := io.Reader(file)
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		in.size = info.Size()
+	} else {
+		from = through(file)
 	}
-	if err := in.decompress(name, file); err != nil {
+	if err := in.decompress(name, from); err != nil {
 		in.close()
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -80,6 +81,28 @@ func TestABackupOrRestoreThatAPipeHoldsUpEndsWithASignal(t *testing.T) {
 			}, "kvctl: backup: interrupted; no backup was made\n")
 		})
 	}
+}
+
+// TestAPipeWithoutAPartnerEndsWithTheContext waits for another program to open a pipe, or to write to it, until the context of an interrupt
+// ends.
+func TestAPipeWithoutAPartnerEndsWithTheContext(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	a := newTestApp()
+	_, err := (&backup{app: a, ctx: soon(), name: fifo}).create()
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = a.openRestoreFiles(soon(), []string{fifo})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	writer, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer writer.Close()
+	_, err = a.openRestoreFiles(soon(), []string{fifo})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 // TestASecondHangupLetsTheCleanupGoOn gets two, as from a session that is lost. The second would end this process.

@@ -164,10 +164,8 @@ func (a *app) openRestoreFiles(ctx context.Context, names []string) (*restoreFil
 		return nil, usagef("standard input (-) can be only one of the files")
 	}
 	files := &restoreFiles{}
-	reading := *a
-	reading.stdin = &stoppable{ctx: ctx, stdin: a.stdin}
 	for _, name := range names {
-		in, err := reading.openInput(name)
+		in, err := a.openInputUntil(ctx, name)
 		if err != nil {
 			files.close()
 			return nil, err
