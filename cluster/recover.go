@@ -134,7 +134,7 @@ func (c *Cluster) judge(plan Recovery, reports []Report, old []Node) error {
 		}
 	}
 	if answering > all/2 {
-		return fmt.Errorf("%w: %d of %d voters answer, which is enough to elect a leader: use Remove", ErrMember, answering, all)
+		return fmt.Errorf("%w: %d of %d voters answer, which is enough to elect a leader: remove the lost members instead", ErrMember, answering, all)
 	}
 	own := c.Status()
 	for _, r := range reports[:len(plan.Members)] {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +30,11 @@ func asUsed(cmd *cobra.Command, args []string) error {
 
 // noSuchCommand is the argument check of a command that only groups others.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		return nil
+	case args[0] == "":
+		return errors.New("the command is empty") // Every command begins with that.
 	}
 	cmd.SuggestionsMinimumDistance = 2 // The most edits between a word and a suggestion.
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
@@ -65,7 +69,7 @@ func flagError(_ *cobra.Command, err error) error {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%q is no flag", syntax.GetSpecifiedFlag())
 	case errors.As(err, &wrong):
-		return fmt.Errorf("--%s %s: %w", wrong.GetFlag().Name, shown(wrong.GetValue()), wantedValue(wrong.Unwrap()))
+		return fmt.Errorf("--%s %s: %w", wrong.GetFlag().Name, shown(wrong.GetValue()), wantedValue(wrong.GetValue(), wrong.Unwrap()))
 	}
 	return err
 }
@@ -78,10 +82,15 @@ func dashed(name, shorthands string) string {
 	return "--" + name
 }
 
+// timeSpan matches what Go's parser takes for a time span, unless that is too long.
+var timeSpan = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`)
+
 // wantedValue says what a flag wants in place of what a parser of Go's library says.
-func wantedValue(err error) error {
+func wantedValue(value string, err error) error {
 	var number *strconv.NumError
 	switch {
+	case strings.HasPrefix(err.Error(), "time: ") && timeSpan.MatchString(value):
+		return errors.New("the time span is out of range")
 	case strings.HasPrefix(err.Error(), "time: "):
 		return errors.New("want a time span such as 90s or 10m")
 	case !errors.As(err, &number):

@@ -130,8 +130,12 @@ func damagedPlaces(dir string, damaged int) string {
 }
 
 func plural(count int, noun string) string {
-	if count == 1 {
+	stem, isEntry := strings.CutSuffix(noun, "ry")
+	switch {
+	case count == 1:
 		return noun
+	case isEntry:
+		return stem + "ries"
 	}
 	return noun + "s"
 }

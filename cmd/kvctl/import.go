@@ -269,12 +269,16 @@ func (i *importer) acknowledge() error {
 // describe adds to the error that ended an import which pairs are in the store. The store has been closed, so they are durable in
 // any mode, unless closing failed.
 func (i *importer) describe(err error) error {
+	first, are, were := fmt.Sprintf("the first %d pairs", i.pairs), "are", "were"
+	if i.pairs == 1 {
+		first, are, were = "the first pair", "is", "was"
+	}
 	var closing closeError
 	switch {
 	case i.pairs == 0:
 		return fmt.Errorf("%w; nothing was written", err)
 	case errors.As(err, &closing):
-		return fmt.Errorf("%w; the first %d pairs were written, up to offset %d, and may not be durable", err, i.pairs, i.offset)
+		return fmt.Errorf("%w; %s %s written, up to offset %d, and may not be durable", err, first, were, i.offset)
 	}
-	return fmt.Errorf("%w; the first %d pairs are in and durable, up to offset %d", err, i.pairs, i.offset)
+	return fmt.Errorf("%w; %s %s in and durable, up to offset %d", err, first, are, i.offset)
 }

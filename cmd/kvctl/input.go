@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -77,7 +79,7 @@ func (in *input) decompress(name string, from io.Reader) error {
 	raw := bufio.NewReaderSize(io.TeeReader(from, &in.read), 64<<10)
 	magic, err := raw.Peek(4)
 	if err != nil && err != io.EOF {
-		return fmt.Errorf("read %s: %w", in.name, err)
+		return in.readError(err)
 	}
 	plain := io.Reader(raw)
 	in.compressed = true
@@ -99,6 +101,15 @@ func (in *input) decompress(name string, from io.Reader) error {
 		_, err = in.text.Discard(3)
 	}
 	return err
+}
+
+// readError returns an error of reading, which names the file once.
+func (in *input) readError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && path.Path == in.name {
+		err = path.Err
+	}
+	return fmt.Errorf("read %s: %w", in.name, err)
 }
 
 // compressorOf returns the program whose file begins with four bytes, or "" if they are of neither.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -24,7 +23,7 @@ func (r restoreReader) Read(p []byte) (int, error) {
 	r.of.reading.Store(r.in)
 	n, err := r.in.text.Read(p)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("read %s: %w", r.in.name, err)
+		err = r.in.readError(err)
 	}
 	return n, err
 }

@@ -95,7 +95,9 @@ func (a *app) printBlocksJSON(file kv.SnapshotFile, blocks []kv.SnapshotBlock) e
 }
 
 func (a *app) printBlocks(file kv.SnapshotFile, blocks []kv.SnapshotBlock) error {
-	fmt.Fprintf(a.stdout, "%s: %d entries in %d %s, %s\n", file.Path, entriesOf(blocks), len(blocks), plural(len(blocks), "block"), withUnit(file.Bytes))
+	entries := int(entriesOf(blocks))
+	fmt.Fprintf(a.stdout, "%s: %d %s in %d %s, %s\n", file.Path, entries, plural(entries, "entry"), len(blocks), plural(len(blocks), "block"),
+		withUnit(file.Bytes))
 	if file.Err != nil {
 		fmt.Fprintf(a.stdout, "no start uses it: %v\n", file.Err)
 	}

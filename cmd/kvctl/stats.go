@@ -190,16 +190,18 @@ func writeLatency(add row, name string, l kv.Latency) {
 }
 
 func writeRecovery(add row, r kv.Recovery) {
-	add("last recovery", "%s: %d segments, offsets %d to %d", r.Log.Outcome, r.Log.Segments, r.Log.First, r.Log.Last)
+	counted := func(count int, noun string) string { return fmt.Sprint(count, " ", plural(count, noun)) }
+	add("last recovery", "%s: %s, offsets %d to %d", r.Log.Outcome, counted(r.Log.Segments, "segment"), r.Log.First, r.Log.Last)
 	if r.Snapshot == "" {
 		add("  loaded", "no snapshot")
 	} else {
-		add("  loaded", "%d pairs of %s", r.Loaded, r.Snapshot)
+		add("  loaded", "%s of %s", counted(int(r.Loaded), "pair"), r.Snapshot)
 	}
 	for _, skipped := range r.Skipped {
 		add("  skipped", "%s: %v", skipped.Path, skipped.Err)
 	}
-	add("  replayed", "%d commits, %d keys, in %v (log %v)", r.Replayed, r.Keys, shortTime(r.Elapsed), shortTime(r.Log.Elapsed))
+	add("  replayed", "%s, %s, in %v (log %v)", counted(int(r.Replayed), "commit"), counted(int(r.Keys), "key"), shortTime(r.Elapsed),
+		shortTime(r.Log.Elapsed))
 	if r.Log.CutBytes > 0 {
 		add("  cut", "%d bytes of %s at position %d", r.Log.CutBytes, r.Log.CutPath, r.Log.CutPosition)
 	}

@@ -91,7 +91,11 @@ func (r *txnReader) parse(line []byte) (txnOp, error) {
 		return op, errors.New(`no member "op"`)
 	}
 	if err := json.Unmarshal(raw, &op.op); err != nil || txnMembers[op.op] == nil {
-		return op, fmt.Errorf("\"op\": %s is none of put, delete, delete_range, expect", shown([]byte(raw)))
+		said := shown([]byte(raw))
+		if err == nil {
+			said = shown(op.op)
+		}
+		return op, fmt.Errorf("\"op\": %s is none of put, delete, delete_range, expect", said)
 	}
 	for name := range object {
 		if name != "op" && !slices.Contains(txnMembers[op.op], name) {

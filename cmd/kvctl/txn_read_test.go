@@ -69,7 +69,7 @@ func TestTxnLineThatIsNoOperationIsRefused(t *testing.T) {
 		{"an array", `[]`, "a JSON array"},
 		{"null", `null`, "not a JSON object"},
 		{"no operation", `{"key":"a"}`, `no member "op"`},
-		{"an unknown operation", `{"op":"get","key":"a"}`, `\"get\"" is none of put`},
+		{"an unknown operation", `{"op":"get","key":"a"}`, `"op": "get" is none of put`},
 		{"an operation that is no string", `{"op":1}`, `is none of put`},
 		{"an unknown member", `{"op":"put","key":"a","value":"1","ttl":5}`, `put has no member "ttl"; it has key, `},
 		{"a member of another operation", `{"op":"delete","key":"a","value":"1"}`, `delete has no member "value"`},
