@@ -112,7 +112,7 @@ func (c *Cluster) membership() error {
 }
 
 func (c *Cluster) removed() error {
-	return fmt.Errorf("%w: %q was removed; Join lets it in again", ErrMember, c.opts.Node)
+	return fmt.Errorf("%w: %q was removed; Cluster.Join, or a new directory, lets it in again", ErrMember, c.opts.Node)
 }
 
 // Join asks the nodes of Options.Join, and the members that are known, to let this node in, and returns once the leader has done the next

@@ -15,7 +15,7 @@ var (
 	// ErrStale reports a node that may show a state which is older than the caller accepts.
 	ErrStale = errors.New("cluster: node may be stale")
 	// ErrMember reports a change of the members that can't be made, or a node that is no member: it was refused, or removed.
-	ErrMember = errors.New("cluster: members can't be changed so")
+	ErrMember = errors.New("cluster: membership")
 	// ErrPeer reports a connection that was refused since the other end isn't the node that was called.
 	ErrPeer = errors.New("cluster: peer is refused")
 	// ErrCorrupt reports a file of the consensus that is damaged.

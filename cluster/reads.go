@@ -109,7 +109,7 @@ func (c *Cluster) entitled(ctx context.Context, id string) error {
 		return err
 	}
 	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == id }) {
-		return fmt.Errorf("%w: %q is none", ErrMember, nameOf(id))
+		return fmt.Errorf("%w: %q is no member", ErrMember, nameOf(id))
 	}
 	return nil
 }

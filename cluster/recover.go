@@ -102,7 +102,7 @@ func divide(old, wanted []Node) (stay, dropped []Node, err error) {
 	for _, n := range wanted {
 		at := slices.IndexFunc(old, func(o Node) bool { return o.Name == n.Name })
 		if at < 0 {
-			return nil, nil, fmt.Errorf("%w: %q is none; there are %s", ErrMember, n.Name, names(old))
+			return nil, nil, fmt.Errorf("%w: %q is no member; there are %s", ErrMember, n.Name, names(old))
 		}
 		if stays[n.Name] {
 			return nil, nil, fmt.Errorf("%w: %q is named twice", ErrMember, n.Name)

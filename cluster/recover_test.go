@@ -132,7 +132,7 @@ func TestMembersThatMakeNoSenseAreRefused(t *testing.T) {
 		want    string
 	}{
 		{"none", nil, "isn't among the new ones"},
-		{"a node that was no member", []Node{{Name: last}, {Name: "stranger"}}, `"stranger" is none`},
+		{"a node that was no member", []Node{{Name: last}, {Name: "stranger"}}, `"stranger" is no member`},
 		{"one twice", []Node{{Name: last}, {Name: last}}, "named twice"},
 	} {
 		_, err := c.nodes[last].Recover(soon(t), row.members)
