@@ -252,6 +252,9 @@ func combineBits(c *call) {
 		combine(result, values[0])
 	}
 	for _, value := range values[1:] {
+		if !c.goesOn() {
+			return
+		}
 		combine(result, value)
 	}
 	to, done := c.args[2], true

@@ -58,7 +58,7 @@ func (s *session) runUnit(ctx context.Context, group []request, tx *kv.Tx, now t
 	start := len(s.out.buf)
 	s.answerQueued(length)
 	s.out.array(length - 2)
-	for i := 1; i < length-1 && s.refusal == nil; i++ {
+	for i := 1; i < length-1 && s.takes(); i++ {
 		s.runOne(ctx, &group[i], tx, now)
 	}
 	if s.refusal != nil {

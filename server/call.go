@@ -114,6 +114,17 @@ func (c *call) wrote(err error) bool {
 	return true
 }
 
+// goesOn reports whether a command that takes long may go on. It can't once its connection is killed. Then the error is written as the
+// reply, and the transaction won't happen.
+func (c *call) goesOn() bool {
+	if !c.session.killed.Load() {
+		return true
+	}
+	c.fail(failure(errKilled))
+	c.session.refusal = errKilled
+	return false
+}
+
 // failure returns the text of a store's error for a client. Its first word tells what a client should do: see
 // docs/server.md.
 func failure(err error) string {

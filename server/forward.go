@@ -19,7 +19,7 @@ func (s *session) forward(ctx context.Context, group []request) {
 	if s.redirect(group) {
 		return
 	}
-	for len(group) > 0 && !s.ending {
+	for len(group) > 0 && !s.isOver() {
 		if s.leads() {
 			n, needs := s.cutGroup(group)
 			group = group[s.runHere(ctx, group[:n], needs):]

@@ -239,6 +239,9 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 			}
 		}
 		n += length
+		if s.killed.Load() {
+			break // What hasn't begun never will.
+		}
 	}
 	return n
 }
@@ -278,7 +281,7 @@ func (s *session) applyBlind(ctx context.Context, group []request) error {
 
 // updateAll runs commands in transactions, as few as can be.
 func (s *session) updateAll(ctx context.Context, group []request) {
-	for n := 0; n < len(group); {
+	for n := 0; n < len(group) && !s.killed.Load(); {
 		n += s.update(ctx, group[n:])
 	}
 }
@@ -316,7 +319,7 @@ func (s *session) failed(ctx context.Context, start int, group []request, err er
 		s.again(ctx, group)
 		return
 	}
-	for i := 0; i < len(group); {
+	for i := 0; i < len(group) && !s.killed.Load(); {
 		length, writes := unit(group[i:])
 		if writes {
 			s.refuseUnit(group[i:], err)

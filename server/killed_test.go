@@ -70,3 +70,54 @@ func TestAKilledClientDoesNotWaitForTheLeader(t *testing.T) {
 	require.Equal(t, "1", other.words("CLIENT KILL ID "+id))
 	require.Eventually(t, func() bool { return n.all[1].server.Stats().Clients == 1 }, 10*time.Second, time.Millisecond)
 }
+
+// TestWhatRunsForAConnectionThatIsKilledEndsBeforeItsNextCommand kills a connection whose commands wait in the store.
+func TestWhatRunsForAConnectionThatIsKilledEndsBeforeItsNextCommand(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		kept     []string // Between MULTI and EXEC, kept by the session.
+		sent     string
+		outcomes string // Of key a, b and c.
+	}{
+		{"an EXEC is refused whole", []string{"SET a 1", "SETBIT b 1 1"}, encode("EXEC"), "[nil nil nil]"},
+		{
+			"so is a transaction that has arrived whole", nil,
+			encode("MULTI") + encode("SET", "a", "1") + encode("GET", "a") + encode("EXEC"), "[nil nil nil]",
+		},
+		{
+			"of a group the command in progress happens alone", nil,
+			encode("SET", "a", "1", "GET") + encode("SET", "b", "1", "GET") + encode("SET", "c", "1"), `["1" nil nil]`,
+		},
+		{
+			"what comes before a transaction in its group happens", nil,
+			encode("SET", "a", "1", "GET") + encode("MULTI") + encode("SET", "b", "1") + encode("EXEC"), `["1" nil nil]`,
+		},
+		{"BITOP is refused", nil, encode("BITOP", "OR", "a", "d", "d"), "[nil nil nil]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			db := openStore(t, kv.Options{})
+			_, err := db.Put([]byte("d"), []byte("value"))
+			require.NoError(t, err)
+			store := &heldStore{db, make(chan struct{}), make(chan struct{})}
+			srv, address := serveStore(t, store, server.Options{})
+			app, other := dial(t, address), dial(t, address)
+			id := app.words("CLIENT ID")
+			if row.kept != nil {
+				app.words("MULTI")
+			}
+			for _, line := range row.kept {
+				require.Equal(t, "QUEUED", app.words(line))
+			}
+			app.send(row.sent)
+			<-store.begins
+			require.Equal(t, "1", other.words("CLIENT KILL ID "+id))
+			close(store.may)
+			go func() {
+				for range store.begins { // Others that begin may.
+				}
+			}()
+			require.Eventually(t, func() bool { return srv.Stats().Clients == 1 }, time.Minute, time.Millisecond)
+			require.Equal(t, row.outcomes, other.words("MGET a b c"))
+		})
+	}
+}

@@ -56,8 +56,9 @@ func longestCommon(c *call) {
 		c.fail("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
 		return
 	}
-	common := newCommonTable(a, b)
+	common := newCommonTable(a, b, c.goesOn)
 	switch {
+	case common == nil:
 	case o.matches:
 		c.commonMatches(&o, common)
 	case o.length:
@@ -77,10 +78,14 @@ type commonTable struct {
 	length int
 }
 
-func newCommonTable(a, b []byte) *commonTable {
+// newCommonTable returns nil where it may not go on.
+func newCommonTable(a, b []byte, goesOn func() bool) *commonTable {
 	t := &commonTable{a: a, b: b, up: make([]uint64, (len(a)*len(b)+63)/64)}
 	row := make([]uint32, len(b)+1) // Lengths for the prefix of a so far and each of b.
 	for i := range a {
+		if !goesOn() {
+			return nil
+		}
 		diagonal := uint32(0)
 		for j := range b {
 			above, left := row[j+1], row[j]

@@ -111,22 +111,11 @@ func (c *call) lookAt(o *scanOptions, span kv.Range) (selected [][]byte, last []
 		if !o.other && o.glob.matches(key) {
 			selected = append(selected, key)
 		}
-		if !c.goesOn(looked) {
+		if !c.goesOn() {
 			return nil, nil, false
 		}
 	}
 	return selected, nil, true
-}
-
-// goesOn reports whether a command that takes long may go on after step steps. It can't once the server is to end at
-// once; then the error is written as the reply.
-func (c *call) goesOn(step int64) bool {
-	const often = 1024
-	if step%often != 0 || c.ctx.Err() == nil {
-		return true
-	}
-	c.fail("ERR server is closed")
-	return false
 }
 
 func matchingKeys(c *call) {

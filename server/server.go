@@ -246,8 +246,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close closes all listeners and connections, and waits for the commands in progress, whose replies are lost. Others that have arrived don't
-// run. Calling it again does nothing. The error is always nil: it makes a Server an io.Closer.
+// Close closes all listeners and connections, and waits for the commands in progress, whose replies are lost. Transactions in progress, and
+// commands that would take long, are refused instead. Others that have arrived don't run. Calling it again does nothing. The error is always nil: it makes a Server an io.Closer.
 func (s *Server) Close() error {
 	for _, session := range s.refuseNew() {
 		session.kill()

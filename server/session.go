@@ -175,6 +175,17 @@ func (s *session) answer(ctx context.Context) {
 // isOver reports whether no command may begin any more.
 func (s *session) isOver() bool { return s.ending || s.killed.Load() }
 
+// takes reports whether the next command of a transaction may begin. Once the connection is killed the transaction is refused.
+func (s *session) takes() bool {
+	if s.refusal == nil && s.killed.Load() {
+		s.refusal = errKilled
+	}
+	return s.refusal == nil
+}
+
+// errKilled refuses a transaction, or a command that takes long, whose connection was killed before it was done.
+var errKilled = errors.New("the connection was closed before this was done: nothing of it was executed")
+
 // forgetRequests lets go of the arguments of what has run, and of more memory than an idle connection should keep.
 func (s *session) forgetRequests() {
 	if cap(s.requests) > groupCommands {
@@ -257,8 +268,9 @@ func (s *session) stop() {
 	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // A connection that is closed needs none.
 }
 
-// kill closes the connection, from another one's goroutine. The commands in progress end, and their replies are lost. Others that have
-// arrived don't run. What the leader was sent may still run there, and isn't waited for. It reports whether the connection wasn't killed before.
+// kill closes the connection, from another one's goroutine. The command in progress ends, or is refused if it takes long, as is the
+// transaction in progress. Replies are lost. Others that have arrived don't run. What the leader was sent may still run there, and isn't
+// waited for. It reports whether the connection wasn't killed before.
 func (s *session) kill() bool {
 	if s.killed.Swap(true) {
 		return false

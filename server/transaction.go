@@ -144,7 +144,7 @@ func (s *session) transactHere(ctx context.Context, requests []request, needs ne
 			return nil
 		}
 		s.out.array(len(requests))
-		for i := 0; i < len(requests) && s.refusal == nil; i++ {
+		for i := 0; i < len(requests) && s.takes(); i++ {
 			s.runOne(ctx, &requests[i], tx, now)
 		}
 		return s.takeRefusal()
