@@ -1,6 +1,10 @@
 package server
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/walnutkv/walnut/kv"
+)
 
 // pubsubCommands are about messages from client to client, and from the store.
 var pubsubCommands = []command{
@@ -10,7 +14,7 @@ var pubsubCommands = []command{
 	{name: "punsubscribe", arity: -1, class: onSession, run: unsubscribe, always: subscribed, connects: true},
 	{name: "publish", arity: 3, class: onSession, run: publish},
 	{name: "pubsub", arity: -2, class: anywhere, under: []command{
-		{name: "pubsub|channels", arity: -2, class: anywhere, run: listChannels},
+		{name: "pubsub|channels", arity: -2, class: onSession, run: listChannels}, // It may take long.
 		{name: "pubsub|numsub", arity: -2, class: anywhere, run: countListeners},
 		{name: "pubsub|numpat", arity: 2, class: anywhere, run: countPatterns},
 		{name: "pubsub|help", arity: 2, class: anywhere, always: confined, run: helpOf("pubsub",
@@ -27,6 +31,10 @@ func (c *command) namesPatterns() bool { return c.name[0] == 'p' }
 // subscribe answers for each of its arguments.
 func subscribe(c *call) {
 	s := c.session
+	if problem := c.topicsProblem(); problem != "" {
+		c.fail(problem)
+		return
+	}
 	m := s.expectMessages()
 	for _, name := range c.args[1:] {
 		to := topic{string(name), c.command.namesPatterns()}
@@ -50,6 +58,28 @@ func (c *call) confirm() {
 	if !c.session.executing {
 		c.keep()
 	}
+}
+
+// topicMax is how many bytes the name of a topic has at most: those of the events of the longest key. Patterns take time in proportion to it.
+const topicMax = len(keyspaceChannel) + kv.MaxKeySize
+
+var errTopicTooLong = fmt.Sprintf("ERR the channel or pattern is longer than %d bytes", topicMax)
+
+// topicsProblem returns why a client can't listen to what the arguments name, an empty text where it can.
+func (c *call) topicsProblem() string {
+	for _, name := range c.args[1:] {
+		if len(name) > topicMax {
+			return errTopicTooLong
+		}
+		if !c.command.namesPatterns() {
+			continue
+		}
+		g := newGlob(name)
+		if problem := g.problem(); problem != "" {
+			return problem
+		}
+	}
+	return ""
 }
 
 // unsubscribe answers for each of its arguments or, without any, for each topic of its kind.
@@ -97,6 +127,10 @@ func (s *session) topicsOf(c *call) (topics []topic) {
 // publish sends a message to the clients that listen to a channel. In EXEC it is sent once the commit is acknowledged.
 func publish(c *call) {
 	s := c.session
+	if len(c.args[1]) > topicMax {
+		c.fail(errTopicTooLong)
+		return
+	}
 	if s.executing {
 		s.publications = append(s.publications, publication{c.args[1], c.args[2]})
 		c.integer(int64(s.server.topics.receivers(c.args[1])))
@@ -125,7 +159,20 @@ func listChannels(c *call) {
 	case len(c.args) == 3:
 		pattern = c.args[2]
 	}
-	names := c.session.server.topics.names(pattern)
+	g := newGlob(pattern)
+	if problem := g.problem(); problem != "" {
+		c.fail(problem)
+		return
+	}
+	var names []string
+	for _, name := range c.session.server.topics.names() {
+		if !c.goesOn() {
+			return
+		}
+		if matchGlob(pattern, []byte(name)) {
+			names = append(names, name)
+		}
+	}
 	c.array(len(names))
 	for _, name := range names {
 		c.text(name)

@@ -39,6 +39,9 @@ func takeScanOptions(args [][]byte) (o scanOptions, problem string) {
 			}
 		case is(args[0], "MATCH"):
 			o.glob = newGlob(value)
+			if problem = o.glob.problem(); problem != "" {
+				return o, problem
+			}
 		case is(args[0], "TYPE"):
 			o.other = !is(value, typeString)
 		default:
@@ -120,6 +123,10 @@ func (c *call) lookAt(o *scanOptions, span kv.Range) (selected [][]byte, last []
 
 func matchingKeys(c *call) {
 	o := scanOptions{glob: newGlob(c.args[1]), count: -1} // It never has looked at that many.
+	if problem := o.glob.problem(); problem != "" {
+		c.fail(problem)
+		return
+	}
 	if keys, _, ok := c.lookAt(&o, o.glob.span()); ok {
 		c.bulks(keys)
 	}

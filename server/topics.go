@@ -172,12 +172,13 @@ func (t *topics) receivers(channel []byte) (count int) {
 	return count
 }
 
-// names returns the channels that match a pattern, in order.
-func (t *topics) names(pattern []byte) []string {
+// names returns the channels, in order.
+func (t *topics) names() []string {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	names := slices.Sorted(maps.Keys(t.channels))
-	return slices.DeleteFunc(names, func(name string) bool { return !matchGlob(pattern, []byte(name)) })
+	names := slices.Collect(maps.Keys(t.channels))
+	t.mu.Unlock()
+	slices.Sort(names)
+	return names
 }
 
 // listening returns how many clients listen to a channel.
