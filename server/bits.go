@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"time"
 
@@ -217,17 +218,27 @@ func takePlaces(args [][]byte, size int64) (span bitSpan, problem string) {
 // firstIn returns the place of the first bit of a span that has a value, -1 where there is none.
 func firstIn(value []byte, span bitSpan, bit byte) int64 {
 	other := 0xff * (1 - bit) // A byte without that bit.
-	for at := span.first; at <= span.last; {
-		switch {
-		case at%8 == 0 && value[at/8] == other:
-			at += 8
-		case bitAt(value, at) == bit:
+	for at := span.first; at <= span.last; at++ {
+		if at%8 == 0 {
+			at += 8 * countLeading(value[at/8:span.last/8+1], other)
+		}
+		if at <= span.last && bitAt(value, at) == bit {
 			return at
-		default:
-			at++
 		}
 	}
 	return -1
+}
+
+// countLeading returns how many bytes at the start of a value are the same given one.
+func countLeading(value []byte, b byte) int64 {
+	left := value
+	for word := uint64(b) * (math.MaxUint64 / 0xff); len(left) >= 8 && binary.NativeEndian.Uint64(left) == word; {
+		left = left[8:]
+	}
+	for len(left) > 0 && left[0] == b {
+		left = left[1:]
+	}
+	return int64(len(value) - len(left))
 }
 
 // combineBits is BITOP.

@@ -14,6 +14,7 @@ const (
 	groupCommands = 256
 	groupBytes    = 256 << 10
 	groupReplies  = 1 << 20
+	groupTime     = 5 * time.Millisecond // Of its commands that run, if it writes. Those of a MULTI are one.
 )
 
 // runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
@@ -225,9 +226,11 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 	return len(group)
 }
 
-// runIn runs requests in a transaction until their replies are enough for one group, or the store refuses a write, and returns how many.
+// runIn runs requests in a transaction until their replies or the time they took are enough for one group, or the store refuses a write, and
+// returns how many.
 func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int) {
 	start, now := len(s.out.buf), s.server.now()
+	holdsUp, began := tx != nil && tx.Writable(), time.Now()
 	for n < len(group) && len(s.out.buf)-start < groupReplies && s.refusal == nil {
 		before := len(s.out.buf)
 		length := s.runUnit(ctx, group[n:], tx, now)
@@ -239,8 +242,8 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 			}
 		}
 		n += length
-		if s.killed.Load() {
-			break // What hasn't begun never will.
+		if s.killed.Load() || holdsUp && time.Since(began) > groupTime {
+			break // What hasn't begun is another group, or never will.
 		}
 	}
 	return n
