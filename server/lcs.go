@@ -71,28 +71,34 @@ func longestCommon(c *call) {
 // commonTable finds a longest common subsequence of two values: of several, the one that Redis finds.
 //
 // For every place in both it knows one bit: whether the prefixes up to there have more in common without the last byte
-// of a than without the last one of b. With them it goes back from the ends.
+// of the longer one than without the last one of the shorter one. With them it goes back from the ends.
 type commonTable struct {
-	a, b   []byte
-	up     []uint64
-	length int
+	long, short []byte
+	swapped     bool // The longer value is the second. Then a tie is marked, too: Redis goes back in the second.
+	marks       []uint64
+	length      int
 }
 
-// newCommonTable returns nil where it may not go on.
+// newCommonTable returns nil where it may not go on. Its rows are as long as the shorter value, so that they take little memory.
 func newCommonTable(a, b []byte, goesOn func() bool) *commonTable {
-	t := &commonTable{a: a, b: b, up: make([]uint64, (len(a)*len(b)+63)/64)}
-	row := make([]uint32, len(b)+1) // Lengths for the prefix of a so far and each of b.
-	for i := range a {
+	swapped := len(b) > len(a)
+	long, short := a, b
+	if swapped {
+		long, short = b, a
+	}
+	t := &commonTable{long: long, short: short, swapped: swapped, marks: make([]uint64, (len(a)*len(b)+63)/64)}
+	row := make([]uint32, len(short)+1) // Lengths for the prefix of the longer value so far and each of the shorter one.
+	for i := range long {
 		if !goesOn() {
 			return nil
 		}
 		diagonal := uint32(0)
-		for j := range b {
+		for j := range short {
 			above, left := row[j+1], row[j]
 			switch {
-			case a[i] == b[j]:
+			case long[i] == short[j]:
 				row[j+1] = diagonal + 1
-			case above > left:
+			case above > left || above == left && swapped:
 				t.mark(i, j)
 			default:
 				row[j+1] = left
@@ -100,37 +106,36 @@ func newCommonTable(a, b []byte, goesOn func() bool) *commonTable {
 			diagonal = above
 		}
 	}
-	t.length = int(row[len(b)])
+	t.length = int(row[len(short)])
 	return t
 }
 
 func (t *commonTable) mark(i, j int) {
-	place := i*len(t.b) + j
-	t.up[place/64] |= 1 << (place % 64)
+	place := i*len(t.short) + j
+	t.marks[place/64] |= 1 << (place % 64)
 }
 
 func (t *commonTable) marked(i, j int) bool {
-	place := i*len(t.b) + j
-	return t.up[place/64]&(1<<(place%64)) != 0
+	place := i*len(t.short) + j
+	return t.marks[place/64]&(1<<(place%64)) != 0
 }
 
 // match is a stretch that both values have: length bytes, from a place in each.
-type match struct{ a, b, length int }
+type match struct{ long, short, length int }
 
 // walk goes back from the ends of both values and yields the stretches of the common subsequence, the last first.
 func (t *commonTable) walk(yield func(match)) {
-	var now match
+	i, j, length := len(t.long), len(t.short), 0
 	finish := func() {
-		if now.length > 0 {
-			yield(now)
+		if length > 0 {
+			yield(match{i, j, length})
 		}
-		now = match{}
+		length = 0
 	}
-	for i, j := len(t.a), len(t.b); i > 0 && j > 0; {
+	for i > 0 && j > 0 {
 		switch {
-		case t.a[i-1] == t.b[j-1]:
-			i, j = i-1, j-1
-			now = match{i, j, now.length + 1}
+		case t.long[i-1] == t.short[j-1]:
+			i, j, length = i-1, j-1, length+1
 		case t.marked(i-1, j-1):
 			finish()
 			i--
@@ -147,7 +152,7 @@ func (t *commonTable) sequence() []byte {
 	left := t.length
 	t.walk(func(m match) {
 		left -= m.length
-		copy(sequence[left:], t.a[m.a:m.a+m.length])
+		copy(sequence[left:], t.long[m.long:m.long+m.length])
 	})
 	return sequence
 }
@@ -169,8 +174,12 @@ func (c *call) commonMatches(o *lcsOptions, common *commonTable) {
 		} else {
 			c.array(2)
 		}
-		c.places(m.a, m.length)
-		c.places(m.b, m.length)
+		a, b := m.long, m.short
+		if common.swapped {
+			a, b = b, a
+		}
+		c.places(a, m.length)
+		c.places(b, m.length)
 		if o.withLength {
 			c.integer(int64(m.length))
 		}
