@@ -35,6 +35,13 @@ func subscribe(c *call) {
 		c.fail(problem)
 		return
 	}
+	bytes := 0
+	for _, name := range c.args[1:] {
+		bytes += len(name) + topicReply
+	}
+	if !c.hasRoom(bytes) {
+		return // One that is answered with an error has joined nothing.
+	}
 	m := s.expectMessages()
 	for _, name := range c.args[1:] {
 		to := topic{string(name), c.command.namesPatterns()}
@@ -82,10 +89,20 @@ func (c *call) topicsProblem() string {
 	return ""
 }
 
+// topicReply is how many bytes the answer for a topic has at most besides the name.
+const topicReply = 64
+
 // unsubscribe answers for each of its arguments or, without any, for each topic of its kind.
 func unsubscribe(c *call) {
 	s := c.session
 	topics := s.topicsOf(c)
+	bytes := 0
+	for _, from := range topics {
+		bytes += len(from.name) + topicReply
+	}
+	if !c.hasRoom(bytes) {
+		return
+	}
 	for _, from := range topics {
 		if _, listens := s.topics[from]; listens {
 			s.server.leaveTopic(from, s.messages)

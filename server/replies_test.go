@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,4 +125,25 @@ func TestTheLimitOfRepliesCountsWhateverIsInThem(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestWhatIsAnsweredWithTooLargeRepliesHasChangedNoSubscription(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxReplies: 1 << 20})
+	c, other := dial(t, address), dial(t, address)
+	name := strings.Repeat("n", 60_000)
+	long := []string{"SUBSCRIBE"}
+	for i := range 20 {
+		long = append(long, name+strconv.Itoa(i))
+	}
+	require.Equal(t, tooLarge, c.do(long...))
+	require.Equal(t, "nil", c.words("GET a"), "it isn't subscribed")
+	require.Equal(t, "[]", other.words("PUBSUB CHANNELS"))
+
+	for _, one := range long[1:] {
+		require.Contains(t, c.do("SUBSCRIBE", one), `"subscribe"`)
+	}
+	require.Equal(t, tooLarge, c.words("UNSUBSCRIBE"))
+	require.Equal(t, "1", other.do("PUBLISH", long[1], "hello"))
+	require.Contains(t, c.reply(), `"hello"`)
+	require.Equal(t, "RESET", c.words("RESET"))
 }
