@@ -1,7 +1,6 @@
 package server
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -12,7 +11,7 @@ var commandCommands = []command{{name: "command", arity: -1, class: anywhere, ru
 	{name: "command|info", arity: -2, class: anywhere, run: commandInfo, always: confined},
 	{name: "command|docs", arity: -2, class: anywhere, run: commandDocs, always: confined},
 	{name: "command|list", arity: -2, class: anywhere, run: commandList, always: confined},
-	{name: "command|getkeys", arity: -3, class: anywhere, run: commandKeys, always: confined},
+	{name: "command|getkeys", arity: -4, class: anywhere, run: commandKeys, always: confined},
 	{name: "command|help", arity: 2, class: anywhere, always: confined, run: helpOf("command",
 		"(no subcommand)", "    Return details about all commands.",
 		"COUNT", "    Return the total number of commands in this server.",
@@ -165,10 +164,12 @@ func commandList(c *call) {
 		value := strings.ToLower(string(c.args[4]))
 		switch {
 		case is(c.args[3], "pattern"):
-			wanted = func(one *command) bool {
-				matched, err := path.Match(value, one.name)
-				return matched && err == nil
+			g := newGlob([]byte(value))
+			if problem := g.problem(); problem != "" {
+				c.fail(problem)
+				return
 			}
+			wanted = func(one *command) bool { return matchGlob(g.pattern, []byte(one.name)) }
 		case is(c.args[3], "aclcat"):
 			wanted = func(one *command) bool { return slices.Contains(one.categories(""), value) }
 		case is(c.args[3], "module"):

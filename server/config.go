@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"math"
-	"path"
 	"strings"
 	"time"
 )
@@ -95,20 +94,37 @@ func bytesUnit(text []byte) (int64, string) {
 }
 
 func configGet(c *call) {
-	var found []setting
-	for _, one := range settings {
-		for _, pattern := range c.args[2:] {
-			if matched, err := path.Match(strings.ToLower(string(pattern)), one.name); matched && err == nil {
-				found = append(found, one)
-				break
+	found := make(map[string]bool)
+	for _, arg := range c.args[2:] {
+		if !c.goesOn() {
+			return
+		}
+		g := newGlob(bytes.ToLower(arg))
+		if problem := g.problem(); problem != "" {
+			c.fail(problem)
+			return
+		}
+		for _, one := range settings {
+			if g.names(one.name) {
+				found[one.name] = true
 			}
 		}
 	}
 	c.pairs(len(found))
-	for _, one := range found {
-		c.text(one.name)
-		c.text(one.get(c.session.server))
+	for _, one := range settings {
+		if found[one.name] {
+			c.text(one.name)
+			c.text(one.get(c.session.server))
+		}
 	}
+}
+
+// names reports whether the pattern is the name of an option or matches it. A backslash in one without special bytes is part of the name.
+func (g *glob) names(option string) bool {
+	if g.plain {
+		return string(g.pattern) == option
+	}
+	return matchGlob(g.pattern, []byte(option))
 }
 
 // configSet changes options, all or none.
