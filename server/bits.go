@@ -244,12 +244,12 @@ func countLeading(value []byte, b byte) int64 {
 // combineBits is BITOP.
 func combineBits(c *call) {
 	from := c.args[3:]
-	combine := bitOperation(c.args[1])
+	operation, ok := takeBitOperation(c.args[1])
 	switch {
-	case combine == nil:
+	case !ok:
 		c.fail(errSyntax)
 		return
-	case is(c.args[1], "NOT") && len(from) != 1:
+	case operation == bitNot && len(from) != 1:
 		c.fail("ERR BITOP NOT must be called with a single source key.")
 		return
 	}
@@ -259,14 +259,14 @@ func combineBits(c *call) {
 		size = max(size, len(values[i]))
 	}
 	result := resized(values[0], int64(size))
-	if is(c.args[1], "NOT") {
-		combine(result, values[0])
+	if operation == bitNot {
+		operation.combine(result, values[0])
 	}
 	for _, value := range values[1:] {
 		if !c.goesOn() {
 			return
 		}
-		combine(result, value)
+		operation.combine(result, value)
 	}
 	to, done := c.args[2], true
 	if size > 0 {
@@ -279,35 +279,51 @@ func combineBits(c *call) {
 	}
 }
 
-// bitOperation returns what an operation of BITOP does to a result with the next value, which may be shorter: then it goes
-// on with zeros. That of NOT is called once, with the only value. Nil is an unknown operation.
-func bitOperation(name []byte) func(result, value []byte) {
-	switch {
-	case is(name, "AND"):
-		return func(result, value []byte) {
-			for i, b := range value {
-				result[i] &= b
-			}
-			clear(result[len(value):])
-		}
-	case is(name, "OR"):
-		return func(result, value []byte) {
-			for i, b := range value {
-				result[i] |= b
-			}
-		}
-	case is(name, "XOR"):
-		return func(result, value []byte) {
-			for i, b := range value {
-				result[i] ^= b
-			}
-		}
-	case is(name, "NOT"):
-		return func(result, value []byte) {
-			for i, b := range value {
-				result[i] = ^b
-			}
+// bitOperation is an operation of BITOP.
+type bitOperation uint8
+
+const (
+	bitAnd bitOperation = iota
+	bitOr
+	bitXor
+	bitNot
+)
+
+// takeBitOperation returns the operation of a name, and whether there is one.
+func takeBitOperation(name []byte) (o bitOperation, ok bool) {
+	for i, known := range [...]string{bitAnd: "AND", bitOr: "OR", bitXor: "XOR", bitNot: "NOT"} {
+		if is(name, known) {
+			return bitOperation(i), true
 		}
 	}
-	return nil
+	return 0, false
+}
+
+// combine changes a result by the next value, which may be shorter: then it goes on with zeros. That of bitNot is called once, with the only
+// value.
+func (o bitOperation) combine(result, value []byte) {
+	words := len(value) / 8 * 8
+	for i := 0; i < words; i += 8 {
+		to := result[i : i+8 : i+8]
+		binary.NativeEndian.PutUint64(to, o.of(binary.NativeEndian.Uint64(to), binary.NativeEndian.Uint64(value[i:i+8:i+8])))
+	}
+	for i := words; i < len(value); i++ {
+		result[i] = byte(o.of(uint64(result[i]), uint64(value[i])))
+	}
+	if o == bitAnd {
+		clear(result[len(value):])
+	}
+}
+
+// of is the operation on the bits of two words.
+func (o bitOperation) of(result, value uint64) uint64 {
+	switch o {
+	case bitAnd:
+		return result & value
+	case bitOr:
+		return result | value
+	case bitXor:
+		return result ^ value
+	}
+	return ^value
 }

@@ -182,3 +182,48 @@ func TestBitsAreFoundAndCountedAsOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// TestBitsAreCombinedAsOneByOne compares BITOP with what it does to each byte alone.
+func TestBitsAreCombinedAsOneByOne(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	c := newClient(t)
+	for range 100 {
+		values := make([][]byte, 1+random.IntN(3))
+		size := 0
+		for i := range values {
+			values[i] = make([]byte, 1+random.IntN(40))
+			for j := range values[i] {
+				values[i][j] = byte(random.Uint32())
+			}
+			size = max(size, len(values[i]))
+			require.Equal(t, "OK", c.do("SET", strconv.Itoa(i), string(values[i])))
+		}
+		for name, combine := range map[string]func(a, b byte) byte{
+			"AND": func(a, b byte) byte { return a & b },
+			"OR":  func(a, b byte) byte { return a | b },
+			"XOR": func(a, b byte) byte { return a ^ b },
+			"NOT": func(a, _ byte) byte { return ^a },
+		} {
+			args := []string{"BITOP", name, "to"}
+			want := make([]byte, size)
+			copy(want, values[0])
+			for i, value := range values {
+				args = append(args, strconv.Itoa(i))
+				whole := make([]byte, size)
+				copy(whole, value)
+				for j := range want {
+					if i > 0 || name == "NOT" {
+						want[j] = combine(want[j], whole[j])
+					}
+				}
+			}
+			if name == "NOT" && len(values) > 1 {
+				continue
+			}
+			require.Equal(t, strconv.Itoa(size), c.do(args...))
+			require.Equal(t, strconv.Quote(string(want)), c.words("GET to"), "%s %x", name, values)
+		}
+	}
+}
