@@ -116,7 +116,7 @@ func encodeRequest(to []byte, args [][]byte) []byte {
 }
 
 // FuzzGlob shows that a pattern's span and shortcuts leave out no key that matches, and that matching agrees with
-// trying everything.
+// trying everything, as does an automaton.
 func FuzzGlob(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"*", "a"},
@@ -149,6 +149,9 @@ func FuzzGlob(f *testing.F) {
 		require.Equal(t, want, inSpan && g.matches(text), "pattern %q, key %q", pattern, text)
 		if bytes.Count(pattern, []byte("*")) <= 4 && len(text) <= 32 {
 			require.Equal(t, want, matchSlowly(pattern, text), "pattern %q, key %q", pattern, text)
+		}
+		if ending := append([]byte("*"), pattern...); len(ending) <= globMax {
+			require.Equal(t, matchGlob(ending, text), newAutomaton(ending).matches(text), "pattern %q, key %q", ending, text)
 		}
 	})
 }
