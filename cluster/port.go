@@ -120,7 +120,7 @@ func (p *port) welcome(conn net.Conn) (net.Conn, func(net.Conn), error) {
 		return serve != nil
 	})
 	if err != nil {
-		_ = held.Close() // What it may say differs from time to time, and helps nobody.
+		_ = held.Close() // What it may say differs from time to time, and adds nothing.
 		return nil, nil, err
 	}
 	_ = held.SetDeadline(time.Time{})
