@@ -62,7 +62,7 @@ func (s *session) runUnit(ctx context.Context, group []request, tx *kv.Tx, now t
 		s.runOne(ctx, &group[i], tx, now)
 	}
 	if s.refusal != nil {
-		s.out.buf = s.out.buf[:start]
+		s.out.cut(start)
 		s.refuseUnit(group, s.refusal)
 	}
 	return length

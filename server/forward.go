@@ -124,7 +124,7 @@ func (s *session) relay(ctx context.Context, group []request) (answered int, err
 		}
 		switch {
 		case s.muted != loud:
-			s.out.buf = s.out.buf[:start] // The replies of the whole group might be large.
+			s.out.drop(start) // The replies of the whole group might be large.
 		case len(s.out.buf) > groupReplies:
 			s.flush()
 		}

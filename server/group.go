@@ -218,7 +218,7 @@ func (s *session) view(ctx context.Context, group []request) (n int) {
 	if err == nil {
 		return n
 	}
-	s.out.buf = s.out.buf[:start]
+	s.out.cut(start)
 	for i := 0; i < len(group); {
 		s.refuseUnit(group[i:], err)
 		length, _ := unit(group[i:])
@@ -242,7 +242,7 @@ func (s *session) runIn(ctx context.Context, tx *kv.Tx, group []request) (n int)
 		if s.refusal != nil && (tx == nil || !tx.Writable()) {
 			s.refusal = nil
 			if n > 0 { // It may have room when it runs alone.
-				s.out.buf = s.out.buf[:before]
+				s.out.cut(before)
 				return n
 			}
 		}
@@ -270,7 +270,7 @@ func (s *session) apply(ctx context.Context, group []request) {
 	switch {
 	case err == nil:
 	case len(group) > 1 && (errors.Is(err, kv.ErrCommitTooLarge) || errors.Is(err, kv.ErrIndex)):
-		s.out.buf = s.out.buf[:start]
+		s.out.cut(start)
 		s.updateAll(ctx, group) // It refuses only the commands that are the reason.
 	default:
 		s.failed(ctx, start, group, err)
@@ -306,7 +306,7 @@ func (s *session) update(ctx context.Context, group []request) (n int) {
 	start := len(s.out.buf)
 	var refusal error
 	err := s.commit(ctx, func(tx *kv.Tx) error {
-		s.out.buf = s.out.buf[:start]
+		s.out.cut(start)
 		n = s.runIn(ctx, tx, group)
 		refusal = s.takeRefusal()
 		return refusal
@@ -315,7 +315,7 @@ func (s *session) update(ctx context.Context, group []request) (n int) {
 	case err == nil:
 		return n
 	case refusal != nil && half(group[:n]) > 0:
-		s.out.buf = s.out.buf[:start]
+		s.out.cut(start)
 		return s.update(ctx, group[:half(group[:n])])
 	case n == 0: // The function wasn't called.
 		n = len(group)
@@ -327,7 +327,7 @@ func (s *session) update(ctx context.Context, group []request) (n int) {
 // failed answers a group whose commit failed: each command that writes gets the error, and the others run again without them. In a
 // replicated store all of them run again where they may.
 func (s *session) failed(ctx context.Context, start int, group []request, err error) {
-	s.out.buf = s.out.buf[:start]
+	s.out.cut(start)
 	if s.isRefused(err) {
 		s.again(ctx, group)
 		return

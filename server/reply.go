@@ -25,6 +25,9 @@ type reply struct {
 // drop drops the replies from start on, but no messages.
 func (r *reply) drop(start int) { r.buf = r.buf[:max(start, r.kept)] }
 
+// cut takes back what there is from start on: what it answers didn't happen, or happens again.
+func (r *reply) cut(start int) { r.buf, r.kept = r.buf[:start], min(r.kept, start) }
+
 // keep makes messages of the replies that there are. Those that are too large will be an error instead.
 func (r *reply) keep() {
 	if r.hasRoom(0) {

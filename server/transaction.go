@@ -155,7 +155,7 @@ func (s *session) transactHere(ctx context.Context, requests []request, needs ne
 		err = s.look(ctx, body)
 	}
 	if err != nil {
-		s.out.buf = s.out.buf[:start]
+		s.out.cut(start)
 	}
 	return err
 }

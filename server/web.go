@@ -19,7 +19,7 @@ const webWarnings = time.Minute
 
 func refuseWeb(c *call) {
 	s := c.session
-	s.out.buf = s.out.buf[:0]
+	s.out.cut(0)
 	s.ending = true
 	now, last := time.Now().UnixNano(), s.server.warnedOfWeb.Load()
 	if now-last >= int64(webWarnings) && s.server.warnedOfWeb.CompareAndSwap(last, now) {

@@ -297,6 +297,27 @@ var mutants = []mutant{
 		pkg:     "./kv", test: crashTestOfKV,
 	},
 	{
+		mistake: "older snapshots are removed although the log after them can't be archived",
+		file:    "kv/checkpoint.go",
+		old:     "if archiveErr != nil && db.checkpoints.read().Err == nil {",
+		new:     "if archiveErr != nil && db.checkpoints.read().Err != nil {",
+		pkg:     "./kv", test: "TestACheckpointThatCannotArchiveLeavesTheOlderSnapshots",
+	},
+	{
+		mistake: "a message overtakes one that waits in the replies",
+		file:    "server/messages.go",
+		old:     "\tm.held = true\n\treplies = append",
+		new:     "\treplies = append",
+		pkg:     "./server", test: "TestAMessageOvertakesNoEarlierOne",
+	},
+	{
+		mistake: "the replies that a node forwards count for nothing",
+		file:    "server/upstream.go",
+		old:     "return !r.full && (len(r.buf)+length-first <= replyPiece || r.hasRoom(length))",
+		new:     "return !r.full && (length >= first || r.hasRoom(length))",
+		pkg:     "./server", test: "TestAForwardedReplyForWhichThereIsNoRoomIsDropped",
+	},
+	{
 		mistake: "the oldest snapshot is removed before the new one is durable and read back",
 		file:    "kv/checkpoint.go",
 		old:     "\tstarted, dir := time.Now()",
