@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -43,8 +44,13 @@ func newRuin(t *testing.T, snapshot, killed bool) *ruin {
 			require.NoError(t, err)
 		}
 	}
-	if killed {
-		require.NoError(t, os.CopyFS(r.dir, os.DirFS(made)))
+	for killed { // An index that is being written gets its name, and is gone under the temporary one, before it is copied.
+		err := os.CopyFS(r.dir, os.DirFS(made))
+		if err == nil {
+			break
+		}
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.NoError(t, os.RemoveAll(r.dir))
 	}
 	require.NoError(t, db.Close())
 	if !killed {
