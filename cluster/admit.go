@@ -47,7 +47,7 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 	if err != nil || next == nil {
 		return err
 	}
-	if err := c.named("admit "+q.Node, e.await(ctx, next(e, after))); err != nil {
+	if err := c.named("admit "+q.Node, c.changed(ctx, e, next(e, after))); err != nil {
 		return err
 	}
 	c.opts.Logger.Info("members changed", "node", c.opts.Node, "member", placed(q.Node, q.Address))

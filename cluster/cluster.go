@@ -172,7 +172,7 @@ func (c *Cluster) openDirectory(dir string) (err error) {
 	}
 	c.logs = c.opts.log(&logStore{
 		log: c.opts.disk(c.replica.Log()), history: c.history, watch: c.watch,
-		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon, leads: c.believesToLead,
+		committed: c.committed, applied: c.replica.Applied, shortened: c.renewSoon,
 	})
 	c.fsm = &fsm{
 		ctx: c.ctx, replica: c.replica, snapshots: c.snapshots, watch: c.watch, handedOn: c.handedOn, diverged: c.renewSoon,
@@ -212,12 +212,6 @@ func (c *Cluster) agrees(index, term uint64) error {
 	err := fmt.Errorf("cluster: %w: entry %d is applied as one of term %d, the leader has it as one of term %d", kv.ErrConflict, index, own, term)
 	c.watch.trip(err)
 	return err
-}
-
-// believesToLead reports whether the consensus leads, or believes so.
-func (c *Cluster) believesToLead() bool {
-	e := c.engine()
-	return e != nil && e.leads()
 }
 
 // handedOn returns up to which index the consensus has handed entries on to be applied. It begins with what the store has recovered.

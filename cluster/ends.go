@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/walnutkv/walnut/snapshot"
@@ -24,6 +25,21 @@ func (e ends) places() ([]snapshot.Place, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	return places, nil
+}
+
+// check removes the notes of snapshots that aren't there, and that the log doesn't begin after: they were sent, and never installed. In a cluster
+// that was recovered other entries may come in the place of theirs.
+func (e ends) check(log entryLog) error {
+	places, err := e.places()
+	if err != nil {
+		return err
+	}
+	first, _ := log.Bounds()
+	maps.DeleteFunc(e.notes, func(at uint64, _ note) bool {
+		isThere := slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == at })
+		return !isThere && at+1 != first
+	})
+	return nil
 }
 
 // oldest returns the offset of the oldest snapshot that is there and has a note, which speaks for all before it; 0 where there is none.

@@ -108,6 +108,9 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return err
 	}
 	offset, err := f.replica.Install(f.ctx, state)
+	if err != nil && !errors.Is(err, kv.ErrFailed) { // Then the next opening finds out whether it is installed.
+		err = errors.Join(err, f.snapshots.history.notInstalled())
+	}
 	switch {
 	case errors.Is(err, kv.ErrCorrupt): // It is what was sent that is damaged, and not what is here.
 		return err
@@ -115,7 +118,8 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		f.watch.saw(err)
 		return err
 	case offset != meta.Index:
-		return fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
+		err := fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
+		return errors.Join(err, f.snapshots.history.notInstalled())
 	}
 	f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
 	later, err := f.snapshots.history.installed(meta, kept)

@@ -37,7 +37,7 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 		return nil, fmt.Errorf("cluster: %s: %w", s.path, err)
 	}
 	h := &history{stable: s, log: log, members: roll{members}, ends: ends{noted, dir}}
-	if err := errors.Join(h.members.check(log), h.save(), h.noteEnds()); err != nil {
+	if err := errors.Join(h.members.check(log), h.ends.check(log), h.save(), h.noteEnds()); err != nil {
 		return nil, err
 	}
 	if first, _ := log.Bounds(); len(noted) == 0 && first > 1 {
@@ -170,6 +170,17 @@ func (h *history) sent(meta *raft.SnapshotMeta) error {
 	defer h.mu.Unlock()
 	h.ends.notes[meta.Index] = note{meta.Term, meta.ConfigurationIndex, string(raft.EncodeConfiguration(meta.Configuration))}
 	return h.save()
+}
+
+// notInstalled removes the note of a snapshot that was sent and couldn't be installed: nothing here goes on after it. On a full disk it is as
+// with forgetFrom.
+func (h *history) notInstalled() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.ends.check(h.log); err != nil {
+		return err
+	}
+	return h.saveIfRoom()
 }
 
 // save makes the notes durable: those that are needed, of the snapshots that are there and the one that may come. mu is held, but while the

@@ -32,7 +32,6 @@ type logStore struct {
 	committed func() uint64 // Up to which index entries are known to be agreed upon.
 	applied   func() uint64
 	shortened func()      // Called where the log has fewer entries than raft counts.
-	leads     func() bool // Of raft.
 	cut       atomic.Bool // Entries were cut of which raft hears only once others are appended.
 }
 
@@ -124,26 +123,34 @@ func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.
 // StoreLogs implements raft.LogStore. Nothing was stored after an error, but for kv.ErrFailed, which ends the node.
 //
 // Where entries were cut before and none could be appended, raft still counts those that were cut: it would take no others at their indexes,
-// and stand for election with them. Where it leads, it counts members that come with an entry also if that was refused: it would be elected
-// by them. So in both cases it has to begin again.
+// and stand for election with them. So it has to begin again. The error is a membersError where members came with the entries.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	err := s.store(logs)
 	s.watch.saw(err)
-	wasCut := s.cut.Swap(false)
-	if err == nil {
-		return nil
-	}
-	hasMembers := slices.ContainsFunc(logs, func(l *raft.Log) bool { return l.Type == raft.LogConfiguration })
-	if hasMembers {
-		err = errors.Join(err, s.history.forgetFrom(logs[0].Index))
-	}
-	if wasCut || hasMembers && s.leads() {
+	if s.cut.Swap(false) && err != nil {
 		s.shortened()
 	}
-	return err
+	hasMembers := slices.ContainsFunc(logs, func(l *raft.Log) bool { return l.Type == raft.LogConfiguration })
+	if err == nil || !hasMembers {
+		return err
+	}
+	if !errors.Is(err, kv.ErrFailed) { // Then the next opening finds out whether the log has them.
+		_, last := s.log.Bounds()
+		err = errors.Join(err, s.history.forgetFrom(max(logs[0].Index, last+1)))
+	}
+	return membersError{err}
 }
 
+// membersError reports that an entry with members wasn't appended. On a leader raft counts them all the same, until it begins again.
+type membersError struct{ error }
+
+// Unwrap is for errors.Is and errors.As.
+func (e membersError) Unwrap() error { return e.error }
+
 func (s *logStore) store(logs []*raft.Log) error {
+	if err := s.watch.stopped(); err != nil { // What was noted of an entry that may be in the log must stay.
+		return err
+	}
 	if applied := s.applied(); len(logs) > 0 && logs[0].Index <= applied {
 		return s.contradicted(logs[0].Index, applied)
 	}

@@ -22,7 +22,6 @@ type shelf struct {
 	replica *kv.Replica
 
 	shortenings int
-	leading     bool
 }
 
 func openShelf(t testing.TB, dir string) *shelf {
@@ -38,7 +37,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 	require.NoError(t, err)
 	s.logStore = &logStore{
 		log: s.replica.Log(), history: history, watch: newWatchdog(DefaultSlowSync),
-		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ }, leads: func() bool { return s.leading },
+		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ },
 	}
 	s.watch.stop = func(error) {}
 	s.stable.saw, s.stable.trip = s.watch.saw, s.watch.trip

@@ -159,10 +159,33 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 			return fmt.Errorf("%w: it was handed over, since %q led", ErrNoLeader, node)
 		} // The node that was to lead may be dead. Then this one steps down once its removal is agreed upon.
 	}
-	err = c.named("remove "+node, e.await(ctx, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
+	err = c.named("remove "+node, c.changed(ctx, e, e.raft.RemoveServer(servers[at].ID, after, c.opts.DialTimeout)))
 	if err != nil && c.history.newest() != after {
 		return fmt.Errorf("%w: the members have changed: %w", errAgain, err)
 	}
+	return err
+}
+
+// changed waits for raft's answer to a change of the members. Where this node's log has refused the entry, raft counts the new members all
+// the same, and would be elected by them: so it begins again, also where the answer is no longer waited for.
+func (c *Cluster) changed(ctx context.Context, e *engine, f raft.Future) error {
+	return e.await(ctx, heard{f, func(err error) {
+		if errors.As(err, new(membersError)) && c.ctx.Err() == nil {
+			c.renewSoon()
+		}
+	}})
+}
+
+// heard is a future whose answer a function gets, too.
+type heard struct {
+	raft.Future
+	then func(error)
+}
+
+// Error implements raft.Future.
+func (h heard) Error() error {
+	err := h.Future.Error()
+	h.then(err)
 	return err
 }
 

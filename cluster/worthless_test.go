@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"syscall"
 	"testing"
@@ -101,33 +102,99 @@ func TestAnInstallKeepsWhatFollowsTheSameEntry(t *testing.T) {
 	}
 }
 
-// TestMembersThatADiskRefusesAreForgotten: raft counts them on a leader, though the entry that makes them so was refused.
+// TestMembersThatADiskRefusesAreForgotten, and those that the log has, or may have, aren't.
 func TestMembersThatADiskRefusesAreForgotten(t *testing.T) {
-	for _, leading := range []bool{true, false} {
-		for _, where := range []string{"the log", consensusName} {
-			t.Run(fmt.Sprintf("leading=%v/%s", leading, where), func(t *testing.T) {
-				s := openShelf(t, t.TempDir())
-				s.members(1, "a", "b")
-				s.store(1, 3)
-				s.leading = leading
-				if where == consensusName {
-					s.stable.fs = &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
-				} else {
-					refusing := &refusals{entryLog: s.log}
-					refusing.appends.Store(true)
-					s.log = refusing
-				}
-				worthless := raft.EncodeConfiguration(raft.Configuration{})
-				require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: worthless}), kv.ErrNoSpace)
-				require.EqualValues(t, 1, s.history.newest())
-				if want := 0; leading {
-					require.Equal(t, want+1, s.shortenings)
-				} else {
-					require.Equal(t, want, s.shortenings, "raft would begin again with each message of its leader")
-				}
-				require.NoError(t, s.replica.DB().Close())
-			})
-		}
+	worthless := func(index uint64) *raft.Log {
+		return &raft.Log{Index: index, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{})}
+	}
+	for _, where := range []string{"the log", consensusName} {
+		t.Run(where, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b")
+			s.store(1, 3)
+			s.members(1, "a", "b", "c")
+			s.apply(4)
+			require.ErrorIs(t, s.StoreLog(worthless(2)), kv.ErrConflict)
+			require.EqualValues(t, 4, s.history.newest(), "the log has them")
+			s = s.again()
+			if where == consensusName {
+				s.stable.fs = &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
+			} else {
+				refusing := &refusals{entryLog: s.log}
+				refusing.appends.Store(true)
+				s.log = refusing
+			}
+			err := s.StoreLog(worthless(5))
+			require.ErrorIs(t, err, kv.ErrNoSpace)
+			require.ErrorAs(t, err, new(membersError), "so that a leader begins again")
+			require.EqualValues(t, 4, s.history.newest())
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// failing is a log that appends, and then says that it has failed, and doesn't show the entry.
+type failing struct{ entryLog }
+
+func (f failing) Bounds() (first, last uint64) {
+	first, last = f.entryLog.Bounds()
+	return first, min(last, 3)
+}
+
+func (f failing) Append(committed uint64, entries []kv.Entry) error {
+	if err := f.entryLog.Append(committed, entries); err != nil {
+		return err
+	}
+	return kv.ErrFailed
+}
+
+// TestMembersThatMayBeInAFailedLogAreKept: a failed sync may have kept their entry.
+func TestMembersThatMayBeInAFailedLogAreKept(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b", "c")
+	s.store(1, 3)
+	s.log = failing{s.log}
+	members := raft.EncodeConfiguration(raft.Configuration{})
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: members}), kv.ErrFailed)
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1}), kv.ErrFailed, "which is no reason to forget them")
+	s = s.again()
+	s.requireBounds(1, 4)
+	require.EqualValues(t, 4, s.history.newest())
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestASnapshotThatWasNotInstalledSaysNothing: in a cluster that is recovered other entries come in the place of its own.
+func TestASnapshotThatWasNotInstalledSaysNothing(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		t.Run(fmt.Sprint("died before it could be installed=", died), func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b", "c")
+			s.store(1, 3)
+			s.apply(3)
+			text := snapshotOf(t, 20)
+			f, in := s.receive(text, 20, 2)
+			sent := *f.snapshots.received()
+			ended, end := context.WithCancel(t.Context())
+			end()
+			f.ctx = ended
+			require.Error(t, f.Restore(in))
+			require.NoError(t, in.Close())
+			if died {
+				require.NoError(t, s.history.sent(&sent))
+				s = s.again()
+			}
+			require.NotContains(t, s.history.ends.notes, uint64(20))
+			s.requireNoted()
+			s.members(2, "a")
+			s.store(2, 30)
+			s.apply(30)
+			require.EqualValues(t, 4, s.history.newest())
+			s = s.again()
+			meta, err := s.history.meta("recovered", 30, 0)
+			require.NoError(t, err)
+			require.EqualValues(t, 4, meta.ConfigurationIndex)
+			require.NoError(t, s.replica.DB().Close())
+		})
 	}
 }
 

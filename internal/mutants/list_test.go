@@ -746,10 +746,24 @@ var mutants = []mutant{
 	},
 	{
 		mistake: "a leader counts members that its disk has refused",
+		file:    "cluster/members.go",
+		old:     "if errors.As(err, new(membersError)) && c.ctx.Err() == nil {",
+		new:     "if errors.As(err, new(membersError)) && c.ctx.Err() != nil {",
+		module:  "cluster", pkg: ".", test: "TestALeaderWhoseDiskRefusedMembersGoesOn",
+	},
+	{
+		mistake: "members are forgotten whose entry a failed log may have",
 		file:    "cluster/logstore.go",
-		old:     "if wasCut || hasMembers && s.leads() {",
-		new:     "if wasCut {",
-		module:  "cluster", pkg: ".", test: "TestMembersThatADiskRefusesAreForgotten",
+		old:     "if !errors.Is(err, kv.ErrFailed) { // Then the next opening",
+		new:     "if len(logs) > 0 { // Then the next opening",
+		module:  "cluster", pkg: ".", test: "TestMembersThatMayBeInAFailedLogAreKept",
+	},
+	{
+		mistake: "a snapshot that was never installed says which the members are",
+		file:    "cluster/history.go",
+		old:     "h.members.check(log), h.ends.check(log), h.save()",
+		new:     "h.members.check(log), h.save()",
+		module:  "cluster", pkg: ".", test: "TestASnapshotThatWasNotInstalledSaysNothing",
 	},
 	{
 		mistake: "a node that has applied other entries answers as if they were the leader's",
