@@ -56,6 +56,30 @@ func TestAnArchiveThatCannotBeUsedIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
+// TestSnapshotsDoNotPileUpWhileAnArchiveFails opens the store for each checkpoint, as a job of every night does.
+func TestSnapshotsDoNotPileUpWhileAnArchiveFails(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := manual(mem)
+	opts.SnapshotsKept, opts.ArchiveDir = 2, "/data/archive"
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpLink {
+			return errDisk
+		}
+		return nil
+	})
+	for i := range 8 {
+		db := openStore(t, storeDir, opts)
+		put(t, db, "key", string(make([]byte, 5000)))
+		if _, err := db.Checkpoint(t.Context()); i > 2 {
+			require.ErrorIs(t, err, errDisk)
+		}
+		places, err := db.snapshots.list()
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(places), opts.SnapshotsKept+1)
+		require.NoError(t, db.Close())
+	}
+}
+
 func TestACheckpointThatCannotArchiveLeavesTheOlderSnapshots(t *testing.T) {
 	mem := vfs.NewMem()
 	opts := manual(mem)

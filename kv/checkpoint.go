@@ -312,8 +312,8 @@ func (db *DB) writeSnapshot(ctx context.Context, s *state) (place snapshot.Place
 }
 
 // shorten removes the oldest snapshots, and the log before those that are left. That part of the log is in the archive before anything is
-// removed, so a checkpoint that can't archive it leaves all that was there. But after one that failed, snapshots are removed all the same:
-// otherwise they would pile up for as long as the archive can't be used.
+// removed, so a checkpoint that can't archive it leaves all that was there. But after one that failed, in this process or with the snapshot that
+// it has left, snapshots are removed all the same: otherwise they would pile up for as long as the archive can't be used.
 func (db *DB) shorten(ctx context.Context) error {
 	if err := db.requireLock(); err != nil {
 		return err
@@ -323,7 +323,7 @@ func (db *DB) shorten(ctx context.Context) error {
 		return err
 	}
 	archiveErr := db.log.ArchiveFront(unkept(db.log.Segments(), oldest+1, db.opts.LogKept))
-	if archiveErr != nil && db.checkpoints.read().Err == nil {
+	if archiveErr != nil && db.checkpoints.read().Err == nil && len(surplus) < 2 {
 		return archiveErr
 	}
 	if _, err := db.snapshots.remove(surplus); err != nil || archiveErr != nil {

@@ -148,7 +148,7 @@ func (s *session) reach(ctx context.Context) (*upstream, error) {
 		defer cancel()
 		conn, err := s.server.opts.Cluster.DialLeader(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errNotRun, err)
+			return nil, fmt.Errorf("%w: %w", errUnreached, err)
 		}
 		s.up = newUpstream(s.server.closing, conn)
 		s.upConn.Store(&conn)

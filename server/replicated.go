@@ -145,8 +145,8 @@ func (s *session) await(ctx context.Context) bool {
 // unreached returns the error for a command that was not run, since the leader couldn't be reached or there is none.
 func (s *session) unreached(why error) string {
 	for _, m := range s.server.opts.Cluster.Members() {
-		if m.Leads && !m.Self && errors.Is(why, errNotRun) {
-			cause := strings.TrimPrefix(why.Error(), errNotRun.Error()+": ")
+		if m.Leads && !m.Self && errors.Is(why, errUnreached) {
+			cause := strings.TrimPrefix(why.Error(), errUnreached.Error()+": ")
 			return fmt.Sprintf("CLUSTERDOWN %s leads, but its server can't be reached: %s", m.Name, cause)
 		}
 	}

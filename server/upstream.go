@@ -24,6 +24,8 @@ const (
 var (
 	errNotRun = errors.New("server: the leader didn't run the command")
 	errBroken = errors.New("server: the leader may have run the command")
+	// errUnreached is errNotRun of a leader that didn't answer.
+	errUnreached = fmt.Errorf("%w: it can't be reached", errNotRun)
 	// errDropped says that the leader has answered, and that there is no room for its reply. The connection goes on.
 	errDropped = errors.New("server: there is no room for the leader's reply")
 )
@@ -175,7 +177,7 @@ func (u *upstream) reply(to *reply) error {
 	}
 	u.close()
 	if u.sent == 0 {
-		return fmt.Errorf("%w: %w", errNotRun, err)
+		return fmt.Errorf("%w: %w", errUnreached, err)
 	}
 	return fmt.Errorf("%w: %w", errBroken, err)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,6 +162,15 @@ func parseFlags(args []string, stdout io.Writer) (f *flags, err error) {
 	}
 	if set.NArg() > 0 {
 		return nil, usagef("%q is no flag", set.Arg(0))
+	}
+	var empty error
+	set.Visit(func(one *flag.Flag) { // An unset variable must not let everybody in, or keep nothing.
+		if slices.Contains([]string{"redis", "redis-users", "archive"}, one.Name) && one.Value.String() == "" {
+			empty = usagef("--%s is empty; leave it out for the default", one.Name)
+		}
+	})
+	if empty != nil {
+		return nil, empty
 	}
 	return f, f.check()
 }

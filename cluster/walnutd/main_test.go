@@ -38,6 +38,7 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 		{"a level that there isn't", "--log-level loud", "loud"},
 		{"a negative time", "--dir d --cluster c --id a --listen 127.0.0.1:0 --lease -1s", "--lease -1s is negative"},
 		{"an address for clients alone", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis-advertise a:1", "--redis is missing"},
+		{"users of an unset variable", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis :1 --redis-users=", "--redis-users is empty"},
 		{"users without clients", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis-users f", "--redis is missing"},
 		{"clients without a port", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis a", "--redis: address a: missing port"},
 		{"an address that clients can't reach", "--dir d --cluster c --id a --listen 127.0.0.1:0 --redis :6379", "--redis-advertise is missing"},

@@ -56,7 +56,7 @@ changed; SIGHUP does so at once.`,
 		Args: asUsed,
 	}
 	f.addTo(cmd)
-	cmd.PreRunE = notEmpty()
+	cmd.PreRunE = notEmpty("users", "password-file", "tls-cert", "tls-key", "tls-ca", "admin", "unix")
 	cmd.RunE = a.starts(func([]string) error {
 		if err := f.check(); err != nil {
 			return err

@@ -299,8 +299,8 @@ var mutants = []mutant{
 	{
 		mistake: "older snapshots are removed although the log after them can't be archived",
 		file:    "kv/checkpoint.go",
-		old:     "if archiveErr != nil && db.checkpoints.read().Err == nil {",
-		new:     "if archiveErr != nil && db.checkpoints.read().Err != nil {",
+		old:     "if archiveErr != nil && db.checkpoints.read().Err == nil && len(surplus) < 2 {",
+		new:     "if archiveErr != nil && db.checkpoints.read().Err != nil && len(surplus) < 2 {",
 		pkg:     "./kv", test: "TestACheckpointThatCannotArchiveLeavesTheOlderSnapshots",
 	},
 	{
