@@ -148,7 +148,7 @@ type membersError struct{ error }
 func (e membersError) Unwrap() error { return e.error }
 
 func (s *logStore) store(logs []*raft.Log) error {
-	if err := s.watch.stopped(); err != nil { // What was noted of an entry that may be in the log must stay.
+	if err := s.watch.stopped(); errors.Is(err, kv.ErrFailed) { // What was noted of an entry that may be in the log must stay.
 		return err
 	}
 	if applied := s.applied(); len(logs) > 0 && logs[0].Index <= applied {
