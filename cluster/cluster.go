@@ -288,6 +288,11 @@ const renewDelay = 100 * time.Millisecond
 
 // renewSoon starts another run of the consensus in a moment.
 func (c *Cluster) renewSoon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	c.lives.Go(func() {
 		select {
 		case <-time.After(renewDelay):

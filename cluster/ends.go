@@ -27,9 +27,10 @@ func (e ends) places() ([]snapshot.Place, error) {
 	return places, nil
 }
 
-// check removes the notes of snapshots that aren't there, and that the log doesn't begin after: they were sent, and never installed. In a cluster
-// that was recovered other entries may come in the place of theirs.
-func (e ends) check(log entryLog) error {
+// check removes the notes of snapshots after what is applied that aren't there, and that the log doesn't begin after: they were sent, and never
+// installed. In a cluster that was recovered other entries may come in the place of theirs. Others may be all that says which members there are,
+// also once their snapshots are gone.
+func (e ends) check(log entryLog, applied uint64) error {
 	places, err := e.places()
 	if err != nil {
 		return err
@@ -37,21 +38,18 @@ func (e ends) check(log entryLog) error {
 	first, _ := log.Bounds()
 	maps.DeleteFunc(e.notes, func(at uint64, _ note) bool {
 		isThere := slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == at })
-		return !isThere && at+1 != first
+		return at > applied && !isThere && at+1 != first
 	})
 	return nil
 }
 
-// oldest returns the offset of the oldest snapshot that is there and has a note, which speaks for all before it; 0 where there is none.
+// oldest returns the offset of the note that speaks for all before the oldest snapshot that is there: that one's, or where it has none an earlier
+// one; 0 where there is none.
 func (e ends) oldest() uint64 {
 	places, err := e.places()
-	if err != nil {
+	if err != nil || len(places) == 0 {
 		return 0
 	}
-	for _, place := range slices.Backward(places) {
-		if _, found := e.notes[place.Offset]; found {
-			return place.Offset
-		}
-	}
-	return 0
+	at, _ := e.last(places[len(places)-1].Offset)
+	return at
 }

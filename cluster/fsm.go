@@ -105,11 +105,11 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		f.replica.Log().Agree(meta.Index) // So what the log has after it stays: this node may have acknowledged it.
 	}
 	if err := f.snapshots.history.sent(meta); err != nil {
-		return err
+		return errors.Join(err, f.snapshots.history.notInstalled(meta))
 	}
 	offset, err := f.replica.Install(f.ctx, state)
 	if err != nil && !errors.Is(err, kv.ErrFailed) { // Then the next opening finds out whether it is installed.
-		err = errors.Join(err, f.snapshots.history.notInstalled())
+		err = errors.Join(err, f.snapshots.history.notInstalled(meta))
 	}
 	switch {
 	case errors.Is(err, kv.ErrCorrupt): // It is what was sent that is damaged, and not what is here.
@@ -119,7 +119,7 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return err
 	case offset != meta.Index:
 		err := fmt.Errorf("cluster: %w: the snapshot of entry %d is as of %d", kv.ErrMismatch, meta.Index, offset)
-		return errors.Join(err, f.snapshots.history.notInstalled())
+		return errors.Join(err, f.snapshots.history.notInstalled(meta))
 	}
 	f.watch.saw(nil) // There was room: no entry may follow for long that shows so.
 	later, err := f.snapshots.history.installed(meta, kept)

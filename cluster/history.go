@@ -37,7 +37,7 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 		return nil, fmt.Errorf("cluster: %s: %w", s.path, err)
 	}
 	h := &history{stable: s, log: log, members: roll{members}, ends: ends{noted, dir}}
-	if err := errors.Join(h.members.check(log), h.ends.check(log), h.save(), h.noteEnds()); err != nil {
+	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.save(), h.noteEnds()); err != nil {
 		return nil, err
 	}
 	if first, _ := log.Bounds(); len(noted) == 0 && first > 1 {
@@ -174,12 +174,10 @@ func (h *history) sent(meta *raft.SnapshotMeta) error {
 
 // notInstalled removes the note of a snapshot that was sent and couldn't be installed: nothing here goes on after it. On a full disk it is as
 // with forgetFrom.
-func (h *history) notInstalled() error {
+func (h *history) notInstalled(meta *raft.SnapshotMeta) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.ends.check(h.log); err != nil {
-		return err
-	}
+	delete(h.ends.notes, meta.Index)
 	return h.saveIfRoom()
 }
 

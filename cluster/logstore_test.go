@@ -33,6 +33,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 	require.NoError(t, err)
 	s.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName))
 	require.NoError(t, err)
+	s.stable.applied = s.replica.Applied
 	history, err := openHistory(s.stable, s.replica.Log(), filepath.Join(dir, storeName, snapshotsName))
 	require.NoError(t, err)
 	s.logStore = &logStore{

@@ -170,7 +170,7 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 // the same, and would be elected by them: so it begins again, also where the answer is no longer waited for.
 func (c *Cluster) changed(ctx context.Context, e *engine, f raft.Future) error {
 	return e.await(ctx, heard{f, func(err error) {
-		if errors.As(err, new(membersError)) && c.ctx.Err() == nil {
+		if errors.As(err, new(membersError)) {
 			c.renewSoon()
 		}
 	}})

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -193,6 +194,48 @@ func TestASnapshotThatWasNotInstalledSaysNothing(t *testing.T) {
 			meta, err := s.history.meta("recovered", 30, 0)
 			require.NoError(t, err)
 			require.EqualValues(t, 4, meta.ConfigurationIndex)
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestASnapshotThatWasSentWithoutRoomForItsNoteSaysNothing is the same of a full disk, which has no room for the note either.
+func TestASnapshotThatWasSentWithoutRoomForItsNoteSaysNothing(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b", "c")
+	s.store(1, 3)
+	s.apply(3)
+	f, in := s.receive(snapshotOf(t, 20), 20, 2)
+	s.stable.fs = &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
+	require.ErrorIs(t, f.Restore(in), kv.ErrNoSpace)
+	require.NoError(t, in.Close())
+	require.Empty(t, s.history.ends.notes)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestSnapshotsThatTheStoreTookByItselfLoseNoMembers: they have no note until one is asked for, and that of the snapshot before them, which they
+// replace, says which members there are.
+func TestSnapshotsThatTheStoreTookByItselfLoseNoMembers(t *testing.T) {
+	for _, noted := range [][]uint64{{10}, {20}, {}, {10, 20, 30}} {
+		t.Run(fmt.Sprint("noted=", noted), func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b", "c")
+			for _, offset := range []uint64{10, 20, 30} {
+				s.store(1, offset)
+				s.apply(offset)
+				_, err := s.replica.DB().Checkpoint(t.Context())
+				require.NoError(t, err)
+				if slices.Contains(noted, offset) {
+					require.NoError(t, s.history.noteEnd(offset))
+				}
+			}
+			s = s.again()
+			metas, err := s.history.noted()
+			require.NoError(t, err)
+			require.NotEmpty(t, metas)
+			for _, meta := range metas {
+				require.Len(t, meta.Configuration.Servers, 3, "snapshot %d", meta.Index)
+			}
 			require.NoError(t, s.replica.DB().Close())
 		})
 	}

@@ -126,8 +126,9 @@ func (r *Replica) replace(ctx context.Context, s *state) error {
 	case errors.Is(err, ErrFailed): // Whether the log was reset isn't known. The next start finishes the install.
 		return r.log.failed(err)
 	case err != nil && db.log.First() != s.offset+1:
-		if left := r.withdraw(s.offset); left != nil {
+		if left := r.withdraw(s.offset); left != nil { // The next start may finish it.
 			r.log.fail(fmt.Errorf("%w: an install was neither finished nor undone: %w", ErrFailed, left))
+			return errors.Join(r.log.broken, orClosed(err))
 		}
 		return orClosed(err)
 	case err != nil:

@@ -338,3 +338,27 @@ func TestASnapshotOfAReplicaStaysAsItIs(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, pinned.Keep(t.Context()), ErrTruncated, "the log may begin after it")
 }
+
+// TestAnInstallThatMayComeBackIsAFailure: the snapshot was made, and can't be removed again. The next start may finish the install.
+func TestAnInstallThatMayComeBackIsAFailure(t *testing.T) {
+	ahead := openScript(t, memOptions(vfs.NewMem()))
+	for i := range 10 {
+		put(t, ahead.replica.DB(), fmt.Sprint("key", i), "agreed")
+	}
+	state, _ := stateOf(t, ahead)
+	mem := vfs.NewMem()
+	late, err := OpenReplica(storeDir, memOptions(mem), Member{testCluster, "one"}, ahead)
+	require.NoError(t, err)
+	require.NoError(t, late.Log().Append(0, []Entry{{Offset: 1, Data: foreign(0, "old", "")}}))
+	mem.SetHook(func(c vfs.Call) error {
+		if c.Op == vfs.OpSyncDir && strings.Contains(c.Name, "snapshot") || c.Op == vfs.OpRemove {
+			return errDisk
+		}
+		return nil
+	})
+	_, err = late.Install(t.Context(), bytes.NewReader(state))
+	require.ErrorIs(t, err, ErrFailed)
+	require.ErrorIs(t, err, errDisk)
+	mem.SetHook(nil)
+	require.Error(t, late.DB().Close())
+}

@@ -747,7 +747,7 @@ var mutants = []mutant{
 	{
 		mistake: "a leader counts members that its disk has refused",
 		file:    "cluster/members.go",
-		old:     "if errors.As(err, new(membersError)) && c.ctx.Err() == nil {",
+		old:     "if errors.As(err, new(membersError)) {",
 		new:     "if errors.As(err, new(membersError)) && c.ctx.Err() != nil {",
 		module:  "cluster", pkg: ".", test: "TestALeaderWhoseDiskRefusedMembersGoesOn",
 	},
@@ -759,9 +759,23 @@ var mutants = []mutant{
 		module:  "cluster", pkg: ".", test: "TestMembersThatMayBeInAFailedLogAreKept",
 	},
 	{
+		mistake: "the note is forgotten of a snapshot that others have replaced",
+		file:    "cluster/ends.go",
+		old:     "return at > applied && !isThere && at+1 != first",
+		new:     "return !isThere && at+1 != first",
+		module:  "cluster", pkg: ".", test: "TestSnapshotsThatTheStoreTookByItselfLoseNoMembers",
+	},
+	{
+		mistake: "an install that may come back is no failure of the log",
+		file:    "kv/install.go",
+		old:     "\t\t\treturn errors.Join(r.log.broken, orClosed(err))\n",
+		new:     "",
+		pkg:     "./kv", test: "TestAnInstallThatMayComeBackIsAFailure",
+	},
+	{
 		mistake: "a snapshot that was never installed says which the members are",
 		file:    "cluster/history.go",
-		old:     "h.members.check(log), h.ends.check(log), h.save()",
+		old:     "h.members.check(log), h.ends.check(log, s.applied()), h.save()",
 		new:     "h.members.check(log), h.save()",
 		module:  "cluster", pkg: ".", test: "TestASnapshotThatWasNotInstalledSaysNothing",
 	},
