@@ -46,7 +46,7 @@ func draw(file string, lines []*line) error {
 	}
 	var labels []string
 	for _, n := range clients {
-		labels = append(labels, fmt.Sprint(n, " clients"))
+		labels = append(labels, fmt.Sprint("clients: ", n))
 	}
 	drawing.NominalX(labels...)
 	return drawing.Save(20*vg.Centimeter, 9*vg.Centimeter, file)
