@@ -432,16 +432,21 @@ func TestANodeWhoseStableFileHasNoRoomGoesOnOnceThereIsSome(t *testing.T) {
 	}
 }
 
-// TestACutOnAFullDiskIsDone is of the notes of members that were cut: raft would still count the entries if it got an error.
+// TestACutOnAFullDiskIsDone is of the notes of members that were cut: raft would still count the entries if it got an error. Others take their
+// place once there is room.
 func TestACutOnAFullDiskIsDone(t *testing.T) {
 	s := openShelf(t, t.TempDir())
 	s.store(1, 5)
 	s.members(1, "a", "b")
-	s.stable.fs = &sickFS{FS: s.stable.fs, sick: syscall.ENOSPC}
+	disk := &sickFS{FS: s.stable.fs, sick: syscall.ENOSPC}
+	s.stable.fs = disk
 	require.NoError(t, s.DeleteRange(4, 6))
 	s.requireBounds(1, 3)
 	require.ErrorIs(t, s.watch.state(), kv.ErrNoSpace)
 	require.Empty(t, s.history.members.notes)
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 2}), kv.ErrNoSpace)
+	require.Equal(t, 1, s.shortenings, "raft must count the entries that there are")
+	disk.sick = nil
 	s.store(2, 6)
 	require.NoError(t, s.watch.state())
 	s = s.again()

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/walnutkv/walnut/snapshot"
@@ -27,19 +26,31 @@ func (e ends) places() ([]snapshot.Place, error) {
 	return places, nil
 }
 
-// check removes the notes of snapshots after what is applied that aren't there, and that the log doesn't begin after: they were sent, and never
-// installed. In a cluster that was recovered other entries may come in the place of theirs. Others may be all that says which members there are,
-// also once their snapshots are gone.
+// check removes the notes of snapshots that aren't there, and that aren't of the node's entries: they were sent, and never installed. In a
+// cluster that was recovered other entries may come in the place of theirs. Others may be all that says which members there are, also once
+// their snapshots are gone.
 func (e ends) check(log entryLog, applied uint64) error {
 	places, err := e.places()
 	if err != nil {
 		return err
 	}
-	first, _ := log.Bounds()
-	maps.DeleteFunc(e.notes, func(at uint64, _ note) bool {
-		isThere := slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == at })
-		return at > applied && !isThere && at+1 != first
-	})
+	first, last := log.Bounds()
+	for at, n := range e.notes {
+		if at+1 == first || slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == at }) {
+			continue
+		}
+		own := at <= applied
+		if at >= first && at <= last {
+			entry, err := log.Read(at)
+			if err != nil {
+				return fmt.Errorf("cluster: %w", err)
+			}
+			own = entry.Term == n.term
+		}
+		if !own {
+			delete(e.notes, at)
+		}
+	}
 	return nil
 }
 

@@ -100,7 +100,11 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 		return fmt.Errorf("cluster: a snapshot of entry %d was sent where %d is applied", meta.Index, applied)
 	}
 	_, before := f.replica.Log().Bounds()
-	kept := f.has(meta)
+	kept, err := f.has(meta)
+	if err != nil {
+		f.watch.saw(err)
+		return err
+	}
 	if kept {
 		f.replica.Log().Agree(meta.Index) // So what the log has after it stays: this node may have acknowledged it.
 	}
@@ -131,7 +135,13 @@ func (f *fsm) Restore(state io.ReadCloser) error {
 
 // has reports whether the log has the entry that a snapshot ends with. Then all entries up to there are the same as in the snapshot, and agreed
 // upon.
-func (f *fsm) has(meta *raft.SnapshotMeta) bool {
+func (f *fsm) has(meta *raft.SnapshotMeta) (bool, error) {
 	e, err := f.replica.Log().Read(meta.Index)
-	return err == nil && e.Term == meta.Term
+	switch {
+	case errors.Is(err, kv.ErrTruncated) || errors.Is(err, kv.ErrOutOfRange):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("cluster: %w", err)
+	}
+	return e.Term == meta.Term, nil
 }

@@ -19,7 +19,8 @@ import (
 // Where the node died before a snapshot was noted, the note is made when it is opened, for which the log still has all that follows the
 // snapshot before it.
 //
-// Invariant: every note of members at an index which the log has is that of its entry, while no append or cut is in progress.
+// Invariant: every note of members at an index which the log has is that of its entry, while no append or cut is in progress. An entry is
+// appended only while the file has the notes that there are: once the log has let go of an entry, nothing contradicts a note of it.
 type history struct {
 	stable *stable
 	log    entryLog
@@ -27,6 +28,7 @@ type history struct {
 	mu      sync.Mutex
 	members roll
 	ends    ends
+	unsaved bool // The file lacks something of them, or has more: a full disk has refused it.
 }
 
 // openHistory reads the notes, and makes them those of the log and the snapshots.
@@ -37,7 +39,7 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 		return nil, fmt.Errorf("cluster: %s: %w", s.path, err)
 	}
 	h := &history{stable: s, log: log, members: roll{members}, ends: ends{noted, dir}}
-	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.save(), h.noteEnds()); err != nil {
+	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.saveIfRoom(), h.noteEnds()); err != nil {
 		return nil, err
 	}
 	if first, _ := log.Bounds(); len(noted) == 0 && first > 1 {
@@ -46,7 +48,8 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 	return h, nil
 }
 
-// noteEnds notes the snapshots that have no note: the node died before it had one, or the caller of the store took a checkpoint.
+// noteEnds notes the snapshots that have no note: the node died before it had one, or the caller of the store took a checkpoint. On a full
+// disk it is as with forgetFrom.
 func (h *history) noteEnds() error {
 	places, err := h.ends.places()
 	if err != nil {
@@ -54,7 +57,7 @@ func (h *history) noteEnds() error {
 	}
 	for _, place := range slices.Backward(places) {
 		err := h.noteEnd(place.Offset)
-		if err != nil && !errors.Is(err, errNoEntry) {
+		if err != nil && !errors.Is(err, errNoEntry) && !errors.Is(err, kv.ErrNoSpace) {
 			return err
 		}
 	}
@@ -88,12 +91,16 @@ func (h *history) at(offset uint64) (note, error) {
 		return note{}, err
 	}
 	n := h.membersAt(offset)
+	if n.index == 0 { // The notes are of snapshots that are gone, and the store went back to before them.
+		n, err = h.members.find(h.log, offset)
+		h.unsaved = true
+	}
 	n.term = e.Term
-	return n, nil
+	return n, err
 }
 
-// membersAt returns the note with the members as of an entry. What the end of a snapshot says counts for all before it, where a note may be of an
-// entry that was never agreed upon, and that an install has removed. mu is held.
+// membersAt returns the note with the members as of an entry; without an index where there is none. What the end of a snapshot says counts for
+// all before it, where a note may be of an entry that was never agreed upon, and that an install has removed. mu is held.
 func (h *history) membersAt(offset uint64) note {
 	at, end := h.ends.last(offset)
 	if entry, n := h.members.last(offset); entry > at {
@@ -128,14 +135,14 @@ func (h *history) endTerm(offset uint64) (term uint64, found bool) {
 func (h *history) expect(logs []*raft.Log) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.members.expect(logs) {
+	if !h.members.expect(logs) && !h.unsaved {
 		return nil
 	}
 	return h.save()
 }
 
 // forgetFrom removes the notes of members in entries that were cut, or that an install has removed. On a full disk the file keeps them until
-// it is written next, or the node is opened: to fail would help nobody, since the entries are gone, and raft would count them still.
+// an entry is to be appended: to fail would help nobody, since the entries are gone, and raft would count them still.
 func (h *history) forgetFrom(index uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,10 +194,12 @@ func (h *history) save() error {
 	oldest := h.ends.oldest()
 	h.members.dropBefore(oldest + 1)
 	h.ends.dropBefore(oldest)
-	return h.stable.change(func(held map[string]string) {
+	err := h.stable.change(func(held map[string]string) {
 		h.members.write(held, membersKey)
 		h.ends.write(held, endKey)
 	})
+	h.unsaved = err != nil
+	return err
 }
 
 // meta returns what the consensus needs to go on after an entry.

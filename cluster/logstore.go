@@ -151,8 +151,14 @@ func (s *logStore) store(logs []*raft.Log) error {
 	if err := s.watch.stopped(); errors.Is(err, kv.ErrFailed) { // What was noted of an entry that may be in the log must stay.
 		return err
 	}
-	if applied := s.applied(); len(logs) > 0 && logs[0].Index <= applied {
+	if len(logs) == 0 {
+		return nil
+	}
+	if applied := s.applied(); logs[0].Index <= applied {
 		return s.contradicted(logs[0].Index, applied)
+	}
+	if _, last := s.log.Bounds(); logs[0].Index <= last { // Its note would replace that of the entry which the log has.
+		return fmt.Errorf("cluster: %w: entry %d was to be appended after %d", kv.ErrOutOfRange, logs[0].Index, last)
 	}
 	entries := make([]kv.Entry, len(logs))
 	for i, l := range logs {

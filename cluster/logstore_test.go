@@ -20,15 +20,21 @@ type shelf struct {
 	dir     string
 	stable  *stable
 	replica *kv.Replica
+	segment int64 // The size of the log's, 0 for the default.
 
 	shortenings int
 }
 
 func openShelf(t testing.TB, dir string) *shelf {
 	t.Helper()
-	s := &shelf{t: t, dir: dir}
+	return openShelfOf(t, dir, 0)
+}
+
+func openShelfOf(t testing.TB, dir string, segment int64) *shelf {
+	t.Helper()
+	s := &shelf{t: t, dir: dir, segment: segment}
 	var err error
-	opts, member := kv.Options{Logger: testLogger(t), CheckpointFactor: -1}, kv.Member{Cluster: clusterID("test"), Node: "a"}
+	opts, member := kv.Options{Logger: testLogger(t), CheckpointFactor: -1, SegmentSize: segment}, kv.Member{Cluster: clusterID("test"), Node: "a"}
 	s.replica, err = kv.OpenReplica(filepath.Join(dir, storeName), opts, member, consensus{&Cluster{}})
 	require.NoError(t, err)
 	s.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName))
@@ -49,7 +55,7 @@ func openShelf(t testing.TB, dir string) *shelf {
 func (s *shelf) again() *shelf {
 	s.t.Helper()
 	require.NoError(s.t, s.replica.DB().Close())
-	return openShelf(s.t, s.dir)
+	return openShelfOf(s.t, s.dir, s.segment)
 }
 
 // store appends empty commands of a term, up to an index.

@@ -42,6 +42,21 @@ func (r roll) supersede(offset uint64, end note) {
 	})
 }
 
+// find looks for the members as of an entry in the log itself, and notes them.
+func (r roll) find(log entryLog, offset uint64) (note, error) {
+	for first, _ := log.Bounds(); offset >= first; offset-- {
+		e, err := log.Read(offset)
+		if err != nil {
+			return note{}, fmt.Errorf("cluster: %w", err)
+		}
+		if e.Kind == uint8(raft.LogConfiguration) {
+			r.notes[offset] = note{e.Term, offset, string(e.Data)}
+			return r.notes[offset], nil
+		}
+	}
+	return note{}, nil
+}
+
 // check removes the notes whose entry should be in the log and isn't: the node died before it was.
 func (r roll) check(log entryLog) error {
 	first, last := log.Bounds()

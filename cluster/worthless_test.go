@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -239,6 +240,119 @@ func TestSnapshotsThatTheStoreTookByItselfLoseNoMembers(t *testing.T) {
 			require.NoError(t, s.replica.DB().Close())
 		})
 	}
+}
+
+// fills is a log that refuses to append, and after which the disk has no room for the stable file either.
+type fills struct {
+	entryLog
+	stable *stable
+}
+
+func (f fills) Append(uint64, []kv.Entry) error {
+	f.stable.fs = &sickFS{FS: vfs.OS, sick: syscall.ENOSPC}
+	return kv.ErrNoSpace
+}
+
+// TestMembersThatADiskRefusesDoNotComeBack: the file has them still, since the disk was too full to remove them. Once other entries are in
+// their place, and the log has let go of those, nothing would contradict them.
+func TestMembersThatADiskRefusesDoNotComeBack(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprint("opened while the disk is full=", again), func(t *testing.T) {
+			s := openShelfOf(t, t.TempDir(), 4<<10)
+			s.members(1, "a", "b", "c")
+			s.store(1, 3)
+			s.apply(3)
+			s.log = fills{s.log, s.stable}
+			members := raft.EncodeConfiguration(raft.Configuration{})
+			require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1, Type: raft.LogConfiguration, Data: members}), kv.ErrNoSpace)
+			s.log = s.replica.Log()
+			if again {
+				var err error
+				s.history, err = openHistory(s.stable, s.log, s.history.ends.dir)
+				require.NoError(t, err)
+			}
+			require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 4, Term: 1}), kv.ErrNoSpace)
+			s.stable.fs = vfs.OS
+			for _, offset := range []uint64{200, 400} {
+				s.store(1, offset)
+				s.apply(offset)
+				_, err := s.replica.DB().Checkpoint(t.Context())
+				require.NoError(t, err)
+			}
+			first, _ := s.log.Bounds()
+			require.Greater(t, first, uint64(4))
+			s = s.again()
+			meta, err := s.history.meta("recovered", 400, 0)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, meta.ConfigurationIndex)
+			require.Len(t, meta.Configuration.Servers, 3)
+			require.EqualValues(t, 1, s.history.newest())
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers: the only snapshot can't be read, and what is known to be agreed upon ends before it.
+func TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		joins    uint64 // The index of the entry with the members that there are last.
+		want     uint64 // That of the members as of what is applied after the opening.
+	}{
+		{"the snapshot ends with another entry", 2, 2},
+		{"the snapshot ends with the entry that has the members", 9, 1},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			log := s.log
+			s.committed = func() uint64 { _, last := log.Bounds(); return last }
+			s.members(1, "a", "b")
+			s.store(1, c.joins-1)
+			s.members(1, "a", "b", "c")
+			s.store(1, 8)
+			s.store(1, 9)
+			s.apply(9)
+			taken, err := s.replica.DB().Checkpoint(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, s.history.noteEnd(taken))
+			places, err := s.history.ends.places()
+			require.NoError(t, err)
+			require.Len(t, places, 1)
+			require.NoError(t, os.Remove(places[0].Path))
+			s = s.again()
+			s.requireBounds(1, 9)
+			require.EqualValues(t, 8, s.replica.Applied())
+			for range 2 {
+				meta, err := s.history.meta("recovered", 8, 0)
+				require.NoError(t, err)
+				require.EqualValues(t, c.want, meta.ConfigurationIndex)
+				require.Len(t, meta.Configuration.Servers, 1+int(min(c.want, 2)))
+				require.EqualValues(t, c.joins, s.history.newest())
+			}
+			s.store(1, 20)
+			s.apply(20)
+			taken, err = s.replica.DB().Checkpoint(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, s.history.noteEnd(taken))
+			s = s.again()
+			metas, err := s.history.noted()
+			require.NoError(t, err)
+			require.Len(t, metas, 1)
+			require.EqualValues(t, c.joins, metas[0].ConfigurationIndex)
+			require.Len(t, metas[0].Configuration.Servers, 3)
+			require.NoError(t, s.replica.DB().Close())
+		})
+	}
+}
+
+// TestAnEntryThatTheLogHasIsNotStoredAgain, so that its members stay noted.
+func TestAnEntryThatTheLogHasIsNotStoredAgain(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b")
+	s.store(1, 3)
+	require.ErrorIs(t, s.StoreLog(&raft.Log{Index: 1, Term: 2}), kv.ErrOutOfRange)
+	require.EqualValues(t, 1, s.history.newest())
+	require.NoError(t, s.replica.DB().Close())
 }
 
 // TestALeaderWhoseDiskRefusedMembersGoesOn: once there is room it leads all members, and can change them.

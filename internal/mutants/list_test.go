@@ -761,8 +761,8 @@ var mutants = []mutant{
 	{
 		mistake: "the note is forgotten of a snapshot that others have replaced",
 		file:    "cluster/ends.go",
-		old:     "return at > applied && !isThere && at+1 != first",
-		new:     "return !isThere && at+1 != first",
+		old:     "own := at <= applied\n",
+		new:     "own := false\n",
 		module:  "cluster", pkg: ".", test: "TestSnapshotsThatTheStoreTookByItselfLoseNoMembers",
 	},
 	{
@@ -775,9 +775,30 @@ var mutants = []mutant{
 	{
 		mistake: "a snapshot that was never installed says which the members are",
 		file:    "cluster/history.go",
-		old:     "h.members.check(log), h.ends.check(log, s.applied()), h.save()",
-		new:     "h.members.check(log), h.save()",
+		old:     "h.members.check(log), h.ends.check(log, s.applied()), h.saveIfRoom()",
+		new:     "h.members.check(log), h.saveIfRoom()",
 		module:  "cluster", pkg: ".", test: "TestASnapshotThatWasNotInstalledSaysNothing",
+	},
+	{
+		mistake: "members that a full disk has refused stay in the file",
+		file:    "cluster/history.go",
+		old:     "if !h.members.expect(logs) && !h.unsaved {",
+		new:     "if !h.members.expect(logs) {",
+		module:  "cluster", pkg: ".", test: "TestMembersThatADiskRefusesDoNotComeBack",
+	},
+	{
+		mistake: "no members are known where the store went back to before its snapshots",
+		file:    "cluster/history.go",
+		old:     "if n.index == 0 {",
+		new:     "if n.index == 1<<60 {",
+		module:  "cluster", pkg: ".", test: "TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers",
+	},
+	{
+		mistake: "the newest members are forgotten where the store went back to before its snapshots",
+		file:    "cluster/ends.go",
+		old:     "own = entry.Term == n.term",
+		new:     "own = own && entry.Term == n.term",
+		module:  "cluster", pkg: ".", test: "TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers",
 	},
 	{
 		mistake: "a node that has applied other entries answers as if they were the leader's",
