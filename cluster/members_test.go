@@ -65,6 +65,7 @@ func TestANonVoterReadsAndNeverLeads(t *testing.T) {
 	c.requireShows("d", "key", "value")
 }
 
+// Nothing answers where it was: raft 1.8.0 reads a member's name, without its lock, while one that answers gets another address.
 func TestANodeWithAnotherAddressIsFoundThere(t *testing.T) {
 	c := newTrio(t)
 	c.put("key", "1")
@@ -73,7 +74,9 @@ func TestANodeWithAnotherAddressIsFoundThere(t *testing.T) {
 	c.put("key", "2")
 	o := c.options(moved)
 	o.Advertise = c.net.address(moved + " elsewhere")
-	node := c.openWith(moved, o)
+	node, err := Open(soon(t), filepath.Join(c.dir, moved), o)
+	require.NoError(t, err)
+	c.nodes[moved] = node
 	c.net.mu.Lock()
 	c.net.targets[moved+" elsewhere"] = node.port.listener.Addr().String()
 	c.net.mu.Unlock()
