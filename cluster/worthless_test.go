@@ -217,11 +217,11 @@ func TestASnapshotThatWasSentWithoutRoomForItsNoteSaysNothing(t *testing.T) {
 // TestSnapshotsThatTheStoreTookByItselfLoseNoMembers: they have no note until one is asked for, and that of the snapshot before them, which they
 // replace, says which members there are.
 func TestSnapshotsThatTheStoreTookByItselfLoseNoMembers(t *testing.T) {
-	for _, noted := range [][]uint64{{10}, {20}, {}, {10, 20, 30}} {
+	for _, noted := range [][]uint64{{200}, {400}, {}, {200, 400, 600}} {
 		t.Run(fmt.Sprint("noted=", noted), func(t *testing.T) {
-			s := openShelf(t, t.TempDir())
+			s := openShelfOf(t, t.TempDir(), 4<<10)
 			s.members(1, "a", "b", "c")
-			for _, offset := range []uint64{10, 20, 30} {
+			for _, offset := range []uint64{200, 400, 600} {
 				s.store(1, offset)
 				s.apply(offset)
 				_, err := s.replica.DB().Checkpoint(t.Context())
@@ -230,6 +230,8 @@ func TestSnapshotsThatTheStoreTookByItselfLoseNoMembers(t *testing.T) {
 					require.NoError(t, s.history.noteEnd(offset))
 				}
 			}
+			first, _ := s.log.Bounds()
+			require.Greater(t, first, uint64(200))
 			s = s.again()
 			metas, err := s.history.noted()
 			require.NoError(t, err)
