@@ -62,27 +62,25 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 
 // Join lets a new node in, which is reached at an address.
 func (c *Client) Join(ctx context.Context, node, address string) (r Result, err error) {
-	return r, c.ask(ctx, http.MethodPost, PathJoin, Join{node, address}, &r)
+	return r, c.change(ctx, PathJoin, Join{node, address}, &r)
 }
 
 // Transfer lets a node lead; any one where the name is empty.
 func (c *Client) Transfer(ctx context.Context, node string) (r Result, err error) {
-	return r, c.ask(ctx, http.MethodPost, PathTransfer, Change{node}, &r)
+	return r, c.change(ctx, PathTransfer, Change{node}, &r)
 }
 
 // Remove removes a member.
 func (c *Client) Remove(ctx context.Context, node string) (r Result, err error) {
-	return r, c.ask(ctx, http.MethodPost, PathRemove, Change{node}, &r)
+	return r, c.change(ctx, PathRemove, Change{node}, &r)
 }
 
 // Recover gives a cluster that has lost most of its voters other members, or says what that would do.
 func (c *Client) Recover(ctx context.Context, what Recover) (r Recovery, err error) {
-	err = c.ask(ctx, http.MethodPost, PathRecover, what, &r)
-	var unanswered *UnansweredError
-	if !what.Apply && errors.As(err, &unanswered) {
-		return r, c.explain(unanswered.Err) // A plan changes nothing.
+	if !what.Apply {
+		return r, c.ask(ctx, http.MethodPost, PathRecover, what, &r) // A plan changes nothing.
 	}
-	return r, err
+	return r, c.change(ctx, PathRecover, what, &r)
 }
 
 // UnansweredError is that of a change which a node was asked for, and whose answer didn't come. It may be done.
@@ -98,8 +96,18 @@ func (e *UnansweredError) Error() string {
 // Unwrap returns why no answer came.
 func (e *UnansweredError) Unwrap() error { return e.Err }
 
-// ask sends a request and reads the answer.
+// ask asks for what changes nothing.
 func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
+	return c.exchange(ctx, method, path, body, into, false)
+}
+
+// change asks for a change. The error is an UnansweredError if the change may be done.
+func (c *Client) change(ctx context.Context, path string, body, into any) error {
+	return c.exchange(ctx, http.MethodPost, path, body, into, true)
+}
+
+// exchange sends a request and reads the answer.
+func (c *Client) exchange(ctx context.Context, method, path string, body, into any, changes bool) error {
 	var text []byte
 	if body != nil {
 		var err error
@@ -117,7 +125,7 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 		err = c.read(response, into)
 	}
 	var cut *cutError
-	switch changes := method != http.MethodGet; {
+	switch {
 	case errors.As(err, &cut) && changes:
 		return &UnansweredError{c.address, cut.err}
 	case response != nil:

@@ -34,19 +34,20 @@ func newNode(t *testing.T, answer http.HandlerFunc) *Client {
 // TestAChangeWhoseAnswerDoesNotComeMayBeDone asks nodes that get the request and then answer nothing, in time, or half of it.
 func TestAChangeWhoseAnswerDoesNotComeMayBeDone(t *testing.T) {
 	for _, row := range []struct {
-		name   string
-		answer http.HandlerFunc
-		want   string
+		name     string
+		answer   http.HandlerFunc
+		want     string
+		question string // What the error of a request says that changes nothing.
 	}{
-		{"the connection breaks", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+		{"the connection breaks", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", "no walnutd answers: "},
 		{"the time is over", func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // Only then the server notices that the caller hangs up.
 			<-r.Context().Done()
-		}, context.DeadlineExceeded.Error()},
+		}, context.DeadlineExceeded.Error(), "no walnutd answers: "},
 		{"the answer is cut", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")
 			_, _ = io.WriteString(w, `{"kind":"result"`)
-		}, "unexpected EOF"},
+		}, "unexpected EOF", "the answer is not whole: "},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := newNode(t, row.answer)
@@ -71,6 +72,7 @@ func TestAChangeWhoseAnswerDoesNotComeMayBeDone(t *testing.T) {
 			for _, err := range []error{asked, planned} {
 				require.Error(t, err)
 				require.NotErrorAs(t, err, new(*UnansweredError), "that changes nothing")
+				require.ErrorContains(t, err, c.address+": "+row.question)
 			}
 		})
 	}
