@@ -42,13 +42,6 @@ func (f *face) arrived(now time.Time) {
 	f.active = now
 }
 
-// lastArrival returns when bytes arrived.
-func (f *face) lastArrival() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.active
-}
-
 // show sets what others see. The last command is one that has been found.
 func (s *session) show(last *command) {
 	f := &s.face

@@ -284,6 +284,29 @@ func TestAClientThatIsSilentAlreadyGetsTheNewLimit(t *testing.T) {
 	require.Equal(t, `["pong" ""]`, subscribed.words("PING"))
 }
 
+// slowStore is a store that takes a while for each Get.
+type slowStore struct {
+	*kv.DB
+	pause time.Duration
+}
+
+// Get implements server.Store.
+func (s slowStore) Get(key []byte) ([]byte, error) {
+	time.Sleep(s.pause)
+	return s.DB.Get(key)
+}
+
+// TestANewLimitCountsNoTimeThatACommandTook sets the limit when a client has just been answered, after most of that time.
+func TestANewLimitCountsNoTimeThatACommandTook(t *testing.T) {
+	_, address := serveStore(t, slowStore{openStore(t, kv.Options{}), 900 * time.Millisecond}, server.Options{})
+	c, other := dial(t, address), dial(t, address)
+	require.Equal(t, "nil", c.words("GET a"))
+	time.Sleep(50 * time.Millisecond) // The session waits for bytes by now.
+	require.Equal(t, "OK", other.words("CONFIG SET timeout 1"))
+	time.Sleep(250 * time.Millisecond)
+	require.Equal(t, "PONG", c.words("PING"), "it was silent for a third of the limit")
+}
+
 func TestASubscribedClientMayBeSilent(t *testing.T) {
 	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{IdleTimeout: 100 * time.Millisecond})
 	for _, row := range []struct{ begin, end string }{{"SUBSCRIBE a", "UNSUBSCRIBE"}, {"KV.WATCH 0", "KV.UNWATCH"}} {

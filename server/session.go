@@ -54,7 +54,8 @@ type session struct {
 	giveUp     time.Time // Until when the group that runs waits for a leader; zero before it has had to.
 	wrote      bool      // The transaction that runs has written.
 
-	awaiting sync.Mutex // Guards limited, and the deadline that it is about.
+	awaiting sync.Mutex // Guards silent and limited, and the deadline that they are about.
+	silent   time.Time  // Since when the client is, or was before the commands that run.
 	limited  bool       // There is a time by which bytes must arrive.
 
 	writing  sync.Mutex  // Held while bytes are sent, also by what sends messages that the client didn't ask for.
@@ -70,6 +71,7 @@ func newSession(server *Server, id int64, conn net.Conn) *session {
 	s.watch.share.of = &server.commandsHeld
 	s.face.began = time.Now()
 	s.face.active, s.face.queued = s.face.began, -1
+	s.silent = s.face.began
 	return s
 }
 
@@ -88,7 +90,7 @@ func (s *session) run(ctx context.Context) {
 		return
 	}
 	for !s.ending && !s.stopping.Load() {
-		s.awaitBytes(time.Now())
+		s.awaitBytes()
 		if err := s.in.fill(); err != nil {
 			s.refuseInput(err)
 			break
@@ -133,9 +135,17 @@ func (s *session) handshake(ctx context.Context) bool {
 	return err == nil
 }
 
-// awaitBytes limits how long the next bytes may take since a time. A client that is subscribed has no limit, also where it had one before.
-// It is called by the goroutine of the session before it waits, and by another one when the limit has changed.
-func (s *session) awaitBytes(since time.Time) {
+// awaitBytes is called before the session waits for bytes. Only from now on the client is silent.
+func (s *session) awaitBytes() {
+	s.awaiting.Lock()
+	s.silent = time.Now()
+	s.awaiting.Unlock()
+	s.limitSilence()
+}
+
+// limitSilence sets the time by which bytes must arrive. A client that is subscribed has no limit, also where it had one before. It is called
+// by the goroutine of the session before it waits, and by another one when the limit has changed.
+func (s *session) limitSilence() {
 	s.awaiting.Lock()
 	defer s.awaiting.Unlock()
 	limit := time.Duration(s.server.idleTimeout.Load())
@@ -147,7 +157,7 @@ func (s *session) awaitBytes(since time.Time) {
 	}
 	var deadline time.Time
 	if s.limited = limit > 0; s.limited {
-		deadline = since.Add(limit)
+		deadline = s.silent.Add(limit)
 	}
 	_ = s.conn.SetReadDeadline(deadline) // A connection that is closed needs none.
 	if s.stopping.Load() {

@@ -77,6 +77,6 @@ func (s *Server) each() []*session {
 func (s *Server) limitSilence(limit time.Duration) {
 	s.idleTimeout.Store(int64(limit))
 	for _, session := range s.each() {
-		session.awaitBytes(session.face.lastArrival())
+		session.limitSilence()
 	}
 }
