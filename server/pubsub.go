@@ -103,18 +103,20 @@ func unsubscribe(c *call) {
 	if !c.hasRoom(bytes) {
 		return
 	}
-	for _, from := range topics {
+	left := make([]int, len(topics)) // How many topics there are after each of them, which may be named twice.
+	for i, from := range topics {
 		if _, listens := s.topics[from]; listens {
 			s.server.leaveTopic(from, s.messages)
+			delete(s.topics, from)
 		}
+		left[i] = len(s.topics)
 	}
 	s.settleMessages()
-	for _, from := range topics {
-		delete(s.topics, from)
+	for i, from := range topics {
 		c.push(3)
 		c.text(c.command.name)
 		c.text(from.name)
-		c.integer(int64(len(s.topics)))
+		c.integer(int64(left[i]))
 	}
 	if len(topics) == 0 {
 		c.push(3)

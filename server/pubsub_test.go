@@ -73,6 +73,22 @@ func TestSubscriptionsAreAnsweredAsRedisDoes(t *testing.T) {
 	}
 }
 
+// TestATopicThatIsNamedTwiceIsLeftOnce has another client that listens to the same events.
+func TestATopicThatIsNamedTwiceIsLeftOnce(t *testing.T) {
+	_, address := serveStore(t, openStore(t, kv.Options{}), server.Options{})
+	c, other, writer := dial(t, address), dial(t, address), dial(t, address)
+	require.Equal(t, `["subscribe" "__keyspace@0__:a" 1]`, other.words("SUBSCRIBE __keyspace@0__:a"))
+	require.Equal(t, `["subscribe" "__keyspace@0__:a" 1]`, c.words("SUBSCRIBE __keyspace@0__:a"))
+	c.send(encode("UNSUBSCRIBE", "__keyspace@0__:a", "__keyspace@0__:a"))
+	require.Equal(t, []string{`["unsubscribe" "__keyspace@0__:a" 0]`, `["unsubscribe" "__keyspace@0__:a" 0]`}, c.replies(2))
+	require.Equal(t, "OK", writer.words("SET a 1"))
+	require.Equal(t, `["message" "__keyspace@0__:a" "set"]`, other.reply())
+
+	require.Equal(t, `["psubscribe" "b*" 1]`, c.words("PSUBSCRIBE b*"))
+	c.send(encode("PUNSUBSCRIBE", "b*", "b*"))
+	require.Equal(t, []string{`["punsubscribe" "b*" 0]`, `["punsubscribe" "b*" 0]`}, c.replies(2))
+}
+
 func TestASubscribedRESP2ClientMayDoLittleElse(t *testing.T) {
 	c := newClient(t)
 	refused := "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
