@@ -150,6 +150,32 @@ func TestWatchedKeysOfAllClientsHaveALimit(t *testing.T) {
 	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
 }
 
+// TestTopicsOfAllClientsHaveALimit has channels of 2,000 bytes, each of which counts as 2,350, and a pattern of 500, which counts as 2,700.
+func TestTopicsOfAllClientsHaveALimit(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 10_000})
+	channel := func(i int) string { return strings.Repeat(fmt.Sprint(i), 2000) }
+	first, second := dial(t, address), dial(t, address)
+	for range 2 {
+		first.send(encode("SUBSCRIBE", channel(1), channel(2), channel(1)))
+		first.replies(3)
+		require.EqualValues(t, 2*2350, server.CommandsHeld(srv), "a channel counts once for each client")
+	}
+	second.do("SUBSCRIBE", channel(1))
+	second.do("PSUBSCRIBE", strings.Repeat("p", 499)+"*")
+	require.EqualValues(t, 3*2350+2700, server.CommandsHeld(srv))
+	require.Equal(t, crowded, first.do("SUBSCRIBE", channel(3)))
+	require.Equal(t, crowded, first.do("PSUBSCRIBE", "p*"))
+	require.Equal(t, `["`+channel(3)+`" 0]`, dial(t, address).do("PUBSUB", "NUMSUB", channel(3)))
+	first.send(encode("UNSUBSCRIBE", channel(1), channel(1)))
+	first.replies(2)
+	require.EqualValues(t, 2*2350+2700, server.CommandsHeld(srv))
+	require.Equal(t, `["subscribe" "`+channel(3)+`" 2]`, first.do("SUBSCRIBE", channel(3)))
+	require.Equal(t, "RESET", second.words("RESET"))
+	require.EqualValues(t, 2*2350, server.CommandsHeld(srv))
+	require.NoError(t, first.conn.Close())
+	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}
+
 // TestLargeCommitsThatClientsWatchCountAsReplies has clients that don't read a commit of 15 MiB, which counts twice.
 func TestLargeCommitsThatClientsWatchCountAsReplies(t *testing.T) {
 	const size = 15 << 20

@@ -30,9 +30,10 @@ type Options struct {
 	// need memory are refused, and others go on.
 	MaxMemory int64
 	// MaxHeld limits what the server holds for all clients together, in bytes: once for commands that have not run, which are those that have
-	// not arrived whole, beyond 16 KiB and 1,024 arguments of each client, those between MULTI and EXEC, and watched keys; and once for replies
-	// that wait to be sent, beyond 1 MiB of each client. Beyond it a connection is closed, or a transaction or a command is refused. The default
-	// is a quarter of MaxMemory, at least 192 MiB and at most 1 GiB; without MaxMemory it is 1 GiB.
+	// not arrived whole, beyond 16 KiB and 1,024 arguments of each client, those between MULTI and EXEC, watched keys, and channels and patterns
+	// that clients listen to; and once for replies that wait to be sent, beyond 1 MiB of each client. Beyond it a connection is closed, or a
+	// transaction or a command is refused. The default is a quarter of MaxMemory, at least 192 MiB and at most 1 GiB; without MaxMemory it is
+	// 1 GiB.
 	MaxHeld int64
 	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
 	Users *Users

@@ -35,29 +35,44 @@ func subscribe(c *call) {
 		c.fail(problem)
 		return
 	}
-	bytes := 0
+	bytes, had := 0, s.topicsHeld.bytes
+	held := had
 	for _, name := range c.args[1:] {
 		bytes += len(name) + topicReply
+		if to := (topic{string(name), c.command.namesPatterns()}); !s.listens(to) {
+			held += to.held()
+		}
 	}
 	if !c.hasRoom(bytes) {
 		return // One that is answered with an error has joined nothing.
 	}
+	if !s.topicsHeld.hold(held) {
+		c.fail(crowdedError{}.Error())
+		return
+	}
 	m := s.expectMessages()
 	for _, name := range c.args[1:] {
-		to := topic{string(name), c.command.namesPatterns()}
-		if _, listens := s.topics[to]; !listens {
+		if to := (topic{string(name), c.command.namesPatterns()}); !s.listens(to) {
 			if s.topics == nil {
 				s.topics = make(map[topic]struct{})
 			}
 			s.topics[to] = struct{}{}
 			s.server.joinTopic(to, m)
+			had += to.held()
 		}
 		c.push(3)
 		c.text(c.command.name)
 		c.bulk(name)
 		c.integer(int64(len(s.topics)))
 	}
+	s.topicsHeld.hold(had) // One that is named twice counts once.
 	c.confirm()
+}
+
+// listens reports whether the session listens to a topic.
+func (s *session) listens(to topic) bool {
+	_, found := s.topics[to]
+	return found
 }
 
 // confirm makes messages of the replies to a subscription, which a client gets that wants no replies. Within EXEC they are a part of a reply.
@@ -105,9 +120,10 @@ func unsubscribe(c *call) {
 	}
 	left := make([]int, len(topics)) // How many topics there are after each of them, which may be named twice.
 	for i, from := range topics {
-		if _, listens := s.topics[from]; listens {
+		if s.listens(from) {
 			s.server.leaveTopic(from, s.messages)
 			delete(s.topics, from)
+			s.topicsHeld.hold(s.topicsHeld.bytes - from.held())
 		}
 		left[i] = len(s.topics)
 	}
@@ -215,4 +231,5 @@ func (s *session) forgetTopics() {
 		s.server.leaveTopic(from, s.messages)
 	}
 	s.topics = nil
+	s.topicsHeld.hold(0)
 }

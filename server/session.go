@@ -38,6 +38,7 @@ type session struct {
 	muted muted
 
 	topics       map[topic]struct{} // What it listens to.
+	topicsHeld   share              // Of what topics takes, and the entries of the server's table.
 	commits      *commitWatch       // Of KV.WATCH, nil without.
 	messages     *messages          // Nil until it listens or watches for the first time.
 	publications []publication      // Of the transaction that runs.
@@ -68,7 +69,7 @@ type session struct {
 func newSession(server *Server, id int64, conn net.Conn) *session {
 	s := &session{server: server, id: id, conn: conn, in: newInput(conn, true), out: reply{max: server.opts.MaxReplies}}
 	s.in.share.of, s.out.share.of = &server.commandsHeld, &server.repliesHeld
-	s.watch.share.of = &server.commandsHeld
+	s.watch.share.of, s.topicsHeld.of = &server.commandsHeld, &server.commandsHeld
 	s.face.began = time.Now()
 	s.face.active, s.face.queued = s.face.began, -1
 	s.silent = s.face.began

@@ -13,6 +13,18 @@ type topic struct {
 	isPattern bool
 }
 
+// topicOverhead is about what a channel that a client listens to takes in memory besides its name.
+const topicOverhead = 350
+
+// held is about how many bytes of memory the topic takes for each client that listens to it. A pattern is there in four copies, of which two are
+// parsed from it.
+func (t topic) held() int {
+	if t.isPattern {
+		return 2*topicOverhead + 4*len(t.name)
+	}
+	return topicOverhead + len(t.name)
+}
+
 // listeners are the clients of a topic, and the offset of the last commit before each of them came.
 type listeners map[*messages]uint64
 
