@@ -27,6 +27,13 @@ func (s *share) hold(bytes int) bool {
 	return true
 }
 
+// add makes the share larger by what is in memory already, though the budget may have no more.
+func (s *share) add(bytes int) {
+	if s.bytes += bytes; s.of != nil {
+		s.of.taken.Add(int64(bytes))
+	}
+}
+
 // crowdedError says that a client's command finds no room, since all clients together hold as much as they may.
 type crowdedError struct{}
 

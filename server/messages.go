@@ -235,12 +235,15 @@ func (s *session) forgetMessages() {
 	s.settle()
 }
 
-// settle puts what is pending before the reply that comes next. It doesn't count as a reply.
+// settle puts what is pending before the reply that comes next. It doesn't count as a reply, and takes no room from those that follow: what they
+// confirm has happened.
 func (s *session) settle() {
 	if s.messages != nil {
 		before := len(s.out.buf)
 		s.out.buf = s.messages.appendTo(s.out.buf)
-		s.out.base += len(s.out.buf) - before
+		settled := len(s.out.buf) - before
+		s.out.base += settled
+		s.out.share.add(settled)
 		s.out.kept = len(s.out.buf)
 	}
 }

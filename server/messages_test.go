@@ -114,3 +114,32 @@ func TestAClientThatWantsNoRepliesGetsItsMessages(t *testing.T) {
 	c.send(encode("CLIENT", "REPLY", "OFF") + "*1\r\nPING\r\n")
 	require.True(t, c.isClosed(), "an error of the protocol isn't answered either")
 }
+
+// TestWhatHasHappenedIsConfirmedHoweverMuchWaits has a client that reads nothing until messages of 7 MiB wait before the reply, and replies for
+// which there is room to 4 MiB.
+func TestWhatHasHappenedIsConfirmedHoweverMuchWaits(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 4 << 20})
+	publisher := dial(t, address)
+	message := strings.Repeat("x", 1<<20)
+	for _, row := range []struct{ command, want string }{
+		{"UNSUBSCRIBE", `["unsubscribe" "b" 0]`},
+		{"UNSUBSCRIBE b c", `["unsubscribe" "b" 0]`},
+		{"RESET", "RESET"},
+	} {
+		c := dialPipe(t, srv)
+		c.speakRESP3()
+		require.Equal(t, `["subscribe" "b" 1]`, c.words("SUBSCRIBE b"))
+		for range 8 {
+			require.Equal(t, "1", publisher.do("PUBLISH", "b", message))
+		}
+		c.send(encode(strings.Fields(row.command)...))
+		requireIn(t, "(*session).flush")
+		for range 8 {
+			require.Equal(t, `["message" "b" "`+message+`"]`, c.reply())
+		}
+		require.Equal(t, row.want, c.reply(), row.command)
+		require.NoError(t, c.conn.Close())
+		requireGone(t)
+		require.Eventually(t, func() bool { return server.RepliesHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+	}
+}

@@ -69,6 +69,26 @@ func TestAClientThatDoesNotReadIsClosedAndHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, "PONG", other.words("PING"))
 }
 
+// TestWhatHasHappenedIsConfirmedThoughRepliesAreFull has replies that end two bytes before what every client may have, and no room for more.
+func TestWhatHasHappenedIsConfirmedThoughRepliesAreFull(t *testing.T) {
+	const size = 1<<20 - 2 - len("$1048564\r\n\r\n")
+	db := openStore(t, kv.Options{})
+	_, err := db.Put([]byte("k"), []byte(strings.Repeat("x", size)))
+	require.NoError(t, err)
+	_, address := serveStore(t, db, server.Options{MaxHeld: 1 << 20})
+	for _, row := range []struct{ command, want string }{
+		{"CLIENT SETNAME x", "OK"},
+		{"RESET", "RESET"},
+		{"UNSUBSCRIBE c", `["unsubscribe" "c" 0]`},
+		{"QUIT", "OK"},
+	} {
+		c := dial(t, address)
+		c.send(encode("GET", "k") + encode(strings.Fields(row.command)...))
+		require.Len(t, c.reply(), size+2)
+		require.Equal(t, row.want, c.reply(), row.command)
+	}
+}
+
 const tooLarge = "-ERR the replies are too large to be kept until they can be sent"
 
 func TestAReplyThatIsTooLargeHarmsNoOtherCommand(t *testing.T) {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// repliesFree is how many bytes of replies a client may have that count into no limit of all clients.
-const repliesFree = 1 << 20
+// repliesFree is how many bytes of replies a client may have that count into no limit of all clients. A command that runs alone begins with
+// groupReplies at most. So there is always room for a short reply, which must not become an error once the command is done.
+const repliesFree = groupReplies + 4<<10
 
 // reply encodes replies, in RESP2 or RESP3. Where the two differ, a method writes what the connection's protocol has.
 //
