@@ -74,11 +74,8 @@ func (s consensus) Checkpoint(ctx context.Context) error {
 	}
 	// Nothing has come since this run began, but the replica may have a long log.
 	state, err := c.replica.Snapshot()
-	if err == nil {
-		err = state.Keep(ctx)
-	}
-	if err != nil || state.Offset() == 0 {
+	if err != nil {
 		return err
 	}
-	return c.history.noteEnd(state.Offset())
+	return c.history.keep(ctx, state)
 }

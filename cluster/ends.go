@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/walnutkv/walnut/snapshot"
@@ -10,8 +11,8 @@ import (
 // endKey is the prefix of the keys of ends in the stable file.
 const endKey = "snapshot "
 
-// ends are notes of the entries that snapshots end with, by their offsets. A snapshot that the store takes is noted once it is there; one that
-// another node has sent is noted before it is installed.
+// ends are notes of the entries that snapshots end with, by their offsets. One that the consensus asks for is noted before it is taken, one that
+// another node has sent before it is installed, and others once they are found.
 type ends struct {
 	notes
 	dir string // Of the snapshots.
@@ -36,7 +37,7 @@ func (e ends) check(log entryLog, applied uint64) error {
 	}
 	first, last := log.Bounds()
 	for at, n := range e.notes {
-		if at+1 == first || slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == at }) {
+		if at+1 == first || hasEnd(places, at) {
 			continue
 		}
 		own := at <= applied
@@ -54,13 +55,24 @@ func (e ends) check(log entryLog, applied uint64) error {
 	return nil
 }
 
-// oldest returns the offset of the note that speaks for all before the oldest snapshot that is there: that one's, or where it has none an earlier
-// one; 0 where there is none.
-func (e ends) oldest() uint64 {
+// drop removes the notes that aren't needed: those before the one that speaks for all before the oldest snapshot that is there, and those of
+// snapshots that were to be taken and aren't there, but for the last. It returns the offset of the one that speaks: that snapshot's, or where it
+// has none an earlier one; 0 where there is none. One after what is applied speaks for nothing: the store went back to before it, or it may come.
+func (e ends) drop(log entryLog, applied uint64) (oldest uint64) {
 	places, err := e.places()
 	if err != nil || len(places) == 0 {
 		return 0
 	}
-	at, _ := e.last(places[len(places)-1].Offset)
-	return at
+	oldest, _ = e.last(min(places[len(places)-1].Offset, applied))
+	last, _ := e.last(applied)
+	first, _ := log.Bounds()
+	maps.DeleteFunc(e.notes, func(at uint64, _ note) bool {
+		return at < oldest || oldest < at && at < last && first <= at && !hasEnd(places, at)
+	})
+	return oldest
+}
+
+// hasEnd reports whether one of the snapshots ends with an entry.
+func hasEnd(places []snapshot.Place, offset uint64) bool {
+	return slices.ContainsFunc(places, func(p snapshot.Place) bool { return p.Offset == offset })
 }

@@ -66,7 +66,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 }
 
 // checkpoint is a snapshot that the store keeps. Its offset may be later than raft thinks: the replica may have recovered entries that raft
-// has not handed on yet. So the sink notes it.
+// has not handed on yet.
 type checkpoint struct {
 	fsm   *fsm
 	state *kv.Snapshot
@@ -74,11 +74,8 @@ type checkpoint struct {
 
 // Persist implements raft.FSMSnapshot.
 func (c *checkpoint) Persist(into raft.SnapshotSink) error {
-	if err := c.state.Keep(c.fsm.ctx); err != nil {
-		return err
-	}
-	into.(*sink).taken = c.state.Offset()
-	return nil
+	into.(*sink).taken = true
+	return c.fsm.snapshots.history.keep(c.fsm.ctx, c.state)
 }
 
 // Release implements raft.FSMSnapshot.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -39,13 +40,21 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 		return nil, fmt.Errorf("cluster: %s: %w", s.path, err)
 	}
 	h := &history{stable: s, log: log, members: roll{members}, ends: ends{noted, dir}}
-	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.saveIfRoom(), h.noteEnds()); err != nil {
+	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.goBack(), h.saveIfRoom(), h.noteEnds()); err != nil {
 		return nil, err
 	}
 	if first, _ := log.Bounds(); len(noted) == 0 && first > 1 {
 		return nil, fmt.Errorf("%w: %s doesn't know the snapshot before entry %d", ErrCorrupt, s.path, first)
 	}
 	return h, nil
+}
+
+// goBack notes the members in what the store has to apply again, where it went back to before the end of a snapshot that is gone or can't be
+// read: the notes of entries before that end were dropped.
+func (h *history) goBack() error {
+	base, _ := h.ends.last(h.stable.applied())
+	newest, _ := h.ends.last(math.MaxUint64)
+	return h.members.find(h.log, base+1, newest)
 }
 
 // noteEnds notes the snapshots that have no note: the node died before it had one, or the caller of the store took a checkpoint. On a full
@@ -66,10 +75,23 @@ func (h *history) noteEnds() error {
 
 var errNoEntry = errors.New("neither the log nor a note has the entry")
 
-// noteEnd notes a snapshot that is there.
+// keep lets the store take a snapshot, which is noted before: then the store truncates its log, and the entry may be gone.
+func (h *history) keep(ctx context.Context, state *kv.Snapshot) error {
+	if offset := state.Offset(); offset > 0 {
+		if err := h.noteEnd(offset); err != nil {
+			return err
+		}
+	}
+	return state.Keep(ctx)
+}
+
+// noteEnd notes a snapshot of what is applied that is there, or is to come.
 func (h *history) noteEnd(offset uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if applied := h.stable.applied(); offset > applied { // It is being installed and may be withdrawn, or can't be read.
+		return fmt.Errorf("cluster: snapshot %d: %w: up to %d is applied", offset, errNoEntry, applied)
+	}
 	n, err := h.at(offset)
 	if err != nil {
 		return fmt.Errorf("cluster: snapshot %d: %w", offset, err)
@@ -91,16 +113,12 @@ func (h *history) at(offset uint64) (note, error) {
 		return note{}, err
 	}
 	n := h.membersAt(offset)
-	if n.index == 0 { // The notes are of snapshots that are gone, and the store went back to before them.
-		n, err = h.members.find(h.log, offset)
-		h.unsaved = true
-	}
 	n.term = e.Term
-	return n, err
+	return n, nil
 }
 
-// membersAt returns the note with the members as of an entry; without an index where there is none. What the end of a snapshot says counts for
-// all before it, where a note may be of an entry that was never agreed upon, and that an install has removed. mu is held.
+// membersAt returns the note with the members as of an entry. What the end of a snapshot says counts for all before it, where a note may be of an
+// entry that was never agreed upon, and that an install has removed. mu is held.
 func (h *history) membersAt(offset uint64) note {
 	at, end := h.ends.last(offset)
 	if entry, n := h.members.last(offset); entry > at {
@@ -191,9 +209,7 @@ func (h *history) notInstalled(meta *raft.SnapshotMeta) error {
 // save makes the notes durable: those that are needed, of the snapshots that are there and the one that may come. mu is held, but while the
 // history is opened.
 func (h *history) save() error {
-	oldest := h.ends.oldest()
-	h.members.dropBefore(oldest + 1)
-	h.ends.dropBefore(oldest)
+	h.members.dropBefore(h.ends.drop(h.log, h.stable.applied()) + 1)
 	err := h.stable.change(func(held map[string]string) {
 		h.members.write(held, membersKey)
 		h.ends.write(held, endKey)

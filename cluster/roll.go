@@ -42,19 +42,19 @@ func (r roll) supersede(offset uint64, end note) {
 	})
 }
 
-// find looks for the members as of an entry in the log itself, and notes them.
-func (r roll) find(log entryLog, offset uint64) (note, error) {
-	for first, _ := log.Bounds(); offset >= first; offset-- {
-		e, err := log.Read(offset)
+// find notes the members in the log's entries from one to another.
+func (r roll) find(log entryLog, from, to uint64) error {
+	first, last := log.Bounds()
+	for at := max(from, first); at <= min(to, last); at++ {
+		e, err := log.Read(at)
 		if err != nil {
-			return note{}, fmt.Errorf("cluster: %w", err)
+			return fmt.Errorf("cluster: %w", err)
 		}
 		if e.Kind == uint8(raft.LogConfiguration) {
-			r.notes[offset] = note{e.Term, offset, string(e.Data)}
-			return r.notes[offset], nil
+			r.notes[at] = note{e.Term, at, string(e.Data)}
 		}
 	}
-	return note{}, nil
+	return nil
 }
 
 // check removes the notes whose entry should be in the log and isn't: the node died before it was.

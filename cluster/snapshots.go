@@ -93,11 +93,11 @@ func (s *snapshots) Create(
 // receivedID is how the name of a snapshot begins that another node has sent.
 const receivedID = "received-"
 
-// sink is where a snapshot goes: one that kv takes by itself, of which the offset is noted, or the bytes of one that is received.
+// sink is where a snapshot goes: one that kv takes by itself, or the bytes of one that is received.
 type sink struct {
 	snapshots *snapshots
 	meta      raft.SnapshotMeta
-	taken     uint64 // The offset of a checkpoint that was taken.
+	taken     bool // The store keeps it.
 	file      *os.File
 }
 
@@ -126,8 +126,8 @@ func (k *sink) Write(piece []byte) (int, error) {
 // Close implements raft.SnapshotSink.
 func (k *sink) Close() error {
 	switch {
-	case k.taken > 0:
-		return k.snapshots.history.noteEnd(k.taken)
+	case k.taken:
+		return nil
 	case k.file == nil:
 		return errors.New("cluster: the snapshot that was received is empty")
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/walnutkv/walnut/internal/vfs"
 	"github.com/walnutkv/walnut/kv"
+	"github.com/walnutkv/walnut/snapshot"
 )
 
 // TestMembersOfAWorthlessEntryDoNotOutliveAnInstall has members in an entry that was never agreed upon, between an older snapshot and the end of
@@ -294,57 +296,129 @@ func TestMembersThatADiskRefusesDoNotComeBack(t *testing.T) {
 	}
 }
 
-// TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers: the only snapshot can't be read, and what is known to be agreed upon ends before it.
+// TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers: the only snapshot is gone or damaged, and what is known to be agreed upon ends before
+// it. Members come at 1, 12 and 17, and the notes of them were dropped once the snapshot had them.
 func TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers(t *testing.T) {
-	for _, c := range []struct {
-		sentence string
-		joins    uint64 // The index of the entry with the members that there are last.
-		want     uint64 // That of the members as of what is applied after the opening.
-	}{
-		{"the snapshot ends with another entry", 2, 2},
-		{"the snapshot ends with the entry that has the members", 9, 1},
-	} {
-		t.Run(c.sentence, func(t *testing.T) {
-			s := openShelf(t, t.TempDir())
-			log := s.log
-			s.committed = func() uint64 { _, last := log.Bounds(); return last }
-			s.members(1, "a", "b")
-			s.store(1, c.joins-1)
-			s.members(1, "a", "b", "c")
-			s.store(1, 8)
-			s.store(1, 9)
-			s.apply(9)
-			taken, err := s.replica.DB().Checkpoint(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, s.history.noteEnd(taken))
-			places, err := s.history.ends.places()
-			require.NoError(t, err)
-			require.Len(t, places, 1)
-			require.NoError(t, os.Remove(places[0].Path))
-			s = s.again()
-			s.requireBounds(1, 9)
-			require.EqualValues(t, 8, s.replica.Applied())
-			for range 2 {
-				meta, err := s.history.meta("recovered", 8, 0)
-				require.NoError(t, err)
-				require.EqualValues(t, c.want, meta.ConfigurationIndex)
-				require.Len(t, meta.Configuration.Servers, 1+int(min(c.want, 2)))
-				require.EqualValues(t, c.joins, s.history.newest())
-			}
-			s.store(1, 20)
-			s.apply(20)
-			taken, err = s.replica.DB().Checkpoint(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, s.history.noteEnd(taken))
-			s = s.again()
-			metas, err := s.history.noted()
-			require.NoError(t, err)
-			require.Len(t, metas, 1)
-			require.EqualValues(t, c.joins, metas[0].ConfigurationIndex)
-			require.Len(t, metas[0].Configuration.Servers, 3)
-			require.NoError(t, s.replica.DB().Close())
-		})
+	for _, gone := range []bool{false, true} {
+		for _, checkpoint := range []bool{false, true} {
+			t.Run(fmt.Sprint("gone=", gone, " and a checkpoint before the same members=", checkpoint), func(t *testing.T) {
+				s := openShelf(t, t.TempDir())
+				agreed := uint64(0)
+				s.committed = func() uint64 { return agreed }
+				s.members(1, "a", "b")
+				s.store(1, 8)
+				agreed = 8
+				s.store(1, 11)
+				s.members(1, "a", "b", "c")
+				s.store(1, 16)
+				s.members(1, "a", "b", "c", "d")
+				s.store(1, 20)
+				s.apply(20)
+				s.keep()
+				path := snapshot.Path(s.history.ends.dir, 20)
+				if gone {
+					require.NoError(t, os.Remove(path))
+				} else {
+					require.NoError(t, os.WriteFile(path, []byte("damaged"), 0o600))
+				}
+				s = s.again()
+				s.committed = func() uint64 { return agreed }
+				require.EqualValues(t, 8, s.replica.Applied())
+				s.requireMembers(8, 1, 2)
+				s.apply(15)
+				if checkpoint {
+					s.keep()
+				}
+				s.requireMembers(15, 12, 3)
+				agreed = 18
+				s.store(1, 21)
+				s.apply(18)
+				s.requireMembers(18, 17, 4)
+				s = s.again()
+				require.EqualValues(t, 18, s.replica.Applied())
+				s.requireMembers(18, 17, 4)
+				require.NoError(t, s.replica.DB().Close())
+			})
+		}
 	}
+}
+
+// keep takes a snapshot as the consensus does.
+func (s *shelf) keep() {
+	s.t.Helper()
+	state, err := s.replica.Snapshot()
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.history.keep(s.t.Context(), state))
+}
+
+// requireMembers shows which members there are as of an entry: so many, since the entry at an index. The newest in the log, which raft compares
+// with its own, are of index 17.
+func (s *shelf) requireMembers(offset, index uint64, count int) {
+	s.t.Helper()
+	meta, err := s.history.meta("recovered", offset, 0)
+	require.NoError(s.t, err)
+	require.Equal(s.t, index, meta.ConfigurationIndex)
+	require.Len(s.t, meta.Configuration.Servers, count)
+	require.EqualValues(s.t, 17, s.history.newest())
+}
+
+// TestTheNoteOfWhatIsInstalledIsKept, though a later snapshot has a note: that one can't be read, and the store went back to before it.
+func TestTheNoteOfWhatIsInstalledIsKept(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b", "c")
+	s.store(1, 2)
+	s.committed = func() uint64 { return 2 }
+	s.store(1, 10)
+	s.apply(9)
+	s.keep()
+	require.NoError(t, os.WriteFile(snapshot.Path(s.history.ends.dir, 9), []byte("damaged"), 0o600))
+	s = s.again()
+	require.EqualValues(t, 2, s.replica.Applied())
+	f, in := s.receive(snapshotOf(t, 6), 6, 1)
+	require.NoError(t, f.Restore(in))
+	require.NoError(t, in.Close())
+	require.NoError(t, s.DeleteRange(1, 10), "as raft does after an install")
+	meta, err := s.history.meta("recovered", 6, 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, meta.Term)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestASnapshotThatIsWithdrawnGetsNoNote: Status has listed the snapshots while an install had made its own, and reads the log where that is
+// withdrawn, as where there is no room for it. The log has a worthless entry there.
+func TestASnapshotThatIsWithdrawnGetsNoNote(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b", "c")
+	s.store(1, 5)
+	s.apply(5)
+	s.members(2, "stranger")
+	s.store(2, 9)
+	require.ErrorIs(t, s.history.noteEnd(8), errNoEntry)
+	require.NotContains(t, s.history.ends.notes, uint64(8))
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestASnapshotHasItsNoteBeforeItIsTaken: the store truncates its log once it is, which can be up to its end, where a later one is left from an
+// install that failed. Then the entry is gone.
+func TestASnapshotHasItsNoteBeforeItIsTaken(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b", "c")
+	s.store(1, 9)
+	s.apply(2)
+	s.keep()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for offset := uint64(3); offset < 8; offset++ {
+		s.apply(offset)
+		state, err := s.replica.Snapshot()
+		require.NoError(t, err)
+		require.ErrorIs(t, s.history.keep(ended, state), context.Canceled)
+		require.Equal(t, []uint64{2, offset}, slices.Sorted(maps.Keys(s.history.ends.notes)), "those that were not taken are forgotten")
+	}
+	s.apply(9)
+	s.keep()
+	s.requireNoted()
+	require.NoError(t, s.replica.DB().Close())
 }
 
 // TestAnEntryThatTheLogHasIsNotStoredAgain, so that its members stay noted.
