@@ -17,8 +17,9 @@ SOAK_TIME ?= 10m
 # How long `make cluster-soak` takes.
 CLUSTER_SOAK_TIME ?= 1h
 # How many histories of processes `make cluster-histories` makes, and a tenth as many in one process; and how long
-# `make cluster-verify` takes.
+# `make cluster-verify` takes; and how many lives of a node's notes `make cluster-notes` tries.
 CLUSTER_HISTORIES ?= 1000
+CLUSTER_NOTES ?= 5000
 VERIFY_TIME ?= 10m
 # How often `make cluster-clients` kills the leader.
 CLUSTER_ROUNDS ?= 50
@@ -140,6 +141,10 @@ cluster-bench-etcd: build-walnutd ## Measure three etcd and, in turns, three wal
 .PHONY: cluster-verify
 cluster-verify: ## Compare what the nodes' logs hold with what the leader appended, under load, for VERIFY_TIME (10m)
 	cd cluster && go test -count=1 -timeout=0 -run=TestAllNodesHaveWhat -v . -verify=$(VERIFY_TIME)
+
+.PHONY: cluster-notes
+cluster-notes: ## Let what a node notes of its members live at random, CLUSTER_NOTES (5000) times, beside a model
+	cd cluster && go test -count=1 -timeout=0 -run=TestNotesAre . -notes=$(CLUSTER_NOTES)
 
 .PHONY: kernel
 kernel: ## Run the tests of full, read-only and cut-off disks, limits and permissions at length; as root, all of them

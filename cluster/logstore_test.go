@@ -18,9 +18,10 @@ type shelf struct {
 	*logStore
 	t       testing.TB
 	dir     string
+	segment int64  // The size of the log's, 0 for the default.
+	disk    vfs.FS // The stable file's.
 	stable  *stable
 	replica *kv.Replica
-	segment int64 // The size of the log's, 0 for the default.
 
 	shortenings int
 }
@@ -32,23 +33,31 @@ func openShelf(t testing.TB, dir string) *shelf {
 
 func openShelfOf(t testing.TB, dir string, segment int64) *shelf {
 	t.Helper()
-	s := &shelf{t: t, dir: dir, segment: segment}
-	var err error
-	opts, member := kv.Options{Logger: testLogger(t), CheckpointFactor: -1, SegmentSize: segment}, kv.Member{Cluster: clusterID("test"), Node: "a"}
-	s.replica, err = kv.OpenReplica(filepath.Join(dir, storeName), opts, member, consensus{&Cluster{}})
-	require.NoError(t, err)
-	s.stable, err = openStable(vfs.OS, filepath.Join(dir, consensusName))
-	require.NoError(t, err)
+	s := &shelf{t: t, dir: dir, segment: segment, disk: vfs.OS}
+	require.NoError(t, s.open())
+	return s
+}
+
+// open opens it, unless the store can't be.
+func (s *shelf) open() (err error) {
+	s.t.Helper()
+	opts := kv.Options{Logger: testLogger(s.t), CheckpointFactor: -1, SegmentSize: s.segment}
+	member := kv.Member{Cluster: clusterID("test"), Node: "a"}
+	if s.replica, err = kv.OpenReplica(filepath.Join(s.dir, storeName), opts, member, consensus{&Cluster{}}); err != nil {
+		return err
+	}
+	s.stable, err = openStable(s.disk, filepath.Join(s.dir, consensusName))
+	require.NoError(s.t, err)
 	s.stable.applied = s.replica.Applied
-	history, err := openHistory(s.stable, s.replica.Log(), filepath.Join(dir, storeName, snapshotsName))
-	require.NoError(t, err)
+	history, err := openHistory(s.stable, s.replica.Log(), filepath.Join(s.dir, storeName, snapshotsName))
+	require.NoError(s.t, err)
 	s.logStore = &logStore{
 		log: s.replica.Log(), history: history, watch: newWatchdog(DefaultSlowSync),
 		committed: func() uint64 { return 0 }, applied: s.replica.Applied, shortened: func() { s.shortenings++ },
 	}
 	s.watch.stop = func(error) {}
 	s.stable.saw, s.stable.trip = s.watch.saw, s.watch.trip
-	return s
+	return nil
 }
 
 // again closes and opens it.

@@ -775,8 +775,8 @@ var mutants = []mutant{
 	{
 		mistake: "a snapshot that was never installed says which the members are",
 		file:    "cluster/history.go",
-		old:     "h.members.check(log), h.ends.check(log, s.applied()), h.saveIfRoom()",
-		new:     "h.members.check(log), h.saveIfRoom()",
+		old:     "h.members.check(log), h.ends.check(log, s.applied()), h.goBack()",
+		new:     "h.members.check(log), h.goBack()",
 		module:  "cluster", pkg: ".", test: "TestASnapshotThatWasNotInstalledSaysNothing",
 	},
 	{
