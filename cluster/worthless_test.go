@@ -315,6 +315,8 @@ func TestAStoreThatGoesBackToBeforeItsSnapshotsKnowsTheMembers(t *testing.T) {
 				s.store(1, 20)
 				s.apply(20)
 				s.keep()
+				require.NoError(t, s.history.save())
+				require.Empty(t, s.history.members.notes)
 				path := snapshot.Path(s.history.ends.dir, 20)
 				if gone {
 					require.NoError(t, os.Remove(path))
