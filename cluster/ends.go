@@ -15,7 +15,8 @@ const endKey = "snapshot "
 // another node has sent before it is installed, and others once they are found.
 type ends struct {
 	notes
-	dir string // Of the snapshots.
+	dir    string // Of the snapshots.
+	coming uint64 // The end of the one that is being taken, or was last. Its note stays, also where a later end is noted.
 }
 
 // places returns the snapshots that are there, the newest first.
@@ -40,8 +41,8 @@ func (e ends) check(log entryLog, applied uint64) error {
 		if at+1 == first || hasEnd(places, at) {
 			continue
 		}
-		own := at <= applied
-		if at >= first && at <= last {
+		own := at <= applied // Nothing else can be in its place. Its entry may be one that can't be read and isn't needed.
+		if !own && at >= first && at <= last {
 			entry, err := log.Read(at)
 			if err != nil {
 				return fmt.Errorf("cluster: %w", err)
@@ -60,14 +61,16 @@ func (e ends) check(log entryLog, applied uint64) error {
 // has none an earlier one; 0 where there is none. One after what is applied speaks for nothing: the store went back to before it, or it may come.
 func (e ends) drop(log entryLog, applied uint64) (oldest uint64) {
 	places, err := e.places()
-	if err != nil || len(places) == 0 {
+	if err != nil {
 		return 0
 	}
-	oldest, _ = e.last(min(places[len(places)-1].Offset, applied))
+	if len(places) > 0 {
+		oldest, _ = e.last(min(places[len(places)-1].Offset, applied))
+	}
 	last, _ := e.last(applied)
 	first, _ := log.Bounds()
 	maps.DeleteFunc(e.notes, func(at uint64, _ note) bool {
-		return at < oldest || oldest < at && at < last && first <= at && !hasEnd(places, at)
+		return at < oldest || oldest < at && at < last && at != e.coming && first <= at && !hasEnd(places, at)
 	})
 	return oldest
 }

@@ -39,7 +39,7 @@ func openHistory(s *stable, log entryLog, dir string) (*history, error) {
 	if err := errors.Join(errMembers, errEnds); err != nil {
 		return nil, fmt.Errorf("cluster: %s: %w", s.path, err)
 	}
-	h := &history{stable: s, log: log, members: roll{members}, ends: ends{noted, dir}}
+	h := &history{stable: s, log: log, members: roll{members}, ends: ends{notes: noted, dir: dir}}
 	if err := errors.Join(h.members.check(log), h.ends.check(log, s.applied()), h.goBack(), h.saveIfRoom(), h.noteEnds()); err != nil {
 		return nil, err
 	}
@@ -78,6 +78,9 @@ var errNoEntry = errors.New("neither the log nor a note has the entry")
 // keep lets the store take a snapshot, which is noted before: then the store truncates its log, and the entry may be gone.
 func (h *history) keep(ctx context.Context, state *kv.Snapshot) error {
 	if offset := state.Offset(); offset > 0 {
+		h.mu.Lock()
+		h.ends.coming = offset
+		h.mu.Unlock()
 		if err := h.noteEnd(offset); err != nil {
 			return err
 		}
@@ -113,6 +116,9 @@ func (h *history) at(offset uint64) (note, error) {
 		return note{}, err
 	}
 	n := h.membersAt(offset)
+	if n.index == 0 && len(h.ends.notes) > 0 {
+		return note{}, fmt.Errorf("%w with the members as of then: the notes begin after it", errNoEntry)
+	}
 	n.term = e.Term
 	return n, nil
 }

@@ -34,6 +34,7 @@ func TestNotesAreThoseOfTheLogWhateverHappens(t *testing.T) {
 	var texts [][]byte
 	t.Run("snapshots", func(t *testing.T) {
 		s := openShelf(t, t.TempDir())
+		s.members(1, "a")
 		for offset := uint64(1); offset <= lifeSnapshots; offset++ {
 			s.store(1, offset)
 			s.apply(offset)
@@ -232,6 +233,9 @@ func (l *life) takeSnapshot() {
 	}
 	state, err := l.replica.Snapshot()
 	require.NoError(l.t, err)
+	if l.dice.IntN(3) == 0 {
+		l.applySome()
+	}
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	if l.dice.IntN(4) == 0 {
@@ -369,6 +373,9 @@ func (l *life) check() {
 		require.NoError(l.t, err)
 		for _, meta := range metas {
 			l.requireTrue(meta)
+		}
+		if first, _ := l.log.Bounds(); len(metas) > 0 {
+			require.GreaterOrEqual(l.t, metas[0].Index+1, first, "a node that is sent a snapshot goes on with the log")
 		}
 	}
 }

@@ -401,25 +401,116 @@ func TestASnapshotThatIsWithdrawnGetsNoNote(t *testing.T) {
 }
 
 // TestASnapshotHasItsNoteBeforeItIsTaken: the store truncates its log once it is, which can be up to its end, where a later one is left from an
-// install that failed. Then the entry is gone.
+// install that failed. Then the entry is gone. Notes of those that were never taken don't pile up.
 func TestASnapshotHasItsNoteBeforeItIsTaken(t *testing.T) {
-	s := openShelf(t, t.TempDir())
-	s.members(1, "a", "b", "c")
-	s.store(1, 9)
-	s.apply(2)
-	s.keep()
-	ended, end := context.WithCancel(t.Context())
-	end()
-	for offset := uint64(3); offset < 8; offset++ {
-		s.apply(offset)
-		state, err := s.replica.Snapshot()
-		require.NoError(t, err)
-		require.ErrorIs(t, s.history.keep(ended, state), context.Canceled)
-		require.Equal(t, []uint64{2, offset}, slices.Sorted(maps.Keys(s.history.ends.notes)), "those that were not taken are forgotten")
+	for _, first := range []uint64{0, 2} {
+		t.Run(fmt.Sprint("the first one ends with ", first), func(t *testing.T) {
+			s := openShelf(t, t.TempDir())
+			s.members(1, "a", "b", "c")
+			s.store(1, 9)
+			var want []uint64
+			if first > 0 {
+				s.apply(first)
+				s.keep()
+				want = append(want, first)
+			}
+			for offset := first + 1; offset < 8; offset++ {
+				s.apply(offset)
+				s.keepInVain()
+				require.Equal(t, append(want, offset), slices.Sorted(maps.Keys(s.history.ends.notes)))
+			}
+			s.apply(9)
+			s.keep()
+			s.requireNoted()
+			require.NoError(t, s.replica.DB().Close())
+		})
 	}
-	s.apply(9)
+}
+
+// keepInVain notes a snapshot that isn't taken, as where the disk is full or the node dies.
+func (s *shelf) keepInVain() {
+	s.t.Helper()
+	state, err := s.replica.Snapshot()
+	require.NoError(s.t, err)
+	ended, end := context.WithCancel(context.Background())
+	end()
+	require.ErrorIs(s.t, s.history.keep(ended, state), context.Canceled)
+}
+
+// TestASnapshotKeepsItsNoteThoughALaterOneIsNoted: the later one was never taken, and the store went back to before it. The state of the next one
+// is as of an entry before it, and the consensus applies more until the store has taken that.
+func TestASnapshotKeepsItsNoteThoughALaterOneIsNoted(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b")
+	s.store(1, 30)
+	s.apply(10)
 	s.keep()
-	s.requireNoted()
+	s.apply(20)
+	s.keepInVain()
+	s = s.again()
+	require.EqualValues(t, 10, s.replica.Applied())
+	s.apply(15)
+	state, err := s.replica.Snapshot()
+	require.NoError(t, err)
+	s.apply(25)
+	require.NoError(t, s.history.keep(t.Context(), state))
+	require.NoError(t, s.DeleteRange(1, 15), "as raft does afterwards")
+	metas, err := s.history.noted()
+	require.NoError(t, err)
+	require.EqualValues(t, 15, metas[0].Index, "so that a node which is sent it can go on with the log")
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// TestNoSnapshotIsNotedWithoutMembers: the only one can't be read, and the store goes back to before it. The state of the next one is as of an
+// entry before that, and what the notes say begins with that once more is applied.
+func TestNoSnapshotIsNotedWithoutMembers(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b")
+	s.store(1, 30)
+	s.apply(20)
+	s.keep()
+	require.NoError(t, os.WriteFile(snapshot.Path(s.history.ends.dir, 20), []byte("damaged"), 0o600))
+	s = s.again()
+	require.Zero(t, s.replica.Applied())
+	s.apply(15)
+	state, err := s.replica.Snapshot()
+	require.NoError(t, err)
+	s.apply(25)
+	require.NoError(t, s.history.save())
+	require.ErrorIs(t, s.history.keep(t.Context(), state), errNoEntry)
+	s.keep()
+	meta, err := s.history.meta("recovered", 25, 0)
+	require.NoError(t, err)
+	require.Len(t, meta.Configuration.Servers, 2)
+	require.NoError(t, s.replica.DB().Close())
+}
+
+// rotten is a log of which an entry can't be read.
+type rotten struct {
+	entryLog
+	entry uint64
+}
+
+func (r rotten) Read(offset uint64) (kv.Entry, error) {
+	if offset == r.entry {
+		return kv.Entry{}, kv.ErrCorrupt
+	}
+	return r.entryLog.Read(offset)
+}
+
+// TestAnEntryThatIsNotNeededMayBeDamaged: that of a snapshot which is gone, since the store has taken others.
+func TestAnEntryThatIsNotNeededMayBeDamaged(t *testing.T) {
+	s := openShelf(t, t.TempDir())
+	s.members(1, "a", "b")
+	s.store(1, 9)
+	for _, offset := range []uint64{3, 5, 7} {
+		s.apply(offset)
+		s.keep()
+	}
+	require.Contains(t, s.history.ends.notes, uint64(3))
+	require.NoFileExists(t, snapshot.Path(s.history.ends.dir, 3))
+	_, err := openHistory(s.stable, rotten{s.log, 3}, s.history.ends.dir)
+	require.NoError(t, err)
 	require.NoError(t, s.replica.DB().Close())
 }
 

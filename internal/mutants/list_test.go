@@ -808,6 +808,20 @@ var mutants = []mutant{
 		module:  "cluster", pkg: ".", test: "TestASnapshotThatIsWithdrawnGetsNoNote",
 	},
 	{
+		mistake: "the note of a snapshot that is being taken is dropped for a later one",
+		file:    "cluster/ends.go",
+		old:     "at != e.coming && ",
+		new:     "",
+		module:  "cluster", pkg: ".", test: "TestASnapshotKeepsItsNoteThoughALaterOneIsNoted",
+	},
+	{
+		mistake: "a snapshot is noted without members",
+		file:    "cluster/history.go",
+		old:     "if n.index == 0 && len(h.ends.notes) > 0 {",
+		new:     "if n.index == 0 && len(h.ends.notes) > 1<<40 {",
+		module:  "cluster", pkg: ".", test: "TestNoSnapshotIsNotedWithoutMembers",
+	},
+	{
 		mistake: "a node that has applied other entries answers as if they were the leader's",
 		file:    "cluster/transport.go",
 		old:     "if err := by.agrees(index, term); err != nil || index == end {\n\t\treturn true, err",
