@@ -761,8 +761,8 @@ var mutants = []mutant{
 	{
 		mistake: "the note is forgotten of a snapshot that others have replaced",
 		file:    "cluster/ends.go",
-		old:     "own := at <= applied\n",
-		new:     "own := false\n",
+		old:     "own := at <= applied //",
+		new:     "own := at > 1<<40 //",
 		module:  "cluster", pkg: ".", test: "TestSnapshotsThatTheStoreTookByItselfLoseNoMembers",
 	},
 	{
