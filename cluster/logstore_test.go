@@ -19,6 +19,7 @@ type shelf struct {
 	t       testing.TB
 	dir     string
 	segment int64  // The size of the log's, 0 for the default.
+	kept    int64  // How much of the log snapshots leave besides what they must.
 	disk    vfs.FS // The stable file's.
 	stable  *stable
 	replica *kv.Replica
@@ -41,7 +42,7 @@ func openShelfOf(t testing.TB, dir string, segment int64) *shelf {
 // open opens it, unless the store can't be.
 func (s *shelf) open() (err error) {
 	s.t.Helper()
-	opts := kv.Options{Logger: testLogger(s.t), CheckpointFactor: -1, SegmentSize: s.segment}
+	opts := kv.Options{Logger: testLogger(s.t), CheckpointFactor: -1, SegmentSize: s.segment, LogKept: s.kept}
 	member := kv.Member{Cluster: clusterID("test"), Node: "a"}
 	if s.replica, err = kv.OpenReplica(filepath.Join(s.dir, storeName), opts, member, consensus{&Cluster{}}); err != nil {
 		return err

@@ -75,10 +75,17 @@ type life struct {
 	named  int    // How many members there have been.
 	trace  []string
 	over   bool // The node doesn't open any more: what it needs was damaged.
+
+	goesBack bool // The log is kept whole, so that the store can go back to its begin.
 }
 
 func newLife(t *testing.T, seed uint64, texts [][]byte) *life {
-	l := &life{dice: rand.New(rand.NewPCG(seed, 0)), texts: texts, term: 1, shelf: openShelfOf(t, t.TempDir(), 4<<10)}
+	l := &life{dice: rand.New(rand.NewPCG(seed, 0)), texts: texts, term: 1}
+	l.shelf = &shelf{t: t, dir: t.TempDir(), segment: 4 << 10, disk: vfs.OS}
+	if l.goesBack = l.dice.IntN(2) == 0; l.goesBack {
+		l.kept = 1 << 20
+	}
+	require.NoError(t, l.open())
 	l.agreed = []lifeEntry{l.withMembers()}
 	l.began()
 	return l
@@ -255,7 +262,7 @@ func (l *life) takeSnapshot() {
 func (l *life) install() {
 	applied := l.replica.Applied()
 	index := applied + 1 + l.dice.Uint64N(10)
-	if index > lifeSnapshots {
+	if index > lifeSnapshots || l.goesBack && l.same() < index { // The log would begin after it.
 		return
 	}
 	for uint64(len(l.agreed)) < index {
@@ -306,7 +313,7 @@ func (l *life) install() {
 // reopen closes the node and opens it, which is as if it had died: nothing is written at the end.
 func (l *life) reopen() {
 	require.NoError(l.t, l.replica.DB().Close())
-	l.shelf = &shelf{t: l.t, dir: l.dir, segment: l.segment, disk: l.disk}
+	l.shelf = &shelf{t: l.t, dir: l.dir, segment: l.segment, kept: l.kept, disk: l.disk}
 	require.NoError(l.t, l.open())
 	l.began()
 }
@@ -335,7 +342,7 @@ func (l *life) damage() {
 			require.NoError(l.t, os.WriteFile(place.Path, []byte("damaged"), 0o600))
 		}
 	}
-	l.shelf = &shelf{t: l.t, dir: l.dir, segment: l.segment, disk: l.disk}
+	l.shelf = &shelf{t: l.t, dir: l.dir, segment: l.segment, kept: l.kept, disk: l.disk}
 	if err := l.open(); err != nil {
 		l.say("the store doesn't open: %v", err)
 		l.over = true
