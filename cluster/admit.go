@@ -33,8 +33,11 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 	if err := checkPlace(q.Node, q.Address); err != nil {
 		return err
 	}
-	if next, _, err := c.admission(ctx, q); err != nil || next == nil {
+	switch next, _, err := c.admission(ctx, q); {
+	case err != nil:
 		return err
+	case next == nil:
+		return c.agreed(ctx, e)
 	}
 	if err := c.find(ctx, &q); err != nil {
 		return err
@@ -44,8 +47,11 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 	}
 	defer c.unlockMembers()
 	next, after, err := c.admission(ctx, q)
-	if err != nil || next == nil {
+	switch {
+	case err != nil:
 		return err
+	case next == nil:
+		return c.agreed(ctx, e)
 	}
 	if err := c.named("admit "+q.Node, c.changed(ctx, e, next(e, after))); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -218,5 +219,39 @@ func TestNoConnectionThatIsOfUseIsSwept(t *testing.T) {
 	leader.sweepIdle(soon(t))
 	for _, r := range leader.Survey(soon(t)) {
 		require.NoError(t, r.Err, "it is called again")
+	}
+}
+
+// TestAChangeIsDoneOnceItIsAgreedUpon: where one has been asked for before, the leader has it in its log, which is not enough. Most nodes can't
+// append it, and the leader leads still, since it hears from them.
+func TestAChangeIsDoneOnceItIsAgreedUpon(t *testing.T) {
+	for sentence, prepare := range map[string]func(c *trio) func(ctx context.Context) error{
+		"a removal": func(c *trio) func(ctx context.Context) error {
+			return func(ctx context.Context) error { return c.nodes["a"].Remove(ctx, "c") }
+		},
+		"a node that is let in": func(c *trio) func(ctx context.Context) error {
+			o := c.newcomer("d")
+			o.NonVoter = true
+			return c.openWith("d", o).Join
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			c, log := newTrioWithRefusals(t, func(*Options) {})
+			c.lead("a")
+			c.put("key", "1")
+			c.requireShows("b", "key", "1")
+			c.net.isolate("c", true)
+			log.appends.Store(true)
+			ask := prepare(c)
+			for range 2 {
+				hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+				require.Error(t, ask(hasty))
+				cancel()
+				require.True(t, c.nodes["a"].Leads())
+			}
+			log.appends.Store(false)
+			require.NoError(t, ask(soon(t)))
+			c.net.isolate("c", false)
+		})
 	}
 }

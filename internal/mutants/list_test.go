@@ -822,6 +822,13 @@ var mutants = []mutant{
 		module:  "cluster", pkg: ".", test: "TestNoSnapshotIsNotedWithoutMembers",
 	},
 	{
+		mistake: "a removal that isn't agreed upon is done when it is asked for again",
+		file:    "cluster/members.go",
+		old:     "\tcase at < 0:\n\t\treturn c.agreed(ctx, e)\n",
+		new:     "\tcase at < 0:\n\t\treturn nil\n",
+		module:  "cluster", pkg: ".", test: "TestAChangeIsDoneOnceItIsAgreedUpon",
+	},
+	{
 		mistake: "a node that has applied other entries answers as if they were the leader's",
 		file:    "cluster/transport.go",
 		old:     "if err := by.agrees(index, term); err != nil || index == end {\n\t\treturn true, err",
