@@ -56,7 +56,10 @@ func hello(c *call) {
 		c.fail(errNotKnown)
 		return
 	}
-	c.resp3 = resp3
+	if c.resp3 != resp3 {
+		c.resp3 = resp3
+		s.settleMessages() // What is pending is in the old protocol, so it must come before the reply.
+	}
 	c.greet()
 }
 

@@ -141,11 +141,11 @@ func (m *messages) sent(taken []byte) {
 }
 
 // appendTo moves what is pending to replies, before which it happened. Later messages wait until release, since those replies may have to wait
-// for what is being sent.
-func (m *messages) appendTo(replies []byte) []byte {
+// for what is being sent. They are in the protocol that the client speaks now.
+func (m *messages) appendTo(replies []byte, resp3 bool) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held = true
+	m.held, m.resp3 = true, resp3
 	replies = append(replies, m.pending...)
 	m.pending = nil
 	m.changed.Broadcast()
@@ -240,7 +240,7 @@ func (s *session) forgetMessages() {
 func (s *session) settle() {
 	if s.messages != nil {
 		before := len(s.out.buf)
-		s.out.buf = s.messages.appendTo(s.out.buf)
+		s.out.buf = s.messages.appendTo(s.out.buf, s.out.resp3)
 		settled := len(s.out.buf) - before
 		s.out.base += settled
 		s.out.share.add(settled)

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -142,4 +143,27 @@ func TestWhatHasHappenedIsConfirmedHoweverMuchWaits(t *testing.T) {
 		requireGone(t)
 		require.Eventually(t, func() bool { return server.RepliesHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
 	}
+}
+
+// TestMessagesAreInTheProtocolThatTheClientSpeaks goes back to RESP2 while one message is sent, one waits and another one comes.
+func TestMessagesAreInTheProtocolThatTheClientSpeaks(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{})
+	publisher, c := dial(t, address), dialPipe(t, srv)
+	pad := strings.Repeat("x", 8<<10) // More than the client reads ahead.
+	c.speakRESP3()
+	c.words("SUBSCRIBE news")
+	publisher.do("PUBLISH", "news", "0"+pad)
+	requireIn(t, "(*session).write")
+	publisher.do("PUBLISH", "news", "1"+pad)
+	c.send(encode("HELLO", "2"))
+	requireIn(t, "(*session).flush")
+	publisher.do("PUBLISH", "news", "2"+pad)
+	time.Sleep(2 * time.Millisecond) // The reply gets its turn.
+
+	message := func(kind, number string) string {
+		return fmt.Sprintf("%s3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$%d\r\n%s\r\n", kind, 1+len(pad), number+pad)
+	}
+	c.expect(message(">", "0") + message(">", "1"))
+	require.Contains(t, c.reply(), `["server" "walnut" `)
+	c.expect(message("*", "2"))
 }
