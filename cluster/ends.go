@@ -20,7 +20,7 @@ type ends struct {
 }
 
 // places returns the snapshots that are there, the newest first.
-func (e ends) places() ([]snapshot.Place, error) {
+func (e *ends) places() ([]snapshot.Place, error) {
 	places, err := snapshot.List(nil, e.dir)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -31,7 +31,7 @@ func (e ends) places() ([]snapshot.Place, error) {
 // check removes the notes of snapshots that aren't there, and that aren't of the node's entries: they were sent, and never installed. In a
 // cluster that was recovered other entries may come in the place of theirs. Others may be all that says which members there are, also once
 // their snapshots are gone.
-func (e ends) check(log entryLog, applied uint64) error {
+func (e *ends) check(log entryLog, applied uint64) error {
 	places, err := e.places()
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (e ends) check(log entryLog, applied uint64) error {
 // drop removes the notes that aren't needed: those before the one that speaks for all before the oldest snapshot that is there, and those of
 // snapshots that were to be taken and aren't there, but for the last. It returns the offset of the one that speaks: that snapshot's, or where it
 // has none an earlier one; 0 where there is none. One after what is applied speaks for nothing: the store went back to before it, or it may come.
-func (e ends) drop(log entryLog, applied uint64) (oldest uint64) {
+func (e *ends) drop(log entryLog, applied uint64) (oldest uint64) {
 	places, err := e.places()
 	if err != nil {
 		return 0
