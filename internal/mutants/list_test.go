@@ -306,9 +306,16 @@ var mutants = []mutant{
 	{
 		mistake: "a message overtakes one that waits in the replies",
 		file:    "server/messages.go",
-		old:     "\tm.held = true\n\treplies = append",
-		new:     "\treplies = append",
+		old:     "\tm.held, m.resp3 = true, resp3\n\treplies = append",
+		new:     "\tm.resp3 = resp3\n\treplies = append",
 		pkg:     "./server", test: "TestAMessageOvertakesNoEarlierOne",
+	},
+	{
+		mistake: "a topic that is left twice counts as two",
+		file:    "server/pubsub.go",
+		old:     "\t\t\tdelete(s.topics, from)\n",
+		new:     "\t\t\tdefer delete(s.topics, from)\n",
+		pkg:     "./server", test: "TestATopicThatIsNamedTwiceIsLeftOnce",
 	},
 	{
 		mistake: "the replies that a node forwards count for nothing",
