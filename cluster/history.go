@@ -166,7 +166,7 @@ func (h *history) expect(logs []*raft.Log) error {
 }
 
 // forgetFrom removes the notes of members in entries that were cut, or that an install has removed. On a full disk the file keeps them until
-// an entry is to be appended: to fail would help nobody, since the entries are gone, and raft would count them still.
+// an entry is to be appended: to fail would be no help, since the entries are gone, and raft would count them still.
 func (h *history) forgetFrom(index uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -96,8 +96,8 @@ func (c *Cluster) named(what string, err error) error {
 }
 
 // Remove removes a member, this node or another; a removed node goes on to read what it has. A leader that is removed lets another one
-// lead first. That a node is no member is no error. Any node takes the call. The last voter can't be removed: ErrMember. Other errors
-// are ErrStopped, ErrClosed, and ctx's, after which the node may or may not be removed.
+// lead first. That a node is no member is no error, once that is agreed upon. Any node takes the call. The last voter can't be removed:
+// ErrMember. Other errors are ErrStopped, ErrClosed, and ctx's, after which the node may or may not be removed.
 func (c *Cluster) Remove(ctx context.Context, node string) error {
 	return c.onLeader(ctx, question{Op: opRemove, Node: node}, func() error { return c.remove(ctx, node) })
 }

@@ -229,7 +229,7 @@ func (l *life) applySome() {
 	l.say("%d is known to be agreed upon, up to %d is applied", l.known, l.replica.Applied())
 }
 
-// takeSnapshot takes one as the consensus does, or its program, which tells it nothing. The consensus then lets go of the log's front.
+// takeSnapshot takes one as the consensus does, or as the program does without it. The consensus then lets go of the log's front.
 func (l *life) takeSnapshot() {
 	applied := l.replica.Applied()
 	if l.dice.IntN(3) == 0 {
