@@ -33,25 +33,22 @@ func (c *Cluster) admit(ctx context.Context, q question) error {
 	if err := checkPlace(q.Node, q.Address); err != nil {
 		return err
 	}
-	switch next, _, err := c.admission(ctx, q); {
-	case err != nil:
-		return err
-	case next == nil:
-		return c.agreed(ctx, e)
-	}
-	if err := c.find(ctx, &q); err != nil {
-		return err
-	}
-	if err := c.lockMembers(ctx); err != nil {
-		return err
-	}
-	defer c.unlockMembers()
 	next, after, err := c.admission(ctx, q)
+	if err == nil && next != nil { // Then it is asked again once the node was found.
+		if err := c.find(ctx, &q); err != nil {
+			return err
+		}
+		if err := c.lockMembers(ctx); err != nil {
+			return err
+		}
+		defer c.unlockMembers()
+		next, after, err = c.admission(ctx, q)
+	}
 	switch {
 	case err != nil:
 		return err
 	case next == nil:
-		return c.agreed(ctx, e)
+		return c.agreed(ctx, e, after)
 	}
 	if err := c.named("admit "+q.Node, c.changed(ctx, e, next(e, after))); err != nil {
 		return err
@@ -98,7 +95,7 @@ func (c *Cluster) admission(ctx context.Context, q question) (next change, after
 	case servers[at].Suffrage != raft.Voter && !q.NonVoter && q.Applied+promotionLag >= c.replica.Applied():
 		return withVote, after, nil
 	}
-	return nil, 0, nil
+	return nil, after, nil
 }
 
 // find makes sure that a node is where it says, and learns what it has applied and which run it is.

@@ -151,7 +151,7 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 	at := slices.IndexFunc(servers, func(s raft.Server) bool { return nameOf(string(s.ID)) == node })
 	switch {
 	case at < 0:
-		return c.agreed(ctx, e)
+		return c.agreed(ctx, e, after)
 	case servers[at].Suffrage == raft.Voter && voters(servers) == 1:
 		return fmt.Errorf("%w: %q is the last voter", ErrMember, node)
 	case string(servers[at].ID) == c.id:
@@ -166,10 +166,14 @@ func (c *Cluster) remove(ctx context.Context, node string) error {
 	return err
 }
 
-// agreed waits until the members are agreed upon that this node, which leads, has. Where nothing is left to change, the change may have been
-// appended without being agreed upon, so that it is lost with the leadership; or a later leader may have made another one.
-func (c *Cluster) agreed(ctx context.Context, e *engine) error {
-	return c.named("members", e.await(ctx, e.raft.Barrier(c.opts.DialTimeout)))
+// agreed waits until the members are agreed upon that an entry has made, and that this node has, which leads. Where nothing is left to change, the
+// change may have been appended without being agreed upon, so that it is lost with the leadership. That may end and begin again meanwhile.
+func (c *Cluster) agreed(ctx context.Context, e *engine, entry uint64) error {
+	err := c.named("members", e.await(ctx, e.raft.Barrier(c.opts.DialTimeout)))
+	if newest := c.history.newest(); err == nil && newest != entry {
+		err = fmt.Errorf("cluster: members: %w: those of entry %d are replaced by those of %d", errAgain, entry, newest)
+	}
+	return err
 }
 
 // changed waits for raft's answer to a change of the members. Where this node's log has refused the entry, raft counts the new members all

@@ -255,3 +255,13 @@ func TestAChangeIsDoneOnceItIsAgreedUpon(t *testing.T) {
 		})
 	}
 }
+
+// TestMembersThatWereReplacedAreNotAgreedUpon: another leader's may be, where this node has led before it and after.
+func TestMembersThatWereReplacedAreNotAgreedUpon(t *testing.T) {
+	c := newTrio(t, "a", "b", "c")
+	c.lead("a")
+	a := c.nodes["a"]
+	newest := a.history.newest()
+	require.NoError(t, a.agreed(soon(t), a.engine(), newest))
+	require.ErrorIs(t, a.agreed(soon(t), a.engine(), newest-1), errAgain)
+}

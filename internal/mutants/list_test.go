@@ -831,9 +831,16 @@ var mutants = []mutant{
 	{
 		mistake: "a removal that isn't agreed upon is done when it is asked for again",
 		file:    "cluster/members.go",
-		old:     "\tcase at < 0:\n\t\treturn c.agreed(ctx, e)\n",
+		old:     "\tcase at < 0:\n\t\treturn c.agreed(ctx, e, after)\n",
 		new:     "\tcase at < 0:\n\t\treturn nil\n",
 		module:  "cluster", pkg: ".", test: "TestAChangeIsDoneOnceItIsAgreedUpon",
+	},
+	{
+		mistake: "members that were replaced meanwhile are taken for agreed upon",
+		file:    "cluster/members.go",
+		old:     "err == nil && newest != entry {",
+		new:     "err == nil && newest < entry {",
+		module:  "cluster", pkg: ".", test: "TestMembersThatWereReplacedAreNotAgreedUpon",
 	},
 	{
 		mistake: "a node that has applied other entries answers as if they were the leader's",
