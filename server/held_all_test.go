@@ -176,6 +176,36 @@ func TestTopicsOfAllClientsHaveALimit(t *testing.T) {
 	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
 }
 
+// TestMessagesOfAllClientsHaveALimit has subscribers that don't read, and one that does.
+func TestMessagesOfAllClientsHaveALimit(t *testing.T) {
+	const limit = 16 << 20
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: limit})
+	reader, writer := dial(t, address), dial(t, address)
+	reader.words("SUBSCRIBE c")
+	var all []*client
+	for range 8 {
+		all = append(all, dial(t, address))
+		all[len(all)-1].words("SUBSCRIBE c")
+	}
+	message := strings.Repeat("x", 100_000)
+	for i := 0; srv.Stats().Clients == 10; i++ {
+		require.Less(t, i, 300, "each may have 32 MiB, and all together half as much")
+		require.NotEqual(t, "0", writer.do("PUBLISH", "c", message))
+		require.Contains(t, reader.reply(), message)
+		require.LessOrEqual(t, server.RepliesHeld(srv), int64(limit))
+	}
+	for range 300 {
+		writer.do("PUBLISH", "c", message)
+		require.Contains(t, reader.reply(), message, "one that reads isn't closed")
+	}
+	require.LessOrEqual(t, server.RepliesHeld(srv), int64(limit))
+	for _, c := range all {
+		require.NoError(t, c.conn.Close())
+	}
+	require.Eventually(t, func() bool { return server.RepliesHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "1", writer.do("PUBLISH", "c", message))
+}
+
 // TestLargeCommitsThatClientsWatchCountAsReplies has clients that don't read a commit of 15 MiB, which counts twice.
 func TestLargeCommitsThatClientsWatchCountAsReplies(t *testing.T) {
 	const size = 15 << 20

@@ -29,13 +29,14 @@ type messages struct {
 	pending []byte
 	spare   []byte // Memory for pending.
 	sending int    // Bytes that are being sent.
+	share   share  // Of what all clients have to read: these two, where they are more than repliesFree.
 	held    bool   // Replies that come before are still to be sent.
 	closed  bool   // The connection is over.
 	resp3   bool
 }
 
-func newMessages(conn net.Conn) *messages {
-	m := &messages{conn: conn}
+func newMessages(conn net.Conn, replies *budget) *messages {
+	m := &messages{conn: conn, share: share{of: replies}}
 	m.changed.L = &m.mu
 	return m
 }
@@ -58,14 +59,31 @@ func (m *messages) release(resp3 bool) {
 	}
 }
 
-// offer adds a message. A client that has too many is given up: it would have a gap, without knowing that.
+// offer adds a message. A client that has too many, or more than all clients together leave room for, is given up: it would have a gap, without
+// knowing that.
 func (m *messages) offer(message []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.pending)+m.sending+len(message) > pendingMax {
+	if m.closed {
+		return
+	}
+	if bytes := m.bytes() + len(message); bytes > pendingMax || bytes > repliesFree && !m.share.hold(bytes) {
 		m.giveUp()
 	}
 	m.add(message)
+}
+
+// bytes returns how many bytes are pending or being sent. The caller holds mu.
+func (m *messages) bytes() int { return len(m.pending) + m.sending }
+
+// fewer gives back the share of what is in memory no longer. The caller holds mu.
+func (m *messages) fewer() {
+	bytes := m.bytes()
+	if bytes <= repliesFree {
+		bytes = 0
+	}
+	m.share.hold(min(bytes, m.share.bytes))
+	m.changed.Broadcast()
 }
 
 // put adds a message once few are pending. It returns false where ctx or the connection has ended.
@@ -82,7 +100,7 @@ func (m *messages) put(ctx context.Context, message []byte) bool {
 
 // awaitFew waits until few bytes are pending, or ctx or the connection has ended. The caller holds mu.
 func (m *messages) awaitFew(ctx context.Context) {
-	for !m.closed && ctx.Err() == nil && len(m.pending)+m.sending > commitsAhead {
+	for !m.closed && ctx.Err() == nil && m.bytes() > commitsAhead {
 		m.changed.Wait()
 	}
 }
@@ -137,7 +155,7 @@ func (m *messages) sent(taken []byte) {
 	if cap(taken) <= messagesKept {
 		m.spare = taken[:0]
 	}
-	m.changed.Broadcast()
+	m.fewer()
 }
 
 // appendTo moves what is pending to replies, before which it happened. Later messages wait until release, since those replies may have to wait
@@ -148,7 +166,7 @@ func (m *messages) appendTo(replies []byte, resp3 bool) []byte {
 	m.held, m.resp3 = true, resp3
 	replies = append(replies, m.pending...)
 	m.pending = nil
-	m.changed.Broadcast()
+	m.fewer()
 	return replies
 }
 
@@ -162,7 +180,7 @@ func (m *messages) wake() {
 // close drops what is pending, and lets nothing be sent any more. The caller holds mu.
 func (m *messages) close() {
 	m.closed, m.pending, m.spare = true, nil, nil
-	m.changed.Broadcast()
+	m.fewer()
 }
 
 // end closes, and waits for the sender. The connection must be closed.
@@ -191,7 +209,7 @@ func (m *messages) giveUp() {
 // expectMessages returns the session's messages, which are sent after the replies that there are.
 func (s *session) expectMessages() *messages {
 	if s.messages == nil {
-		s.messages = newMessages(s.conn)
+		s.messages = newMessages(s.conn, &s.server.repliesHeld)
 		s.messages.sender.Go(s.sendMessages)
 	}
 	s.messages.hold(s.out.resp3)

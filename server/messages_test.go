@@ -119,7 +119,7 @@ func TestAClientThatWantsNoRepliesGetsItsMessages(t *testing.T) {
 // TestWhatHasHappenedIsConfirmedHoweverMuchWaits has a client that reads nothing until messages of 7 MiB wait before the reply, and replies for
 // which there is room to 4 MiB.
 func TestWhatHasHappenedIsConfirmedHoweverMuchWaits(t *testing.T) {
-	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 4 << 20})
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 9 << 20, MaxReplies: 4 << 20})
 	publisher := dial(t, address)
 	message := strings.Repeat("x", 1<<20)
 	for _, row := range []struct{ command, want string }{

@@ -31,8 +31,8 @@ type Options struct {
 	MaxMemory int64
 	// MaxHeld limits what the server holds for all clients together, in bytes: once for commands that have not run, which are those that have
 	// not arrived whole, beyond 16 KiB and 1,024 arguments of each client, those between MULTI and EXEC, watched keys, and channels and patterns
-	// that clients listen to; and once for replies that wait to be sent, beyond 1 MiB of each client. Beyond it a connection is closed, or a
-	// transaction or a command is refused. The default is a quarter of MaxMemory, at least 192 MiB and at most 1 GiB; without MaxMemory it is
+	// that clients listen to; and once for replies and messages that wait to be sent, beyond 1 MiB of each client. Beyond it a connection is
+	// closed, or a transaction or a command is refused. The default is a quarter of MaxMemory, at least 192 MiB and at most 1 GiB; without MaxMemory it is
 	// 1 GiB.
 	MaxHeld int64
 	// Users are those that may use the server; by default everybody may do everything. SetUsers replaces them.
