@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -146,8 +147,10 @@ func (s *Server) listen(listener net.Listener) bool {
 func (s *Server) accept(ctx context.Context, conn net.Conn) {
 	session, refusal := s.admit(conn)
 	if session == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = conn.Write([]byte(refusal)) // It is only a courtesy.
+		if _, secure := conn.(*tls.Conn); !secure { // With TLS the client would have to do its part of the handshake first.
+			_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = conn.Write([]byte(refusal)) // It is only a courtesy.
+		}
 		_ = conn.Close()
 		return
 	}

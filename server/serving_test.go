@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"os"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/walnutkv/walnut/internal/mutual/mutualtest"
 	"github.com/walnutkv/walnut/kv"
 	"github.com/walnutkv/walnut/server"
 )
@@ -87,4 +89,39 @@ func TestNobodyWaitsForAConnectionThatIsSlowToClose(t *testing.T) {
 	require.Equal(t, "PONG", admin.words("PING"))
 	require.Equal(t, "OK", dial(t, address).words("AUTH secret"))
 	close(slow.may)
+}
+
+// TestASilentClientOfTLSDelaysNoOther is about one more than there may be, which is refused. It never does its part of the handshake.
+func TestASilentClientOfTLSDelaysNoOther(t *testing.T) {
+	srv, err := server.New(openStore(t, kv.Options{}), server.Options{MaxClients: 1})
+	require.NoError(t, err)
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	keys, err := tls.LoadX509KeyPair(mutualtest.New(t).Issue("server"))
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- srv.Serve(t.Context(), tls.NewListener(plain, &tls.Config{Certificates: []tls.Certificate{keys}}))
+	}()
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	first, err := dialer.DialContext(t.Context(), "tcp", plain.Addr().String())
+	require.NoError(t, err)
+	for range 2 {
+		silent, err := net.Dial("tcp", plain.Addr().String())
+		require.NoError(t, err)
+		defer silent.Close()
+	}
+	require.Eventually(t, func() bool { return srv.Stats().Refused == 2 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, first.Close())
+	require.Eventually(t, func() bool { return srv.Stats().Clients == 0 }, 10*time.Second, time.Millisecond)
+	next, err := dialer.DialContext(t.Context(), "tcp", plain.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, srv.Close())
+	_ = next.Close() // The other end may be closed already.
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, server.ErrClosed)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "Serve goes on")
+	}
 }
