@@ -13,9 +13,11 @@ import (
 const (
 	groupCommands = 256
 	groupBytes    = 256 << 10
-	groupReplies  = 1 << 20
-	groupTime     = 5 * time.Millisecond // Of its commands that run, if it writes. Those of a MULTI are one.
-	groupLook     = 8                    // How many commands run before the next look at the clock, which takes 40 ns.
+	// batchKept is how many bytes of commands leave their memory to the next blind writes, and to an idle connection.
+	batchKept    = 16 << 10
+	groupReplies = 1 << 20
+	groupTime    = 5 * time.Millisecond // Of its commands that run, if it writes. Those of a MULTI are one.
+	groupLook    = 8                    // How many commands run before the next look at the clock, which takes 40 ns.
 )
 
 // runAll runs requests in order, consecutive ones as a group where they can be. It is given what time it is, and returns what time it is then.
@@ -286,8 +288,12 @@ func (s *session) applyBlind(ctx context.Context, group []request) error {
 		s.runAlone(ctx, &group[i], now) // Of those that write the replies are short.
 	}
 	_, err := s.server.store.ApplyContext(s.patient, &s.batch)
-	if group[0].size() > groupBytes {
-		s.batch = kv.Batch{} // It would keep that much memory.
+	bytes := 0
+	for i := range group {
+		bytes += group[i].size()
+	}
+	if bytes > batchKept {
+		s.batch = kv.Batch{}
 	}
 	return err
 }

@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,66 @@ func TestWatchedKeysOfAllClientsHaveALimit(t *testing.T) {
 	require.Equal(t, "OK", second.do("WATCH", key(1)))
 	require.NoError(t, second.conn.Close())
 	require.Eventually(t, func() bool { return server.CommandsHeld(srv) == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// TestAKeyThatIsWatchedTwiceCountsOnce is about a key that one WATCH names many times.
+func TestAKeyThatIsWatchedTwiceCountsOnce(t *testing.T) {
+	srv, address := serveStore(t, openStore(t, kv.Options{}), server.Options{MaxHeld: 1000})
+	require.Equal(t, "OK", dial(t, address).do(append([]string{"WATCH"}, slices.Repeat([]string{"k"}, 1000)...)...))
+	require.EqualValues(t, 351, server.CommandsHeld(srv))
+}
+
+// heap returns how many bytes live in memory.
+func heap() int64 {
+	var m runtime.MemStats
+	for range 2 { // What a pool has goes with the second.
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestAnIdleClientKeepsNoValues is about what its commands had, or have read.
+func TestAnIdleClientKeepsNoValues(t *testing.T) {
+	value := strings.Repeat("x", 4<<20)
+	for _, row := range []struct {
+		sentence string
+		keep     func(t *testing.T, c *client)
+	}{
+		{"WATCH has seen a value, which was deleted", func(t *testing.T, c *client) {
+			require.Equal(t, "OK", c.do("SET", "k", value))
+			require.Equal(t, "OK", c.words("WATCH k"))
+			require.Equal(t, "1", c.words("DEL k"))
+		}},
+		{"an EXEC that published a message has failed", func(t *testing.T, c *client) {
+			require.Equal(t, "OK", c.words("MULTI"))
+			require.Equal(t, "QUEUED", c.do("PUBLISH", "c", value))
+			for _, key := range []string{"a", "b", "c"} {
+				require.Equal(t, "QUEUED", c.do("SETRANGE", key, "33554431", "x"))
+			}
+			require.Contains(t, c.words("EXEC"), "commit is too large")
+		}},
+		{"a write of 250 KiB is done", func(t *testing.T, c *client) {
+			require.Equal(t, "OK", c.do("SET", "k", value[:250<<10]))
+			require.Equal(t, "1", c.words("DEL k"))
+		}},
+	} {
+		t.Run(row.sentence, func(t *testing.T) {
+			_, address := serveStore(t, openDisk(t, kv.Options{CheckpointFactor: -1}), server.Options{})
+			row.keep(t, dial(t, address))
+			before := heap()
+			var all []*client
+			for range 8 {
+				c := dial(t, address)
+				row.keep(t, c)
+				all = append(all, c)
+			}
+			require.Less(t, heap()-before, int64(len(all)*128<<10))
+			for _, c := range all {
+				require.Equal(t, "PONG", c.words("PING"))
+			}
+		})
+	}
 }
 
 // TestTopicsOfAllClientsHaveALimit has channels of 2,000 bytes, each of which counts as 2,350, and a pattern of 500, which counts as 2,700.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -180,7 +181,8 @@ func watchKeys(c *call) {
 	if s.watchThere(c) {
 		return
 	}
-	if !s.watch.hold(c.args[1:]) {
+	added := s.watch.news(c.args[1:])
+	if !s.watch.hold(added) {
 		s.watch.lost = true // EXEC must not take the keys for watched.
 		c.fail(crowdedError{}.Error())
 		return
@@ -188,14 +190,9 @@ func watchKeys(c *call) {
 	if s.watch.seen == nil {
 		s.watch.seen = make(map[string]seenPair)
 	}
-	var added []string
-	for _, arg := range c.args[1:] {
-		key := string(arg)
-		if _, watched := s.watch.seen[key]; !watched {
-			s.watch.seen[key] = seenPair{}
-			s.server.watched.add(&s.watch, key)
-			added = append(added, key)
-		}
+	for _, key := range added {
+		s.watch.seen[key] = seenPair{}
+		s.server.watched.add(&s.watch, key)
 	}
 	if err := s.see(c.ctx, added); err != nil {
 		s.watch.dirty.Store(true) // What it can't compare may have changed.
@@ -229,7 +226,7 @@ func pairNow(tx *kv.Tx, key string) seenPair {
 	if err != nil {
 		return seenPair{}
 	}
-	seen := seenPair{found: true, value: value}
+	seen := seenPair{found: true, size: len(value), hash: maphash.Bytes(seenSeed, value)}
 	if at, err := tx.Deadline([]byte(key)); err == nil && !at.IsZero() {
 		seen.deadline = at.UnixNano()
 	}
@@ -242,8 +239,7 @@ func (w *watch) changed(tx *kv.Tx) bool {
 		return true
 	}
 	for key, before := range w.seen {
-		now := pairNow(tx, key)
-		if now.found != before.found || now.deadline != before.deadline || !bytes.Equal(now.value, before.value) {
+		if pairNow(tx, key) != before {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
@@ -36,23 +37,39 @@ type watch struct {
 // watchOverhead is about what a watched key takes in memory besides its bytes.
 const watchOverhead = 350
 
-// hold counts keys that are to be watched, and reports whether there is room.
-func (w *watch) hold(keys [][]byte) bool {
-	bytes := w.share.bytes
-	for _, key := range keys {
-		if _, watched := w.seen[string(key)]; !watched {
-			bytes += watchOverhead + len(key)
+// news returns those of some keys that aren't watched yet, each once.
+func (w *watch) news(keys [][]byte) (added []string) {
+	named := make(map[string]struct{})
+	for _, arg := range keys {
+		key := string(arg)
+		_, isNamed := named[key]
+		if _, watched := w.seen[key]; !watched && !isNamed {
+			named[key] = struct{}{}
+			added = append(added, key)
 		}
+	}
+	return added
+}
+
+// hold counts keys that are to be watched, and reports whether there is room.
+func (w *watch) hold(added []string) bool {
+	bytes := w.share.bytes
+	for _, key := range added {
+		bytes += watchOverhead + len(key)
 	}
 	return w.share.hold(bytes)
 }
 
-// seenPair is a pair as WATCH saw it.
+// seenPair is a pair as WATCH saw it. The value itself would stay in memory for as long.
 type seenPair struct {
 	found    bool
-	value    []byte
-	deadline int64 // Nanoseconds since 1970; 0 where it has none.
+	size     int
+	hash     uint64 // Of the value.
+	deadline int64  // Nanoseconds since 1970; 0 where it has none.
 }
+
+// seenSeed makes hashes that no client can know.
+var seenSeed = maphash.MakeSeed()
 
 // add lets a connection watch a key, which must not be in its watch yet.
 func (k *watchedKeys) add(w *watch, key string) {
