@@ -71,16 +71,24 @@ func (s *session) answerEach(group []request, answer func(r *request)) {
 
 // answerBroken answers a group whose replies the leader didn't send. Commands that only read run again.
 func (s *session) answerBroken(ctx context.Context, group []request) {
-	s.answerEach(group, func(r *request) {
+	again := s.await(ctx)
+	for len(group) > 0 {
+		reads := slices.IndexFunc(group, func(r request) bool { return r.class() == writing })
 		switch {
-		case r.class() == writing:
+		case reads == 0:
 			s.out.fail(errUndecided)
-		case s.await(ctx):
-			s.forward(ctx, []request{*r})
-		default:
-			s.out.fail(errNoLeader)
+			group = group[1:]
+			continue
+		case reads < 0:
+			reads = len(group)
 		}
-	})
+		if again {
+			s.forward(ctx, group[:reads])
+		} else {
+			s.refuse(group[:reads], nil)
+		}
+		group = group[reads:]
+	}
 }
 
 // answerDropped answers what the leader has run, and for whose reply there was no room.
@@ -196,7 +204,7 @@ func (s *session) redirect(group []request) bool {
 // transact runs a transaction here or on the leader, and answers with its replies, or null where a watched key has changed.
 func (s *session) transact(ctx context.Context, requests []request) {
 	s.giveUp, s.executing = time.Time{}, true
-	defer func() { s.executing = false }()
+	defer func() { s.executing, s.publications = false, nil }()
 	needs := toRead
 	if s.mustUpdate(requests) {
 		needs = toUpdate

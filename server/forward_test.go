@@ -3,8 +3,11 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -496,4 +499,69 @@ func TestErrorsShowTheBeginningOfALongArgument(t *testing.T) {
 		c.send(encode("MULTI") + encode("SET", "a", "1") + encode("EXPIRE", "k", "10", long) + encode("EXEC"))
 		require.Equal(t, []string{"OK", "QUEUED", "QUEUED", "[OK " + option + "]"}, c.replies(4))
 	}
+}
+
+// breaks is a node whose first connection to the leader breaks off in the middle of commands.
+type breaks struct {
+	*node
+	begun atomic.Bool
+}
+
+func (b *breaks) DialLeader(ctx context.Context) (net.Conn, error) {
+	if b.begun.Swap(true) {
+		return b.node.DialLeader(ctx)
+	}
+	here, there := net.Pipe()
+	go func() {
+		_, _ = io.WriteString(there, "+FORWARD\r\n")
+		_, _ = io.ReadFull(there, make([]byte, 100))
+		_ = there.Close()
+	}()
+	return here, nil
+}
+
+// TestAllReadsOfAGroupThatBrokeOffRunAgainAtOnce: each of them waiting for a leader would take longer than they may wait together.
+func TestAllReadsOfAGroupThatBrokeOffRunAgainAtOnce(t *testing.T) {
+	n := newNodes(t)
+	_, address := serveStore(t, n.all[1], server.Options{Cluster: &breaks{node: n.all[1]}, LeaderWait: leaderWait})
+	c := dial(t, address)
+	reads := strings.Repeat(encode("GET", "k"), 100)
+	c.send(reads + encode("SET", "k", "1") + encode("PING") + reads)
+	for i := range 202 {
+		switch got := c.reply(); i {
+		case 100:
+			require.Contains(t, got, "-UNDECIDED ")
+		case 101:
+			require.Equal(t, "PONG", got)
+		default:
+			require.Equal(t, "nil", got)
+		}
+	}
+}
+
+// tardy is a node that shows an older state.
+type tardy struct {
+	*node
+	shown *kv.DB
+}
+
+func (l tardy) View(read func(tx *kv.Tx) error) error { return l.shown.View(read) }
+
+// Get implements server.Store.
+func (l tardy) Get(key []byte) ([]byte, error) { return l.shown.Get(key) }
+
+// TestWhatIsReadAfterWatchIsWhatExecCompares also where the client takes stale states.
+func TestWhatIsReadAfterWatchIsWhatExecCompares(t *testing.T) {
+	n := newNodes(t)
+	at := tardy{n.all[1], openStore(t, kv.Options{})}
+	_, err := n.db.Put([]byte("k"), []byte("new"))
+	require.NoError(t, err)
+	_, address := serveStore(t, at, server.Options{Cluster: n.all[1], LeaderWait: leaderWait})
+	c := dial(t, address)
+	require.Equal(t, "OK", c.words("READONLY"))
+	require.Equal(t, "nil", c.words("GET k"))
+	require.Equal(t, "OK", c.words("WATCH k"))
+	require.Equal(t, `"new"`, c.words("GET k"))
+	require.Equal(t, "OK", c.words("UNWATCH"))
+	require.Equal(t, "nil", c.words("GET k"))
 }

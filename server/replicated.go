@@ -67,9 +67,10 @@ func (s *session) leads() bool {
 	return cluster == nil || s.guest || cluster.Term() != 0
 }
 
-// runsHere reports whether a group runs on this node.
+// runsHere reports whether a group runs on this node. After WATCH the client reads what the watched keys are compared with, which is no stale
+// state.
 func (s *session) runsHere(needs need) bool {
-	return s.leads() || s.readOnly && needs == toRead
+	return s.leads() || s.readOnly && needs == toRead && !s.isWatching()
 }
 
 // fresh waits until this node shows what the session may expect to read. One store alone always does.
