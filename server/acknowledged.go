@@ -21,16 +21,11 @@ func (s *session) acknowledged(c *call, wanted int64, limit time.Duration) int64
 	if err := cluster.Linearizable(ctx); err != nil {
 		return sure
 	}
-	offset := s.server.store.Offset()
+	offset, began := s.server.store.Offset(), time.Now()
 	for {
 		members := cluster.Survey(ctx)
 		have := max(majority(members), showing(members, offset))
-		if have >= wanted || s.stopping.Load() {
-			return have
-		}
-		select {
-		case <-time.After(waitLook):
-		case <-ctx.Done():
+		if have >= wanted || !s.pause(ctx, min(max(time.Since(began)/8, waitLook), waitLookMost)) {
 			return have
 		}
 	}

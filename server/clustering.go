@@ -283,8 +283,10 @@ func infoFollower(p *infoPage, cluster Cluster, offset uint64) {
 
 // Limits of WAIT.
 const (
-	waitMost = time.Minute           // Also without a timeout: a client that is gone isn't noticed before.
-	waitLook = 20 * time.Millisecond // How often it asks.
+	waitMost = time.Minute // Also without a timeout: with TLS a client that is gone isn't noticed before.
+	// It asks again after an eighth of the time that it has waited, within these limits.
+	waitLook     = 20 * time.Millisecond
+	waitLookMost = 500 * time.Millisecond
 )
 
 // wait answers how many other nodes have everything that the connection has written. An acknowledged write is on most of them.

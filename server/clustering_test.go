@@ -109,6 +109,18 @@ func TestWaitCountsTheNodesThatHaveIt(t *testing.T) {
 	require.Equal(t, "2", c.words("WAIT 9 50"))
 }
 
+// TestAWaitOfAClientThatIsGoneEnds: it has no timeout.
+func TestAWaitOfAClientThatIsGoneEnds(t *testing.T) {
+	n := newNodes(t)
+	c := n.client(0)
+	c.send(encode("WAIT", "9", "0"))
+	require.Eventually(t, func() bool { return n.all[0].server.Stats().Clients == 1 }, 10*time.Second, time.Millisecond)
+	time.Sleep(50 * time.Millisecond)
+	require.Equal(t, 1, n.all[0].server.Stats().Clients)
+	require.NoError(t, c.conn.Close())
+	require.Eventually(t, func() bool { return n.all[0].server.Stats().Clients == 0 }, 10*time.Second, time.Millisecond)
+}
+
 func TestInfoSaysWhichNodeLeads(t *testing.T) {
 	n := newNodes(t)
 	leader, follower := n.client(0), n.client(1)
@@ -117,11 +129,13 @@ func TestInfoSaysWhichNodeLeads(t *testing.T) {
 	require.Regexp(t, `role:slave\\r\\nmaster_host:127.0.0.1\\r\\nmaster_port:\d+\\r\\nmaster_link_status:up\\r\\n`,
 		follower.words("INFO replication"))
 	require.Contains(t, follower.words("INFO cluster"), "cluster_enabled:1")
+	require.Equal(t, `["cluster-enabled" "yes"]`, follower.words("CONFIG GET cluster-enabled"))
 	require.Contains(t, follower.words("HELLO"), `"mode" "cluster" "role" "replica"`)
 	n.lead(-1)
 	require.Regexp(t, `role:slave\\r\\nmaster_host:\\r\\nmaster_port:0\\r\\nmaster_link_status:down\\r\\n`, follower.words("INFO replication"))
 	alone := newClient(t)
 	require.Contains(t, alone.words("INFO"), `cluster_enabled:0`)
+	require.Equal(t, `["cluster-enabled" "no"]`, alone.words("CONFIG GET cluster-enabled"))
 	require.Contains(t, alone.words("HELLO"), `"mode" "standalone" "role" "master"`)
 }
 

@@ -59,10 +59,17 @@ var settings = []setting{
 	{name: "appendonly", get: always("yes")},
 	{name: "notify-keyspace-events", get: always("")},
 	{name: "proto-max-bulk-len", get: always(number(requestMax))},
-	{name: "cluster-enabled", get: always("no")},
+	{name: "cluster-enabled", get: func(s *Server) string { return yesIf(s.opts.Cluster != nil) }},
 }
 
 func always(text string) func(*Server) string { return func(*Server) string { return text } }
+
+func yesIf(condition bool) string {
+	if condition {
+		return "yes"
+	}
+	return "no"
+}
 
 func number(n int64) string { return string(appendInt(nil, n)) }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/walnutkv/walnut/kv"
 )
@@ -50,6 +51,9 @@ func offsetNow(c *call) {
 	c.integer(int64(c.session.server.store.Offset()))
 }
 
+// pastLook is how often KV.AT looks whether it is its turn.
+const pastLook = 10 * time.Millisecond
+
 // inThePast answers with what there was after a commit. It makes the state of then in memory, as a start does: one at
 // a time.
 func inThePast(c *call) {
@@ -76,12 +80,13 @@ func inThePast(c *call) {
 		c.fail(failure(err))
 		return
 	}
-	s.server.past.Lock()
-	defer s.server.past.Unlock()
-	if s.stopping.Load() {
-		c.fail("ERR server is closed")
-		return
+	for !s.server.past.TryLock() {
+		if !s.pause(c.ctx, pastLook) {
+			c.fail(failure(errKilled))
+			return
+		}
 	}
+	defer s.server.past.Unlock()
 	view, err := s.server.store.At(c.ctx, uint64(offset))
 	if err != nil {
 		c.fail(failure(err))

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -96,4 +97,44 @@ func TestClientsThatCompareAndSetLoseNothing(t *testing.T) {
 	}
 	running.Wait()
 	require.Equal(t, fmt.Sprintf(`"%d"`, clients*each), dial(t, address).words("GET n"))
+}
+
+// slowPast makes past states once it may.
+type slowPast struct {
+	*kv.DB
+	may context.Context
+}
+
+func (s slowPast) At(ctx context.Context, offset uint64) (*kv.ReadView, error) {
+	<-s.may.Done()
+	return s.DB.At(ctx, offset)
+}
+
+// TestAClientThatIsGoneWaitsForNoPastState has more that are killed. One client gets a state meanwhile.
+func TestAClientThatIsGoneWaitsForNoPastState(t *testing.T) {
+	may, let := context.WithCancel(t.Context())
+	defer let()
+	store := slowPast{openStore(t, kv.Options{}), may}
+	srv, address := serveStore(t, store, server.Options{})
+	first := dial(t, address)
+	first.send(encode("KV.AT", "0", "GET", "k"))
+	require.Eventually(t, func() bool { return running("inThePast") == 1 }, 10*time.Second, time.Millisecond)
+	var all []*client
+	for range 6 {
+		c := dial(t, address)
+		c.send(encode("KV.AT", "0", "GET", "k"))
+		all = append(all, c)
+	}
+	require.Eventually(t, func() bool { return running("inThePast") == 7 }, 10*time.Second, time.Millisecond)
+	for _, c := range all[:3] {
+		require.NoError(t, c.conn.Close())
+	}
+	require.Eventually(t, func() bool { return srv.Stats().Clients == 4 }, 10*time.Second, time.Millisecond)
+	for _, c := range all[3:] {
+		require.Equal(t, "1", dial(t, address).do("CLIENT", "KILL", "ADDR", c.conn.LocalAddr().String()))
+	}
+	require.Eventually(t, func() bool { return running("inThePast") == 1 }, 10*time.Second, time.Millisecond)
+	let()
+	require.Equal(t, "nil", first.reply())
+	require.Equal(t, "nil", first.words("KV.AT 0 GET k"))
 }

@@ -15,5 +15,5 @@ func newReadyReader(io.Reader, func() []byte, func()) *readyReader { return nil 
 // Read is never called.
 func (*readyReader) Read() (n int, err error) { return 0, io.EOF }
 
-// hasInput says no.
-func hasInput(net.Conn) bool { return false }
+// peek says that there is nothing.
+func peek(net.Conn) (n int, err error) { return 0, nil }

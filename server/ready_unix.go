@@ -64,8 +64,9 @@ func (r *readyReader) read(fd uintptr) bool {
 	}
 }
 
-// hasInput reports whether a connection has something to read, its end included. It doesn't wait. Of one that is no socket it says no.
-func hasInput(conn net.Conn) (has bool) {
+// peek returns how many bytes a connection has to read, of which it looks for one, or the error of its end. It doesn't wait. One that is no
+// socket seems to have none.
+func peek(conn net.Conn) (n int, err error) {
 	for {
 		outer, ok := conn.(interface{ NetConn() net.Conn }) // One with TLS, for example.
 		if !ok {
@@ -75,15 +76,24 @@ func hasInput(conn net.Conn) (has bool) {
 	}
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
-		return false
+		return 0, nil
 	}
 	raw, err := socket.SyscallConn()
-	if err == nil {
-		err = raw.Read(func(fd uintptr) bool {
-			_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
-			has = !errors.Is(err, syscall.EAGAIN)
-			return true
-		})
+	if err != nil {
+		return 0, err
 	}
-	return has || err != nil
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		n, _, failed = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+		return true
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errors.Is(failed, syscall.EAGAIN), errors.Is(failed, syscall.EINTR):
+		return 0, nil
+	case failed == nil && n == 0:
+		return 0, io.EOF
+	}
+	return max(n, 0), failed
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -192,6 +193,17 @@ func (s *session) takes() bool {
 		s.refusal = errKilled
 	}
 	return s.refusal == nil
+}
+
+// pause waits for a moment. It returns false where the client is gone, as far as that can be known, or the session is to end.
+func (s *session) pause(ctx context.Context, moment time.Duration) bool {
+	select {
+	case <-time.After(moment):
+	case <-ctx.Done():
+		return false
+	}
+	_, err := peek(s.conn)
+	return !s.stopping.Load() && (err == nil || errors.Is(err, os.ErrDeadlineExceeded))
 }
 
 // errKilled refuses a transaction, or a command that takes long, whose connection was killed before it was done.

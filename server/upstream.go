@@ -66,7 +66,10 @@ func (u *upstream) greet(limit time.Time) error {
 }
 
 // isAlive reports whether the connection can be used, as far as can be known without sending anything.
-func (u *upstream) isAlive() bool { return u.from.Buffered() == 0 && !hasInput(u.conn) }
+func (u *upstream) isAlive() bool {
+	n, err := peek(u.conn)
+	return u.from.Buffered() == 0 && n == 0 && err == nil
+}
 
 // speak lets the other server answer in a protocol, and judge by a user's rights.
 func (u *upstream) speak(resp3 bool, user string) {
