@@ -28,16 +28,41 @@ func parseDecimal(text []byte) (decimal, bool) {
 		return decimal{new(big.Float).SetInf(text[0] == '-')}, true
 	}
 	base, ok := floatBase(unsigned)
-	if !ok || len(text) >= decimalTextMax {
+	switch {
+	case !ok || len(text) >= decimalTextMax:
 		return decimal{}, false
+	case isZero(unsigned, base):
+		return decimal{new(big.Float)}, true // Whatever the exponent.
 	}
 	number, _, err := big.ParseFloat(string(text), base, parseBits, big.ToNearestEven)
 	if err != nil || number.IsInf() {
 		return decimal{}, false
 	}
 	number.SetPrec(decimalBits)
-	exponent := number.MantExp(nil)
-	return decimal{number}, number.Sign() == 0 || exponent >= decimalExpMin && exponent <= decimalExpMax
+	return decimal{number}, number.Sign() != 0 && isInRange(number)
+}
+
+// isInRange reports whether a number that isn't zero is none and not infinite as a long double either. One that is more than half of the
+// least becomes that.
+func isInRange(number *big.Float) bool {
+	var mantissa big.Float // From 0.5 to before 1.
+	exponent := number.MantExp(&mantissa)
+	if exponent == decimalExpMin-1 {
+		return mantissa.MinPrec() > 1
+	}
+	return exponent >= decimalExpMin && exponent <= decimalExpMax
+}
+
+// isZero reports whether a text that is a number has no digit but zeros before its exponent.
+func isZero(text []byte, base int) bool {
+	exponent := "eE"
+	if base == 0 {
+		text, exponent = text[len("0x"):], "pP"
+	}
+	if at := bytes.IndexAny(text, exponent); at >= 0 {
+		text = text[:at]
+	}
+	return len(bytes.Trim(text, "0.")) == 0
 }
 
 // floatBase returns the base of a text that is a number without a sign, 0 for the one that Go finds by its prefix.

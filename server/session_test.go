@@ -59,6 +59,15 @@ func TestALineIsACommandToo(t *testing.T) {
 	}
 }
 
+// TestSpacesOfALineAreThoseOfRedis: two of them are part of a word.
+func TestSpacesOfALineAreThoseOfRedis(t *testing.T) {
+	c := newClient(t)
+	c.send("SET\ta\x0bb\x00 c\x0cd\r\n\x0bGET \x0c \"a\x0bb\"\x0c\r\nGET 'a\x0bb'\x0c\r\n")
+	for _, want := range []string{"OK", `"c\fd"`, `"c\fd"`} {
+		require.Equal(t, want, c.reply())
+	}
+}
+
 func TestARequestOfTheWebEndsItsConnection(t *testing.T) {
 	for _, request := range []string{
 		"POST / HTTP/1.1\r\nSET a 1\r\n",

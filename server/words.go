@@ -26,14 +26,14 @@ func cutWord(line []byte) (word []byte, size int, ok bool) {
 	word = []byte{}
 	for i := 0; i < len(line); {
 		switch c := line[i]; {
-		case isSpace(c):
+		case isSpace(c) && c != '\v' && c != '\f': // Which are spaces between words alone.
 			return word, i, true
 		case c == '"' || c == '\'':
 			quoted, n := cutQuoted(line[i:], c)
 			if i += n; n == 0 || i < len(line) && !isSpace(line[i]) {
 				return nil, 0, false
 			}
-			word = append(word, quoted...)
+			return append(word, quoted...), i, true
 		default:
 			word, i = append(word, c), i+1
 		}
