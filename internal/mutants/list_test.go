@@ -318,6 +318,27 @@ var mutants = []mutant{
 		pkg:     "./server", test: "TestATopicThatIsNamedTwiceIsLeftOnce",
 	},
 	{
+		mistake: "messages that wait count for nothing where all clients are counted",
+		file:    "server/messages.go",
+		old:     "bytes > pendingMax || bytes > repliesFree && !m.share.hold(bytes)",
+		new:     "bytes > pendingMax",
+		pkg:     "./server", test: "TestMessagesOfAllClientsHaveALimit",
+	},
+	{
+		mistake: "a client that is refused is waited for, which has to shake hands first",
+		file:    "server/server.go",
+		old:     "conn.(*tls.Conn); !secure {",
+		new:     "conn.(*tls.Conn); !secure || secure {",
+		pkg:     "./server", test: "TestASilentClientOfTLSDelaysNoOther",
+	},
+	{
+		mistake: "a client reads a stale state after WATCH",
+		file:    "server/replicated.go",
+		old:     "needs == toRead && !s.isWatching()",
+		new:     "needs == toRead",
+		pkg:     "./server", test: "TestWhatIsReadAfterWatchIsWhatExecCompares",
+	},
+	{
 		mistake: "the replies that a node forwards count for nothing",
 		file:    "server/upstream.go",
 		old:     "return !r.full && (len(r.buf)+length-first <= replyPiece || r.hasRoom(length))",
