@@ -42,6 +42,9 @@ func newIllness(f *fleet, dice *rand.Rand) *illness {
 		{"transfer", 3, s.transfer},
 		{"leave and join", 2, s.leaveAndJoin},
 		{"newcomer", 1, s.comeAndGo},
+		{"full disk", 2, s.fillDisk},
+		{"hung disk", 2, s.hangDisk},
+		{"failing disk", 2, s.failDisk},
 	}
 	return s
 }
@@ -105,6 +108,43 @@ func (s *illness) deafen(ctx context.Context, name string) {
 		}
 	}
 	pause(ctx, s.dice, 800)
+}
+
+// fillDisk lets a node's disk be full for a while.
+func (s *illness) fillDisk(ctx context.Context, name string) {
+	s.sicken(ctx, name, request{Op: "full"}, false)
+}
+
+// hangDisk lets a node's disk hang for a while. Some nodes are killed before it goes on.
+func (s *illness) hangDisk(ctx context.Context, name string) {
+	s.sicken(ctx, name, request{Op: "hang"}, s.dice.IntN(2) == 0)
+}
+
+// failDisk lets appends fail, whose entries may be there when the node is started again.
+func (s *illness) failDisk(ctx context.Context, name string) {
+	how := [...]string{"at once", "late"}[s.dice.IntN(2)]
+	if name == s.spared {
+		s.cut(ctx, name)
+		return
+	}
+	s.sicken(ctx, name, request{Op: "fail", Value: how}, true)
+}
+
+// sicken makes a node's disk sick for a while, and kills it or heals the disk.
+func (s *illness) sicken(ctx context.Context, name string, how request, kill bool) {
+	v := s.fleet.visitor()
+	defer v.leave()
+	_, _ = v.ask(name, how)
+	pause(ctx, s.dice, 800)
+	if kill && name != s.spared {
+		s.fleet.signal(name, syscall.SIGKILL)
+		s.fleet.start(name, len(s.fleet.names))
+		return
+	}
+	waitUntil(s.fleet.t, func() bool {
+		_, err := v.ask(name, request{Op: "heal"})
+		return err == nil
+	})
 }
 
 // ask asks any node until it is done, or ctx is.

@@ -197,8 +197,10 @@ func (p *process) answer(ctx context.Context, q request) (a reply, err error) {
 		p.log.fallIll(kv.ErrNoSpace, nil)
 	case "hang":
 		p.log.fallIll(nil, make(chan struct{}))
+	case "fail":
+		p.log.fail(q.Value == "late")
 	case "heal":
-		p.log.fallIll(nil, nil)
+		p.log.heal()
 	case "end":
 		p.end.Do(func() { close(p.ended) })
 	default:

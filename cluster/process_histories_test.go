@@ -23,7 +23,7 @@ var (
 const historiesOfOne = 10
 
 // TestHistoriesOfProcessesAreLinearizable lets clients put, update and read through three processes, which are killed, stopped and cut off,
-// while the leadership and the members change. After each history all nodes have the same pairs.
+// and whose disks are full, hang and fail, while the leadership and the members change. After each history all nodes have the same pairs.
 func TestHistoriesOfProcessesAreLinearizable(t *testing.T) {
 	first := *seedFlag
 	if first == 0 {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -17,39 +18,52 @@ type sickLog struct {
 	entryLog
 	mu     sync.Mutex
 	refuse error         // What an append answers.
+	late   bool          // It does so once the entries are in the log.
 	hangs  chan struct{} // What an append waits for.
 }
 
 func (l *sickLog) Append(committed uint64, entries []kv.Entry) error {
 	l.mu.Lock()
-	refuse, hangs := l.refuse, l.hangs
+	refuse, late, hangs := l.refuse, l.late, l.hangs
 	l.mu.Unlock()
 	if hangs != nil {
 		<-hangs
 	}
-	if refuse != nil {
+	if refuse != nil && !late {
 		return refuse
 	}
-	return l.entryLog.Append(committed, entries)
+	return cmp.Or(l.entryLog.Append(committed, entries), refuse)
 }
 
 // fallIll makes it sick, or well again.
 func (l *sickLog) fallIll(refuse error, hangs chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refuse, l.hangs = refuse, hangs
+	l.refuse, l.late, l.hangs = refuse, false, hangs
+}
+
+// fail lets each append fail from now on, with its entries in the log or without.
+func (l *sickLog) fail(late bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuse, l.late = kv.ErrFailed, late
+}
+
+// heal makes it well again, and lets go on what hangs.
+func (l *sickLog) heal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hangs != nil {
+		close(l.hangs)
+	}
+	l.refuse, l.hangs = nil, nil
 }
 
 // hang lets it hang until the function that is returned is called, at the latest when the test has ended.
 func (l *sickLog) hang(t *testing.T) (heal func()) {
-	hangs := make(chan struct{})
-	l.fallIll(nil, hangs)
-	heal = sync.OnceFunc(func() {
-		l.fallIll(nil, nil)
-		close(hangs)
-	})
-	t.Cleanup(heal)
-	return heal
+	l.fallIll(nil, make(chan struct{}))
+	t.Cleanup(l.heal)
+	return l.heal
 }
 
 // newSickTrio is a cluster whose nodes have such logs.
