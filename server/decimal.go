@@ -42,8 +42,7 @@ func parseDecimal(text []byte) (decimal, bool) {
 	return decimal{number}, number.Sign() != 0 && isInRange(number)
 }
 
-// isInRange reports whether a number that isn't zero is none and not infinite as a long double either. One that is more than half of the
-// least becomes that.
+// isInRange reports whether a number is neither zero nor infinite as a long double. More than half of the least one becomes that.
 func isInRange(number *big.Float) bool {
 	var mantissa big.Float // From 0.5 to before 1.
 	exponent := number.MantExp(&mantissa)
